@@ -1,0 +1,34 @@
+# Two commands: `make verify` runs the main job, `make test` passes the tests. Both set themselves up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= results/verify
+
+.PHONY: verify test bench clean
+.DELETE_ON_ERROR:
+
+verify: $(VENV)/installed
+	$(BIN)/theorylab verify --data breast_cancer --jobs 2 --out $(OUT)
+
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+bench: $(VENV)/installed-dev
+	$(BIN)/python -m pytest benchmarks --benchmark-only -o addopts=""
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,logs]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) results build *.egg-info

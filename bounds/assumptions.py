@@ -1,0 +1,53 @@
+"""Assumptions: what an objective and its sampling must satisfy before a statement applies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bounds.notation import Bf, Delta, G, L, L0, L1, delta, ell, mu, n, sigma
+from bounds.symbol import Symbol
+
+__all__ = [
+    "BOUNDED", "BOUNDED_BELOW", "BOUNDED_VARIANCE", "CONVEX", "FINITE_SUM", "LIPSCHITZ",
+    "ONE_SIDED_SMOOTH", "PER_SAMPLE", "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX",
+    "WEAKLY_CONVEX", "Assumption",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """A named condition. An objective satisfies it when it certifies ``constants``.
+
+    Assumptions without constants (convexity, say) are declared by the objective by name.
+    """
+
+    name: str
+    text: str
+    constants: tuple[Symbol, ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
+
+
+SMOOTH = Assumption("smooth", "||grad f(x) - grad f(y)|| <= ell ||x - y||", (ell,))
+ONE_SIDED_SMOOTH = Assumption(
+    "one_sided_smooth", "f(u) <= f(w) + <grad f(w), u - w> + (L/2)||u - w||^2", (L,)
+)
+RELAXED_SMOOTH = Assumption(
+    "relaxed_smooth", "||Hess f(w)|| <= L + lambda ||grad f(w)||", (L0, L1)
+)
+LIPSCHITZ = Assumption("lipschitz", "||grad f|| <= G", (G,))
+BOUNDED = Assumption("bounded", "|f| <= Bf", (Bf,))
+BOUNDED_BELOW = Assumption("bounded_below", "F(w_0) - inf F = Delta is finite", (Delta,))
+WEAKLY_CONVEX = Assumption(
+    "weakly_convex", "f(x) >= f(y) + <grad f(y), x - y> - (delta/2)||x - y||^2", (delta,)
+)
+BOUNDED_VARIANCE = Assumption(
+    "bounded_variance", "E||g - grad F||^2 <= sigma^2 for one sample, unbiased", (sigma,)
+)
+FINITE_SUM = Assumption("finite_sum", "F = (1/n) sum_i f_i, uniform sampling", (n,))
+PER_SAMPLE = Assumption(
+    "per_sample", "the constants hold for every f_i, one sample a step with replacement", (n,)
+)
+CONVEX = Assumption("convex", "f is convex")
+STRONGLY_CONVEX = Assumption("strongly_convex", "f is mu-strongly convex", (mu,))

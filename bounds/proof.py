@@ -1,0 +1,106 @@
+"""The part of a proof that sympy can replay: each step is an equation or a sign it must confirm."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import sympy as sp
+
+__all__ = ["Identity", "Minimal", "Nonnegative", "Step", "Telescopes"]
+
+
+class Step(abc.ABC):
+    """One replayable step; ``holds()`` redoes it from scratch."""
+
+    text: str
+
+    @abc.abstractmethod
+    def holds(self) -> bool:
+        """Whether sympy confirms the step."""
+
+
+@dataclass(frozen=True)
+class Identity(Step):
+    """``lhs`` (with ``substitute`` applied) equals ``rhs``: their difference simplifies to 0.
+
+    >>> x = sp.Symbol("x")
+    >>> Identity("a corollary is its theorem at x = 2", x**2, sp.Integer(4), {x: 2}).holds()
+    True
+    """
+
+    text: str
+    lhs: sp.Expr
+    rhs: sp.Expr
+    substitute: Mapping[sp.Symbol, sp.Expr] | None = None
+
+    def holds(self) -> bool:
+        lhs = self.lhs
+        for symbol, value in (self.substitute or {}).items():
+            lhs = lhs.subs(symbol, value)
+        difference = sp.simplify(sp.powsimp(sp.expand_power_base(lhs - self.rhs), force=False))
+        return bool(difference == 0) or bool(sp.simplify(sp.expand(lhs - self.rhs)) == 0)
+
+
+@dataclass(frozen=True)
+class Telescopes(Step):
+    """``sum_{index=0}^{T-1} (term(index) - term(index+1)) = term(0) - term(T)``, by sympy.
+
+    >>> Telescopes("function values telescope", sp.Symbol("t"), sp.Symbol("T")).holds()
+    True
+    """
+
+    text: str
+    index: sp.Symbol
+    upper: sp.Symbol
+
+    def holds(self) -> bool:
+        f, i = sp.Function("f"), sp.Dummy("i", integer=True)
+        last = sp.Dummy("T", integer=True, positive=True)
+        total = sp.Sum(f(i) - f(i + 1), (i, 0, last - 1)).doit()
+        return bool(sp.simplify(total - (f(0) - f(last))) == 0)
+
+
+@dataclass(frozen=True)
+class Minimal(Step):
+    """``expression`` is stationary in each variable at ``at``, with a positive-definite Hessian.
+
+    >>> x = sp.Symbol("x", positive=True)
+    >>> Minimal("best x", x + 1 / x, {x: sp.Integer(1)}).holds()
+    True
+    """
+
+    text: str
+    expression: sp.Expr
+    at: Mapping[sp.Symbol, sp.Expr]
+
+    def holds(self) -> bool:
+        variables = [sp.Dummy(str(symbol), positive=True) for symbol in self.at]
+        free = self.expression.subs(dict(zip(self.at, variables, strict=True)), simultaneous=True)
+        point = dict(zip(variables, self.at.values(), strict=True))
+        for variable in variables:
+            slope = sp.diff(free, variable).subs(point, simultaneous=True)
+            if sp.simplify(slope) != 0:
+                return False
+        hessian = sp.hessian(free, variables).subs(point, simultaneous=True)
+        minors = [sp.simplify(hessian[:k, :k].det()) for k in range(1, len(variables) + 1)]
+        return all(sp.simplify(minor).is_positive for minor in minors)
+
+
+@dataclass(frozen=True)
+class Nonnegative(Step):
+    """``expression >= 0`` because it equals ``certificate``, whose sign sympy reads off.
+
+    >>> x, y = sp.symbols("x y", real=True)
+    >>> Nonnegative("AM-GM", x**2 + y**2 - 2 * x * y, (x - y) ** 2).holds()
+    True
+    """
+
+    text: str
+    expression: sp.Expr
+    certificate: sp.Expr
+
+    def holds(self) -> bool:
+        same = sp.simplify(sp.expand(self.expression - self.certificate)) == 0
+        return bool(same) and bool(self.certificate.is_nonnegative)

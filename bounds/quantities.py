@@ -1,0 +1,101 @@
+"""The measured quantities statements speak about; ``theorylab.measures`` measures each by name.
+
+Conventions: ``w_0`` is the start, ``t`` counts rounds of the algorithm (a round of SGD is one
+step; of TRSGD, S inner steps), F is the objective, E the expectation over the algorithm's
+randomness. A user's statement may use these as they are.
+"""
+
+from __future__ import annotations
+
+from bounds.symbol import Measured
+from bounds.units import Units
+
+_VALUE, _SLOPE, _SLOPE2 = Units(F=1), Units(F=1, X=-1), Units(F=2, X=-2)
+_LENGTH, _LENGTH2 = Units(X=1), Units(X=2)
+
+# --- one point w, or two points u and w -----------------------------------------------------
+value_difference = Measured("value_difference", "F(u) - F(w)", _VALUE, r"F(u)-F(w)")
+linear_term = Measured("linear_term", "<grad F(w), u - w>", _VALUE,
+                       r"\langle\nabla F(w),u-w\rangle")
+distance = Measured("distance", "||u - w||", _LENGTH, r"\|u-w\|", True)
+distance_squared = Measured("distance_squared", "||u - w||^2", _LENGTH2, r"\|u-w\|^2", True)
+gradient_difference = Measured("gradient_difference", "||grad F(u) - grad F(w)||", _SLOPE,
+                               r"\|\nabla F(u)-\nabla F(w)\|", True)
+gradient_norm_at_u = Measured("gradient_norm_at_u", "||grad F(u)||", _SLOPE, r"\|\nabla F(u)\|",
+                              True)
+gradient_norm_at_w = Measured("gradient_norm_at_w", "||grad F(w)||", _SLOPE, r"\|\nabla F(w)\|",
+                              True)
+absolute_value = Measured("absolute_value", "|F(w)|", _VALUE, r"|F(w)|", True)
+hessian_norm = Measured("hessian_norm", "||Hess F(w)||", Units(F=1, X=-2), r"\|\nabla^2 F(w)\|",
+                        True)
+least_curvature = Measured("least_curvature", "smallest curvature of F found by search",
+                           Units(F=1, X=-2), r"\inf_w\lambda_{\min}(\nabla^2 F(w))")
+gradient_variance = Measured("gradient_variance", "E||g(w) - grad F(w)||^2, one sample", _SLOPE2,
+                             r"\mathbb{E}\|g(w)-\nabla F(w)\|^2", True)
+gradient_deviation = Measured("gradient_deviation", "max ||g(w) - grad F(w)||^2, one sample",
+                              _SLOPE2, r"\max\|g(w)-\nabla F(w)\|^2", True)
+batch_variance = Measured("batch_variance", "E||g_B(w) - grad F(w)||^2, mean of B samples",
+                          _SLOPE2, r"\mathbb{E}\|g_B(w)-\nabla F(w)\|^2", True)
+
+# --- one round from w_t -----------------------------------------------------------------------
+decrease = Measured("decrease", "E[F(w_t) - F(w_{t+1}) | w_t]", _VALUE,
+                    r"\mathbb{E}[F(w_t)-F(w_{t+1})\mid w_t]")
+gradient_norm_squared = Measured("gradient_norm_squared", "||grad F(w_t)||^2", _SLOPE2,
+                                 r"\|\nabla F(w_t)\|^2", True)
+next_gradient_norm_squared = Measured("next_gradient_norm_squared",
+                                      "E[||grad F(w_{t+1})||^2 | w_t]", _SLOPE2,
+                                      r"\mathbb{E}\|\nabla F(w_{t+1})\|^2", True)
+displacement_squared = Measured("displacement_squared", "E[||w_{t+1} - w_t||^2 | w_t]", _LENGTH2,
+                                r"\mathbb{E}\|w_{t+1}-w_t\|^2", True)
+inner_distance_squared = Measured("inner_distance_squared",
+                                  "E[||w_{t+1} - argmin G_t||^2 | w_t]", _LENGTH2,
+                                  r"\mathbb{E}\|w_{t+1}-w^*_{t+1}\|^2", True)
+start_distance_squared = Measured("start_distance_squared", "||w_t - argmin G_t||^2", _LENGTH2,
+                                  r"\|w_t-w^*_{t+1}\|^2", True)
+inner_gradient_norm_squared = Measured("inner_gradient_norm_squared",
+                                       "E[||grad G_t(w_{t+1})||^2 | w_t]", _SLOPE2,
+                                       r"\mathbb{E}\|\nabla G_t(w_{t+1})\|^2", True)
+
+# --- a whole run ------------------------------------------------------------------------------
+mean_gradient_norm_squared = Measured(
+    "mean_gradient_norm_squared", "E[(1/T) sum_{t=0}^{T-1} ||grad F(w_t)||^2]", _SLOPE2,
+    r"\frac1T\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|^2", True)
+mean_next_gradient_norm_squared = Measured(
+    "mean_next_gradient_norm_squared", "E[(1/T) sum_{t=1}^{T} ||grad F(w_t)||^2]", _SLOPE2,
+    r"\frac1T\sum_{t=1}^{T}\mathbb{E}\|\nabla F(w_t)\|^2", True)
+mean_gradient_norm = Measured(
+    "mean_gradient_norm", "E[(1/T) sum_{t=0}^{T-1} ||grad F(w_t)||]", _SLOPE,
+    r"\frac1T\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|", True)
+min_gradient_norm_squared = Measured(
+    "min_gradient_norm_squared", "E[min_{t<=T} ||grad F(w_t)||^2]", _SLOPE2,
+    r"\mathbb{E}\min_{t\le T}\|\nabla F(w_t)\|^2", True)
+first_gradient_norm_squared = Measured(
+    "first_gradient_norm_squared", "||grad F(w_0)||^2", _SLOPE2, r"\|\nabla F(w_0)\|^2", True)
+final_gradient_norm_squared = Measured(
+    "final_gradient_norm_squared", "E||grad F(w_T)||^2", _SLOPE2,
+    r"\mathbb{E}\|\nabla F(w_T)\|^2", True)
+final_suboptimality = Measured("final_suboptimality", "E[F(w_T)] - F*", _VALUE,
+                               r"\mathbb{E}F(w_T)-F^*", True)
+total_decrease = Measured("total_decrease", "F(w_0) - E[F(w_T)]", _VALUE,
+                          r"F(w_0)-\mathbb{E}F(w_T)")
+final_displacement_squared = Measured("final_displacement_squared", "E||w_T - w_0||^2", _LENGTH2,
+                                      r"\mathbb{E}\|w_T-w_0\|^2", True)
+final_distance_to_minimizer_squared = Measured(
+    "final_distance_to_minimizer_squared", "E||w_T - w*||^2", _LENGTH2,
+    r"\mathbb{E}\|w_T-w^*\|^2", True)
+buffer_norm = Measured("buffer_norm", "max_{t<=T} ||u_t||, the momentum buffer", Units(),
+                       r"\max_{t\le T}\|u_t\|", True)
+evaluations_to_reach = Measured(
+    "evaluations_to_reach",
+    "gradient evaluations until the running mean of E||grad F(w_t)||^2 is at most eps", Units(),
+    r"N(\varepsilon)", True)
+mean_round_length = Measured("mean_round_length", "E[M_t], inner steps in a round", Units(),
+                             r"\mathbb{E}[M_t]", True)
+
+# --- perturbed twins --------------------------------------------------------------------------
+stability_gap = Measured(
+    "stability_gap", "sup over x and twins of E|f(A(S1); x) - f(A(S2); x)|, from below", _VALUE,
+    r"\sup_x\mathbb{E}_A|f(A(S_1);x)-f(A(S_2);x)|", True)
+generalization_gap = Measured(
+    "generalization_gap", "E[F(A(S)) - F_S(A(S))], population minus empirical risk", _VALUE,
+    r"\mathbb{E}[F(A(S))-F_S(A(S))]")

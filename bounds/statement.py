@@ -1,0 +1,319 @@
+"""``Statement``: a lemma or theorem as a relation between measured quantities and constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import numpy as np
+import sympy as sp
+
+from bounds.assumptions import Assumption
+from bounds.proof import Step
+from bounds.symbol import Measured, Symbol
+from bounds.units import UnitsError, units_of
+
+__all__ = ["Algorithm", "Claim", "Condition", "DomainError", "Form", "Rate", "Statement"]
+
+Form = Literal["printed", "repaired"]
+Sense = Literal["<=", ">=", "=="]
+Values = Mapping[str, Any]
+
+
+class DomainError(ValueError):
+    """A value outside the domain in which a statement claims anything."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A side condition such as ``eta <= 1/(2 ell)``, kept as the paper writes it."""
+
+    lhs: sp.Expr
+    op: Literal["<=", "<", ">=", ">"]
+    rhs: sp.Expr
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lhs", sp.sympify(self.lhs))
+        object.__setattr__(self, "rhs", sp.sympify(self.rhs))
+
+    def holds(self, values: Values) -> bool:
+        """Whether the condition holds at every entry of ``values`` (a rounding error is forgiven)."""
+        left, right = evaluate(self.lhs, values), evaluate(self.rhs, values)
+        slack = 1e-12 * np.maximum(np.abs(left), np.abs(right))
+        if self.op in ("<=", "<"):
+            ok = left < right if self.op == "<" else left <= right + slack
+        else:
+            ok = left > right if self.op == ">" else left >= right - slack
+        return bool(np.all(ok))
+
+    def __str__(self) -> str:
+        return f"{self.lhs} {self.op} {self.rhs}"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """``lhs sense rhs``. With ``big_o`` the right side is known only up to a constant factor."""
+
+    lhs: sp.Expr
+    sense: Sense
+    rhs: sp.Expr
+    big_o: bool = False
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "lhs", sp.sympify(self.lhs))
+        object.__setattr__(self, "rhs", sp.sympify(self.rhs))
+
+    @cached_property
+    def measured(self) -> frozenset[Measured]:
+        """Every measured quantity on either side."""
+        free = self.lhs.free_symbols | self.rhs.free_symbols
+        return frozenset(symbol for symbol in free if isinstance(symbol, Measured))
+
+    @cached_property
+    def sides(self) -> tuple[sp.Expr, sp.Expr]:
+        """The claim as ``measured <= bound``: measured terms left, certified terms right.
+
+        If nothing certified stands alone (or nothing is measured), the sides stay as printed.
+
+        >>> from bounds.notation import eta, sigma
+        >>> from bounds.quantities import decrease, gradient_norm_squared as g2
+        >>> claim = Claim(decrease, ">=", eta * g2 / 2 - eta * sigma**2 / 4)
+        >>> claim.sides
+        (-decrease + gradient_norm_squared*eta/2, eta*sigma**2/4)
+        """
+        small, large = (self.lhs, self.rhs) if self.sense != ">=" else (self.rhs, self.lhs)
+        if not self.measured:
+            return small, large
+        if not (small.atoms(Measured) and not large.atoms(Measured)):
+            terms = sp.Add.make_args(sp.expand(small - large, deep=False))
+            moved = [term for term in terms if term.atoms(Measured)]
+            alone = [term for term in terms if not term.atoms(Measured)]
+            if alone:
+                return sp.Add(*moved), -sp.Add(*alone)
+        return small, large
+
+    def __str__(self) -> str:
+        rhs = f"O({self.rhs})" if self.big_o else str(self.rhs)
+        return f"{self.lhs} {self.sense} {rhs}"
+
+
+@dataclass(frozen=True)
+class Algorithm:
+    """A rule's registered name, and its fields as expressions (in ``t``, for a schedule).
+
+    >>> from bounds.notation import c, ell, t
+    >>> Algorithm("sgd", {"eta": c / (t * ell)}).rule
+    'sgd'
+    """
+
+    rule: str
+    settings: Mapping[str, sp.Expr] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Rate:
+    """Predicted exponents: the bound grows like ``prod symbol**exponent`` along ``scale``.
+
+    ``scale`` is the symbol that grows in an experiment; ``along`` says how others follow it
+    (``{T: n**2}``). ``exponents`` are those of the bound's leading term.
+    """
+
+    scale: Symbol
+    exponents: Mapping[Symbol, sp.Expr]
+    along: Mapping[Symbol, sp.Expr] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Statement:
+    """One claim of one paper, in one form, with all that is needed to check it.
+
+    Parameters
+    ----------
+    key : str
+        ``paper.label`` or ``paper.label.part``, e.g. ``"sngm.theorem_1"``.
+    label : str
+        What the paper calls it: ``"Theorem 1"``.
+    form : "printed" or "repaired"
+        Exactly as printed, or as it can be proved.
+    claim : Claim
+        The relation. Its symbols are constants, hyperparameters, measured quantities and
+        derived symbols, each derived symbol given by ``prescription``.
+    assumptions : tuple of Assumption
+        What the objective must certify.
+    algorithm : Algorithm, optional
+        What is run; ``None`` for relations between points or numbers.
+    prescription : mapping of Symbol to expression
+        Values the statement itself sets (``eta = 1/(2 ell)``), resolved in order.
+    conditions : tuple of Condition
+        The domain of validity beyond each symbol's own domain.
+    rate : Rate, optional
+        Predicted asymptotic exponents.
+    trivial : expression, optional
+        A value the measured side can never exceed; a larger bound is vacuous.
+    text, note : str
+        The statement in words; how the repaired form is proved or why the printed one fails.
+    proof : tuple of Step
+        The steps sympy replays.
+    """
+
+    key: str
+    label: str
+    form: Form
+    claim: Claim
+    assumptions: tuple[Assumption, ...] = ()
+    algorithm: Algorithm | None = None
+    prescription: Mapping[Symbol, sp.Expr] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    rate: Rate | None = None
+    trivial: sp.Expr | None = None
+    text: str = ""
+    note: str = ""
+    proof: tuple[Step, ...] = ()
+
+    @property
+    def paper(self) -> str:
+        """The paper's key: the part of ``key`` before the first dot."""
+        return self.key.split(".", 1)[0]
+
+    @cached_property
+    def symbols(self) -> tuple[Symbol, ...]:
+        """Every symbol a value is needed for, by name: constants and hyperparameters."""
+        expressions = [self.claim.lhs, self.claim.rhs, *self.prescription.values()]
+        expressions += [side for c in self.conditions for side in (c.lhs, c.rhs)]
+        if self.algorithm is not None:
+            expressions += [sp.sympify(e) for e in self.algorithm.settings.values()]
+        free = set().union(*(sp.sympify(e).free_symbols for e in expressions))
+        free -= set(self.prescription)
+        named = {s for s in free if isinstance(s, Symbol) and not isinstance(s, Measured)}
+        return tuple(sorted((s for s in named if s.name != "t"), key=lambda s: s.name))
+
+    @property
+    def constants(self) -> tuple[Symbol, ...]:
+        """The symbols the objective must certify, those of the assumptions included."""
+        needed = {s for s in self.symbols if s.role == "constant"}
+        needed |= {s for a in self.assumptions for s in a.constants}
+        return tuple(sorted(needed, key=lambda s: s.name))
+
+    @property
+    def hyperparameters(self) -> tuple[Symbol, ...]:
+        """The symbols left to the experimenter."""
+        return tuple(s for s in self.symbols if s.role != "constant")
+
+    def resolve(self, values: Values) -> dict[str, Any]:
+        """``values`` completed by the prescription; values given explicitly are kept.
+
+        Raises
+        ------
+        KeyError
+            If a value is missing; the message names the symbol and its meaning.
+        """
+        resolved = dict(values)
+        for symbol, expression in self.prescription.items():
+            if symbol.name not in resolved:
+                resolved[symbol.name] = evaluate(expression, resolved)
+        return resolved
+
+    def validate(self, values: Values) -> dict[str, Any]:
+        """Resolve ``values`` and check every symbol's domain and every condition.
+
+        Raises
+        ------
+        DomainError
+            Naming the condition and the offending value.
+        """
+        resolved = self.resolve(values)
+        for symbol in (*self.symbols, *self.prescription):
+            if symbol.name in resolved and not symbol.domain.contains(resolved[symbol.name]):
+                raise DomainError(
+                    f"{self.key}: {symbol.name} ({symbol.meaning}) must lie in {symbol.domain}, "
+                    f"got {_show(resolved[symbol.name])}"
+                )
+        for condition in self.conditions:
+            if not condition.holds(resolved):
+                got = {
+                    s.name: resolved[s.name]
+                    for s in sorted(
+                        condition.lhs.free_symbols | condition.rhs.free_symbols, key=str
+                    )
+                    if s.name in resolved
+                }
+                shown = ", ".join(f"{name} = {_show(value)}" for name, value in got.items())
+                raise DomainError(f"{self.key} requires {condition}, got {shown}")
+        return resolved
+
+    def bound(self, values: Values) -> Any:
+        """The right side at ``values`` (numbers or arrays that broadcast), inside the domain.
+
+        Raises
+        ------
+        DomainError
+            If a value lies outside the statement's domain.
+        KeyError
+            If a symbol has no value.
+        """
+        return evaluate(self.claim.rhs, self.validate(values))
+
+    @cached_property
+    def units_fault(self) -> UnitsError | None:
+        """Why the two sides' units disagree, or ``None`` if they agree."""
+        try:
+            lhs, rhs = (units_of(self._expand(side)) for side in (self.claim.lhs, self.claim.rhs))
+        except UnitsError as fault:
+            return fault
+        if lhs != rhs and not (self.claim.rhs == 0 or self.claim.lhs == 0):
+            return UnitsError(
+                f"left side has units {lhs}, right side {rhs}", (self.claim.lhs, self.claim.rhs)
+            )
+        return None
+
+    @property
+    def units(self) -> Literal["consistent", "inconsistent"]:
+        """Whether both sides scale alike under ``f -> a f`` and ``w -> b w``."""
+        return "consistent" if self.units_fault is None else "inconsistent"
+
+    def _expand(self, expression: sp.Expr) -> sp.Expr:
+        # A prescribed symbol stands for its expression: eta = B/sqrt(C) has no units of a step.
+        for symbol, value in reversed(list(self.prescription.items())):
+            expression = expression.subs(symbol, sp.sympify(value))
+        return expression
+
+    def __str__(self) -> str:
+        return f"{self.key} ({self.form}): {self.claim}"
+
+    def _repr_latex_(self) -> str:
+        from bounds.render import latex  # the renderer needs this class
+
+        return f"$\\displaystyle {latex(self)}$"
+
+
+def evaluate(expression: sp.Expr, values: Values) -> Any:
+    """``expression`` at ``values`` (by symbol name), with numpy broadcasting.
+
+    >>> from bounds.notation import ell
+    >>> float(evaluate(1 / (2 * ell), {"ell": 4.0}))
+    0.125
+    """
+    expression = sp.sympify(expression)
+    symbols = sorted(expression.free_symbols, key=str)
+    for symbol in symbols:
+        if symbol.name not in values:
+            meaning = getattr(symbol, "meaning", "")
+            raise KeyError(f"no value for {symbol.name} ({meaning})" if meaning else symbol.name)
+    arguments = [np.asarray(values[symbol.name], dtype=float) for symbol in symbols]
+    return _compiled(expression, tuple(symbols))(*arguments)
+
+
+_COMPILED: dict[sp.Expr, Any] = {}
+
+
+def _compiled(expression: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> Any:
+    if expression not in _COMPILED:
+        _COMPILED[expression] = sp.lambdify(symbols, expression, modules="numpy")
+    return _COMPILED[expression]
+
+
+def _show(value: Any) -> str:
+    array = np.asarray(value)
+    return f"{array.item():.6g}" if array.ndim == 0 else f"an array from {array.min():.6g} to {array.max():.6g}"

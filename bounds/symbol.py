@@ -1,0 +1,157 @@
+"""Sympy symbols that know what they mean: ``Symbol`` (a number) and ``Measured`` (a measurement)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import sympy as sp
+
+from bounds.units import DIMENSIONLESS, Units
+
+__all__ = ["COUNT", "POSITIVE", "REAL", "UNIT_INTERVAL", "Domain", "Measured", "Symbol"]
+
+Role = Literal["constant", "hyperparameter", "derived"]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """The set a symbol's value must lie in: an interval, of integers or of reals.
+
+    Sympy assumptions cannot do this job: with a positive symbol ``eta > 0`` collapses to
+    ``True`` and a negative value would then pass unchecked.
+
+    >>> print(Domain(0, 1, lower_open=True), Domain(1, integer=True))
+    (0, 1] {1, 2, ...}
+    >>> Domain(0, 1).contains(1.5)
+    False
+    """
+
+    lower: float = -math.inf
+    upper: float = math.inf
+    lower_open: bool = False
+    upper_open: bool = False
+    integer: bool = False
+
+    def contains(self, value: Any) -> bool:
+        """Whether every entry of ``value`` (a number or an array) lies in the domain."""
+        array = np.asarray(value, dtype=float)
+        above = array > self.lower if self.lower_open else array >= self.lower
+        below = array < self.upper if self.upper_open else array <= self.upper
+        whole = array == np.round(array) if self.integer else True
+        return bool(np.all(above & below & whole & ~np.isnan(array)))
+
+    def __str__(self) -> str:
+        if self.integer:
+            end = "..." if math.isinf(self.upper) else f"..., {self.upper:g}"
+            return f"{{{self.lower:g}, {self.lower + 1:g}, {end}}}".replace(", ..., ", ", ..., ")
+        left = "(" if self.lower_open or math.isinf(self.lower) else "["
+        right = ")" if self.upper_open or math.isinf(self.upper) else "]"
+        return f"{left}{self.lower:g}, {self.upper:g}{right}"
+
+
+REAL = Domain()
+POSITIVE = Domain(0, lower_open=True)
+COUNT = Domain(1, integer=True)
+UNIT_INTERVAL = Domain(0, 1, upper_open=True)
+
+
+class Symbol(sp.Symbol):
+    """A number that appears in a statement, with its meaning, domain and units.
+
+    Parameters
+    ----------
+    name : str
+        The plain name, used as the key in every table of values (``"eta"``).
+    meaning : str
+        What it is, in one phrase.
+    domain : Domain
+        Values outside are refused by :meth:`bounds.Statement.bound`.
+    units : Units
+        How it scales with ``f`` and ``w``.
+    role : "constant", "hyperparameter" or "derived"
+        A constant is certified by the objective, a hyperparameter is chosen by the
+        experimenter, a derived symbol is always given by a prescription.
+    latex : str
+        How it is typeset; the name if empty.
+    typical : tuple of float
+        Values worth trying where no statement says otherwise, in natural units (the
+        objective's own units of ``f`` and ``w``); its domain's corners are always tried.
+
+    Examples
+    --------
+    >>> eta = Symbol("eta", "step size", POSITIVE, Units(F=-1, X=2), latex=r"\\eta")
+    >>> eta.domain.contains(-1.0), str(eta.units)
+    (False, 'X^2/F')
+    """
+
+    __slots__ = ("domain", "latex", "meaning", "role", "typical", "units")
+
+    meaning: str
+    domain: Domain
+    units: Units
+    role: Role
+    latex: str
+    typical: tuple[float, ...]
+
+    def __new__(
+        cls,
+        name: str,
+        meaning: str = "",
+        domain: Domain = REAL,
+        units: Units = DIMENSIONLESS,
+        role: Role = "hyperparameter",
+        latex: str = "",
+        typical: tuple[float, ...] = (),
+    ) -> Symbol:
+        positive = domain.lower > 0 or (domain.lower == 0 and domain.lower_open)
+        assumptions: dict[str, bool] = {"real": True}
+        if domain.integer:
+            assumptions["integer"] = True
+        if positive:
+            assumptions["positive"] = True
+        elif domain.lower >= 0:
+            assumptions["nonnegative"] = True
+        self = sp.Symbol.__xnew__(cls, name, **assumptions)
+        self.meaning, self.domain, self.units, self.role = meaning, domain, units, role
+        self.latex, self.typical = latex or name, typical
+        return self
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return self._definition(), {}
+
+    def _definition(self) -> tuple[Any, ...]:
+        return (self.name, self.meaning, self.domain, self.units, self.role, self.latex,
+                self.typical)
+
+    def __getstate__(self) -> None:
+        return None
+
+    def _latex(self, printer: Any) -> str:
+        return self.latex
+
+
+class Measured(Symbol):
+    """A quantity that must be measured; its name says which measurement gives it.
+
+    The measurements are found by name in :mod:`theorylab.measures`.
+
+    Examples
+    --------
+    >>> Measured("gradient_norm_squared", "||grad F(w_t)||^2", Units(F=2, X=-2)).name
+    'gradient_norm_squared'
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls, name: str, meaning: str = "", units: Units = DIMENSIONLESS, latex: str = "",
+        nonnegative: bool = False,
+    ) -> Measured:
+        domain = Domain(0) if nonnegative else REAL
+        return Symbol.__new__(cls, name, meaning, domain, units, "derived", latex)  # type: ignore[return-value]
+
+    def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return (self.name, self.meaning, self.units, self.latex, self.domain.lower == 0), {}

@@ -1,0 +1,5 @@
+"""Objectives with certified constants; ``FAMILIES`` lists them for the registry."""
+
+from theorylab.objective import Family
+
+FAMILIES: tuple[Family, ...] = ()

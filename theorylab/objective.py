@@ -1,0 +1,186 @@
+"""``Objective``: a function with certified constants and a law of stochastic gradients."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["Constant", "Family", "FiniteSum", "Objective", "Parameter"]
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A certified number: every point of the objective obeys it.
+
+    Parameters
+    ----------
+    value : float
+        The constant.
+    how : str
+        How it is certified: ``"closed form"``, ``"spectral norm"``, ``"interval arithmetic"``.
+    attained : bool
+        Whether some point (or a limit of points) attains it, so that no smaller one would do.
+    """
+
+    value: float
+    how: str
+    attained: bool = False
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a family that a search may move within ``[lower, upper]``."""
+
+    name: str
+    lower: float
+    upper: float
+    log: bool = False
+    integer: bool = False
+
+
+@dataclass(frozen=True)
+class Family:
+    """A registered family of objectives: how to build one, and what a search may move.
+
+    ``build(**parameters)`` returns an :class:`Objective`; ``defaults`` are the parameters of
+    the instances that ``verify`` tries when no objective is named.
+    """
+
+    name: str
+    build: Callable[..., Objective]
+    parameters: tuple[Parameter, ...] = ()
+    defaults: tuple[Mapping[str, Any], ...] = field(default=({},))
+
+
+class Objective(abc.ABC):
+    """A differentiable F on R^d, its certified constants, and its stochastic gradients.
+
+    Every method is batched: ``w`` has shape ``(R, d)``, one row a replica, and row ``r`` of a
+    result depends on row ``r`` of ``w`` alone, bit for bit.
+
+    Attributes
+    ----------
+    name : str
+        Shown in results, e.g. ``"delta_nonconvex"``.
+    start : Tensor, shape (d,)
+        ``w_0``; the constant ``Delta`` refers to it.
+    parameters : mapping
+        What built it, for provenance and for a search.
+    """
+
+    name: str
+    start: Tensor
+    parameters: Mapping[str, Any]
+
+    @property
+    def dim(self) -> int:
+        """The dimension d."""
+        return int(self.start.shape[0])
+
+    # --- the function ------------------------------------------------------------------------
+    @abc.abstractmethod
+    def value(self, w: Tensor) -> Tensor:
+        """F(w), shape ``(R,)``."""
+
+    @abc.abstractmethod
+    def gradient(self, w: Tensor) -> Tensor:
+        """grad F(w), shape ``(R, d)``."""
+
+    def hessian(self, w: Tensor) -> Tensor:
+        """Hess F(w), shape ``(R, d, d)``; by automatic differentiation of :meth:`value`."""
+        with torch.inference_mode(False), torch.enable_grad():
+            point = w.clone()
+            one = torch.func.hessian(lambda v: self.value(v.unsqueeze(0)).squeeze(0))
+            return torch.stack([one(row) for row in point])
+
+    # --- the stochastic gradient -------------------------------------------------------------
+    @abc.abstractmethod
+    def draw(
+        self, rng: np.random.Generator, steps: int, replicas: int, batch_size: int
+    ) -> np.ndarray:
+        """Randomness for ``steps`` mini-batches: shape ``(steps, replicas, batch_size, ...)``.
+
+        Drawing ``a`` steps and then ``b`` gives the same numbers as drawing ``a + b``.
+        """
+
+    @abc.abstractmethod
+    def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
+        """Mini-batch gradient at ``w`` for one step's ``draw``, shape ``(R, d)``.
+
+        ``draw`` has shape ``(R, batch_size, ...)``.
+        """
+
+    def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """The law of one draw where it is finite: ``(draws, probabilities)``, else ``None``.
+
+        ``draws`` has shape ``(m, ...)``, each entry a value :meth:`draw` can give one sample.
+        """
+        return None
+
+    # --- what is certified -------------------------------------------------------------------
+    @abc.abstractmethod
+    def constants(self) -> Mapping[str, Constant]:
+        """Certified constants of F and its sampling, by symbol name (``ell``, ``delta``, ...)."""
+
+    def sample_constants(self) -> Mapping[str, Constant]:
+        """Constants that hold for every f_i (finite sums); empty where there are none."""
+        return {}
+
+    @property
+    def declared(self) -> frozenset[str]:
+        """Assumptions without constants that F satisfies, by name (``"convex"``)."""
+        return frozenset()
+
+    def minimum(self) -> float:
+        """inf F, or a certified lower bound of it; ``nan`` if unknown."""
+        return math.nan
+
+    def minimizer(self) -> Tensor | None:
+        """A global minimizer, shape ``(d,)``, where one is known."""
+        return None
+
+
+class FiniteSum(Objective):
+    """F = (1/n) sum_i f_i with uniform sampling with replacement.
+
+    ``draw`` gives sample indices; subclasses provide what depends on the sample.
+    """
+
+    @property
+    @abc.abstractmethod
+    def n(self) -> int:
+        """The number of samples."""
+
+    @abc.abstractmethod
+    def sample_value(self, w: Tensor, draw: Tensor) -> Tensor:
+        """f_i(w) for each index, shape of ``draw`` (``(R, b)``)."""
+
+    @abc.abstractmethod
+    def resize(self, n: int, seed: int = 0) -> FiniteSum:
+        """The same family with ``n`` samples: for measuring how a bound grows with n."""
+
+    @abc.abstractmethod
+    def replacement(self, seed: int, pairs: int) -> tuple[np.ndarray, FiniteSum]:
+        """Perturbed twins: positions ``(pairs,)`` in [0, n), and a sum over n + pairs samples.
+
+        Samples ``n .. n+pairs-1`` of the returned sum are the replacements: twin ``p`` draws
+        ``n + p`` where its sibling draws ``positions[p]``. Its constants hold for both twins.
+        """
+
+    def draw(
+        self, rng: np.random.Generator, steps: int, replicas: int, batch_size: int
+    ) -> np.ndarray:
+        return rng.integers(0, self.n, size=(steps, replicas, batch_size), dtype=np.int32)
+
+    def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        return np.arange(self.n, dtype=np.int32), np.full(self.n, 1.0 / self.n)

@@ -1,0 +1,135 @@
+"""Step-size (and proximal-weight) schedules: pure functions of the iteration ``t`` from 1."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sympy as sp
+import torch
+from torch import Tensor
+
+__all__ = ["Constant", "Expression", "Harmonic", "Poly", "Schedule", "Staircase"]
+
+
+class Schedule(abc.ABC):
+    """A hyperparameter as a function of the iteration ``t = 1, 2, ...``."""
+
+    @abc.abstractmethod
+    def __call__(self, t: Tensor | int) -> Any:
+        """The value at iteration ``t`` (a number, or a tensor of one value a replica)."""
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """``value`` at every ``t``.
+
+    >>> Constant(0.1)(7)
+    0.1
+    """
+
+    value: float
+
+    def __call__(self, t: Tensor | int) -> Any:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Harmonic(Schedule):
+    """``scale / max(t, floor)``: ``c/(t ell)`` with ``scale = c/ell``; ``1/k`` for inner loops.
+
+    >>> Harmonic(2.0)(4), Harmonic(2.0, floor=8)(4)
+    (0.5, 0.25)
+    """
+
+    scale: float
+    floor: float = 1.0
+
+    def __call__(self, t: Tensor | int) -> Any:
+        clipped = t.clamp_min(self.floor) if isinstance(t, Tensor) else max(t, self.floor)
+        return self.scale / clipped
+
+
+@dataclass(frozen=True)
+class Poly(Schedule):
+    """``initial (1 - (t-1)/total)^power``: the poly-power schedule.
+
+    >>> Poly(1.0, total=10, power=2.0)(6)
+    0.25
+    """
+
+    initial: float
+    total: int
+    power: float = 1.0
+
+    def __call__(self, t: Tensor | int) -> Any:
+        left = 1 - (t - 1) / self.total
+        left = left.clamp_min(0) if isinstance(left, Tensor) else max(left, 0.0)
+        return self.initial * left**self.power
+
+
+@dataclass(frozen=True)
+class Staircase(Schedule):
+    """``initial factor^k`` after the k-th milestone: the value drops when ``t`` exceeds each.
+
+    >>> stairs = Staircase(1.0, milestones=(2, 4), factor=0.1)
+    >>> stairs(2), round(stairs(3), 9), round(stairs(5), 9)
+    (1.0, 0.1, 0.01)
+    """
+
+    initial: float
+    milestones: Sequence[int]
+    factor: float = 0.1
+
+    def __call__(self, t: Tensor | int) -> Any:
+        if isinstance(t, Tensor):
+            passed = torch.stack([(t > m).to(torch.get_default_dtype()) for m in self.milestones])
+            return self.initial * self.factor ** passed.sum(0)
+        return self.initial * self.factor ** sum(t > m for m in self.milestones)
+
+
+@dataclass(frozen=True)
+class Expression(Schedule):
+    """A sympy expression in the one symbol ``t``, as statements write it.
+
+    >>> from bounds.notation import t
+    >>> Expression(1 / (2 * t))(4)
+    0.125
+    """
+
+    expression: sp.Expr
+
+    def __post_init__(self) -> None:
+        free = sorted(self.expression.free_symbols, key=str)
+        if [symbol.name for symbol in free] not in ([], ["t"]):
+            raise ValueError(f"a schedule may depend on t alone, got {self.expression}")
+        function = sp.lambdify(free or [sp.Symbol("t")], self.expression, modules=_TORCH)
+        object.__setattr__(self, "_function", function)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Expression, (self.expression,))
+
+    def __call__(self, t: Tensor | int) -> Any:
+        return self._function(t)  # type: ignore[attr-defined]
+
+
+def _extreme(pick: str) -> Any:
+    def function(*values: Any) -> Any:
+        result = values[0]
+        for value in values[1:]:
+            if isinstance(result, Tensor) or isinstance(value, Tensor):
+                like = result if isinstance(result, Tensor) else value
+                pair = [torch.as_tensor(v, dtype=like.dtype) for v in (result, value)]
+                result = torch.maximum(*pair) if pick == "max" else torch.minimum(*pair)
+            else:
+                result = max(result, value) if pick == "max" else min(result, value)
+        return result
+
+    return function
+
+
+_TORCH: list[Any] = [
+    {"Max": _extreme("max"), "Min": _extreme("min"), "amax": _extreme("max")}, "math",
+]

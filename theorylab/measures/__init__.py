@@ -1,1 +1,35 @@
-"""."""
+"""How each measured quantity of a statement is measured; ``PROTOCOLS`` lists the ways."""
+
+from __future__ import annotations
+
+from bounds.statement import Statement
+from theorylab import registry
+from theorylab.errors import UsageError
+from theorylab.measures.one_round import OneRound
+from theorylab.measures.points import Points
+from theorylab.measures.protocol import Experiment, Measurement, Protocol, build_rule
+from theorylab.measures.whole_run import WholeRun
+
+__all__ = ["PROTOCOLS", "Experiment", "Measurement", "Protocol", "build_rule", "protocol_for"]
+
+PROTOCOLS: tuple[Protocol, ...] = (Points(), OneRound(), WholeRun())
+
+
+def protocol_for(statement: Statement) -> Protocol:
+    """The protocol that measures every quantity of the statement's claim.
+
+    Third parties add their own under the entry-point group ``theorylab.measures``.
+
+    Raises
+    ------
+    UsageError
+        If no protocol measures them together.
+    """
+    names = frozenset(symbol.name for symbol in statement.claim.measured)
+    for protocol in (*PROTOCOLS, *(p for _, p in registry.plugins("measures", "PROTOCOLS"))):
+        if names <= protocol.provides:
+            return protocol
+    raise UsageError(
+        f"{statement.key}: nothing measures {', '.join(sorted(names))} together; known: "
+        + "; ".join(", ".join(sorted(p.provides)) for p in PROTOCOLS)
+    )

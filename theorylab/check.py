@@ -1,0 +1,363 @@
+"""``check``: is the statement true on this objective, over its whole domain?
+
+For each sampled point of the domain the measured side is measured, the certified side
+evaluated, and the two are compared with a confidence interval that is corrected for the number
+of comparisons. A violation seen in sampled data must repeat on fresh randomness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from bounds.statement import Claim, Statement, evaluate
+from theorylab import registry
+from theorylab.domain import points
+from theorylab.errors import AssumptionError, UsageError
+from theorylab.measures import Experiment, Measurement, Protocol, protocol_for
+from theorylab.objective import FiniteSum, Objective
+from theorylab.verdict import Outcome, Verdict, worst
+
+__all__ = ["check", "constants_for"]
+
+_ROUNDING = 1e-9
+_SCALAR_POINTS = 400
+_SIZES = 5
+
+
+def check(
+    statement: Statement | str,
+    objective: Objective | None = None,
+    *,
+    form: str | None = None,
+    values: Mapping[str, float] | None = None,
+    count: int = 8,
+    replicas: int = 1000,
+    effort: float = 2e6,
+    seed: int = 0,
+    confidence: float = 0.99,
+    family: int = 1,
+) -> Verdict:
+    """Check a statement on an objective.
+
+    Parameters
+    ----------
+    statement : Statement or str
+        The statement, or its key.
+    objective : Objective
+        Must certify every assumption; not needed for relations between numbers alone.
+    form : "printed" or "repaired"
+        With a key: which form (printed by default).
+    values : mapping of str to float
+        Hyperparameters to fix; the others are sampled over the statement's domain.
+    count : int
+        Points of the domain to try, corners first.
+    replicas, effort : int, float
+        Repetitions at each point, cut so that about ``effort`` sample gradients are spent.
+    seed : int
+        The same seed gives the same verdict, bit for bit.
+    confidence : float
+        Of all intervals of this check together (Bonferroni); with ``family`` checks, of all.
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    AssumptionError
+        If the objective lacks an assumption.
+    DomainError
+        If ``values`` lie outside the domain.
+
+    Examples
+    --------
+    >>> import synthetic, theorylab
+    >>> from bounds import sngm
+    >>> theorylab.check(sngm.lemma_2, synthetic.quadratic(dim=2), count=2, replicas=8).verdict
+    'holds'
+    """
+    if isinstance(statement, str):
+        statement = registry.statement(statement, "repaired" if form == "repaired" else "printed")
+    if not 0 < confidence < 1:
+        raise UsageError(f"check: confidence must lie in (0, 1), got {confidence}")
+    risk = (1 - confidence) / max(1, family)
+    fixed = {k: float(v) for k, v in (values or {}).items()}
+    _known_names(statement, fixed)
+    if not statement.claim.measured:
+        return _check_numbers(statement, fixed, seed, risk)
+    if objective is None:
+        raise UsageError(f"{statement.key} speaks about an objective; none was given")
+    protocol = protocol_for(statement)
+    certified = constants_for(statement, objective)
+    if statement.claim.big_o:
+        return _check_rate(statement, objective, protocol, fixed, replicas, effort, seed, risk)
+    table = points(statement, {**certified, **fixed}, seed, count)
+    verdicts = [
+        _judge(
+            protocol,
+            Experiment(statement, objective, point, replicas, effort / len(table), seed),
+            risk / len(table),
+        )
+        for point in table
+    ]
+    return worst(verdicts)
+
+
+def constants_for(statement: Statement, objective: Objective) -> dict[str, float]:
+    """The certified constants a statement needs, by name.
+
+    A statement that assumes them ``per_sample`` gets those that hold for every f_i.
+
+    Raises
+    ------
+    AssumptionError
+        Naming the first missing assumption or constant.
+    """
+    per_sample = any(a.name == "per_sample" for a in statement.assumptions)
+    table = dict(objective.constants())
+    if per_sample:
+        if not objective.sample_constants():
+            raise AssumptionError(
+                f"{statement.key} needs constants that hold for every sample; "
+                f"{objective.name} certifies none"
+            )
+        table |= objective.sample_constants()
+    for assumption in statement.assumptions:
+        missing = [s.name for s in assumption.constants if s.name not in table]
+        undeclared = not assumption.constants and assumption.name not in objective.declared
+        if missing or undeclared:
+            lacking = f"certifies no {missing[0]}" if missing else f"is not {assumption.name}"
+            raise AssumptionError(
+                f"{statement.key} assumes {assumption.name} ({assumption.text}); "
+                f"{objective.name} {lacking}"
+            )
+    for symbol in statement.constants:
+        if symbol.name not in table:
+            raise AssumptionError(
+                f"{statement.key} needs {symbol.name} ({symbol.meaning}); "
+                f"{objective.name} certifies no {symbol.name}"
+            )
+    return {name: float(constant) for name, constant in table.items()}
+
+
+def _known_names(statement: Statement, fixed: Mapping[str, float]) -> None:
+    names = {s.name for s in statement.symbols} | {s.name for s in statement.prescription}
+    for name in fixed:
+        if name not in names:
+            raise UsageError(
+                f"{statement.key} has no symbol {name!r}; it has {', '.join(sorted(names))}"
+            )
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Both sides at every instance of a measurement, with the measured side's half-width."""
+
+    measured: np.ndarray
+    half: np.ndarray
+    bound: np.ndarray
+    tolerance: np.ndarray
+    replicas: int
+    exact: bool
+
+    def outcomes(self, claim: Claim) -> np.ndarray:
+        gap = self.measured - self.bound
+        if claim.sense == "==":
+            size = np.maximum(np.abs(self.measured), np.abs(self.bound))
+            off = np.abs(gap) - self.half > self.tolerance
+            sharp = self.half <= 0.05 * np.maximum(size, 1e-300)
+            return np.where(off, "violated", np.where(sharp | self.exact, "holds", "inconclusive"))
+        above = ~(gap - self.half <= self.tolerance)  # a NaN counts as above
+        below = gap + self.half <= self.tolerance
+        return np.where(above, "violated", np.where(below, "holds", "inconclusive"))
+
+    @property
+    def ratio(self) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            plain = self.measured / self.bound
+        over = self.measured - self.bound > self.tolerance
+        return np.where(self.bound > 0, plain, np.where(over, np.inf, 0.0))
+
+
+def _compare(claim: Claim, values: Mapping[str, Any], found: Measurement, risk: float) -> _Comparison:
+    table = {**values, **found.values}
+    small_side, large_side = claim.sides
+    small, large = np.broadcast_arrays(
+        np.atleast_2d(evaluate(small_side, table)), np.atleast_2d(evaluate(large_side, table))
+    )
+    shape = np.broadcast_shapes(small.shape, *(v.shape for v in found.values.values()))
+    small, large = np.broadcast_to(small, shape), np.broadcast_to(large, shape)
+    measured, bound = small.mean(-1), large.mean(-1)
+    size = np.abs(bound) + sum(np.abs(v).max(-1) for v in _terms(claim, table, shape))
+    half = np.zeros_like(measured)
+    if not found.exact and shape[1] > 1:
+        spread = (small - large).std(axis=-1, ddof=1) / math.sqrt(shape[1])
+        sides = 2 * len(measured)
+        half = stats.t.isf(risk / sides, shape[1] - 1) * spread
+    elif not found.exact:
+        half = np.full_like(measured, np.inf)
+    return _Comparison(measured, half, bound, _ROUNDING * size, shape[1], found.exact)
+
+
+def _terms(claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]) -> list[np.ndarray]:
+    """The sizes of the measured side's terms: rounding is relative to them, not to their sum."""
+    from sympy import Add
+
+    return [
+        np.broadcast_to(np.atleast_2d(evaluate(term, table)), shape)
+        for term in Add.make_args(claim.sides[0])
+    ]
+
+
+def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
+    statement = experiment.statement
+    found = protocol.measure(experiment)
+    compared = _compare(statement.claim, experiment.values, found, risk)
+    outcomes = compared.outcomes(statement.claim)
+    order = {"violated": 2, "inconclusive": 1, "holds": 0}
+    ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
+    decisive = max(range(len(outcomes)), key=lambda i: (order[str(outcomes[i])], ratio[i]))
+    outcome: Outcome = str(outcomes[decisive])  # type: ignore[assignment]
+    reason = found.labels[decisive] if decisive < len(found.labels) else ""
+    if outcome == "violated" and not found.exact:
+        again = replace(experiment, repeat=experiment.repeat + 1, effort=2 * experiment.effort,
+                        replicas=2 * experiment.replicas)  # fmt: skip
+        fresh = _compare(statement.claim, experiment.values, protocol.measure(again), risk)
+        if fresh.outcomes(statement.claim)[decisive] != "violated":
+            outcome, reason = "inconclusive", "a violation that did not repeat"
+        compared = fresh
+    if outcome == "holds" and statement.trivial is not None:
+        trivial = float(evaluate(statement.trivial, experiment.values))
+        if compared.bound[decisive] >= trivial:
+            outcome, reason = "vacuous", f"the bound exceeds the trivial {trivial:.4g}"
+    return _verdict(experiment, outcome, compared, decisive, reason, len(outcomes))
+
+
+def _verdict(
+    experiment: Experiment, outcome: Outcome, compared: _Comparison, i: int, reason: str,
+    comparisons: int,
+) -> Verdict:
+    statement = experiment.statement
+    measured, half = float(compared.measured[i]), float(compared.half[i])
+    names = {s.name: s for s in (*statement.symbols, *statement.prescription)}
+    shown = {k: float(v) for k, v in experiment.values.items() if np.ndim(v) == 0}
+    constants = {s.name for s in statement.constants}
+    return Verdict(
+        statement.key, statement.form, outcome, measured, (measured - half, measured + half),
+        float(compared.bound[i]), float(compared.ratio[i]), statement.units,
+        experiment.objective.name,
+        {k: v for k, v in shown.items() if k in constants},
+        {k: v for k, v in shown.items() if k in names and k not in constants},
+        compared.replicas, experiment.seed, comparisons, reason,
+    )  # fmt: skip
+
+
+# --- relations between numbers alone ----------------------------------------------------------
+def _check_numbers(
+    statement: Statement, fixed: Mapping[str, float], seed: int, risk: float
+) -> Verdict:
+    table = points(statement, fixed, seed, _SCALAR_POINTS)
+    names = sorted({k for point in table for k in point})
+    values = {k: np.array([[float(p.get(k, math.nan))] for p in table]) for k in names}
+    if statement.claim.big_o:
+        raise UsageError(f"{statement.key}: an O(.) relation between numbers cannot be sampled")
+    compared = _compare(statement.claim, values, Measurement({"-": np.zeros((len(table), 1))}, True), risk)
+    outcomes = compared.outcomes(statement.claim)
+    order = {"violated": 1, "holds": 0, "inconclusive": 0}
+    i = max(range(len(table)), key=lambda k: (order[str(outcomes[k])], compared.ratio[k]))
+    constants = {s.name for s in statement.constants}
+    point = {k: float(v) for k, v in table[i].items()}
+    measured = float(compared.measured[i])
+    return Verdict(
+        statement.key, statement.form, str(outcomes[i]), measured, (measured, measured),  # type: ignore[arg-type]
+        float(compared.bound[i]), float(compared.ratio[i]), statement.units, "-",
+        {k: v for k, v in point.items() if k in constants},
+        {k: v for k, v in point.items() if k not in constants},
+        1, seed, len(table), "exact arithmetic over the domain",
+    )  # fmt: skip
+
+
+# --- O(.) claims --------------------------------------------------------------------------------
+def _check_rate(
+    statement: Statement, objective: Objective, protocol: Protocol, fixed: Mapping[str, float],
+    replicas: int, effort: float, seed: int, risk: float,
+) -> Verdict:  # fmt: skip
+    """Does measured/bound keep growing with the statement's scale? Then no constant will do."""
+    rate = statement.rate
+    if rate is None:
+        raise UsageError(f"{statement.key}: an O(.) claim needs a rate that says what grows")
+    name = rate.scale.name
+    sizes = _sizes(statement, objective)
+    logs, ratios, errors = [], [], []
+    last: Verdict | None = None
+    comparisons = 0
+    first = points(statement, {**constants_for(statement, objective), **_without(fixed, name),
+                               name: sizes[0]}, seed, 1)[0] if name != "n" else None  # fmt: skip
+    for size in sizes:
+        here = objective
+        if name == "n":
+            assert isinstance(objective, FiniteSum)
+            here = objective.resize(int(size), seed)
+        known = {**constants_for(statement, here), **fixed, name: size}
+        follow = {s.name: float(evaluate(e, known)) for s, e in rate.along.items()}
+        known |= follow
+        if first is None:
+            first = points(statement, known, seed, 1)[0]
+        free = {s.name for s in statement.hyperparameters} - set(known)
+        known |= {k: first[k] for k in free if k in first}
+        values = statement.validate(known)
+        experiment = Experiment(statement, here, values, replicas, effort / len(sizes), seed)
+        found = protocol.measure(experiment)
+        compared = _compare(statement.claim, values, found, risk / len(sizes))
+        comparisons += len(compared.measured)
+        i = int(np.argmax(compared.ratio))
+        last = _verdict(experiment, "holds", compared, i, "", comparisons)
+        if not (compared.measured[i] > 0 and compared.bound[i] > 0):
+            continue
+        logs.append(math.log(size))
+        ratios.append(math.log(compared.measured[i] / compared.bound[i]))
+        errors.append(float(compared.half[i] / compared.measured[i]))
+    assert last is not None
+    if len(logs) < 3:
+        return replace(last, verdict="inconclusive", reason="too few sizes gave a positive ratio")
+    # The small sizes are pre-asymptotic: the slope is that of the larger ones.
+    slope, low, high = _slope(np.array(logs)[-4:], np.array(ratios)[-4:], np.array(errors)[-4:])
+    outcome: Outcome = "violated" if low > 0.02 else "holds" if high <= 0.1 else "inconclusive"
+    reason = f"log(measured/bound) grows like {slope:+.3f} log {name} [{low:+.3f}, {high:+.3f}]"
+    return replace(last, verdict=outcome, reason=reason, growth=(slope, low, high))
+
+
+def _sizes(statement: Statement, objective: Objective) -> list[float]:
+    assert statement.rate is not None
+    scale = statement.rate.scale
+    if scale.name == "n":
+        if not isinstance(objective, FiniteSum):
+            raise AssumptionError(f"{statement.key} grows n; {objective.name} is no finite sum")
+        return [float(64 * 2**k) for k in range(_SIZES)]
+    if scale.name == "eps":
+        return [max(scale.typical) / 2**k for k in range(_SIZES)]
+    least = max(16.0, min(scale.typical or (16.0,)))
+    return [least * 4**k for k in range(_SIZES)]
+
+
+def _slope(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float, float]:
+    """Least-squares slope; its interval moves every point by its own (already corrected) error."""
+    centred = x - x.mean()
+    weights = centred / (centred**2).sum()
+    slope = float(weights @ y)
+    margin = float(np.abs(weights) @ error)
+    residual = y - y.mean() - slope * centred
+    if len(x) > 2:
+        scatter = math.sqrt(float(residual @ residual) / (len(x) - 2) / float(centred @ centred))
+        margin += float(stats.t.isf(0.025, len(x) - 2)) * scatter
+    return slope, slope - margin, slope + margin
+
+
+def _without(values: Mapping[str, float], name: str) -> dict[str, float]:
+    return {k: v for k, v in values.items() if k != name}

@@ -1,0 +1,63 @@
+"""The command line: ``theorylab COMMAND``. Commands are found by entry point, like the rest."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+from rich.console import Console
+
+from bounds.statement import DomainError
+from theorylab import __version__, registry
+from theorylab.errors import UsageError
+
+__all__ = ["build", "main"]
+
+
+def build() -> typer.Typer:
+    """The application, with every registered command."""
+    app = typer.Typer(
+        name="theorylab",
+        help="Check lemmas and theorems about stochastic optimization against measured runs.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    def show_version(value: bool) -> None:
+        if value:
+            print(__version__)
+            raise typer.Exit
+
+    @app.callback()
+    def top(
+        version: bool = typer.Option(
+            False, "--version", callback=show_version, is_eager=True, help="Show the version."
+        ),
+    ) -> None:
+        pass
+
+    for name, command in registry.plugins("commands", "COMMANDS"):
+        app.command(name.replace("_", "-"))(command)
+    return app
+
+
+def main() -> None:
+    """Run the command line: a user's mistake is one line on stderr and exit code 2."""
+    try:
+        build()()
+    except (UsageError, DomainError) as error:
+        text = str(error.args[0] if error.args else error)
+        Console(stderr=True).print("[bold red]error:[/] ", end="")
+        print(text, file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted; finished work is kept, run the same command to go on", file=sys.stderr)
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""``theorylab statements``: every registered lemma and theorem."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bounds.render import latex, text
+from bounds.statement import Statement
+from theorylab import registry
+from theorylab.errors import UnknownNameError
+
+__all__ = ["command", "select"]
+
+
+def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]:
+    """The statements that ``keys`` (or prefixes of keys) and a paper name, in both forms or one.
+
+    Where a statement needed no repair, its printed form stands for the repaired one too.
+    """
+    table = registry.statements()
+    every = list(dict.fromkeys(key for key, _ in table))
+    papers = list(dict.fromkeys(key.split(".", 1)[0] for key in every))
+    if paper is not None and paper not in papers:
+        raise UnknownNameError(f"unknown paper {paper!r}; known: {', '.join(papers)}")
+    chosen = [key for key in every if paper is None or key.split(".", 1)[0] == paper]
+    if keys:
+        wanted: list[str] = []
+        for key in keys:
+            hits = [k for k in chosen if k == key or k.startswith(f"{key}_") or k.startswith(f"{key}.")]
+            exact = [k for k in chosen if k == key]
+            if not hits:
+                registry.statement(key)  # raises, with the nearest names
+            wanted += exact or hits
+        chosen = list(dict.fromkeys(wanted))
+    forms = ("printed", "repaired") if form == "both" else (form,)
+    return [
+        table[key, f]  # type: ignore[index]
+        for key in chosen
+        for f in forms
+        if (key, f) in table
+    ]
+
+
+def _complete(incomplete: str) -> list[str]:
+    return [k for k in dict.fromkeys(k for k, _ in registry.statements()) if k.startswith(incomplete)]
+
+
+Keys = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY]...", help="Statement keys, or prefixes.", autocompletion=_complete),
+]
+Paper = Annotated[str | None, typer.Option("--paper", help="Only this paper.")]
+
+
+def command(
+    keys: Keys = None,
+    paper: Paper = None,
+    form: Annotated[str, typer.Option(help="printed, repaired or both.")] = "both",
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """List the statements, or show some of them in full."""
+    chosen = select(keys or [], paper, form)
+    if as_json:
+        print(json.dumps({"schema": 1, "statements": [_row(s) for s in chosen]}, indent=1))
+        return
+    console = Console()
+    if keys:
+        for statement in chosen:
+            console.print(text(statement), highlight=False, markup=False)
+            console.print()
+        return
+    table = Table("key", "form", "label", "claim", "units", title=f"{len(chosen)} statements")
+    for s in chosen:
+        colour = "red" if s.units == "inconsistent" else "green"
+        table.add_row(s.key, s.form, s.label, str(s.claim), f"[{colour}]{s.units}[/]")
+    console.print(table)
+
+
+def _row(s: Statement) -> dict[str, Any]:
+    return {
+        "key": s.key,
+        "form": s.form,
+        "paper": s.paper,
+        "label": s.label,
+        "text": s.text,
+        "claim": str(s.claim),
+        "latex": latex(s),
+        "assumptions": [a.name for a in s.assumptions],
+        "algorithm": s.algorithm.rule if s.algorithm else None,
+        "prescription": {k.name: str(v) for k, v in s.prescription.items()},
+        "conditions": [str(c) for c in s.conditions],
+        "constants": [c.name for c in s.constants],
+        "hyperparameters": [h.name for h in s.hyperparameters],
+        "rate": {k.name: str(v) for k, v in s.rate.exponents.items()} if s.rate else None,
+        "units": s.units,
+        "units_fault": str(s.units_fault) if s.units_fault else None,
+        "note": s.note,
+        "proof": [step.text for step in s.proof],
+    }

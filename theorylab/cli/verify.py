@@ -1,0 +1,226 @@
+"""``theorylab verify``: every statement against measured runs, on certified objectives."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bounds.statement import Statement
+from theorylab import registry
+from theorylab.check import check, constants_for
+from theorylab.cli.statements import Keys, Paper, select
+from theorylab.errors import AssumptionError, UsageError
+from theorylab.objective import Objective
+from theorylab.provenance import file_digest, provenance
+from theorylab.store import Store, compute, write_json
+from theorylab.verdict import Verdict, worst
+
+__all__ = ["build_objective", "command", "verify"]
+
+_COLOURS = {"violated": "bold red", "inconclusive": "yellow", "holds": "green",
+            "vacuous": "magenta", "not applicable": "dim"}  # fmt: skip
+_DATA_FAMILY = "data"
+_CONFIDENCE = 0.99
+
+Spec = Mapping[str, Any]
+
+
+def command(
+    keys: Keys = None,
+    paper: Paper = None,
+    form: Annotated[
+        Literal["printed", "repaired", "both"], typer.Option(help="Which form of a statement.")
+    ] = "both",
+    objective: Annotated[
+        str | None, typer.Option(help="Check on this objective family alone.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="breast_cancer, digits, diabetes, or a CSV or NPZ file; adds it."),
+    ] = None,
+    replicas: Annotated[int, typer.Option(min=2, help="Independent runs, at most.")] = 512,
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="Seconds after which no new check starts.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/verify"),
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any violation.")] = False,
+) -> None:
+    """Check every statement (or those named by KEY) against measured runs."""
+    chosen = select(keys or [], paper, form)
+    specs = _specs(objective, data)
+    if keys and objective is not None:
+        for statement in chosen:  # an explicit pair that cannot be checked is a mistake
+            if statement.claim.measured:
+                constants_for(statement, build_objective(specs[0]))
+    verdicts = verify(chosen, specs, form=form, replicas=replicas, budget=budget, seed=seed,
+                      jobs=jobs, out=out)  # fmt: skip
+    report = {
+        "schema": 1,
+        "provenance": provenance(seed=seed, data=[s.get("digest") for s in specs if "digest" in s]),
+        "results": [v.to_json() for v in verdicts],
+    }
+    write_json(out / "results.json", report)
+    if as_json:
+        print(json.dumps(report, indent=1, allow_nan=False))
+    else:
+        _print(verdicts, out)
+    if strict and any(v.verdict == "violated" for v in verdicts):
+        raise typer.Exit(1)
+
+
+def verify(
+    statements: Sequence[Statement],
+    specs: Sequence[Spec] | None = None,
+    *,
+    form: str = "both",
+    replicas: int = 512,
+    effort: float = 1e6,
+    count: int = 6,
+    budget: float | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    out: Path | str = "results/verify",
+    progress: bool | None = None,
+) -> list[Verdict]:
+    """One verdict for each statement and form: the gravest over the objectives that apply.
+
+    ``specs`` name the objectives (``{"family": ..., "parameters": {...}}``), by default every
+    registered family's default instances. Intervals are corrected for all checks together.
+    """
+    specs = _specs(None, None) if specs is None else specs
+    cells: list[dict[str, Any]] = []
+    owners: list[int] = []
+    reasons: dict[int, str] = {}
+    for i, statement in enumerate(statements):
+        applicable: list[Spec | None] = [None]
+        if statement.claim.measured:
+            applicable = []
+            for spec in specs:
+                try:
+                    constants_for(statement, build_objective(spec))
+                    applicable.append(spec)
+                except AssumptionError as error:
+                    reasons[i] = str(error)
+        for spec in applicable:
+            owners.append(i)
+            cells.append({
+                "kind": "check", "key": statement.key, "form": statement.form, "objective": spec,
+                "count": count, "replicas": replicas, "effort": effort, "seed": seed,
+            })  # fmt: skip
+    for cell in cells:
+        cell["family"] = len(cells)
+    results = compute(check_cell, cells, Store(out), jobs=jobs, label="checking", budget=budget,
+                      progress=progress)  # fmt: skip
+    found: dict[int, list[Verdict]] = {}
+    for owner, cell, result in zip(owners, cells, results, strict=True):
+        blank = Verdict(cell["key"], cell["form"], "inconclusive", seed=seed,
+                        units=statements[owner].units, reason="the budget ran out")  # fmt: skip
+        found.setdefault(owner, []).append(blank if result is None else Verdict.from_json(result))
+    verdicts: list[Verdict] = []
+    for i, statement in enumerate(statements):
+        absent = Verdict(statement.key, statement.form, "not applicable", units=statement.units,
+                         seed=seed, reason=reasons.get(i, ""))  # fmt: skip
+        verdict = worst(found.get(i, [absent]))
+        verdicts.append(verdict)
+        if form != "printed" and statement.form == "printed" and _needs_no_repair(statement):
+            copy = replace(verdict, form="repaired", reason="true as printed; " + verdict.reason)
+            verdicts.append(copy) if form == "both" else verdicts.__setitem__(-1, copy)
+    return verdicts
+
+
+def check_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Run one check; a check that cannot be made is ``not applicable`` and says why."""
+    statement = registry.statements()[cell["key"], cell["form"]]
+    spec = cell["objective"]
+    objective = None if spec is None else build_objective(spec)
+    try:
+        verdict = check(
+            statement, objective, count=cell["count"], replicas=cell["replicas"],
+            effort=cell["effort"], seed=cell["seed"], confidence=_CONFIDENCE,
+            family=cell["family"],
+        )  # fmt: skip
+    except UsageError as error:
+        name = "-" if objective is None else objective.name
+        verdict = Verdict(statement.key, statement.form, "not applicable", objective=name,
+                          units=statement.units, seed=cell["seed"], reason=str(error))  # fmt: skip
+    return verdict.to_json()
+
+
+def build_objective(spec: Spec) -> Objective:
+    """The objective a spec names; built once in a process."""
+    return _built(json.dumps(spec, sort_keys=True))
+
+
+@cache
+def _built(text: str) -> Objective:
+    spec = json.loads(text)
+    return registry.family(spec["family"]).build(**spec.get("parameters", {}))
+
+
+def _specs(objective: str | None, data: str | None) -> list[Spec]:
+    if objective is not None and data is not None:
+        raise UsageError("give either --objective or --data, not both")
+    if objective is not None:
+        family = registry.family(objective)
+        return [{"family": family.name, "parameters": dict(p)} for p in family.defaults]
+    specs: list[Spec] = [
+        {"family": family.name, "parameters": dict(p)}
+        for family in registry.families().values()
+        if family.name != _DATA_FAMILY
+        for p in family.defaults
+    ]
+    if data is not None:
+        spec: dict[str, Any] = {"family": _DATA_FAMILY, "parameters": {"source": data}}
+        build_objective(spec)  # a bad file is refused before anything runs
+        if Path(data).is_file():
+            spec["digest"] = file_digest(data)
+        specs = [spec, *specs]
+    return specs
+
+
+def _needs_no_repair(statement: Statement) -> bool:
+    return (statement.key, "repaired") not in registry.statements()
+
+
+def _print(verdicts: Sequence[Verdict], out: Path) -> None:
+    console = Console()
+    table = Table(title="Statements against measured runs", title_justify="left")
+    for name in ("statement", "form", "verdict"):
+        table.add_column(name, no_wrap=True)
+    for name in ("measured", "bound", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("units")
+    table.add_column("objective", overflow="fold")
+    previous = ""
+    for v in verdicts:
+        if previous and v.key.split(".")[0] != previous.split(".")[0]:
+            table.add_section()
+        units = "[red]inconsistent[/]" if v.units == "inconsistent" else "ok"
+        table.add_row(
+            "" if v.key == previous else v.key, v.form, f"[{_COLOURS[v.verdict]}]{v.verdict}[/]",
+            _number(v.measured), _number(v.bound), _number(v.ratio), units, v.objective,
+        )  # fmt: skip
+        previous = v.key
+    console.print(table)
+    for form in ("printed", "repaired"):
+        tally = Counter(v.verdict for v in verdicts if v.form == form)
+        if tally:
+            parts = ", ".join(f"[{_COLOURS[k]}]{k} {tally[k]}[/]" for k in _COLOURS if tally[k])
+            console.print(f"{form}: {parts}")
+    console.print(f"results: {out / 'results.json'}")
+
+
+def _number(value: float) -> str:
+    return "-" if value != value else f"{value:.3g}"

@@ -1,0 +1,223 @@
+"""Points of a statement's domain: its corners, typical values and random ones between."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from bounds.statement import Condition, DomainError, Statement, evaluate
+from bounds.symbol import Symbol
+from theorylab.errors import UsageError
+
+__all__ = ["natural_scale", "points"]
+
+_CURVATURES = ("ell", "L", "L0", "mu", "delta")
+_VALUES = ("Delta", "Bf")
+_FLIP = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
+
+
+def natural_scale(symbol: Symbol, known: Mapping[str, Any]) -> float:
+    """The natural unit for ``symbol``'s values, from the objective's own constants.
+
+    The unit of value is Delta (or Bf), the unit of length ``sqrt(Delta/ell)``; so a step size
+    is measured in ``1/ell`` and a normalised step in ``sqrt(Delta/ell)``.
+
+    >>> from bounds.notation import eta
+    >>> natural_scale(eta, {"ell": 4.0, "Delta": 1.0})
+    0.25
+    """
+    positive = {k: float(v) for k, v in known.items() if np.ndim(v) == 0 and float(v) > 0}
+    curvature = next((positive[k] for k in _CURVATURES if k in positive), 1.0)
+    value = next((positive[k] for k in _VALUES if k in positive), 1.0)
+    return symbol.units.scale(value, math.sqrt(value / curvature))
+
+
+def points(
+    statement: Statement, known: Mapping[str, float], seed: int = 0, count: int = 16
+) -> list[dict[str, Any]]:
+    """At most ``count`` distinct points of the domain, each a full table of values.
+
+    Corners come first: for each free symbol, each closed end of its range (as the domain and
+    the conditions leave it) with the others at typical values. Then typical and random values
+    mixed. ``known`` holds the values that are fixed, the objective's constants first of all.
+
+    Raises
+    ------
+    UsageError
+        If no admissible point is found.
+
+    Examples
+    --------
+    >>> from bounds import Claim, Condition, Statement
+    >>> from bounds.notation import ell, eta
+    >>> demo = Statement("demo.lemma", "Lemma", "printed", Claim(eta * ell, "<=", 1),
+    ...                  conditions=(Condition(eta, "<=", 1 / ell),))
+    >>> max(p["eta"] for p in points(demo, {"ell": 4.0}, count=8))
+    0.25
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xD0,)))
+    free = [s for s in _ordered(statement) if s.name not in known]
+    wishes: list[dict[str, str]] = [{}]
+    for symbol in free:
+        wishes += [{symbol.name: "upper"}, {symbol.name: "lower"}]
+    found: list[dict[str, Any]] = []
+    seen: set[tuple[Any, ...]] = set()
+    attempts = max(60, 12 * count)
+    for attempt in range(attempts):
+        if len(found) >= count:
+            break
+        wish = wishes[attempt] if attempt < len(wishes) else None
+        values = _one(statement, free, known, wish, rng)
+        if values is None:
+            continue
+        key = tuple(values[s.name] for s in free)
+        if key not in seen:
+            seen.add(key)
+            found.append(values)
+        if not free:
+            break
+    if not found:
+        fixed = ", ".join(f"{k} = {float(v):.6g}" for k, v in known.items() if np.ndim(v) == 0)
+        needs = "; ".join(str(c) for c in statement.conditions)
+        raise UsageError(
+            f"{statement.key} ({statement.form}): no admissible point found with {fixed}; "
+            f"its conditions: {needs or 'none'}"
+        )
+    return found
+
+
+def _one(
+    statement: Statement,
+    free: list[Symbol],
+    known: Mapping[str, float],
+    wish: Mapping[str, str] | None,
+    rng: np.random.Generator,
+) -> dict[str, Any] | None:
+    values: dict[str, Any] = dict(known)
+    for symbol in free:
+        values = _prescribed(statement, values)
+        if symbol.name in values:
+            continue
+        limits = _limits(symbol, statement.conditions, values)
+        values[symbol.name] = _choose(symbol, limits, known, wish, rng)
+    try:
+        return statement.validate(values)
+    except (DomainError, KeyError, ZeroDivisionError, FloatingPointError):
+        return None
+
+
+def _choose(
+    symbol: Symbol,
+    limits: tuple[float, float, bool, bool],
+    known: Mapping[str, float],
+    wish: Mapping[str, str] | None,
+    rng: np.random.Generator,
+) -> float:
+    lower, upper, lower_open, upper_open = limits
+    scale = natural_scale(symbol, known)
+    typical = [v * scale for v in symbol.typical] or [scale]
+    inside = [v for v in typical if lower <= v <= upper]
+    mode = "typical" if wish is None else wish.get(symbol.name, "typical")
+    if wish is None:
+        mode = rng.choice(["typical", "random", "upper", "lower"], p=[0.35, 0.35, 0.2, 0.1])
+    if mode == "upper" and math.isfinite(upper):
+        value = upper if not upper_open else _nudge(upper, lower, symbol)
+    elif mode == "lower" and math.isfinite(lower):
+        value = lower if not lower_open else _nudge(lower, upper, symbol)
+    elif mode == "typical" and inside:
+        value = inside[0] if wish is not None else float(rng.choice(inside))
+    elif mode == "typical" and upper < min(typical):
+        value = upper if not upper_open else _nudge(upper, lower, symbol)
+    else:
+        low = lower if lower > 0 else min(upper if upper > 0 else math.inf, *map(abs, typical)) * 1e-2
+        high = upper if math.isfinite(upper) else max(*typical, low) * 3 if typical else low * 100
+        if lower < 0 or low <= 0 or high <= low:
+            low = lower if math.isfinite(lower) else -scale
+            high = upper if math.isfinite(upper) else low + 2 * scale
+            value = float(rng.uniform(low, high))
+        elif math.isfinite(upper) and rng.random() < 0.5:
+            value = float(rng.uniform(max(lower, 0.0), upper))
+        else:
+            value = float(math.exp(rng.uniform(math.log(low), math.log(high))))
+    if symbol.domain.integer:
+        value = float(min(max(round(value), math.ceil(lower)), math.floor(upper) if math.isfinite(upper) else math.inf))
+    return value
+
+
+def _nudge(end: float, other: float, symbol: Symbol) -> float:
+    """A value just inside an open end."""
+    if symbol.domain.integer:
+        return end + 1 if other > end else end - 1
+    width = abs(other - end) if math.isfinite(other) else max(1.0, abs(end))
+    return end + math.copysign(1e-3 * width, other - end)
+
+
+def _limits(
+    symbol: Symbol, conditions: tuple[Condition, ...], values: Mapping[str, Any]
+) -> tuple[float, float, bool, bool]:
+    """The range left to ``symbol`` by its domain and the conditions already decidable."""
+    domain = symbol.domain
+    lower, upper = domain.lower, domain.upper
+    lower_open, upper_open = domain.lower_open, domain.upper_open
+    for condition in conditions:
+        for side, other, op in (
+            (condition.lhs, condition.rhs, condition.op),
+            (condition.rhs, condition.lhs, _FLIP[condition.op]),
+        ):
+            if side != symbol or not _known(other, values):
+                continue
+            limit = float(evaluate(other, values))
+            if op in ("<=", "<") and limit <= upper:
+                upper, upper_open = limit, op == "<"
+            if op in (">=", ">") and limit >= lower:
+                lower, lower_open = limit, op == ">"
+    return lower, upper, lower_open, upper_open
+
+
+def _prescribed(statement: Statement, values: Mapping[str, Any]) -> dict[str, Any]:
+    resolved = dict(values)
+    for symbol, expression in statement.prescription.items():
+        if symbol.name not in resolved and _known(expression, resolved):
+            resolved[symbol.name] = evaluate(expression, resolved)
+    return resolved
+
+
+def _known(expression: sp.Expr, values: Mapping[str, Any]) -> bool:
+    return all(symbol.name in values for symbol in sp.sympify(expression).free_symbols)
+
+
+def _ordered(statement: Statement) -> list[Symbol]:
+    """Free symbols in an order in which each condition's limit is known when it is needed.
+
+    A symbol bounded by an expression of others comes after them.
+    """
+    waits: dict[Symbol, set[Symbol]] = {s: set() for s in statement.symbols}
+    for condition in statement.conditions:
+        for side, other in ((condition.lhs, condition.rhs), (condition.rhs, condition.lhs)):
+            if isinstance(side, Symbol) and side in waits:
+                needs = _sources(statement, other) & set(waits)
+                if side not in needs and not any(side in waits[s] for s in needs):
+                    waits[side] |= needs
+    ordered: list[Symbol] = []
+    while len(ordered) < len(waits):
+        ready = [s for s in waits if s not in ordered and waits[s] <= set(ordered)]
+        ordered.append(ready[0] if ready else next(s for s in waits if s not in ordered))
+    return ordered
+
+
+def _sources(statement: Statement, expression: sp.Expr) -> set[Symbol]:
+    """The symbols an expression depends on once prescriptions are unfolded."""
+    found: set[Symbol] = set()
+    todo = list(sp.sympify(expression).free_symbols)
+    while todo:
+        symbol = todo.pop()
+        if symbol in found:
+            continue
+        found.add(symbol)
+        if symbol in statement.prescription:
+            todo += list(sp.sympify(statement.prescription[symbol]).free_symbols)
+    return found

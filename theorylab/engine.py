@@ -1,0 +1,406 @@
+"""``run``: a rule on an objective, vectorised over replicas, from randomness drawn ahead.
+
+Replica ``r`` draws from a stream that depends on the seed and ``r`` alone, in fixed blocks of
+``BLOCK`` replicas, so results are the same bits for any chunk size and any number of replicas.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from theorylab.errors import UsageError
+from theorylab.objective import Objective
+from theorylab.progress import bar
+from theorylab.rule import UpdateRule, norm
+
+__all__ = ["BLOCK", "Stratified", "Trajectory", "run"]
+
+BLOCK = 128
+_DRAW_BYTES = 32 * 2**20
+_SNAPSHOT_BYTES = 128 * 2**20
+_CHUNK = 1024
+
+# Streams of a block's randomness: what is drawn for one must not shift another.
+_SAMPLES, _RULE, _RESTARTS, _TIMES = range(4)
+
+
+@dataclass(frozen=True)
+class Stratified:
+    """Record each replica at ``count`` random rounds, one in each of ``count`` equal strata.
+
+    Rounds ``offset .. offset + span - 1`` are cut into equal strata, so the mean over the
+    recorded rounds is an unbiased estimate of the mean over all of them, at a fraction of its
+    cost. ``span`` is the whole run by default.
+    """
+
+    count: int
+    offset: int = 0
+    span: int | None = None
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """What a run recorded, per replica.
+
+    Attributes
+    ----------
+    rounds : ndarray of int, shape (m, R)
+        The round index of each record; 0 is the start.
+    evaluations : ndarray of int, shape (m, R)
+        Sample gradients spent before each record: steps times batch size.
+    quantities : mapping of str to ndarray, shape (m, R)
+        The recorded quantities, by name; ``"w"`` has shape ``(m, R, d)``.
+    batch_size, seed : int
+        As given to :func:`run`.
+    """
+
+    rounds: np.ndarray
+    evaluations: np.ndarray
+    quantities: Mapping[str, np.ndarray]
+    batch_size: int
+    seed: int
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self.quantities[name]
+
+    def mean(self, name: str) -> np.ndarray:
+        """The time average of a quantity over the recorded rounds, shape ``(R,)``."""
+        return self.quantities[name].mean(axis=0)
+
+
+Recorder = Callable[[Objective, Tensor], Tensor]
+
+RECORDERS: Mapping[str, Recorder] = {
+    "value": lambda objective, w: objective.value(w),
+    "gradient_norm": lambda objective, w: norm(objective.gradient(w)).squeeze(-1),
+    "gradient_norm_squared": lambda objective, w: objective.gradient(w).square().sum(-1),
+    "distance": lambda objective, w: norm(w - objective.start).squeeze(-1),
+    "w": lambda objective, w: w,
+}
+
+
+def run(
+    objective: Objective,
+    rule: UpdateRule,
+    steps: int | None = None,
+    batch_size: int = 1,
+    replicas: int = 1000,
+    seed: int = 0,
+    record: Sequence[str] = ("value", "gradient_norm"),
+    *,
+    rounds: int | None = None,
+    at: Sequence[int] | Stratified | None = None,
+    start: Tensor | None = None,
+    remap: Callable[[np.ndarray, slice], np.ndarray] | None = None,
+    chunk: int = _CHUNK,
+    progress: bool | None = None,
+) -> Trajectory:
+    """Run ``rule`` on ``objective`` for every replica and record quantities on the way.
+
+    Parameters
+    ----------
+    objective : Objective
+    rule : UpdateRule
+        Its hyperparameters may be tensors of shape ``(replicas, 1)``: one value a replica.
+    steps : int
+        Stochastic gradient steps; give either ``steps`` or ``rounds``.
+    batch_size : int
+        Samples in each mini-batch.
+    replicas : int
+        Independent repetitions.
+    seed : int
+        The same seed gives the same bits, for any ``chunk``.
+    record : sequence of str
+        ``"value"``, ``"gradient_norm"``, ``"gradient_norm_squared"``, ``"distance"`` (from the
+        start), ``"w"``, or ``"state.NAME"`` for the norm of an entry of the rule's state.
+    rounds : int
+        Rounds of the algorithm instead of steps: outer iterations for rules with inner loops.
+    at : sequence of int, Stratified, or None
+        Rounds (with ``rounds``) or steps at which to record; ``None``: the end alone.
+    start : Tensor, shape (d,) or (replicas, d)
+        Where to start; the objective's own start by default.
+    remap : callable
+        Applied to each chunk's sample draws ``(steps, rows, batch_size, ...)`` with the slice
+        of replicas they belong to; perturbed twins replace samples here.
+    chunk : int
+        Replicas held in memory at once (rounded up to a multiple of ``BLOCK``).
+    progress : bool
+        Whether to show a progress bar; by default only on a terminal.
+
+    Returns
+    -------
+    Trajectory
+
+    Raises
+    ------
+    UsageError
+        If an argument is out of range or a quantity unknown.
+
+    Examples
+    --------
+    >>> import synthetic, theorylab
+    >>> from theorylab.optimizers import SGD
+    >>> bowl = synthetic.quadratic(dim=2)
+    >>> out = theorylab.run(bowl, SGD(eta=0.1), steps=50, replicas=4, record=("value",))
+    >>> out["value"].shape
+    (1, 4)
+    """
+    if (steps is None) == (rounds is None):
+        raise UsageError("run: give either steps or rounds")
+    horizon = steps if steps is not None else rounds
+    assert horizon is not None
+    for name, value, least in (("steps" if rounds is None else "rounds", horizon, 0),
+                               ("batch_size", batch_size, 1), ("replicas", replicas, 1),
+                               ("seed", seed, 0), ("chunk", chunk, 1)):  # fmt: skip
+        if int(value) != value or value < least:
+            raise UsageError(f"run: {name} must be an integer of at least {least}, got {value}")
+    for name in record:
+        if name not in RECORDERS and not name.startswith("state."):
+            raise UsageError(f"run: cannot record {name!r}; known: {', '.join(RECORDERS)}")
+
+    plan = _plan(at, horizon, replicas, seed)
+    width = max(1, int(_SNAPSHOT_BYTES // (plan.shape[0] * objective.dim * 8 * BLOCK))) * BLOCK
+    chunk = min(-(-chunk // BLOCK) * BLOCK, width)
+    begin = objective.start if start is None else start
+    parts = []
+    chunks = [slice(i, min(i + chunk, replicas)) for i in range(0, replicas, chunk)]
+    with bar(progress) as display:
+        task = display.add_task("running", total=replicas * horizon)
+        for rows in chunks:
+            origin = begin[rows] if begin.ndim == 2 else begin.expand(rows.stop - rows.start, -1)
+            advance = partial(display.advance, task)
+            parts.append(
+                _run_chunk(objective, rule.rows(rows), origin, rows, plan[:, rows], horizon,
+                           rounds is not None, batch_size, seed, tuple(record), remap, advance)
+            )  # fmt: skip
+            display.update(task, completed=rows.stop * horizon)
+    quantities = {
+        name: np.concatenate([part[1][name] for part in parts], axis=1) for name in record
+    }
+    evaluations = np.concatenate([part[0] for part in parts], axis=1)
+    return Trajectory(plan, evaluations, quantities, batch_size, seed)
+
+
+def _plan(
+    at: Sequence[int] | Stratified | None, horizon: int, replicas: int, seed: int
+) -> np.ndarray:
+    """The round of each record, shape ``(m, R)``."""
+    if at is None:
+        return np.full((1, replicas), horizon)
+    if isinstance(at, Stratified):
+        span = horizon if at.span is None else at.span
+        if not 0 <= at.offset <= at.offset + span <= horizon + 1 or at.count < 1 or span < 1:
+            raise UsageError(f"run: {at} does not fit in rounds 0 to {horizon}")
+        count = min(at.count, span)
+        edges = np.linspace(0, span, count + 1)
+        draws = np.concatenate(
+            [_generator(seed, b, _TIMES).random((count, BLOCK)) for b in range(_blocks(replicas))],
+            axis=1,
+        )[:, :replicas]
+        # The floor of a uniform real in [0, span) is a uniform round, stratum by stratum.
+        times = edges[:-1, None] + draws * np.diff(edges)[:, None]
+        return at.offset + np.minimum(np.floor(times).astype(np.int64), span - 1)
+    times = np.asarray(at, dtype=np.int64)
+    if times.size == 0 or times.min() < 0 or times.max() > horizon:
+        raise UsageError(f"run: records must lie between 0 and {horizon}, got {at}")
+    return np.repeat(times[:, None], replicas, axis=1)
+
+
+def _run_chunk(
+    objective: Objective,
+    rule: UpdateRule,
+    origin: Tensor,
+    rows: slice,
+    plan: np.ndarray,
+    horizon: int,
+    by_rounds: bool,
+    batch_size: int,
+    seed: int,
+    record: tuple[str, ...],
+    remap: Callable[[np.ndarray, slice], np.ndarray] | None,
+    advance: Callable[[int], None],
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    size, dim, count = rows.stop - rows.start, objective.dim, plan.shape[0]
+    state_names = [name.removeprefix("state.") for name in record if name.startswith("state.")]
+    evaluations = np.zeros((count, size), dtype=np.int64)
+    with torch.inference_mode():
+        w = origin.clone().contiguous()
+        state = rule.init(w)
+        snapshots = torch.zeros(count * size, dim, dtype=w.dtype)
+        norms = {name: torch.zeros(count * size, dtype=w.dtype) for name in state_names}
+        lagged: list[Tensor] = []
+
+        def take(where: np.ndarray) -> None:
+            """Store the current iterates of ``where`` (flat indices, record * size + row)."""
+            flat = torch.from_numpy(where)
+            picked = flat % size
+            snapshots.index_copy_(0, flat, w.index_select(0, picked))
+            for name in state_names:
+                values = norm(state[name]).squeeze(-1).index_select(0, picked)
+                norms[name].index_copy_(0, flat, values)
+
+        last = 0
+        for block in _time_chunks(
+            objective, rule, rows, plan, horizon, by_rounds, batch_size, seed, remap
+        ):
+            evaluations += block.evaluations
+            for k, draw in enumerate(block.draws):
+                if (where := block.records.get(k)) is not None:
+                    take(where)
+                sample = block.samples[k]
+                if rule.lags == 1:
+                    g = objective.sample_gradient(w, sample)
+                else:
+                    lagged = [sample, *lagged][: rule.lags]
+                    gradients = [objective.sample_gradient(w, past) for past in lagged]
+                    gradients += [gradients[-1]] * (rule.lags - len(gradients))
+                    g = torch.stack(gradients)
+                w, state = rule.update(w, g, state, draw)
+            last = len(block.draws)
+            advance(last * size)
+            if (where := block.records.get(last)) is not None:
+                take(where)
+        shaped = snapshots.view(count, size, dim)
+        quantities = {}
+        for name in record:
+            if name.startswith("state."):
+                flat = norms[name.removeprefix("state.")].view(count, size)
+                quantities[name] = flat.numpy()
+            else:
+                quantities[name] = np.stack(
+                    [RECORDERS[name](objective, point).numpy() for point in shaped]
+                )
+    return evaluations * batch_size, quantities
+
+
+@dataclass(frozen=True)
+class _TimeChunk:
+    """Some consecutive steps: their samples, rule draws, and which iterates to record."""
+
+    samples: Sequence[Tensor]
+    draws: Sequence[Mapping[str, Tensor]]
+    records: Mapping[int, np.ndarray]
+    evaluations: np.ndarray
+
+
+def _time_chunks(
+    objective: Objective,
+    rule: UpdateRule,
+    rows: slice,
+    plan: np.ndarray,
+    horizon: int,
+    by_rounds: bool,
+    batch_size: int,
+    seed: int,
+    remap: Callable[[np.ndarray, slice], np.ndarray] | None,
+) -> Iterator[_TimeChunk]:
+    size = rows.stop - rows.start
+    first_block, blocks = rows.start // BLOCK, _blocks(size)
+    streams = [
+        [_generator(seed, first_block + b, kind) for b in range(blocks)]
+        for kind in (_SAMPLES, _RULE, _RESTARTS)
+    ]
+    dtype = objective.start.dtype
+    one = objective.draw(np.random.default_rng(0), 1, 1, batch_size)
+    per_coordinate = sum(d.per == "coordinate" for d in rule.draws)
+    cost = size * (one.nbytes + 8 * (len(rule.draws) + per_coordinate * objective.dim + 1))
+    span = max(1, _DRAW_BYTES // cost)
+
+    def together(kind: int, draw: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
+        return np.concatenate([draw(rng) for rng in streams[kind]], axis=1)[:, :size]
+
+    first, begun = 0, np.zeros(size, dtype=np.int64)
+    rows_index = np.arange(size)
+    while True:
+        if not by_rounds or rule.restarts(np.random.default_rng(0), 0, 1, 1) is None:
+            length = min(span, horizon - first)
+        else:
+            length = min(span, max(64, 2 * horizon))
+        mask = _restart_mask(rule, streams[_RESTARTS], first, length, size)
+        records: dict[int, np.ndarray] = {}
+        spent = np.zeros_like(plan)
+        finished = False
+        if by_rounds and mask is not None:
+            # time_of[j, r]: the step (within this chunk) at which replica r begins round j.
+            counted = begun + np.cumsum(mask, axis=0)
+            low, high = int(begun.min()), int(counted[-1].max())
+            time_of = np.full((high - low + 1, size), -1, dtype=np.int64)
+            when, who = np.nonzero(mask)
+            time_of[counted[when, who] - 1 - low, who] = when
+            inside = (plan >= low) & (plan <= high)
+            times = np.where(inside, time_of[np.clip(plan - low, 0, high - low), rows_index], -1)
+            finished = bool(np.all(counted[-1] > horizon))
+            if finished:
+                reached = np.argmax(counted > horizon, axis=0)
+                length = int(reached.max())
+                mask = mask[:length]
+            begun = counted[-1]
+        else:
+            times = np.where((plan >= first) & (plan < first + length), plan - first, -1)
+            if first + length == horizon:
+                times = np.where(plan == horizon, length, times)
+                finished = True
+        slots, who = np.nonzero(times >= 0)
+        moments = times[slots, who]
+        spent[slots, who] = moments + first
+        order = np.argsort(moments, kind="stable")
+        flat, moments = (slots * size + who)[order], moments[order]
+        if moments.size:
+            cuts = np.flatnonzero(np.diff(moments)) + 1
+            for where, k in zip(np.split(flat, cuts), moments[np.r_[0, cuts]], strict=True):
+                records[int(k)] = where
+
+        samples = together(
+            _SAMPLES, lambda rng: objective.draw(rng, length, BLOCK, batch_size)
+        ) if length else one[:0]  # fmt: skip
+        if remap is not None and length:
+            samples = remap(samples, rows)
+        tensors = {
+            draw.name: torch.from_numpy(
+                together(
+                    _RULE,
+                    lambda rng, draw=draw: _draw(
+                        rng, draw.law, (length, BLOCK, objective.dim if draw.per == "coordinate" else 1)
+                    ),
+                )
+            ).to(dtype)
+            for draw in rule.draws
+        }
+        tensors["t"] = torch.arange(first + 1, first + length + 1, dtype=dtype)
+        if mask is not None:
+            tensors["restart"] = torch.from_numpy(np.ascontiguousarray(mask)).unsqueeze(-1)
+        columns = [tensor.unbind(0) for tensor in tensors.values()]
+        draws = [dict(zip(tensors, row, strict=True)) for row in zip(*columns, strict=True)]
+        yield _TimeChunk(torch.from_numpy(samples).unbind(0), draws, records, spent)
+        first += length
+        if finished:
+            return
+
+
+def _restart_mask(
+    rule: UpdateRule, streams: list[np.random.Generator], first: int, length: int, size: int
+) -> np.ndarray | None:
+    parts = [rule.restarts(rng, first, length, BLOCK) for rng in streams]
+    if parts[0] is None:
+        return None
+    wide = [np.broadcast_to(part, (length, BLOCK)) for part in parts if part is not None]
+    return np.concatenate(wide, axis=1)[:, :size]
+
+
+def _draw(rng: np.random.Generator, law: str, shape: tuple[int, ...]) -> np.ndarray:
+    return rng.random(shape) if law == "uniform" else rng.standard_normal(shape)
+
+
+def _generator(seed: int, block: int, stream: int) -> np.random.Generator:
+    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(block, stream))))
+
+
+def _blocks(replicas: int) -> int:
+    return math.ceil(replicas / BLOCK)

@@ -1,0 +1,153 @@
+"""One round from fixed points: exact by enumerating the outcomes where the law is small."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from theorylab.engine import run
+from theorylab.errors import UsageError
+from theorylab.measures.points import sample_points
+from theorylab.measures.protocol import Experiment, Measurement, Protocol
+from theorylab.objective import Objective
+from theorylab.rule import UpdateRule
+
+__all__ = ["OneRound", "proximal_minimizer"]
+
+_POINTS = 12
+_OUTCOMES = 4096
+
+
+def proximal_minimizer(objective: Objective, anchor: Tensor, lam: float, delta: float,
+                       ell: float, tolerance: float = 1e-12) -> Tensor:  # fmt: skip
+    """``argmin_w F(w) + (lam/2)||w - anchor||^2`` for each row of ``anchor``, shape ``(R, d)``.
+
+    Gradient descent with step ``2/(2 lam + ell - delta)``, which contracts by
+    ``(ell + delta)/(2 lam + ell - delta)`` since the problem is (lam - delta)-strongly convex
+    and (lam + ell)-smooth; it stops when ``||grad|| / (lam - delta)`` falls below ``tolerance``
+    times the size of the problem.
+
+    Raises
+    ------
+    UsageError
+        If ``lam <= delta``: the minimizer need not exist.
+    """
+    if lam <= delta:
+        raise UsageError(f"the proximal problem needs lam > delta, got lam = {lam}, delta = {delta}")
+    step = 2 / (2 * lam + ell - delta)
+    w = anchor.clone()
+    size = 1 + float(anchor.abs().max())
+    for _ in range(20_000):
+        gradient = objective.gradient(w) + lam * (w - anchor)
+        w = w - step * gradient
+        if float(gradient.abs().max()) <= tolerance * size * (lam - delta):
+            break
+    return w
+
+
+class OneRound(Protocol):
+    """Conditional expectations given ``w_t``: of the decrease, the next gradient, distances."""
+
+    provides: ClassVar[frozenset[str]] = frozenset(
+        {
+            "decrease", "gradient_norm_squared", "next_gradient_norm_squared",
+            "displacement_squared", "inner_distance_squared", "start_distance_squared",
+            "inner_gradient_norm_squared",
+        }
+    )  # fmt: skip
+
+    def measure(self, experiment: Experiment) -> Measurement:
+        objective, rule = experiment.objective, experiment.rule
+        w = sample_points(objective, _POINTS, experiment.seed)
+        outcomes = _enumeration(objective, rule, experiment)
+        with torch.no_grad():
+            if outcomes is not None:
+                draws, weights = outcomes
+                after = _one_step(objective, rule, w, draws)
+            else:
+                after = _sampled(objective, rule, w, experiment)
+                weights = None
+            return self._quantities(experiment, w, after, weights)
+
+    def _quantities(
+        self, experiment: Experiment, w: Tensor, after: Tensor, weights: np.ndarray | None
+    ) -> Measurement:
+        """``after`` has shape (points, outcomes, d)."""
+        objective, names = experiment.objective, experiment.measured
+        points, outcomes, dim = after.shape
+        flat = after.reshape(-1, dim)
+
+        def expected(values: Tensor) -> np.ndarray:
+            table = values.reshape(points, outcomes).numpy()
+            return table if weights is None else (table * weights).sum(-1, keepdims=True)
+
+        found: dict[str, np.ndarray] = {}
+        if "decrease" in names:
+            found["decrease"] = objective.value(w).numpy()[:, None] - expected(objective.value(flat))
+        if "gradient_norm_squared" in names:
+            found["gradient_norm_squared"] = _square(objective.gradient(w)).numpy()[:, None]
+        if names & {"next_gradient_norm_squared", "inner_gradient_norm_squared"}:
+            gradient = objective.gradient(flat)
+            found["next_gradient_norm_squared"] = expected(_square(gradient))
+            if "inner_gradient_norm_squared" in names:
+                pull = experiment.values["lam"] * (after - w[:, None, :]).reshape(-1, dim)
+                found["inner_gradient_norm_squared"] = expected(_square(gradient + pull))
+        if "displacement_squared" in names:
+            found["displacement_squared"] = expected(_square(after - w[:, None, :]).reshape(-1))
+        if names & {"inner_distance_squared", "start_distance_squared"}:
+            constants = objective.constants()
+            target = proximal_minimizer(
+                objective, w, float(experiment.values["lam"]),
+                float(constants["delta"]), float(constants["ell"]),
+            )  # fmt: skip
+            found["start_distance_squared"] = _square(w - target).numpy()[:, None]
+            found["inner_distance_squared"] = expected(
+                _square(after - target[:, None, :]).reshape(-1)
+            )
+        return Measurement({k: found[k] for k in names}, exact=weights is not None)
+
+
+def _square(x: Tensor) -> Tensor:
+    return x.square().sum(-1)
+
+
+def _enumeration(
+    objective: Objective, rule: UpdateRule, experiment: Experiment
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Every mini-batch with its probability, where a round is one step and the law is small."""
+    law = objective.outcomes()
+    b = experiment.batch_size
+    single = rule.restarts(np.random.default_rng(0), 0, 1, 1) is None and rule.lags == 1
+    single = single or getattr(rule, "S", None) == 1
+    if law is None or rule.draws or not single or len(law[0]) ** b > _OUTCOMES:
+        return None
+    draws, weights = law
+    picks = np.array(list(product(range(len(draws)), repeat=b)))
+    return draws[picks], np.prod(weights[picks], axis=1)
+
+
+def _one_step(objective: Objective, rule: UpdateRule, w: Tensor, draws: np.ndarray) -> Tensor:
+    tensor = torch.from_numpy(np.ascontiguousarray(draws))
+    draw = {"t": torch.ones((), dtype=w.dtype), "restart": torch.ones(1, 1, dtype=torch.bool)}
+    after = []
+    for point in w:
+        rows = point.expand(len(draws), -1).contiguous()
+        g = objective.sample_gradient(rows, tensor)
+        after.append(rule.update(rows, g, rule.init(rows), draw)[0])
+    return torch.stack(after)
+
+
+def _sampled(objective: Objective, rule: UpdateRule, w: Tensor, experiment: Experiment) -> Tensor:
+    inner = float(experiment.values.get("S", 1)) * experiment.batch_size
+    if "theta" in experiment.values:
+        inner /= max(float(experiment.values["theta"]), 1e-6)
+    replicas = experiment.affordable(inner * len(w))
+    start = w.repeat_interleave(replicas, dim=0)
+    out = run(objective, rule, rounds=1, batch_size=experiment.batch_size,
+              replicas=len(start), seed=experiment.run_seed, start=start, record=("w",),
+              progress=False)  # fmt: skip
+    return torch.from_numpy(out["w"][0]).reshape(len(w), replicas, -1)

@@ -1,0 +1,135 @@
+"""What a measurement is: an experiment in, arrays of measured quantities out."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import sympy as sp
+
+from bounds.statement import Statement, evaluate
+from theorylab import registry
+from theorylab.objective import Objective
+from theorylab.rule import UpdateRule
+from theorylab.schedules import Expression
+
+__all__ = ["Experiment", "Measurement", "Protocol", "build_rule"]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One point of a statement's domain, on one objective.
+
+    Attributes
+    ----------
+    statement : Statement
+    objective : Objective
+    values : mapping of str to float
+        Every symbol's value: certified constants, hyperparameters, prescriptions.
+    replicas : int
+        At most this many independent repetitions.
+    effort : float
+        At most about this many sample gradients; replicas are cut to meet it.
+    seed : int
+        Chooses the instances (points, twins).
+    repeat : int
+        Repeats the same instances with fresh randomness.
+    """
+
+    statement: Statement
+    objective: Objective
+    values: Mapping[str, Any]
+    replicas: int = 1000
+    effort: float = 2e6
+    seed: int = 0
+    repeat: int = 0
+
+    @property
+    def run_seed(self) -> int:
+        """The seed of the algorithm's randomness, fresh for every ``repeat``."""
+        return int(np.random.SeedSequence([self.seed, self.repeat]).generate_state(1)[0])
+
+    @property
+    def measured(self) -> frozenset[str]:
+        """Names of the quantities the statement speaks about."""
+        return frozenset(symbol.name for symbol in self.statement.claim.measured)
+
+    @property
+    def rule(self) -> UpdateRule:
+        """The statement's algorithm at these values."""
+        return build_rule(self.statement, self.values)
+
+    @property
+    def rounds(self) -> int:
+        """T, or 1 where the statement has no T."""
+        return max(1, round(float(self.values.get("T", 1))))
+
+    @property
+    def batch_size(self) -> int:
+        """B, or 1 where the statement has no B."""
+        return max(1, round(float(self.values.get("B", 1))))
+
+    def affordable(self, gradients_per_replica: float, least: int = 64) -> int:
+        """How many replicas the effort pays for."""
+        paid = int(self.effort / max(1.0, gradients_per_replica))
+        return max(min(least, self.replicas), min(self.replicas, paid))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Measured quantities by name, each of shape ``(instances, replicas)``.
+
+    Rows are instances that must obey the claim one by one; columns are independent repetitions
+    whose mean must obey it. An exact measurement has one column.
+    """
+
+    values: Mapping[str, np.ndarray]
+    exact: bool
+    labels: tuple[str, ...] = field(default=())
+
+
+class Protocol(abc.ABC):
+    """Measures a set of quantities together, so that they are coupled as the claim needs."""
+
+    provides: ClassVar[frozenset[str]]
+
+    @abc.abstractmethod
+    def measure(self, experiment: Experiment) -> Measurement:
+        """Measure the experiment's quantities."""
+
+
+def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
+    """The statement's algorithm with its fields taken from ``values`` by name.
+
+    A setting that depends on ``t`` becomes a schedule.
+
+    >>> from bounds import sngm
+    >>> build_rule(sngm.theorem_1, {"eta": 0.1, "beta": 0.5})
+    SNGM(eta=0.1, beta=0.5)
+    """
+    algorithm = statement.algorithm
+    if algorithm is None:
+        raise ValueError(f"{statement.key} names no algorithm")
+    rule = registry.rule(algorithm.rule)
+    known = statement.resolve(values)
+    arguments: dict[str, Any] = {}
+    for spec in dataclasses.fields(rule):
+        if spec.name in algorithm.settings:
+            arguments[spec.name] = _setting(algorithm.settings[spec.name], known)
+        elif spec.name in known:
+            arguments[spec.name] = float(known[spec.name])
+        if str(spec.type).startswith("int") and spec.name in arguments:
+            arguments[spec.name] = round(arguments[spec.name])
+    return rule(**arguments)
+
+
+def _setting(expression: sp.Expr, values: Mapping[str, Any]) -> float | Expression:
+    expression = sp.sympify(expression)
+    if "t" not in {symbol.name for symbol in expression.free_symbols}:
+        return float(evaluate(expression, values))
+    numbers = {s: float(values[s.name]) for s in expression.free_symbols if s.name != "t"}
+    return Expression(expression.subs(numbers))

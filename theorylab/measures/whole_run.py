@@ -1,0 +1,84 @@
+"""Quantities of a whole run: time averages, extremes and the end, one number a replica."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from theorylab.engine import Stratified, run
+from theorylab.errors import UsageError
+from theorylab.measures.protocol import Experiment, Measurement, Protocol
+
+__all__ = ["WholeRun"]
+
+_STRATA = 32
+
+
+class WholeRun(Protocol):
+    """Runs the algorithm for T rounds; averages over time are estimated without bias."""
+
+    provides: ClassVar[frozenset[str]] = frozenset(
+        {
+            "mean_gradient_norm_squared", "mean_next_gradient_norm_squared", "mean_gradient_norm",
+            "min_gradient_norm_squared", "first_gradient_norm_squared",
+            "final_gradient_norm_squared", "final_suboptimality", "total_decrease",
+            "final_displacement_squared", "final_distance_to_minimizer_squared", "buffer_norm",
+        }
+    )  # fmt: skip
+
+    def measure(self, experiment: Experiment) -> Measurement:
+        names, T = experiment.measured, experiment.rounds
+        found: dict[str, np.ndarray] = {}
+        if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
+            norms = self._record(experiment, "gradient_norm", _times(T, 0))
+            found["mean_gradient_norm"] = norms.mean(0)
+            found["mean_gradient_norm_squared"] = (norms**2).mean(0)
+        if "mean_next_gradient_norm_squared" in names:
+            squares = self._record(experiment, "gradient_norm_squared", _times(T, 1))
+            found["mean_next_gradient_norm_squared"] = squares.mean(0)
+        if "min_gradient_norm_squared" in names:
+            squares = self._record(experiment, "gradient_norm_squared", range(T + 1))
+            found["min_gradient_norm_squared"] = squares.min(0)
+        if "buffer_norm" in names:
+            buffers = self._record(experiment, "state.u", range(T + 1))
+            found["buffer_norm"] = buffers.max(0)
+        if names & {"first_gradient_norm_squared", "final_gradient_norm_squared"}:
+            ends = self._record(experiment, "gradient_norm_squared", (0, T))
+            found["first_gradient_norm_squared"], found["final_gradient_norm_squared"] = ends
+        if names & {"final_suboptimality", "total_decrease"}:
+            ends = self._record(experiment, "value", (0, T))
+            found["total_decrease"] = ends[0] - ends[1]
+            found["final_suboptimality"] = ends[1] - experiment.objective.minimum()
+        if "final_displacement_squared" in names:
+            found["final_displacement_squared"] = self._record(experiment, "distance", (T,))[0] ** 2
+        if "final_distance_to_minimizer_squared" in names:
+            target = experiment.objective.minimizer()
+            if target is None:
+                raise UsageError(f"{experiment.objective.name} knows no minimizer")
+            w = self._record(experiment, "w", (T,))[0]
+            found["final_distance_to_minimizer_squared"] = ((w - target.numpy()) ** 2).sum(-1)
+        # A bound on the buffer holds for every run, not on average.
+        surely = names == {"buffer_norm"}
+        shape = (-1, 1) if surely else (1, -1)
+        return Measurement({k: found[k].reshape(shape) for k in names}, exact=surely)
+
+    def _record(
+        self, experiment: Experiment, name: str, at: Sequence[int] | Stratified
+    ) -> np.ndarray:
+        # The same seed each time: every quantity is of the same runs.
+        inner = float(experiment.values.get("S", 1))
+        if "theta" in experiment.values:
+            inner = 1 / max(float(experiment.values["theta"]), 1e-6)
+        per_replica = experiment.rounds * experiment.batch_size * inner
+        out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
+                  batch_size=experiment.batch_size, replicas=experiment.affordable(per_replica),
+                  seed=experiment.run_seed, record=(name,), at=at, progress=False)  # fmt: skip
+        return out[name]
+
+
+def _times(rounds: int, offset: int) -> Sequence[int] | Stratified:
+    if rounds <= _STRATA:
+        return range(offset, offset + rounds)
+    return Stratified(_STRATA, offset, rounds)

@@ -1,0 +1,41 @@
+"""Progress bars for anything that takes long: on a terminal only, and never on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+__all__ = ["bar", "track"]
+
+Item = TypeVar("Item")
+
+
+def bar(enabled: bool | None = None) -> Progress:
+    """A rich progress display on stderr; by default only if stderr is a terminal."""
+    console = Console(stderr=True)
+    show = (console.is_terminal or console.is_jupyter) if enabled is None else enabled
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True,
+        disable=not show,
+    )  # fmt: skip
+
+
+def track(
+    items: Sequence[Item] | Iterable[Item], label: str, enabled: bool | None = None,
+    total: int | None = None,
+) -> Iterator[Item]:
+    """Iterate under a progress bar.
+
+    >>> list(track([1, 2, 3], "counting", enabled=False))
+    [1, 2, 3]
+    """
+    length = total if total is not None else len(items) if isinstance(items, Sequence) else None
+    with bar(enabled) as progress:
+        task = progress.add_task(label, total=length)
+        for item in items:
+            yield item
+            progress.advance(task)

@@ -1,0 +1,111 @@
+"""``Verdict``: what a check concluded, with the numbers and the instance that made it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+__all__ = ["Outcome", "Verdict", "worst"]
+
+Outcome = Literal["violated", "inconclusive", "holds", "vacuous", "not applicable"]
+
+# Of several instances the gravest outcome decides; a vacuous bound says less than a held one.
+_GRAVITY: Mapping[str, int] = {
+    "violated": 4, "inconclusive": 3, "holds": 2, "vacuous": 1, "not applicable": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The outcome of checking one statement, at its decisive instance.
+
+    Attributes
+    ----------
+    key, form : str
+        The statement.
+    verdict : str
+        ``violated``: the interval clears the bound, and did so again on fresh randomness.
+        ``holds``: every interval lies below its bound. ``inconclusive``: one crosses it.
+        ``vacuous``: no bound was below the trivial value. ``not applicable``: the objective
+        lacks an assumption.
+    measured, interval, bound, ratio : float
+        The measured side with its confidence interval, the certified side, and their ratio.
+    units : "consistent" or "inconsistent"
+        Whether the two sides scale alike.
+    objective : str
+        The objective of the decisive instance.
+    constants, hyperparameters : mapping
+        All values at the decisive instance.
+    replicas, seed : int
+        ``replicas`` is 1 where the measurement is exact.
+    comparisons : int
+        How many instances were compared.
+    reason : str
+        What decided, in a phrase.
+    growth : tuple of float, optional
+        For O(.) claims: the slope of log(measured/bound) along the growing symbol, and its
+        interval.
+    """
+
+    key: str
+    form: str
+    verdict: Outcome
+    measured: float = math.nan
+    interval: tuple[float, float] = (math.nan, math.nan)
+    bound: float = math.nan
+    ratio: float = math.nan
+    units: str = "consistent"
+    objective: str = "-"
+    constants: Mapping[str, float] = field(default_factory=dict)
+    hyperparameters: Mapping[str, float] = field(default_factory=dict)
+    replicas: int = 0
+    seed: int = 0
+    comparisons: int = 0
+    reason: str = ""
+    growth: tuple[float, float, float] | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON-ready dict; numbers that are not finite become ``None``."""
+        table = _finite(asdict(self))
+        assert isinstance(table, dict)
+        return table
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> Verdict:
+        """The inverse of :meth:`to_json` (``None`` reads as NaN)."""
+        known = {name: table[name] for name in cls.__dataclass_fields__ if name in table}
+        for name in ("measured", "bound", "ratio"):
+            known[name] = math.nan if known.get(name) is None else known[name]
+        low, high = known.get("interval") or (None, None)
+        known["interval"] = tuple(math.nan if v is None else v for v in (low, high))
+        if known.get("growth") is not None:
+            known["growth"] = tuple(known["growth"])
+        return cls(**known)
+
+
+def worst(verdicts: list[Verdict]) -> Verdict:
+    """The gravest of several verdicts on one statement, the larger ratio first on a tie.
+
+    >>> a, b = Verdict("k", "printed", "holds", ratio=0.9), Verdict("k", "printed", "vacuous")
+    >>> worst([b, a]).verdict
+    'holds'
+    """
+    if not verdicts:
+        raise ValueError("no verdicts to choose from")
+    decisive = max(
+        verdicts,
+        key=lambda v: (_GRAVITY[v.verdict], -math.inf if math.isnan(v.ratio) else v.ratio),
+    )
+    return replace(decisive, comparisons=sum(v.comparisons for v in verdicts))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: _finite(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

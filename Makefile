@@ -9,6 +9,7 @@ OUT ?= results/verify
 
 verify: $(VENV)/installed
 	$(BIN)/theorylab verify --data breast_cancer --jobs 2 --out $(OUT)
+	$(BIN)/theorylab figure --data breast_cancer --jobs 2 --out $(OUT)/figures
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .

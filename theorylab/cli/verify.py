@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,19 +18,16 @@ from theorylab import registry
 from theorylab.check import check, constants_for
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.objective import Objective
-from theorylab.provenance import file_digest, provenance
+from theorylab.provenance import provenance
+from theorylab.specs import Spec, build_objective, objective_specs
 from theorylab.store import Store, compute, write_json
 from theorylab.verdict import Verdict, worst
 
-__all__ = ["build_objective", "command", "verify"]
+__all__ = ["command", "verify"]
 
 _COLOURS = {"violated": "bold red", "inconclusive": "yellow", "holds": "green",
             "vacuous": "magenta", "not applicable": "dim"}  # fmt: skip
-_DATA_FAMILY = "data"
 _CONFIDENCE = 0.99
-
-Spec = Mapping[str, Any]
 
 
 def command(
@@ -59,7 +55,7 @@ def command(
 ) -> None:
     """Check every statement (or those named by KEY) against measured runs."""
     chosen = select(keys or [], paper, form)
-    specs = _specs(objective, data)
+    specs = objective_specs(objective, data)
     if keys and objective is not None:
         for statement in chosen:  # an explicit pair that cannot be checked is a mistake
             if statement.claim.measured:
@@ -99,7 +95,7 @@ def verify(
     ``specs`` name the objectives (``{"family": ..., "parameters": {...}}``), by default every
     registered family's default instances. Intervals are corrected for all checks together.
     """
-    specs = _specs(None, None) if specs is None else specs
+    specs = objective_specs() if specs is None else specs
     cells: list[dict[str, Any]] = []
     owners: list[int] = []
     reasons: dict[int, str] = {}
@@ -156,38 +152,6 @@ def check_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
         verdict = Verdict(statement.key, statement.form, "not applicable", objective=name,
                           units=statement.units, seed=cell["seed"], reason=str(error))  # fmt: skip
     return verdict.to_json()
-
-
-def build_objective(spec: Spec) -> Objective:
-    """The objective a spec names; built once in a process."""
-    return _built(json.dumps(spec, sort_keys=True))
-
-
-@cache
-def _built(text: str) -> Objective:
-    spec = json.loads(text)
-    return registry.family(spec["family"]).build(**spec.get("parameters", {}))
-
-
-def _specs(objective: str | None, data: str | None) -> list[Spec]:
-    if objective is not None and data is not None:
-        raise UsageError("give either --objective or --data, not both")
-    if objective is not None:
-        family = registry.family(objective)
-        return [{"family": family.name, "parameters": dict(p)} for p in family.defaults]
-    specs: list[Spec] = [
-        {"family": family.name, "parameters": dict(p)}
-        for family in registry.families().values()
-        if family.name != _DATA_FAMILY
-        for p in family.defaults
-    ]
-    if data is not None:
-        spec: dict[str, Any] = {"family": _DATA_FAMILY, "parameters": {"source": data}}
-        build_objective(spec)  # a bad file is refused before anything runs
-        if Path(data).is_file():
-            spec["digest"] = file_digest(data)
-        specs = [spec, *specs]
-    return specs
 
 
 def _needs_no_repair(statement: Statement) -> bool:

@@ -1,0 +1,121 @@
+"""Measured against bound along an axis, for any statement: ``theorylab figure KEY``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from bounds.render import claim_latex
+from paper_figures.style import figure, rc, save
+from theorylab import registry
+from theorylab.check import constants_for
+from theorylab.cli.statements import Keys, select
+from theorylab.errors import AssumptionError, UsageError
+from theorylab.objective import FiniteSum
+from theorylab.specs import Spec, build_objective, objective_specs
+from theorylab.store import write_json
+from theorylab.sweep import sweep
+
+__all__ = ["command", "draw"]
+
+# What `make verify` draws: for each paper its main rate, along its natural axis.
+MAIN = {
+    "tralgo": ("tralgo.theorem_2", "T"),
+    "lrsgd": ("lrsgd.theorem_3_4", "T"),
+    "sngm": ("sngm.theorem_1", "T"),
+    "stochastic_batch_size": ("stochastic_batch_size.claim_variance", "B"),
+}
+_STYLES = {"printed": ("C3", "--"), "repaired": ("C0", "-")}
+
+
+def draw(data: Mapping[str, Any], path: Path) -> list[Path]:
+    """Draw a stored sweep as ``path.pdf`` and ``path.svg``; nothing is computed here.
+
+    Raises
+    ------
+    UsageError
+        If the sweep holds no rows.
+    """
+    if not data["rows"]:
+        raise UsageError(f"{data['key']}: no point of the sweep over {data['axis']} is admissible")
+    with rc():
+        canvas = figure()
+        axes = canvas.add_subplot()
+        measured = False
+        for form in ("printed", "repaired"):
+            rows = [r for r in data["rows"] if r["form"] == form and r["bound"] is not None]
+            if not rows:
+                continue
+            x = [r["x"] for r in rows]
+            colour, line = _STYLES[form]
+            if not measured:
+                kept = [r for r in rows if r["measured"] is not None]
+                middle = [r["measured"] for r in kept]
+                low = [max(0.0, r["measured"] - (r["interval"][0] or r["measured"])) for r in kept]
+                high = [max(0.0, (r["interval"][1] or r["measured"]) - r["measured"]) for r in kept]
+                axes.errorbar([r["x"] for r in kept], middle, yerr=[low, high], fmt="o",
+                              color="black", capsize=2, label="measured", zorder=3)  # fmt: skip
+                measured = True
+            axes.plot(x, [r["bound"] for r in rows], line, color=colour, label=f"{form} bound")
+        axes.set_xscale("log")
+        if all((r["measured"] or 0) > 0 and (r["bound"] or 0) > 0 for r in data["rows"]):
+            axes.set_yscale("log")
+        axes.set_xlabel(f"${_symbol(data['key'], data['axis'])}$")
+        statement = registry.statement(data["key"])
+        axes.set_ylabel(f"${claim_latex(statement.claim.lhs)}$")
+        axes.set_title(f"{statement.paper}: {statement.label}, {data['objective']}")
+        axes.legend()
+        return save(canvas, path, data["provenance"])
+
+
+def _symbol(key: str, axis: str) -> str:
+    names = {s.name: s.latex for s in registry.statement(key).symbols}
+    return names.get(axis, axis)
+
+
+def command(
+    keys: Keys = None,
+    axis: Annotated[str | None, typer.Option(help="The symbol to vary: T, eta, B, n, ...")] = None,
+    objective: Annotated[str | None, typer.Option(help="The objective family.")] = None,
+    data: Annotated[str | None, typer.Option(help="A bundled data set, a CSV or NPZ file.")] = None,
+    replicas: Annotated[int, typer.Option(min=2)] = 512,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    jobs: Annotated[int, typer.Option(min=1)] = 1,
+    out: Annotated[Path, typer.Option(help="Where figures and their data go.")] = Path("results/figures"),
+) -> None:
+    """Draw measured against bound: one figure for each KEY, or one for each paper."""
+    chosen = [(s.key, axis) for s in select(keys or [], None, "both")] if keys else list(MAIN.values())
+    console = Console()
+    for key, along in dict(chosen).items():
+        spec = _spec(key, objective, data)
+        names = [s.name for s in registry.statement(key, "repaired").symbols]
+        along = along or next((n for n in ("T", "C", "B", "n", "eta") if n in names), names[0])
+        table = sweep(key, along, spec, replicas=replicas, seed=seed, jobs=jobs, out=out)
+        stem = out / f"{key}.{along}"
+        write_json(stem.with_name(stem.name + ".json"), table)
+        stored = json.loads(stem.with_name(stem.name + ".json").read_text())
+        for path in draw(stored, stem):
+            console.print(f"figure: {path}")
+
+
+def _spec(key: str, objective: str | None, data: str | None) -> Spec:
+    """The first objective that satisfies the statement (a finite sum where it needs one)."""
+    statement = registry.statement(key, "repaired")
+    reason = ""
+    for spec in objective_specs(objective, data):
+        try:
+            constants_for(statement, build_objective(spec))
+        except AssumptionError as error:
+            reason = str(error)
+            continue
+        if "n" in {s.name for s in statement.symbols} and not isinstance(
+            build_objective(spec), FiniteSum
+        ):
+            continue
+        return spec
+    raise UsageError(reason or f"no objective satisfies {key}")

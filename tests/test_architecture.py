@@ -1,0 +1,93 @@
+"""Imports run one way: bounds <- theorylab <- synthetic | deep <- paper_figures."""
+
+import ast
+import importlib.metadata
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAY_IMPORT = {
+    "bounds": set(),
+    "theorylab": {"bounds"},
+    "synthetic": {"bounds", "theorylab"},
+    "deep": {"bounds", "theorylab"},
+    "paper_figures": {"bounds", "theorylab", "synthetic", "deep"},
+}
+FILES = [
+    (package, path) for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))
+]
+
+
+def imported(tree: ast.Module) -> set[str]:
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize(("package", "path"), FILES, ids=lambda v: getattr(v, "stem", v))
+def test_imports_run_one_way(package: str, path: Path) -> None:
+    forbidden = set(MAY_IMPORT) - MAY_IMPORT[package] - {package}
+    assert not imported(ast.parse(path.read_text())) & forbidden
+
+
+@pytest.mark.parametrize(("package", "path"), FILES, ids=lambda v: getattr(v, "stem", v))
+def test_bounds_know_nothing_of_torch(package: str, path: Path) -> None:
+    if package == "bounds":
+        assert "torch" not in imported(ast.parse(path.read_text()))
+
+
+def test_no_import_circles() -> None:
+    """Modules of one package import each other without circles at module level."""
+    graph: dict[str, set[str]] = {}
+    names = {".".join(p.relative_to(ROOT).with_suffix("").parts): p for _, p in FILES}
+    names = {name.removesuffix(".__init__"): p for name, p in names.items()}
+    for name, path in names.items():
+        graph[name] = set()
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.ImportFrom) and node.module:
+                candidates = [f"{node.module}.{a.name}" for a in node.names]
+                for candidate in candidates:
+                    target = candidate if candidate in names else node.module
+                    if target in names and target != name:
+                        graph[name].add(target)
+
+    state: dict[str, int] = {}
+
+    def visit(node: str, trail: tuple[str, ...]) -> None:
+        assert state.get(node) != 1, f"import circle: {' -> '.join((*trail, node))}"
+        if state.get(node) == 2:
+            return
+        state[node] = 1
+        for target in graph[node]:
+            visit(target, (*trail, node))
+        state[node] = 2
+
+    for node in graph:
+        visit(node, ())
+
+
+def test_every_package_is_listed_for_the_wheel() -> None:
+    import tomllib
+
+    listed = set(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    )
+    on_disk = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for package in MAY_IMPORT
+        for path in (ROOT / package).rglob("__init__.py")
+    }
+    assert on_disk == listed
+
+
+def test_entry_points_load() -> None:
+    for group in ("statements", "rules", "objectives", "commands"):
+        points = importlib.metadata.entry_points(group=f"theorylab.{group}")
+        assert points
+        for point in points:
+            point.load()

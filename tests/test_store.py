@@ -1,0 +1,76 @@
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from theorylab.errors import UsageError
+from theorylab.store import Store, compute, write_json
+
+
+def square(cell):
+    log = cell.get("log")
+    if log:
+        with open(log, "a") as stream:
+            stream.write(f"{cell['x']}\n")
+    return {"y": cell["x"] ** 2}
+
+
+def fail_at_three(cell):
+    if cell["x"] == 3:
+        raise RuntimeError("stopped")
+    return square(cell)
+
+
+CELLS = [{"x": k} for k in range(6)]
+
+
+def test_results_come_in_cell_order_for_any_number_of_jobs(tmp_path):
+    one = compute(square, CELLS, Store(tmp_path / "a"), jobs=1)
+    two = compute(square, CELLS, Store(tmp_path / "b"), jobs=2)
+    assert one == two == [{"y": k**2} for k in range(6)]
+    names = [sorted(p.name for p in (tmp_path / d / "cells").iterdir()) for d in "ab"]
+    assert names[0] == names[1]
+
+
+def test_a_second_run_does_only_what_is_missing(tmp_path):
+    log = str(tmp_path / "log")
+    cells = [{"x": k, "log": log} for k in range(4)]
+    compute(square, cells[:2], Store(tmp_path), jobs=1)
+    compute(square, cells, Store(tmp_path), jobs=1)
+    assert Path(log).read_text().split() == ["0", "1", "2", "3"]
+
+
+def test_what_finished_before_a_failure_is_kept(tmp_path):
+    store = Store(tmp_path)
+    with pytest.raises(RuntimeError):
+        compute(fail_at_three, CELLS, store, jobs=1)
+    assert [store.get(c) for c in CELLS[:4]] == [{"y": 0}, {"y": 1}, {"y": 4}, None]
+
+
+def test_a_damaged_file_counts_as_missing(tmp_path):
+    store = Store(tmp_path)
+    store.put({"x": 1}, {"y": 1})
+    store.path({"x": 1}).write_text("{ not json")
+    assert store.get({"x": 1}) is None
+
+
+def test_a_spent_budget_starts_nothing(tmp_path):
+    assert compute(square, CELLS, Store(tmp_path), budget=0.0) == [None] * 6
+
+
+def test_write_json_is_all_or_nothing(tmp_path):
+    target = tmp_path / "out.json"
+    write_json(target, {"a": 1})
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(target, {"a": float("nan")})
+    assert json.loads(target.read_text()) == {"a": 1}
+    assert os.listdir(tmp_path) == ["out.json"]
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(UsageError, match="--jobs"):
+        compute(square, CELLS, Store(tmp_path), jobs=0)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="cannot write"):
+        Store(tmp_path / "file")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bounds.notation import Bf, Delta, G, L, L0, L1, delta, ell, mu, n, sigma
+from bounds.notation import L0, L1, Bf, Delta, G, L, delta, ell, mu, n, sigma
 from bounds.symbol import Symbol
 
 __all__ = [
@@ -33,9 +33,7 @@ SMOOTH = Assumption("smooth", "||grad f(x) - grad f(y)|| <= ell ||x - y||", (ell
 ONE_SIDED_SMOOTH = Assumption(
     "one_sided_smooth", "f(u) <= f(w) + <grad f(w), u - w> + (L/2)||u - w||^2", (L,)
 )
-RELAXED_SMOOTH = Assumption(
-    "relaxed_smooth", "||Hess f(w)|| <= L + lambda ||grad f(w)||", (L0, L1)
-)
+RELAXED_SMOOTH = Assumption("relaxed_smooth", "||Hess f(w)|| <= L + lambda ||grad f(w)||", (L0, L1))
 LIPSCHITZ = Assumption("lipschitz", "||grad f|| <= G", (G,))
 BOUNDED = Assumption("bounded", "|f| <= Bf", (Bf,))
 BOUNDED_BELOW = Assumption("bounded_below", "F(w_0) - inf F = Delta is finite", (Delta,))

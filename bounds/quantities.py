@@ -89,6 +89,10 @@ evaluations_to_reach = Measured(
     "evaluations_to_reach",
     "gradient evaluations until the running mean of E||grad F(w_t)||^2 is at most eps", Units(),
     r"N(\varepsilon)", True)
+largest_batch_size = Measured(
+    "largest_batch_size",
+    "largest B whose mean of E||grad F(w_t)||^2 over T = C/B steps is within twice that of B = 1",
+    Units(), r"B_{\max}(C)", True)
 mean_round_length = Measured("mean_round_length", "E[M_t], inner steps in a round", Units(),
                              r"\mathbb{E}[M_t]", True)
 
@@ -99,3 +103,17 @@ stability_gap = Measured(
 generalization_gap = Measured(
     "generalization_gap", "E[F(A(S)) - F_S(A(S))], population minus empirical risk", _VALUE,
     r"\mathbb{E}[F(A(S))-F_S(A(S))]")
+
+# --- one round of two coupled runs (LRSGD's expansions), and the law of a round's length -------
+twin_distance = Measured("twin_distance", "d_t = ||v_t - w_t||, two starting points", _LENGTH,
+                         r"d_t", True)
+expected_twin_distance = Measured(
+    "expected_twin_distance",
+    "E[d_{t+1} | v_t, w_t]: one round of both runs on the same samples and restarts", _LENGTH,
+    r"\mathbb{E}[d_{t+1}\mid v_t,w_t]", True)
+expected_perturbed_twin_distance = Measured(
+    "expected_perturbed_twin_distance",
+    "E[d_{t+1} | v_t, w_t]: one round of both runs, same draws, one of the n samples replaced",
+    _LENGTH, r"\mathbb{E}[d_{t+1}\mid v_t,w_t;S_1,S_2]", True)
+round_length_probability = Measured("round_length_probability", "P(M_t = K), K inner steps",
+                                    Units(), r"\Pr(M_t=K)", True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +39,7 @@ class Condition:
         object.__setattr__(self, "rhs", sp.sympify(self.rhs))
 
     def holds(self, values: Values) -> bool:
-        """Whether the condition holds at every entry of ``values`` (a rounding error is forgiven)."""
+        """Whether it holds at every entry of ``values`` (a rounding error is forgiven)."""
         left, right = evaluate(self.lhs, values), evaluate(self.rhs, values)
         slack = 1e-12 * np.maximum(np.abs(left), np.abs(right))
         if self.op in ("<=", "<"):
@@ -302,18 +302,31 @@ def evaluate(expression: sp.Expr, values: Values) -> Any:
             meaning = getattr(symbol, "meaning", "")
             raise KeyError(f"no value for {symbol.name} ({meaning})" if meaning else symbol.name)
     arguments = [np.asarray(values[symbol.name], dtype=float) for symbol in symbols]
-    return _compiled(expression, tuple(symbols))(*arguments)
+    with np.errstate(divide="ignore", invalid="ignore"):  # eta <= 1/lambda allows any eta at 0
+        return _compiled(expression, tuple(symbols))(*arguments)
 
 
 _COMPILED: dict[sp.Expr, Any] = {}
+# Sympy writes Min as amin((a, b), axis=0), which fails where a and b have different shapes.
+_NUMPY: list[Any] = [
+    {
+        "amin": lambda values, axis=0: reduce(np.minimum, values),
+        "amax": lambda values, axis=0: reduce(np.maximum, values),
+    },
+    "numpy",
+]
 
 
 def _compiled(expression: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> Any:
     if expression not in _COMPILED:
-        _COMPILED[expression] = sp.lambdify(symbols, expression, modules="numpy")
+        _COMPILED[expression] = sp.lambdify(symbols, expression, modules=_NUMPY)
     return _COMPILED[expression]
 
 
 def _show(value: Any) -> str:
     array = np.asarray(value)
-    return f"{array.item():.6g}" if array.ndim == 0 else f"an array from {array.min():.6g} to {array.max():.6g}"
+    return (
+        f"{array.item():.6g}"
+        if array.ndim == 0
+        else f"an array from {array.min():.6g} to {array.max():.6g}"
+    )

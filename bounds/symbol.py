@@ -1,4 +1,4 @@
-"""Sympy symbols that know what they mean: ``Symbol`` (a number) and ``Measured`` (a measurement)."""
+"""Sympy symbols that know what they mean: ``Symbol``, a number; ``Measured``, a measurement."""
 
 from __future__ import annotations
 
@@ -122,9 +122,23 @@ class Symbol(sp.Symbol):
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return self._definition(), {}
 
+    def _hashable_content(self) -> tuple[Any, ...]:
+        # Sympy caches expressions by equality: were two symbols of one name but different units
+        # equal, cached expressions of one would carry the units of the other. Strings, because
+        # sympy also orders symbols by these entries.
+        own = (str(self.domain), str(self.units), self.role, self.latex, self.meaning)
+        return (*super()._hashable_content(), *own)
+
     def _definition(self) -> tuple[Any, ...]:
-        return (self.name, self.meaning, self.domain, self.units, self.role, self.latex,
-                self.typical)
+        return (
+            self.name,
+            self.meaning,
+            self.domain,
+            self.units,
+            self.role,
+            self.latex,
+            self.typical,
+        )
 
     def __getstate__(self) -> None:
         return None
@@ -147,7 +161,11 @@ class Measured(Symbol):
     __slots__ = ()
 
     def __new__(
-        cls, name: str, meaning: str = "", units: Units = DIMENSIONLESS, latex: str = "",
+        cls,
+        name: str,
+        meaning: str = "",
+        units: Units = DIMENSIONLESS,
+        latex: str = "",
         nonnegative: bool = False,
     ) -> Measured:
         domain = Domain(0) if nonnegative else REAL

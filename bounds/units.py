@@ -7,6 +7,7 @@ comparing units is a free proof-reader.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import sympy as sp
 
@@ -22,8 +23,8 @@ class Units:
     F/X F^2/X^4 1
     """
 
-    F: sp.Expr | int = 0
-    X: sp.Expr | int = 0
+    F: Any = 0
+    X: Any = 0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "F", sp.sympify(self.F))

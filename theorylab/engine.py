@@ -18,9 +18,9 @@ from torch import Tensor
 from theorylab.errors import UsageError
 from theorylab.objective import Objective
 from theorylab.progress import bar
-from theorylab.rule import UpdateRule, norm
+from theorylab.rule import Draw, UpdateRule, norm
 
-__all__ = ["BLOCK", "Stratified", "Trajectory", "run"]
+__all__ = ["BLOCK", "Samples", "Stratified", "Trajectory", "run"]
 
 BLOCK = 128
 _DRAW_BYTES = 32 * 2**20
@@ -28,7 +28,8 @@ _SNAPSHOT_BYTES = 128 * 2**20
 _CHUNK = 1024
 
 # Streams of a block's randomness: what is drawn for one must not shift another.
-_SAMPLES, _RULE, _RESTARTS, _TIMES = range(4)
+# A rule's draws have one stream each, from ``_RULE`` on.
+_SAMPLES, _RESTARTS, _TIMES, _RULE = range(4)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,31 @@ class Stratified:
     count: int
     offset: int = 0
     span: int | None = None
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Sample draws on their way into a run, for a ``remap`` to replace.
+
+    Attributes
+    ----------
+    draws : ndarray, shape (steps, rows, batch_size, ...)
+        What the objective drew; rows that share a replica's randomness hold equal draws.
+    rows : slice
+        The rows of the run they belong to.
+    first : int
+        How many steps of the run came before.
+    rounds : ndarray of int, shape (steps, rows) or (steps, 1)
+        The round, from 1, that each step belongs to.
+    """
+
+    draws: np.ndarray
+    rows: slice
+    first: int
+    rounds: np.ndarray
+
+
+Remap = Callable[[Samples], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -98,7 +124,8 @@ def run(
     rounds: int | None = None,
     at: Sequence[int] | Stratified | None = None,
     start: Tensor | None = None,
-    remap: Callable[[np.ndarray, slice], np.ndarray] | None = None,
+    copies: int = 1,
+    remap: Remap | None = None,
     chunk: int = _CHUNK,
     progress: bool | None = None,
 ) -> Trajectory:
@@ -108,7 +135,8 @@ def run(
     ----------
     objective : Objective
     rule : UpdateRule
-        Its hyperparameters may be tensors of shape ``(replicas, 1)``: one value a replica.
+        Its hyperparameters may be tensors of shape ``(replicas, 1)``: one value a replica
+        (``(replicas * copies, 1)``, one a row, with ``copies``).
     steps : int
         Stochastic gradient steps; give either ``steps`` or ``rounds``.
     batch_size : int
@@ -124,13 +152,17 @@ def run(
         Rounds of the algorithm instead of steps: outer iterations for rules with inner loops.
     at : sequence of int, Stratified, or None
         Rounds (with ``rounds``) or steps at which to record; ``None``: the end alone.
-    start : Tensor, shape (d,) or (replicas, d)
+    start : Tensor, shape (d,) or (replicas * copies, d)
         Where to start; the objective's own start by default.
+    copies : int
+        Rows that share all of a replica's randomness: rows ``r * copies .. (r + 1) * copies - 1``
+        of every result are replica ``r``. Perturbed twins are such copies, told apart by
+        ``remap``.
     remap : callable
-        Applied to each chunk's sample draws ``(steps, rows, batch_size, ...)`` with the slice
-        of replicas they belong to; perturbed twins replace samples here.
+        Maps the :class:`Samples` of some steps to the draws that are used instead, of the same
+        shape. It must not depend on how the run is cut into steps and rows.
     chunk : int
-        Replicas held in memory at once (rounded up to a multiple of ``BLOCK``).
+        Rows held in memory at once (rounded up to whole blocks of ``BLOCK`` replicas).
     progress : bool
         Whether to show a progress bar; by default only on a terminal.
 
@@ -158,7 +190,8 @@ def run(
     assert horizon is not None
     for name, value, least in (("steps" if rounds is None else "rounds", horizon, 0),
                                ("batch_size", batch_size, 1), ("replicas", replicas, 1),
-                               ("seed", seed, 0), ("chunk", chunk, 1)):  # fmt: skip
+                               ("seed", seed, 0), ("copies", copies, 1),
+                               ("chunk", chunk, 1)):  # fmt: skip
         if int(value) != value or value < least:
             raise UsageError(f"run: {name} must be an integer of at least {least}, got {value}")
     for name in record:
@@ -166,19 +199,22 @@ def run(
             raise UsageError(f"run: cannot record {name!r}; known: {', '.join(RECORDERS)}")
 
     plan = _plan(at, horizon, replicas, seed)
-    width = max(1, int(_SNAPSHOT_BYTES // (plan.shape[0] * objective.dim * 8 * BLOCK))) * BLOCK
-    chunk = min(-(-chunk // BLOCK) * BLOCK, width)
+    plan = np.repeat(plan, copies, axis=1)
+    total, unit = replicas * copies, BLOCK * copies
+    width = max(1, int(_SNAPSHOT_BYTES // (plan.shape[0] * objective.dim * 8 * unit))) * unit
+    chunk = min(-(-chunk // unit) * unit, width)
     begin = objective.start if start is None else start
     parts = []
-    chunks = [slice(i, min(i + chunk, replicas)) for i in range(0, replicas, chunk)]
+    chunks = [slice(i, min(i + chunk, total)) for i in range(0, total, chunk)]
     with bar(progress) as display:
-        task = display.add_task("running", total=replicas * horizon)
+        task = display.add_task("running", total=total * horizon)
         for rows in chunks:
             origin = begin[rows] if begin.ndim == 2 else begin.expand(rows.stop - rows.start, -1)
             advance = partial(display.advance, task)
             parts.append(
                 _run_chunk(objective, rule.rows(rows), origin, rows, plan[:, rows], horizon,
-                           rounds is not None, batch_size, seed, tuple(record), remap, advance)
+                           rounds is not None, batch_size, seed, tuple(record), copies, remap,
+                           advance)
             )  # fmt: skip
             display.update(task, completed=rows.stop * horizon)
     quantities = {
@@ -224,7 +260,8 @@ def _run_chunk(
     batch_size: int,
     seed: int,
     record: tuple[str, ...],
-    remap: Callable[[np.ndarray, slice], np.ndarray] | None,
+    copies: int,
+    remap: Remap | None,
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     size, dim, count = rows.stop - rows.start, objective.dim, plan.shape[0]
@@ -248,7 +285,7 @@ def _run_chunk(
 
         last = 0
         for block in _time_chunks(
-            objective, rule, rows, plan, horizon, by_rounds, batch_size, seed, remap
+            objective, rule, rows, plan, horizon, by_rounds, batch_size, seed, copies, remap
         ):
             evaluations += block.evaluations
             for k, draw in enumerate(block.draws):
@@ -299,14 +336,15 @@ def _time_chunks(
     by_rounds: bool,
     batch_size: int,
     seed: int,
-    remap: Callable[[np.ndarray, slice], np.ndarray] | None,
+    copies: int,
+    remap: Remap | None,
 ) -> Iterator[_TimeChunk]:
     size = rows.stop - rows.start
-    first_block, blocks = rows.start // BLOCK, _blocks(size)
-    streams = [
-        [_generator(seed, first_block + b, kind) for b in range(blocks)]
-        for kind in (_SAMPLES, _RULE, _RESTARTS)
-    ]
+    first_block, blocks = rows.start // copies // BLOCK, _blocks(size // copies)
+    kinds = (_SAMPLES, _RESTARTS, *range(_RULE, _RULE + len(rule.draws)))
+    streams = {
+        kind: [_generator(seed, first_block + b, kind) for b in range(blocks)] for kind in kinds
+    }
     dtype = objective.start.dtype
     one = objective.draw(np.random.default_rng(0), 1, 1, batch_size)
     per_coordinate = sum(d.per == "coordinate" for d in rule.draws)
@@ -314,7 +352,7 @@ def _time_chunks(
     span = max(1, _DRAW_BYTES // cost)
 
     def together(kind: int, draw: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
-        return np.concatenate([draw(rng) for rng in streams[kind]], axis=1)[:, :size]
+        return _copied([draw(rng) for rng in streams[kind]], size, copies)
 
     first, begun = 0, np.zeros(size, dtype=np.int64)
     rows_index = np.arange(size)
@@ -323,13 +361,17 @@ def _time_chunks(
             length = min(span, horizon - first)
         else:
             length = min(span, max(64, 2 * horizon))
-        mask = _restart_mask(rule, streams[_RESTARTS], first, length, size)
+        mask = _restart_mask(rule, streams[_RESTARTS], first, length, size, copies)
+        if mask is None:
+            rounds_of = np.arange(first + 1, first + length + 1)[:, None]
+        else:
+            rounds_of = begun + np.cumsum(mask, axis=0)
         records: dict[int, np.ndarray] = {}
         spent = np.zeros_like(plan)
         finished = False
         if by_rounds and mask is not None:
             # time_of[j, r]: the step (within this chunk) at which replica r begins round j.
-            counted = begun + np.cumsum(mask, axis=0)
+            counted = rounds_of
             low, high = int(begun.min()), int(counted[-1].max())
             time_of = np.full((high - low + 1, size), -1, dtype=np.int64)
             when, who = np.nonzero(mask)
@@ -341,7 +383,6 @@ def _time_chunks(
                 reached = np.argmax(counted > horizon, axis=0)
                 length = int(reached.max())
                 mask = mask[:length]
-            begun = counted[-1]
         else:
             times = np.where((plan >= first) & (plan < first + length), plan - first, -1)
             if first + length == horizon:
@@ -357,25 +398,22 @@ def _time_chunks(
             for where, k in zip(np.split(flat, cuts), moments[np.r_[0, cuts]], strict=True):
                 records[int(k)] = where
 
-        samples = together(
-            _SAMPLES, lambda rng: objective.draw(rng, length, BLOCK, batch_size)
-        ) if length else one[:0]  # fmt: skip
+        samples = one[:0]
+        if length:
+            samples = together(_SAMPLES, partial(_samples, objective, length, batch_size))
         if remap is not None and length:
-            samples = remap(samples, rows)
+            samples = remap(Samples(samples, rows, first, rounds_of[:length]))
+        if mask is not None and length:
+            begun = rounds_of[-1]
         tensors = {
             draw.name: torch.from_numpy(
-                together(
-                    _RULE,
-                    lambda rng, draw=draw: _draw(
-                        rng, draw.law, (length, BLOCK, objective.dim if draw.per == "coordinate" else 1)
-                    ),
-                )
+                together(_RULE + k, partial(_draw, draw, (length, BLOCK), objective.dim))
             ).to(dtype)
-            for draw in rule.draws
+            for k, draw in enumerate(rule.draws)
         }
         tensors["t"] = torch.arange(first + 1, first + length + 1, dtype=dtype)
         if mask is not None:
-            tensors["restart"] = torch.from_numpy(np.ascontiguousarray(mask)).unsqueeze(-1)
+            tensors["restart"] = torch.from_numpy(mask).unsqueeze(-1)
         columns = [tensor.unbind(0) for tensor in tensors.values()]
         draws = [dict(zip(tensors, row, strict=True)) for row in zip(*columns, strict=True)]
         yield _TimeChunk(torch.from_numpy(samples).unbind(0), draws, records, spent)
@@ -385,21 +423,40 @@ def _time_chunks(
 
 
 def _restart_mask(
-    rule: UpdateRule, streams: list[np.random.Generator], first: int, length: int, size: int
+    rule: UpdateRule,
+    streams: list[np.random.Generator],
+    first: int,
+    length: int,
+    size: int,
+    copies: int,
 ) -> np.ndarray | None:
     parts = [rule.restarts(rng, first, length, BLOCK) for rng in streams]
     if parts[0] is None:
         return None
     wide = [np.broadcast_to(part, (length, BLOCK)) for part in parts if part is not None]
-    return np.concatenate(wide, axis=1)[:, :size]
+    return _copied(wide, size, copies)
 
 
-def _draw(rng: np.random.Generator, law: str, shape: tuple[int, ...]) -> np.ndarray:
-    return rng.random(shape) if law == "uniform" else rng.standard_normal(shape)
+def _copied(blocks: list[np.ndarray], size: int, copies: int) -> np.ndarray:
+    """The blocks' replicas side by side, each as ``copies`` equal rows, ``size`` rows in all."""
+    joined = np.concatenate(blocks, axis=1)[:, : size // copies]
+    return np.ascontiguousarray(joined) if copies == 1 else np.repeat(joined, copies, axis=1)
+
+
+def _samples(
+    objective: Objective, steps: int, batch_size: int, rng: np.random.Generator
+) -> np.ndarray:
+    return objective.draw(rng, steps, BLOCK, batch_size)
+
+
+def _draw(draw: Draw, shape: tuple[int, int], dim: int, rng: np.random.Generator) -> np.ndarray:
+    full = (*shape, dim if draw.per == "coordinate" else 1)
+    return rng.random(full) if draw.law == "uniform" else rng.standard_normal(full)
 
 
 def _generator(seed: int, block: int, stream: int) -> np.random.Generator:
-    return np.random.Generator(np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(block, stream))))
+    sequence = np.random.SeedSequence(seed, spawn_key=(block, stream))
+    return np.random.Generator(np.random.SFC64(sequence))
 
 
 def _blocks(replicas: int) -> int:

@@ -1,0 +1,153 @@
+"""``theorylab worst-case``: exact worst cases by semidefinite programming (extra ``[pep]``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from bounds.statement import DomainError, Statement
+from theorylab.cli.statements import Keys, Paper, select
+from theorylab.domain import points
+from theorylab.errors import UsageError
+from theorylab.provenance import provenance
+from theorylab.store import write_json
+from theorylab.worst_case import MissingExtra, WorstCase, worst_case
+
+__all__ = ["command", "normalised_points"]
+
+# One representative of each scale: units of f and w are free, so ell = Delta = 1 is no loss.
+_CONSTANTS = {"ell": 1.0, "L": 1.0, "mu": 0.1, "Delta": 1.0, "Bf": 1.0, "G": 1.0, "n": 2.0,
+              "d": 1.0}  # fmt: skip
+_VARIED = (
+    {"delta": 1.0, "sigma": 1.0},
+    {"delta": 0.25, "sigma": 1.0},
+    {"delta": 1.0, "sigma": 0.0},
+)
+_SHORT = ({"T": 1.0, "S": 1.0}, {"T": 2.0, "S": 2.0})
+
+
+def command(
+    keys: Keys = None,
+    paper: Paper = None,
+    form: Annotated[
+        Literal["printed", "repaired", "both"], typer.Option(help="Which form of a statement.")
+    ] = "both",
+    values: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Fix a constant or hyperparameter."),
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="Points of the domain, at most.")] = 6,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/worst_case"),
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """The exact worst case of one or a few steps, beside each statement's bound."""
+    chosen = select(keys or [], paper, form)
+    fixed = _parse(values or [])
+    rows: list[WorstCase] = []
+    skipped: dict[str, str] = {}
+    for statement in chosen:
+        try:
+            rows += list(solve_points(statement, fixed, count, seed))
+        except MissingExtra:
+            raise
+        except (UsageError, DomainError) as error:
+            if len(chosen) == 1:
+                raise
+            skipped[f"{statement.key} ({statement.form})"] = str(error)
+    report = {
+        "schema": 1,
+        "provenance": provenance(seed=seed),
+        "results": [row.to_json() for row in rows],
+        "skipped": skipped,
+    }
+    write_json(out / "results.json", report)
+    if as_json:
+        print(json.dumps(report, indent=1, allow_nan=False))
+    else:
+        _print(rows, skipped)
+
+
+def solve_points(
+    statement: Statement, fixed: Mapping[str, float], count: int, seed: int
+) -> Iterator[WorstCase]:
+    """Worst cases at up to ``count`` points of the statement's domain, constants normalised.
+
+    Raises
+    ------
+    UsageError
+        If the statement does not fit the template, or no point is small enough to solve.
+    """
+    failure: UsageError | None = None
+    solved = 0
+    for table in normalised_points(statement, fixed, count, seed):
+        try:
+            yield worst_case(statement, table)
+            solved += 1
+        except MissingExtra:
+            raise
+        except UsageError as error:
+            failure = error
+    if not solved and failure is not None:
+        raise failure
+
+
+def normalised_points(
+    statement: Statement, fixed: Mapping[str, float], count: int, seed: int
+) -> list[dict[str, Any]]:
+    """Points of the domain with ``ell = Delta = ... = 1`` and few rounds, corners first."""
+    names = {s.name for s in (*statement.symbols, *statement.constants)}
+    found: list[dict[str, Any]] = []
+    tables = [
+        {k: v for k, v in {**_CONSTANTS, **varied, **short, **fixed}.items() if k in names}
+        for short in _SHORT
+        for varied in _VARIED
+    ]
+    distinct = [t for i, t in enumerate(tables) if t not in tables[:i]]
+    each = max(1, -(-count // len(distinct)))
+    for known in distinct:
+        try:
+            found += points(statement, known, seed, each)
+        except UsageError:
+            continue
+    if not found:
+        return points(statement, {k: v for k, v in fixed.items() if k in names}, seed, count)
+    return found[:count]
+
+
+def _parse(items: Sequence[str]) -> dict[str, float]:
+    table = {}
+    for item in items:
+        name, _, text = item.partition("=")
+        try:
+            table[name.strip()] = float(text)
+        except ValueError as error:
+            raise UsageError(f"--set expects NAME=NUMBER, got {item!r}") from error
+    return table
+
+
+def _print(rows: Sequence[WorstCase], skipped: Mapping[str, str]) -> None:
+    console = Console()
+    table = Table(title="Exact worst cases", title_justify="left")
+    for name in ("statement", "form", "at"):
+        table.add_column(name, overflow="fold")
+    for name in ("primal", "dual", "gap", "bound", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("status", "scope"):
+        table.add_column(name)
+    for row in rows:
+        at = ", ".join(f"{k}={v:.4g}" for k, v in row.values.items())
+        colour = "bold red" if row.refutes else "green"
+        table.add_row(
+            row.key, row.form, at, f"{row.primal:.6g}", f"{row.dual:.6g}", f"{row.gap:.1e}",
+            f"{row.bound:.6g}", f"[{colour}]{row.ratio:.6g}[/]", row.status, row.scope,
+        )  # fmt: skip
+    console.print(table)
+    for name, reason in skipped.items():
+        console.print(f"[dim]{name}: {reason}[/]", highlight=False)

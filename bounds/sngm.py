@@ -199,9 +199,9 @@ eq_4_repaired = Statement(
     "After T let the run coast (v_{t+1} = beta v_t). One-sided smoothness at both ends of a step "
     "gives <grad F(w_t), v_t> >= a_{t-1} - L eta ||v_t||^2, so summing a_t and descending, "
     "(i) P <= (1-beta) Delta/eta + L eta (1+beta) U/2. Squaring v_{t+1} = beta v_t + g_t and "
-    "summing to T, (1-beta^2) U = 2 sum_t beta E<grad F(w_t), v_t> + P + T sigma^2/B, and descent to T "
-    "bounds that sum: (ii) (1 - beta^2 - L eta) U <= 2 Delta/eta - P + T sigma^2/B. Eliminate U. "
-    "It holds for L eta < 1 - beta^2, a wider range than printed. It is at most "
+    "summing to T, (1-beta^2) U = 2 sum_t beta E<grad F(w_t), v_t> + P + T sigma^2/B, and "
+    "descent to T bounds that sum: (ii) (1 - beta^2 - L eta) U <= 2 Delta/eta - P + T sigma^2/B. "
+    "Eliminate U. It holds for L eta < 1 - beta^2, a wider range than printed. It is at most "
     "2(1-beta) Delta/(eta T) + L eta sigma^2/((1-beta) B).",
     proof=(
         Telescopes("function values telescope", sp.Symbol("t"), T),
@@ -318,8 +318,8 @@ _NOISE_LEMMA = (
 )  # fmt: skip
 _NOISE_TEXT = (
     "Noise lemma: E<grad F, g/||g||> >= ||grad F|| - s for unbiased g with "
-    "E||g - grad F||^2 <= s^2, because with ||grad F|| = 1 and e = g - grad F, 1 - cos(g, grad F) <= s/2 + ||e||^2/(2s) - "
-    "<e, grad F>. "
+    "E||g - grad F||^2 <= s^2, because with ||grad F|| = 1 and e = g - grad F, "
+    "1 - cos(g, grad F) <= s/2 + ||e||^2/(2s) - <e, grad F>. "
 )
 theorem_1_repaired = Statement(
     "sngm.theorem_1", "Theorem 1", "repaired",
@@ -351,14 +351,20 @@ theorem_1_repaired = Statement(
     ),
 )  # fmt: skip
 
-_STEP_1 = sp.sqrt(2 * Delta * (1 - beta) ** 3 * B / (L * (1 + beta) * budget))
+_STEP_1 = _root(2 * Delta * (1 - beta) ** 3 * B / (L * (1 + beta) * budget), 2)
 _BATCH_1 = _root(Delta**-1 * budget * (1 - beta) * sigma**2 / (2 * L * (1 + beta)), 2)
 _BEST = {
     budget: 2 * L * (1 + beta) * Delta * B**2 / ((1 - beta) * sigma**2),
     eta: _STEP_1,
     T: sp.ceiling(budget / B),
 }
-_ROOT_1 = _root(8 * L * (1 + beta) * Delta * sigma**2 / ((1 - beta) * budget), 4)
+
+
+def _root_1(evaluations: Symbol) -> sp.Expr:
+    return _root(8 * L * (1 + beta) * Delta * sigma**2 / ((1 - beta) * evaluations), 4)
+
+
+_ROOT_1 = _root_1(budget)
 _BOUND_1 = sp.Mul(2, sp.sqrt(2), _ROOT_1, evaluate=False)
 _BOUND_1_HALVED = sp.Mul(sp.sqrt(2), _ROOT_1, evaluate=False)
 _RATE_1 = Rate(B, {budget: -_QUARTER})  # C follows B by the prescription
@@ -417,7 +423,7 @@ corollary_1_repaired = Statement(
 _p, _q = sp.symbols("p q", positive=True)
 corollary_1_optimal = Statement(
     "sngm.corollary_1_optimal", "Corollary 1, optimality", "printed",
-    Claim(sp.Mul(2, sp.sqrt(2), _ROOT_1.subs(budget, C), evaluate=False), "<=",
+    Claim(sp.Mul(2, sp.sqrt(2), _root_1(C), evaluate=False), "<=",
           2 * Delta * (1 - beta) * B / (eta * C) + L * kappa * eta + 2 * sigma / sp.sqrt(B)),
     (ONE_SIDED_SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE),
     prescription={kappa: _KAPPA},
@@ -517,10 +523,10 @@ theorem_2_repaired = Statement(
     Rate(T, {T: -1}),
     text="Theorem 2 with constants (1.07, 0.56, 1.07) in place of (2, 8, 4).",
     note=_NOISE_TEXT + "With z_t = w_t + beta/(1-beta) (w_t - w_{t-1}), z moves by "
-    "h = eta/(1-beta) along -g/||g|| and ||z_t - w_t|| <= r = beta eta/(1-beta)^2. ||Hess F(v)|| <= "
-    "(L + lambda ||grad F(w_t)||) exp(lambda ||v - w_t||) (Lemma 1, exact), integrated along "
-    "[w_t, z_t] and [z_t, z_{t+1}], gives <grad F(w_t), g/||g||> <= (F(z_t) - F(z_{t+1}))/h + "
-    "(L + lambda ||grad F(w_t)||) E with lambda E = e^(x/2) sinh(y/2)/(y/2) - 1, x = lambda kappa "
+    "h = eta/(1-beta) along -g/||g|| and ||z_t - w_t|| <= r = beta eta/(1-beta)^2. "
+    "||Hess F(v)|| <= (L + lambda ||grad F(w_t)||) exp(lambda ||v - w_t||) (Lemma 1, exact), "
+    "integrated along [w_t, z_t] and [z_t, z_{t+1}], gives "
+    "<grad F(w_t), g/||g||> <= (F(z_t) - F(z_{t+1}))/h + (L + lambda ||grad F(w_t)||) E with lambda E = e^(x/2) sinh(y/2)/(y/2) - 1, x = lambda kappa "
     "eta, y = lambda h <= x. It is largest at y = x (beta = 0), where lambda E = (e^x - 1)/x - 1, "
     "convex in x and 0 at 0, so at most 8 x lambda E(1/8) for x <= 1/8. Sum over t. For "
     "eta <= 1/(2 kappa lambda) the same proof gives (1.43, 0.85, 1.43).",

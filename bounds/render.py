@@ -1,0 +1,290 @@
+"""Statements as LaTeX, MathML and plain text.
+
+The printers keep a formula as papers write it: ``2(1-beta)`` stays a product, factors come as
+number, constant, sum, hyperparameter (``2(1-beta) Delta/(eta T)``), and sums list the terms of the
+starting point first, then the step's, then the noise's. Measured quantities and symbols are shown
+by their own ``latex``; plain text uses their meaning and Unicode letters.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+from xml.sax.saxutils import escape
+
+import sympy as sp
+from sympy.printing.latex import LatexPrinter
+from sympy.printing.mathml import MathMLPresentationPrinter
+from sympy.printing.precedence import PRECEDENCE
+from sympy.printing.pretty.pretty import PrettyPrinter
+from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
+from sympy.printing.pretty.stringpict import prettyForm
+
+from bounds.statement import Claim, Condition, Statement
+from bounds.symbol import Measured, Symbol
+
+__all__ = ["claim_latex", "latex", "mathml", "text"]
+
+_LATEX_SENSES = {"<=": r"\le", ">=": r"\ge", "==": "=", "<": "<", ">": ">"}
+_SIGNS = {"<=": "≤", ">=": "≥", "==": "=", "<": "<", ">": ">"}
+
+# How early a symbol comes in a product ("+" stands for a sum), and a term in a sum.
+_FACTORS = (
+    "beta", "theta", "c", "L", "L0", "ell", "mu", "G", "kappa", "L1", "alpha", "eta", "eta0", "+",
+    "Delta", "Bf", "sigma", "psi", "lam", "lambda_", "T", "t", "C", "S", "B",
+)  # fmt: skip
+_TERMS = ("Delta", "Bf", "lam", "L0", "L", "ell", "G", "L1", "sigma", "psi")
+_LETTERS = {"ell": "ℓ", "varepsilon": "ε", "vartheta": "ϑ"}
+
+
+def latex(statement: Statement) -> str:
+    r"""The statement in LaTeX: its claim, then what its symbols stand for and its conditions.
+
+    >>> from bounds import sngm
+    >>> print(latex(sngm.lemma_2))
+    \max_{t\le T}\|u_t\| \le \frac{1}{1 - \beta}
+    """
+    printer = _latex_printer()
+    parts = [claim_latex(statement.claim)]
+    given = [rf"{s.latex} = {printer.doprint(_arranged(e))}" for s, e in _prescribed(statement)]
+    limits = [_relation(printer.doprint, c, _LATEX_SENSES) for c in statement.conditions]
+    if given:
+        parts.append(r"\mathrm{where}\ " + r",\ ".join(given))
+    if limits:
+        parts.append(r"\mathrm{for}\ " + r",\ ".join(limits))
+    return r",\quad ".join(parts)
+
+
+def claim_latex(claim: Claim) -> str:
+    r"""The claim alone in LaTeX.
+
+    >>> from bounds.notation import Delta, L, T, beta
+    >>> from bounds.quantities import gradient_norm_at_w
+    >>> print(claim_latex(Claim(gradient_norm_at_w, "<=", 2 * Delta * (1 - beta) / T)))
+    \|\nabla F(w)\| \le \frac{2 \left(1 - \beta\right) \Delta}{T}
+    """
+    printer = _latex_printer()
+    right = printer.doprint(_arranged(claim.rhs))
+    if claim.big_o:
+        right = rf"O\left({right}\right)"
+    return f"{printer.doprint(_arranged(claim.lhs))} {_LATEX_SENSES[claim.sense]} {right}"
+
+
+def mathml(statement: Statement) -> str:
+    """The statement in presentation MathML, one ``<math>`` element.
+
+    >>> from bounds import sngm
+    >>> mathml(sngm.lemma_2)[:48]
+    '<math xmlns="http://www.w3.org/1998/Math/MathML"'
+    """
+    printer = _MathML({"order": "none"})
+
+    def show(expression: sp.Expr) -> str:
+        return f"<mrow>{printer._print(_arranged(expression)).toxml()}</mrow>"
+
+    claim = statement.claim
+    right = show(claim.rhs)
+    if claim.big_o:
+        right = f"<mi>O</mi><mrow><mo>(</mo>{right}<mo>)</mo></mrow>"
+    parts = [f"{show(claim.lhs)}<mo>{escape(_SIGNS[claim.sense])}</mo>{right}"]
+    given = [f"{show(s)}<mo>=</mo>{show(e)}" for s, e in _prescribed(statement)]
+    limits = [
+        f"{show(c.lhs)}<mo>{escape(_SIGNS[c.op])}</mo>{show(c.rhs)}" for c in statement.conditions
+    ]
+    for word, group in (("where", given), ("for", limits)):
+        if group:
+            parts.append(f"<mtext>{word}&#160;</mtext>" + "<mo>,</mo>".join(group))
+    body = '<mo>,</mo><mspace width="1em"/>'.join(parts)
+    return (
+        '<math xmlns="http://www.w3.org/1998/Math/MathML" display="block">'
+        f"<mrow>{body}</mrow></math>"
+    )
+
+
+def text(statement: Statement) -> str:
+    """The statement for a terminal: its label, the claim, what symbols stand for, conditions.
+
+    >>> from bounds import sngm
+    >>> print(text(sngm.lemma_2))
+    Lemma 2 (sngm.lemma_2, printed)
+                                                  1
+      max_{t<=T} ||u_t||, the momentum buffer ≤ ─────
+                                                1 - β
+    """
+    uses_unicode = pretty_use_unicode(True)
+    try:
+        printer = _Pretty({"order": "none", "use_unicode": True, "wrap_line": False})
+
+        def show(expression: sp.Expr) -> prettyForm:
+            return printer._print(_arranged(expression))
+
+        def line(word: str, left: sp.Expr, sign: str, right: prettyForm) -> str:
+            form = prettyForm(*prettyForm(word).right(show(left), f" {sign} ", right))
+            return "\n".join("  " + row.rstrip() for row in str(form).splitlines())
+
+        right = show(statement.claim.rhs)
+        if statement.claim.big_o:
+            right = prettyForm(*prettyForm(*right.parens()).left("O"))
+        blocks = [
+            f"{statement.label} ({statement.key}, {statement.form})",
+            line("", statement.claim.lhs, _SIGNS[statement.claim.sense], right),
+        ]
+        blocks += [line("where ", s, "=", show(e)) for s, e in _prescribed(statement)]
+        blocks += [line("for ", c.lhs, _SIGNS[c.op], show(c.rhs)) for c in statement.conditions]
+    finally:
+        pretty_use_unicode(uses_unicode)
+    if statement.assumptions:
+        blocks.append("  assuming " + "; ".join(str(a) for a in statement.assumptions))
+    return "\n".join(blocks)
+
+
+def _prescribed(statement: Statement) -> list[tuple[Symbol, sp.Expr]]:
+    return [(symbol, sp.sympify(value)) for symbol, value in statement.prescription.items()]
+
+
+def _relation(show: Callable[[sp.Expr], str], condition: Condition, signs: dict[str, str]) -> str:
+    left, right = show(_arranged(condition.lhs)), show(_arranged(condition.rhs))
+    return f"{left} {signs[condition.op]} {right}"
+
+
+# --- printers -----------------------------------------------------------------------------------
+def _latex_printer() -> LatexPrinter:
+    return LatexPrinter({"order": "none"})
+
+
+class _Pretty(PrettyPrinter):
+    def _print_Symbol(self, symbol: sp.Symbol) -> prettyForm:
+        return prettyForm(_letters(symbol))
+
+    def _print_nth_root(self, base: sp.Expr, root: sp.Expr) -> prettyForm:
+        if root == sp.Rational(1, 2):
+            return super()._print_nth_root(base, root)
+        return self._print(base) ** self._print(root)
+
+    def _print_Min(self, expression: sp.Expr) -> prettyForm:
+        return self._helper_print_function(expression.func, expression.args, func_name="min")
+
+    def _print_Max(self, expression: sp.Expr) -> prettyForm:
+        return self._helper_print_function(expression.func, expression.args, func_name="max")
+
+
+class _MathML(MathMLPresentationPrinter):
+    def _print_Symbol(self, symbol: sp.Symbol, style: str = "plain") -> Any:
+        element = self.dom.createElement("mtext" if isinstance(symbol, Measured) else "mi")
+        element.appendChild(self.dom.createTextNode(_letters(symbol)))
+        return element
+
+    def _print_Mul(self, product: sp.Mul) -> Any:
+        # Sympy's own reorders the factors.
+        above, below = sp.fraction(product, exact=True)
+        if below != 1:
+            element = self.dom.createElement("mfrac")
+            element.appendChild(self._print(above))
+            element.appendChild(self._print(below))
+            return element
+        row = self.dom.createElement("mrow")
+        factors = list(above.args) if isinstance(above, sp.Mul) else [above]
+        if factors[0] == -1 and len(factors) > 1:
+            row.appendChild(self._operator("-"))
+            factors = factors[1:]
+        for i, factor in enumerate(factors):
+            if i:
+                row.appendChild(self._operator("⁢"))  # invisible times
+            row.appendChild(self.parenthesize(factor, PRECEDENCE["Mul"]))
+        return row
+
+    def _operator(self, sign: str) -> Any:
+        element = self.dom.createElement("mo")
+        element.appendChild(self.dom.createTextNode(sign))
+        return element
+
+
+def _letters(symbol: sp.Symbol) -> str:
+    """A symbol in Unicode: a measured quantity by its meaning, a letter by its LaTeX."""
+    if isinstance(symbol, Measured):
+        return symbol.meaning or symbol.name
+    shape = re.fullmatch(r"\\?([A-Za-z]+)(?:_\{?\\?(\w+)\}?)?", getattr(symbol, "latex", ""))
+    if not shape:
+        return str(pretty_symbol(symbol.name))
+    letter, index = shape.groups()
+    if letter in _LETTERS:
+        return _LETTERS[letter] + (f"_{index}" if index else "")
+    return str(pretty_symbol(f"{letter}_{index}" if index else letter))
+
+
+# --- the order of factors and terms -------------------------------------------------------------
+def _arranged(expression: sp.Expr) -> sp.Expr:
+    """The expression rebuilt, unevaluated, with its arguments in the order they are written."""
+    if isinstance(expression, sp.Add):
+        terms = sorted(expression.args, key=_term_key)
+        return sp.Add(*(_arranged(term) for term in terms), evaluate=False)
+    if isinstance(expression, sp.Mul):
+        number, factors = sp.Integer(1), []
+        for factor in _flat(expression):
+            if isinstance(factor, sp.Add) and any(term.is_Rational for term in factor.args):
+                content, factor = factor.primitive()  # 2 - 2 beta is written 2 (1 - beta)
+                number *= content
+            if factor.is_Rational:
+                number *= factor
+            else:
+                factors.append(factor)
+        factors = [_arranged(_enclosed(factor)) for factor in sorted(factors, key=_factor_key)]
+        if number != 1:
+            factors.insert(0, number)
+        return sp.Mul(*factors, evaluate=False) if len(factors) > 1 else factors[0]
+    if isinstance(expression, sp.Pow):
+        base, exponent = _arranged(_enclosed(expression.base)), _arranged(expression.exp)
+        return sp.Pow(base, exponent, evaluate=False)
+    if isinstance(expression, (sp.Function, sp.Max, sp.Min)):
+        return expression.func(*(_arranged(a) for a in expression.args), evaluate=False)
+    return expression
+
+
+def _flat(product: sp.Expr) -> list[sp.Expr]:
+    if not isinstance(product, sp.Mul):
+        return [product]
+    return [factor for part in product.args for factor in _flat(part)]
+
+
+def _enclosed(operand: sp.Expr) -> sp.Expr:
+    """A measured difference, such as F(u) - F(w), in parentheses where it is an operand."""
+    if not isinstance(operand, Measured) or not _is_difference(operand.latex):
+        return operand
+    return Measured(
+        operand.name, f"({operand.meaning})", operand.units, rf"\left({operand.latex}\right)"
+    )
+
+
+def _is_difference(formula: str) -> bool:
+    depth = 0
+    for sign in formula.replace(r"\langle", "(").replace(r"\rangle", ")"):
+        depth += (sign in "([{") - (sign in ")]}")
+        if depth == 0 and sign in "+-":
+            return "|" not in formula
+    return False
+
+
+def _place(name: str, order: tuple[str, ...]) -> int:
+    return order.index(name) if name in order else len(order)
+
+
+def _factor_key(factor: sp.Expr) -> tuple[int, str]:
+    base = factor.base if isinstance(factor, sp.Pow) else factor
+    if base.is_number:
+        return -1, str(base)
+    if isinstance(base, sp.Symbol):
+        return _place(base.name, _FACTORS) + isinstance(base, Measured), base.name
+    if isinstance(base, sp.Add):
+        return _place("+", _FACTORS), str(base)
+    return len(_FACTORS) + 2, str(base)
+
+
+def _term_key(term: sp.Expr) -> tuple[bool, int, float, str]:
+    symbols = term.free_symbols
+    names = {symbol.name for symbol in symbols}
+    alone = not any(not isinstance(symbol, Measured) for symbol in symbols)
+    rank = -1 if alone else min(_place(name, _TERMS) for name in names)
+    powers = (factor.as_base_exp() for factor in _flat(term))
+    order = sum(max(0.0, float(p)) for base, p in powers if base.is_Symbol and p.is_number)
+    return term.could_extract_minus_sign(), rank, order, str(term)

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from theorylab.schedules import Schedule
 
-__all__ = ["Draw", "Hyper", "State", "UpdateRule", "norm"]
+__all__ = ["Draw", "Hyper", "State", "UpdateRule", "add_scaled", "is_zero", "norm"]
 
 Hyper = float | Tensor | Schedule
 State = dict[str, Tensor]
@@ -31,6 +31,24 @@ State = dict[str, Tensor]
 def norm(x: Tensor) -> Tensor:
     """Euclidean norm of each run's vector: shape ``(..., d)`` to ``(..., 1)``."""
     return torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+
+
+def is_zero(hyper: Any) -> bool:
+    """Whether a hyperparameter is the plain number 0, so that its term need not be computed."""
+    return isinstance(hyper, int | float) and hyper == 0
+
+
+def add_scaled(x: Tensor, factor: Any, y: Tensor) -> Tensor:
+    """``x + factor y`` in one operation, for a number or a tensor that broadcasts.
+
+    >>> add_scaled(torch.ones(2), 0.5, torch.ones(2))
+    tensor([1.5000, 1.5000])
+    """
+    if is_zero(factor):
+        return x
+    if isinstance(factor, Tensor):
+        return torch.addcmul(x, factor, y)
+    return torch.add(x, y, alpha=factor)
 
 
 @dataclass(frozen=True)
@@ -60,16 +78,27 @@ class UpdateRule(abc.ABC):
         Paper and equation the update is taken from.
     draws : tuple of Draw
         Randomness consumed at each step, passed to :meth:`update` in ``draw``.
-    lags : int
-        How many of the most recent mini-batches the rule wants gradients for. With 1 (nearly
-        every rule) ``g`` has the shape of ``w``; otherwise ``(lags, ..., d)``, newest first,
-        all at the current ``w``.
     """
 
     name: ClassVar[str]
     source: ClassVar[str]
     draws: ClassVar[tuple[Draw, ...]] = ()
-    lags: ClassVar[int] = 1
+
+    def __post_init__(self) -> None:
+        # Values computed with numpy arrive as its scalars, which do not mix with tensors.
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
+                object.__setattr__(self, f.name, value.item())
+
+    @property
+    def lags(self) -> int:
+        """How many of the most recent mini-batches the rule wants gradients for.
+
+        With 1 (nearly every rule) ``g`` has the shape of ``w``; otherwise ``(lags, ..., d)``,
+        newest first, all at the current ``w``.
+        """
+        return 1
 
     def init(self, w: Tensor) -> State:
         """The state before the first step, for parameters ``w`` of shape ``(..., d)``."""
@@ -120,6 +149,11 @@ class UpdateRule(abc.ABC):
         }
         return dataclasses.replace(self, **cut) if cut else self
 
-    def at(self, hyper: Hyper, t: Tensor | int) -> Any:
-        """The value of a hyperparameter at iteration ``t``: schedules are evaluated."""
-        return hyper(t) if isinstance(hyper, Schedule) else hyper
+    def at(self, hyper: Hyper | None, t: Tensor | int) -> Any:
+        """The value of a hyperparameter at iteration ``t``: schedules are evaluated.
+
+        Tensors come in the type and on the device of ``t``, so a float64 table of step sizes
+        does not turn a float32 run into a float64 one.
+        """
+        value = hyper(t) if isinstance(hyper, Schedule) else hyper
+        return value.to(t) if isinstance(value, Tensor) and isinstance(t, Tensor) else value

@@ -85,7 +85,8 @@ class Staircase(Schedule):
 
     def __call__(self, t: Tensor | int) -> Any:
         if isinstance(t, Tensor):
-            passed = torch.stack([(t > m).to(torch.get_default_dtype()) for m in self.milestones])
+            real = t if t.is_floating_point() else t.to(torch.get_default_dtype())
+            passed = torch.stack([(t > m).to(real.dtype) for m in self.milestones])
             return self.initial * self.factor ** passed.sum(0)
         return self.initial * self.factor ** sum(t > m for m in self.milestones)
 
@@ -131,5 +132,6 @@ def _extreme(pick: str) -> Any:
 
 
 _TORCH: list[Any] = [
-    {"Max": _extreme("max"), "Min": _extreme("min"), "amax": _extreme("max")}, "math",
+    {"Max": _extreme("max"), "Min": _extreme("min"), "amax": _extreme("max")},
+    "math",
 ]

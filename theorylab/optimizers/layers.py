@@ -1,0 +1,40 @@
+"""Layers of a flat parameter vector, for rules that treat them apart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["Layout", "check_layout", "reduce_layers", "spread_layers"]
+
+Layout = tuple[tuple[str, int], ...]
+"""Consecutive segments of the flat vector: the kind of layer and its number of parameters.
+
+Empty: the whole vector is one layer.
+"""
+
+
+def check_layout(name: str, layout: Layout) -> None:
+    """Raise ``ValueError`` unless every segment is a pair of a kind and a positive size."""
+    for segment in layout:
+        if len(segment) != 2 or not isinstance(segment[0], str) or not int(segment[1]) >= 1:
+            raise ValueError(
+                f"{name}: layout must be pairs (kind, number of parameters), got {segment!r}"
+            )
+
+
+def reduce_layers(reduce: Callable[[Tensor], Tensor], x: Tensor, layout: Layout) -> Tensor:
+    """``reduce`` (of the last axis, kept) of every layer: shape (..., d) to (..., L)."""
+    if len(layout) <= 1:
+        return reduce(x)
+    return torch.cat([reduce(part) for part in x.split([n for _, n in layout], -1)], -1)
+
+
+def spread_layers(values: Tensor, layout: Layout) -> Tensor:
+    """One number a layer to one a parameter: (..., L) to (..., d); one layer stays (..., 1)."""
+    if len(layout) <= 1:
+        return values
+    parts = zip(values.split(1, -1), layout, strict=True)
+    return torch.cat([part.expand(*part.shape[:-1], n) for part, (_, n) in parts], -1)

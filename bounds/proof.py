@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
+import mpmath
 import sympy as sp
 
-__all__ = ["Identity", "Minimal", "Nonnegative", "Step", "Telescopes"]
+__all__ = ["Identity", "Minimal", "Nonnegative", "NonnegativeOn", "Step", "Telescopes"]
 
 
 class Step(abc.ABC):
@@ -110,3 +113,57 @@ class Nonnegative(Step):
             return bool(sp.factor(self.expression).is_nonnegative)
         same = sp.simplify(sp.expand(self.expression - self.certificate)) == 0
         return bool(same) and bool(self.certificate.is_nonnegative)
+
+
+@dataclass(frozen=True)
+class NonnegativeOn(Step):
+    """``expression >= 0`` for every ``lower <= variable <= upper``, by interval arithmetic.
+
+    The interval is halved until each piece's enclosure is nonnegative, so the expression must
+    stay away from 0. It may use ``+ * **`` (integer powers), ``exp``, ``log`` and rationals.
+
+    >>> x = sp.Symbol("x")
+    >>> NonnegativeOn("e^x above its tangent", sp.exp(x) - 1 - x, x, 1, 4).holds()
+    True
+    >>> NonnegativeOn("not below it", 1 + x - sp.exp(x), x, 1, 4).holds()
+    False
+    """
+
+    text: str
+    expression: sp.Expr
+    variable: sp.Symbol
+    lower: sp.Expr | int
+    upper: sp.Expr | int
+
+    def holds(self) -> bool:
+        ends = (sp.Rational(self.lower), sp.Rational(self.upper))
+        todo = [(*ends, 0)]
+        while todo:
+            low, high, depth = todo.pop()
+            left, right = (_enclose(end, self.variable, None) for end in (low, high))
+            piece = mpmath.iv.mpf([left.a, right.b])
+            value = _enclose(self.expression, self.variable, piece)
+            if value.b < 0 or depth > 16:
+                return False
+            if not value.a >= 0:
+                middle = (low + high) / 2
+                todo += [(low, middle, depth + 1), (middle, high, depth + 1)]
+        return True
+
+
+def _enclose(expression: sp.Expr, variable: sp.Symbol, piece: Any) -> Any:
+    """An interval that contains the expression's values on ``piece``."""
+    if expression == variable:
+        return piece
+    if expression.is_Rational:
+        return mpmath.iv.mpf(int(expression.p)) / int(expression.q)
+    if isinstance(expression, sp.Pow) and expression.exp.is_Integer:
+        return _enclose(expression.base, variable, piece) ** int(expression.exp)
+    parts = [_enclose(argument, variable, piece) for argument in expression.args]
+    if isinstance(expression, sp.Add):
+        return sum(parts[1:], parts[0])
+    if isinstance(expression, sp.Mul):
+        return math.prod(parts[1:], start=parts[0])
+    if isinstance(expression, (sp.exp, sp.log)):
+        return getattr(mpmath.iv, expression.func.__name__)(parts[0])
+    raise ValueError(f"no interval arithmetic for {expression.func.__name__} in {expression}")

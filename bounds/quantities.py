@@ -59,16 +59,16 @@ inner_gradient_norm_squared = Measured("inner_gradient_norm_squared",
 # --- a whole run ------------------------------------------------------------------------------
 mean_gradient_norm_squared = Measured(
     "mean_gradient_norm_squared", "E[(1/T) sum_{t=0}^{T-1} ||grad F(w_t)||^2]", _SLOPE2,
-    r"\frac1T\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|^2", True)
+    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|^2", True)
 mean_next_gradient_norm_squared = Measured(
     "mean_next_gradient_norm_squared", "E[(1/T) sum_{t=1}^{T} ||grad F(w_t)||^2]", _SLOPE2,
-    r"\frac1T\sum_{t=1}^{T}\mathbb{E}\|\nabla F(w_t)\|^2", True)
+    r"\frac{1}{T}\sum_{t=1}^{T}\mathbb{E}\|\nabla F(w_t)\|^2", True)
 mean_gradient_norm = Measured(
     "mean_gradient_norm", "E[(1/T) sum_{t=0}^{T-1} ||grad F(w_t)||]", _SLOPE,
-    r"\frac1T\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|", True)
+    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|", True)
 min_gradient_norm_squared = Measured(
     "min_gradient_norm_squared", "E[min_{t<=T} ||grad F(w_t)||^2]", _SLOPE2,
-    r"\mathbb{E}\min_{t\le T}\|\nabla F(w_t)\|^2", True)
+    r"\mathbb{E}\min_{t\leq T}\|\nabla F(w_t)\|^2", True)
 first_gradient_norm_squared = Measured(
     "first_gradient_norm_squared", "||grad F(w_0)||^2", _SLOPE2, r"\|\nabla F(w_0)\|^2", True)
 final_gradient_norm_squared = Measured(
@@ -84,7 +84,7 @@ final_distance_to_minimizer_squared = Measured(
     "final_distance_to_minimizer_squared", "E||w_T - w*||^2", _LENGTH2,
     r"\mathbb{E}\|w_T-w^*\|^2", True)
 buffer_norm = Measured("buffer_norm", "max_{t<=T} ||u_t||, the momentum buffer", Units(),
-                       r"\max_{t\le T}\|u_t\|", True)
+                       r"\max_{t\leq T}\|u_t\|", True)
 evaluations_to_reach = Measured(
     "evaluations_to_reach",
     "gradient evaluations until the running mean of E||grad F(w_t)||^2 is at most eps", Units(),

@@ -26,7 +26,7 @@ from bounds.symbol import Measured, Symbol
 
 __all__ = ["claim_latex", "latex", "mathml", "text"]
 
-_LATEX_SENSES = {"<=": r"\le", ">=": r"\ge", "==": "=", "<": "<", ">": ">"}
+_LATEX_SENSES = {"<=": r"\leq", ">=": r"\geq", "==": "=", "<": "<", ">": ">"}
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "=", "<": "<", ">": ">"}
 
 # How early a symbol comes in a product ("+" stands for a sum), and a term in a sum.
@@ -43,7 +43,7 @@ def latex(statement: Statement) -> str:
 
     >>> from bounds import sngm
     >>> print(latex(sngm.lemma_2))
-    \max_{t\le T}\|u_t\| \le \frac{1}{1 - \beta}
+    \max_{t\leq T}\|u_t\| \leq \frac{1}{1 - \beta}
     """
     printer = _latex_printer()
     parts = [claim_latex(statement.claim)]
@@ -62,7 +62,7 @@ def claim_latex(claim: Claim) -> str:
     >>> from bounds.notation import Delta, L, T, beta
     >>> from bounds.quantities import gradient_norm_at_w
     >>> print(claim_latex(Claim(gradient_norm_at_w, "<=", 2 * Delta * (1 - beta) / T)))
-    \|\nabla F(w)\| \le \frac{2 \left(1 - \beta\right) \Delta}{T}
+    \|\nabla F(w)\| \leq \frac{2 \left(1 - \beta\right) \Delta}{T}
     """
     printer = _latex_printer()
     right = printer.doprint(_arranged(claim.rhs))
@@ -158,9 +158,9 @@ class _Pretty(PrettyPrinter):
         return prettyForm(_letters(symbol))
 
     def _print_nth_root(self, base: sp.Expr, root: sp.Expr) -> prettyForm:
-        if root == sp.Rational(1, 2):
+        if root == 2:
             return super()._print_nth_root(base, root)
-        return self._print(base) ** self._print(root)
+        return self._print(base) ** prettyForm(f"1/{root}")
 
     def _print_Min(self, expression: sp.Expr) -> prettyForm:
         return self._helper_print_function(expression.func, expression.args, func_name="min")

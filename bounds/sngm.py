@@ -522,13 +522,14 @@ theorem_2_repaired = Statement(
     (Condition(L1, ">", 0), _RELAXED_LIMIT),
     Rate(T, {T: -1}),
     text="Theorem 2 with constants (1.07, 0.56, 1.07) in place of (2, 8, 4).",
-    note=_NOISE_TEXT + "With z_t = w_t + beta/(1-beta) (w_t - w_{t-1}), z moves by "
-    "h = eta/(1-beta) along -g/||g|| and ||z_t - w_t|| <= r = beta eta/(1-beta)^2. "
-    "||Hess F(v)|| <= (L + lambda ||grad F(w_t)||) exp(lambda ||v - w_t||) (Lemma 1, exact), "
-    "integrated along [w_t, z_t] and [z_t, z_{t+1}], gives "
-    "<grad F(w_t), g/||g||> <= (F(z_t) - F(z_{t+1}))/h + (L + lambda ||grad F(w_t)||) E with lambda E = e^(x/2) sinh(y/2)/(y/2) - 1, x = lambda kappa "
-    "eta, y = lambda h <= x. It is largest at y = x (beta = 0), where lambda E = (e^x - 1)/x - 1, "
-    "convex in x and 0 at 0, so at most 8 x lambda E(1/8) for x <= 1/8. Sum over t. For "
+    note=_NOISE_TEXT
+    + "With z_t = w_t + beta/(1-beta) (w_t - w_{t-1}), z moves by h = eta/(1-beta) along "
+    "-g/||g|| and ||z_t - w_t|| <= r = beta eta/(1-beta)^2. ||Hess F(v)|| <= (L + lambda "
+    "||grad F(w_t)||) exp(lambda ||v - w_t||) (Lemma 1, exact), integrated along [w_t, z_t] "
+    "and [z_t, z_{t+1}], gives <grad F(w_t), g/||g||> <= (F(z_t) - F(z_{t+1}))/h + (L + "
+    "lambda ||grad F(w_t)||) E with lambda E = e^(x/2) sinh(y/2)/(y/2) - 1, x = lambda kappa "
+    "eta, y = lambda h <= x. It is largest at y = x (beta = 0), where lambda E = (e^x - 1)/x "
+    "- 1, convex in x and 0 at 0, so at most 8 x lambda E(1/8) for x <= 1/8. Sum over t. For "
     "eta <= 1/(2 kappa lambda) the same proof gives (1.43, 0.85, 1.43).",
     proof=(
         *_NOISE_LEMMA,

@@ -59,5 +59,3 @@ def main() -> None:
         sys.exit(141)
 
 
-if __name__ == "__main__":
-    main()

@@ -5,14 +5,18 @@ from __future__ import annotations
 from bounds.statement import Statement
 from theorylab import registry
 from theorylab.errors import UsageError
+from theorylab.measures.budgets import Budgets
 from theorylab.measures.one_round import OneRound
 from theorylab.measures.points import Points
 from theorylab.measures.protocol import Experiment, Measurement, Protocol, build_rule
+from theorylab.measures.round_lengths import RoundLengths
 from theorylab.measures.whole_run import WholeRun
 
 __all__ = ["PROTOCOLS", "Experiment", "Measurement", "Protocol", "build_rule", "protocol_for"]
 
-PROTOCOLS: tuple[Protocol, ...] = (Points(), OneRound(), WholeRun())
+PROTOCOLS: tuple[Protocol, ...] = (
+    Points(), OneRound(), WholeRun(), RoundLengths(), Budgets(),
+)  # fmt: skip
 
 
 def protocol_for(statement: Statement) -> Protocol:

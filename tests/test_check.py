@@ -1,0 +1,139 @@
+"""The judge itself: true statements hold, false ones are caught, and chance is not mistaken."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import synthetic
+from bounds import Algorithm, Claim, Condition, Domain, Rate, Statement, Symbol
+from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, LIPSCHITZ, SMOOTH
+from bounds.notation import B, Delta, T, ell, eta, sigma
+from bounds.quantities import (
+    decrease,
+    gradient_norm_squared,
+    mean_gradient_norm_squared,
+)
+from bounds.statement import DomainError
+from theorylab import check
+from theorylab.domain import points
+from theorylab.errors import AssumptionError, UsageError
+from theorylab.verdict import Verdict, worst
+
+
+def statement(claim, **kwargs):
+    defaults = {"assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE),
+                "algorithm": Algorithm("sgd"), "conditions": (Condition(eta, "<=", 1 / ell),)}  # fmt: skip
+    return Statement("test.claim", "Claim", "printed", claim, **(defaults | kwargs))
+
+
+DESCENT = eta * (1 - ell * eta / 2) * gradient_norm_squared - ell * eta**2 * sigma**2 / (2 * B)
+LEMMA = statement(Claim(decrease, ">=", DESCENT))
+THEOREM = statement(
+    Claim(mean_gradient_norm_squared, "<=", 2 * Delta / (eta * T) + ell * eta * sigma**2 / B)
+)
+
+
+@pytest.fixture(scope="module")
+def bowl():
+    return synthetic.with_noise(synthetic.quadratic(dim=2), "two_point", sigma=0.5)
+
+
+def test_a_true_lemma_holds_and_is_exact(bowl):
+    verdict = check(LEMMA, bowl, values={"B": 1})
+    assert verdict.verdict == "holds"
+    assert verdict.replicas != 0
+    assert verdict.ratio == pytest.approx(1.0, abs=1e-6)  # a quadratic attains the descent lemma
+
+
+@pytest.mark.parametrize("factor", [0.98, 0.9, 0.5])
+def test_a_lemma_a_little_too_strong_is_violated(bowl, factor):
+    noise = factor * ell * eta**2 * sigma**2 / (2 * B)
+    wrong = statement(
+        Claim(decrease, ">=", eta * (1 - ell * eta / 2) * gradient_norm_squared - noise)
+    )
+    assert check(wrong, bowl, values={"B": 1}).verdict == "violated"
+
+
+def test_a_true_theorem_holds(bowl):
+    assert check(THEOREM, bowl, replicas=200).verdict == "holds"
+
+
+def test_a_false_theorem_is_violated(bowl):
+    wrong = statement(Claim(mean_gradient_norm_squared, "<=", 0.01 * Delta / (eta * T)))
+    verdict = check(wrong, bowl, replicas=200)
+    assert verdict.verdict == "violated"
+    assert verdict.interval[0] > verdict.bound
+
+
+def test_an_attained_bound_is_not_called_violated_by_chance(bowl):
+    """The law at T = 1 equals its mean exactly: over many seeds no seed may cry wolf."""
+    exact = statement(
+        Claim(mean_gradient_norm_squared, "<=", 2 * ell * Delta), prescription={T: 1},
+        conditions=(), assumptions=(SMOOTH, BOUNDED_BELOW),
+    )  # fmt: skip
+    verdicts = {check(exact, bowl, count=2, replicas=50, seed=s).verdict for s in range(20)}
+    assert "violated" not in verdicts
+
+
+def test_a_lacking_assumption_is_refused_by_name(bowl):
+    needs = dataclasses.replace(THEOREM, assumptions=(SMOOTH, LIPSCHITZ))
+    with pytest.raises(AssumptionError, match=r"assumes lipschitz .*certifies no G"):
+        check(needs, bowl)
+
+
+def test_values_outside_the_domain_are_refused(bowl):
+    with pytest.raises((DomainError, UsageError), match="eta"):
+        check(THEOREM, bowl, values={"eta": 100.0, "T": 5, "B": 1})
+    with pytest.raises(UsageError, match="no symbol 'step'"):
+        check(THEOREM, bowl, values={"step": 0.1})
+
+
+def test_a_bound_above_the_trivial_value_is_vacuous(bowl):
+    trivial = dataclasses.replace(THEOREM, trivial=ell * Delta * 1e-9)
+    assert check(trivial, bowl, replicas=50).verdict == "vacuous"
+
+
+def test_big_o_claims_are_judged_by_growth(bowl):
+    rate = Rate(T, {T: -1})
+    settings = {"assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), "rate": rate}
+    values = {"eta": 0.2, "B": 1}
+    flat = statement(Claim(mean_gradient_norm_squared, "<=", ell * Delta, True), **settings)
+    falls = statement(Claim(mean_gradient_norm_squared, "<=", ell * Delta / T, True), **settings)
+    assert check(flat, bowl, values=values).verdict == "holds"
+    verdict = check(falls, bowl, values=values)  # noise keeps the average from falling
+    assert verdict.verdict == "violated"
+    assert verdict.growth[1] > 0.5
+
+
+def test_relations_between_numbers_need_no_objective():
+    x = Symbol("x", "a number", Domain(0, 1, lower_open=True))
+    true = Statement("test.true", "True", "printed", Claim(x**2, "<=", x))
+    false = Statement("test.false", "False", "printed", Claim(x, "<=", x**2))
+    attained = Statement("test.attained", "Corner", "printed", Claim(x, "<=", 1))
+    assert check(true).verdict == "holds"
+    assert check(false).verdict == "violated"
+    assert check(attained).ratio == 1.0  # the corner x = 1 is among the points
+
+
+def test_the_same_seed_gives_the_same_verdict(bowl):
+    assert check(THEOREM, bowl, replicas=50, seed=4) == check(THEOREM, bowl, replicas=50, seed=4)
+
+
+def test_points_meet_corners_and_conditions():
+    table = points(THEOREM, {"ell": 2.0, "Delta": 1.0, "sigma": 1.0}, count=12)
+    etas = np.array([p["eta"] for p in table])
+    assert etas.max() == 0.5
+    assert len({tuple(sorted(p.items())) for p in table}) == len(table)
+
+
+def test_worst_of_several():
+    holds = Verdict("k", "printed", "holds", ratio=0.5, comparisons=2)
+    violated = Verdict("k", "printed", "violated", ratio=2.0, comparisons=3)
+    assert worst([holds, violated]).verdict == "violated"
+    assert worst([holds, violated]).comparisons == 5
+
+
+def test_verdicts_round_trip_through_json():
+    verdict = Verdict("k", "printed", "holds", 1.0, (0.5, 1.5), 2.0, 0.5, growth=(0.1, 0.0, 0.2))
+    assert Verdict.from_json(verdict.to_json()) == verdict

@@ -1,0 +1,138 @@
+"""The command line as a person meets it: tables, JSON, one clear line for a mistake."""
+
+import json
+
+import numpy as np
+import pytest
+
+from bounds.statement import DomainError
+from theorylab import registry
+from theorylab.cli import main
+
+
+def call(monkeypatch, capsys, *arguments):
+    """Exit code, stdout and stderr of ``theorylab ARGUMENTS``."""
+    monkeypatch.setattr("sys.argv", ["theorylab", *arguments])
+    try:
+        main()
+        code = 0
+    except SystemExit as exit_:
+        code = exit_.code or 0
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+@pytest.fixture
+def theorylab(monkeypatch, capsys, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    return lambda *arguments: call(monkeypatch, capsys, *arguments)
+
+
+def test_statements_json_lists_every_paper(theorylab):
+    code, out, _ = theorylab("statements", "--json")
+    assert code == 0
+    listed = {(s["key"], s["form"]) for s in json.loads(out)["statements"]}
+    assert listed == set(registry.statements())
+    papers = {key.split(".")[0] for key, _ in listed}
+    assert {"tralgo", "lrsgd", "sngm", "stochastic_batch_size"} <= papers
+
+
+def test_a_statement_is_shown_in_full(theorylab):
+    code, out, _ = theorylab("statements", "sngm.theorem_1")
+    assert code == 0
+    assert "Theorem 1" in out
+
+
+def test_verify_writes_what_it_prints(theorylab, tmp_path):
+    arguments = ("verify", "sngm.lemma_2", "--objective", "quadratic", "--replicas", "16", "--json")
+    code, out, _ = theorylab(*arguments, "--seed", "3")
+    assert code == 0
+    report = json.loads(out)
+    assert report["schema"] == 1
+    stored = json.loads((tmp_path / "results/verify/results.json").read_text())
+    assert stored["results"] == report["results"]
+    assert {(r["key"], r["form"]) for r in report["results"]} == {
+        ("sngm.lemma_2", "printed"), ("sngm.lemma_2", "repaired"),
+    }  # fmt: skip
+    assert all(r["seed"] == 3 and len(r["interval"]) == 2 for r in report["results"])
+
+
+def test_results_are_the_same_bits_for_any_number_of_jobs(theorylab):
+    arguments = ("verify", "sngm.theorem_1", "--replicas", "32", "--json")
+    _, one, _ = theorylab(*arguments, "--out", "a", "--objective", "quadratic", "--jobs", "1")
+    _, two, _ = theorylab(*arguments, "--out", "b", "--objective", "quadratic", "--jobs", "2")
+    assert json.loads(one)["results"] == json.loads(two)["results"]
+
+
+def test_a_finished_run_is_not_done_again(theorylab, monkeypatch):
+    arguments = ("verify", "sngm.lemma_2", "--objective", "quadratic", "--replicas", "16", "--json")
+    _, first, _ = theorylab(*arguments)
+
+    def refuse(cell):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("theorylab.cli.verify.check_cell", refuse)
+    code, again, _ = theorylab(*arguments)
+    assert code == 0
+    assert json.loads(again)["results"] == json.loads(first)["results"]
+
+
+def test_a_spent_budget_is_inconclusive(theorylab):
+    code, out, _ = theorylab("verify", "--paper", "sngm", "--budget", "0", "--json")
+    assert code == 0
+    verdicts = {r["verdict"] for r in json.loads(out)["results"]}
+    assert verdicts <= {"inconclusive", "not applicable"}
+
+
+BAD_FILES = {
+    "text.csv": "a,b,y\n1,2,3\n4,oops,6\n",
+    "nan.csv": "1,2,3\n4,nan,6\n",
+    "one.csv": "1\n2\n3\n",
+    "empty.csv": "",
+}
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_bad_file_gets_one_clear_line(theorylab, tmp_path, name):
+    (tmp_path / name).write_text(BAD_FILES[name])
+    code, out, err = theorylab("verify", "--data", name)
+    assert code == 2
+    assert out == ""
+    assert name in err
+    assert "Traceback" not in err
+    assert err.strip().count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("verify", "sngm.theorem_9"), "sngm.theorem_1"),
+        (("verify", "--paper", "nobody"), "unknown paper 'nobody'"),
+        (("verify", "--objective", "nothing"), "unknown objective 'nothing'"),
+        (("verify", "--data", "missing.csv"), "missing.csv"),
+        (("verify", "lrsgd.theorem_3_4", "--objective", "quadratic"), "lrsgd.theorem_3_4"),
+        (("verify", "--data", "digits", "--objective", "quadratic"), "not both"),
+        (("verify", "sngm.lemma_2", "--out", "/dev/null/x"), "cannot write"),
+    ],
+)
+def test_a_mistake_is_one_line_and_a_nonzero_exit(theorylab, arguments, message):
+    code, out, err = theorylab(*arguments)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert "Traceback" not in err
+    assert err.strip().count("\n") == 0
+
+
+def test_a_value_outside_the_domain_names_condition_and_value():
+    with pytest.raises(DomainError, match=r"eta .*must lie in \(0, inf\), got -0\.1"):
+        registry.statement("sngm.theorem_1").bound(
+            {"eta": -0.1, "beta": 0.5, "T": 10, "L": 1, "Delta": 1, "sigma": 1, "B": 1}
+        )
+
+
+def test_bound_takes_arrays():
+    etas = np.array([0.1, 0.2, 0.4])
+    values = {"beta": 0.0, "T": 10, "L": 1, "Delta": 1, "sigma": 0, "B": 1}
+    bound = registry.statement("sngm.theorem_1").bound({"eta": etas, **values})
+    np.testing.assert_allclose(bound, 2 / (10 * etas) + etas)

@@ -1,0 +1,150 @@
+"""The engine: same bits for any chunk, unbiased time averages, rounds of any length."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+import synthetic
+from theorylab import Stratified, run
+from theorylab.engine import BLOCK
+from theorylab.errors import UsageError
+from theorylab.optimizers import LRSGD_C, LRSGD_R, SGD, SNGM, TRSGD
+
+RULES = {
+    "sgd": SGD(eta=0.05),
+    "sngm": SNGM(eta=0.02, beta=0.9),
+    "trsgd": TRSGD(lam=4.0, delta=0.5, S=3),
+    "lrsgd_r": LRSGD_R(lam=4.0, theta=0.25),
+    "lrsgd_c": LRSGD_C(lam=4.0, delta=0.5, S=4),
+}
+
+
+@pytest.fixture(scope="module")
+def objective():
+    rng = np.random.default_rng(0)
+    return synthetic.finite_sum(rng.standard_normal((50, 4)), rng.standard_normal(50))
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+@pytest.mark.parametrize("horizon", [{"steps": 40}, {"rounds": 12}], ids=["steps", "rounds"])
+def test_same_bits_for_any_chunk_and_any_number_of_replicas(objective, rule, horizon):
+    names = ("w", "value", "gradient_norm")
+    whole = run(objective, rule, replicas=300, record=names, at=[0, 3, 12], **horizon)
+    cut = run(objective, rule, replicas=300, record=names, at=[0, 3, 12], chunk=1, **horizon)
+    few = run(objective, rule, replicas=5, record=names, at=[0, 3, 12], **horizon)
+    for name in names:
+        np.testing.assert_array_equal(whole[name], cut[name])
+        np.testing.assert_array_equal(whole[name][:, :5], few[name])
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_time_chunks_do_not_show(objective, rule, monkeypatch):
+    whole = run(objective, rule, 40, replicas=20, record=("w",), at=range(41))
+    monkeypatch.setattr("theorylab.engine._DRAW_BYTES", 1)
+    cut = run(objective, rule, 40, replicas=20, record=("w",), at=range(41))
+    np.testing.assert_array_equal(whole["w"], cut["w"])
+
+
+def test_the_seed_decides(objective):
+    one, two, other = (run(objective, SGD(eta=0.1), 20, replicas=9, seed=s) for s in (1, 1, 2))
+    np.testing.assert_array_equal(one["value"], two["value"])
+    assert (one["value"] != other["value"]).all()
+
+
+def test_sgd_by_hand(objective):
+    """One replica, step by step, with the sample indices the engine drew."""
+    indices = []
+
+    def spy(samples, rows):
+        indices.append(samples.copy())
+        return samples
+
+    out = run(objective, SGD(eta=0.1), 15, replicas=3, record=("w",), remap=spy)
+    drawn = np.concatenate(indices)
+    w = objective.start.clone().unsqueeze(0)
+    for step in range(15):
+        w = w - 0.1 * objective.sample_gradient(w, torch.from_numpy(drawn[step, 1:2]))
+    np.testing.assert_allclose(out["w"][0, 1], w[0], rtol=1e-12)
+
+
+def test_rounds_are_counted_from_restarts(objective):
+    """A round of TRSGD is S steps; of LRSGD-R a geometric number with mean 1/gamma."""
+    trsgd = run(objective, RULES["trsgd"], rounds=7, replicas=4, at=range(8), record=("value",))
+    np.testing.assert_array_equal(trsgd.evaluations[:, 0], 3 * np.arange(8))
+    theta = 0.25
+    gamma = np.log(1 / (1 - theta)) / np.log(1 / theta)
+    lrsgd = run(objective, RULES["lrsgd_r"], rounds=50, replicas=2000, record=("value",))
+    mean = lrsgd.evaluations[-1].mean() / 50
+    error = np.sqrt((1 - gamma) / gamma**2 / (50 * 2000))
+    assert abs(mean - 1 / gamma) < 5 * error
+
+
+def test_stratified_times_are_unbiased(objective):
+    """The stratified mean of a deterministic quantity agrees with the mean over every round."""
+    rule, horizon = SGD(eta=0.05), 37
+    full = run(objective, rule, horizon, replicas=2000, at=range(horizon), record=("value",))
+    part = run(objective, rule, horizon, replicas=2000, at=Stratified(4), record=("value",))
+    difference = part.mean("value") - full.mean("value")
+    assert abs(difference.mean()) < 5 * difference.std() / np.sqrt(2000)
+    later = run(objective, rule, horizon, replicas=2000, at=Stratified(4, 1), record=("value",))
+    assert later.rounds.min() == 1
+    assert later.rounds.max() == horizon
+
+
+def test_each_stratum_has_one_time(objective):
+    out = run(objective, SGD(eta=0.05), 40, replicas=500, at=Stratified(4), record=("value",))
+    for k in range(4):
+        assert out.rounds[k].min() >= 10 * k
+        assert out.rounds[k].max() < 10 * (k + 1)
+        assert len(np.unique(out.rounds[k])) == 10
+
+
+def test_one_hyperparameter_a_replica(objective):
+    etas = torch.linspace(0.01, 0.3, 2 * BLOCK + 10, dtype=torch.float64).unsqueeze(-1)
+    many = run(objective, SGD(eta=etas), 10, replicas=len(etas), record=("w",), chunk=BLOCK)
+    one = run(objective, SGD(eta=float(etas[200])), 10, replicas=len(etas), record=("w",))
+    np.testing.assert_array_equal(many["w"][0, 200], one["w"][0, 200])
+
+
+def test_state_norms_are_recorded(objective):
+    out = run(objective, RULES["sngm"], 30, replicas=6, record=("state.u",), at=range(31))
+    assert (out["state.u"][0] == 0).all()
+    assert (out["state.u"] <= 10 * (1 + 1e-12)).all()
+    np.testing.assert_allclose(out["state.u"][1], 1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"steps": None}, "either steps or rounds"),
+        ({"steps": 5, "rounds": 5}, "either steps or rounds"),
+        ({"steps": -1}, "steps must be an integer of at least 0, got -1"),
+        ({"steps": 5, "replicas": 0}, "replicas must be"),
+        ({"steps": 5, "batch_size": 0}, "batch_size must be"),
+        ({"steps": 5, "record": ("speed",)}, "cannot record 'speed'; known: value"),
+        ({"steps": 5, "at": [6]}, "records must lie between 0 and 5"),
+        ({"steps": 5, "at": Stratified(2, 4)}, "does not fit"),
+    ],
+)
+def test_bad_arguments_are_named(objective, arguments, message):
+    with pytest.raises(UsageError, match=message):
+        run(objective, SGD(eta=0.1), **arguments)
+
+
+@pytest.mark.slow
+def test_memory_stays_under_a_gigabyte_at_100_000_replicas():
+    code = (
+        "import numpy as np, synthetic, theorylab, resource\n"
+        "from theorylab.optimizers import SGD\n"
+        "r = np.random.default_rng(0)\n"
+        "o = synthetic.finite_sum(r.standard_normal((1000, 20)), r.standard_normal(1000))\n"
+        "theorylab.run(o, SGD(eta=0.05), 100, replicas=100_000, record=('gradient_norm',),\n"
+        "              at=theorylab.Stratified(8), progress=False)\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    peak = int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
+    assert peak < 1e9

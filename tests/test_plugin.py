@@ -1,0 +1,68 @@
+"""A theorem in a package of somebody's own, registered by an entry point, is like the rest."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+MODULE = '''
+from bounds import Algorithm, Claim, Condition, Statement
+from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
+from bounds.notation import B, Delta, T, ell, eta, sigma
+from bounds.quantities import mean_gradient_norm_squared
+
+def theorem(key, factor):
+    return Statement(
+        key=key, label="Theorem 1", form="printed",
+        claim=Claim(mean_gradient_norm_squared, "<=",
+                    factor * (2 * Delta / (eta * T) + ell * eta * sigma**2 / B)),
+        assumptions=(SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE),
+        algorithm=Algorithm("sgd"), conditions=(Condition(eta, "<=", 1 / ell),),
+        note="descent lemma, telescoped",
+    )
+
+STATEMENTS = (theorem("mine.theorem_1", 1), theorem("mine.wrong", 1e-4))
+'''
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    root: Path = tmp_path_factory.mktemp("site")
+    (root / "mypaper").mkdir()
+    (root / "mypaper" / "__init__.py").write_text(MODULE)
+    info = root / "mypaper-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: mypaper\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[theorylab.statements]\nmine = mypaper\n")
+    return os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
+
+
+def theorylab(environment, *arguments, cwd):
+    return subprocess.run(
+        [sys.executable, "-m", "theorylab", *arguments],
+        env=environment, capture_output=True, text=True, cwd=cwd, check=False,
+    )  # fmt: skip
+
+
+def test_it_is_listed(environment, tmp_path):
+    done = theorylab(environment, "statements", "--paper", "mine", "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(done.stdout)["statements"]
+    assert [s["key"] for s in listed] == ["mine.theorem_1", "mine.wrong"]
+
+
+def test_it_is_checked_and_strict_sees_the_false_one(environment, tmp_path):
+    done = theorylab(
+        environment, "verify", "--paper", "mine", "--objective", "quadratic", "--json", "--strict",
+        "--replicas", "64", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    rows = json.loads(done.stdout)["results"]
+    verdicts = {(r["key"], r["form"]): r["verdict"] for r in rows}
+    assert verdicts["mine.theorem_1", "printed"] in ("holds", "vacuous")
+    assert verdicts["mine.wrong", "printed"] == "violated"
+    assert {"measured", "interval", "bound", "ratio", "units", "objective", "constants",
+            "hyperparameters", "replicas", "seed"} <= set(rows[0])  # fmt: skip

@@ -1,5 +1,31 @@
 """Objectives with certified constants; ``FAMILIES`` lists them for the registry."""
 
-from theorylab.objective import Family
+from synthetic.attack import Reach, attack
+from synthetic.data_backed import (
+    classification,
+    dataset_objective,
+    from_file,
+    robust_regression,
+)
+from synthetic.datasets import Dataset, load
+from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
+from synthetic.families import FAMILIES
+from synthetic.losses import LOSSES
+from synthetic.noise import Gaussian, Noisy, ShiftedSum, Shifts, StudentT, two_point
+from synthetic.one_sided import one_sided
+from synthetic.piecewise_quadratic import (
+    PiecewiseQuadratic,
+    piecewise_quadratic,
+    piecewise_quadratic_sum,
+)
+from synthetic.quadratic import quadratic
+from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
+from synthetic.trigonometric import cosine_sum, stability_twins
 
-FAMILIES: tuple[Family, ...] = ()
+__all__ = [
+    "FAMILIES", "LOSSES", "Dataset", "Gaussian", "Noisy", "PiecewiseQuadratic", "Reach",
+    "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex", "classification",
+    "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex", "from_file", "load",
+    "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "quadratic",
+    "relaxed_smooth", "robust_regression", "stability_twins", "two_point",
+]  # fmt: skip

@@ -174,8 +174,14 @@ class FiniteSum(Objective):
         """Perturbed twins: positions ``(pairs,)`` in [0, n), and a sum over n + pairs samples.
 
         Samples ``n .. n+pairs-1`` of the returned sum are the replacements: twin ``p`` draws
-        ``n + p`` where its sibling draws ``positions[p]``. Its constants hold for both twins.
+        ``n + p`` where its sibling draws ``positions[p]``. Its constants hold for both twins
+        (and its constant ``n`` is the size of either); ``sample_value`` at a replacement is the
+        loss at a test point.
         """
+
+    def population_value(self, w: Tensor) -> Tensor | None:
+        """E_z f(w; z) under the law the samples come from, shape ``(R,)``; ``None`` if unknown."""
+        return None
 
     def draw(
         self, rng: np.random.Generator, steps: int, replicas: int, batch_size: int

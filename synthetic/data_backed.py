@@ -1,0 +1,219 @@
+"""Finite sums over data: generated, bundled with scikit-learn, or a user's own."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from synthetic.datasets import BUNDLED, Dataset, bundled_dataset, load
+from synthetic.losses import loss_named
+from synthetic.margin_sum import MarginSum
+from synthetic.populations import Pool, Population, SphereLaw
+from synthetic.shared import count, positive, refuse
+
+__all__ = ["classification", "dataset_objective", "from_file", "robust_regression"]
+
+_POOL = 10_000
+
+
+def _generated(
+    who: str, population: Population, loss: str, n: int, start: np.ndarray, alpha: float,
+    seed: int, parameters: dict[str, Any], dtype: torch.dtype,
+) -> MarginSum:  # fmt: skip
+    # Stream 1 of the seed: the population itself is made from stream 0.
+    A, b = population.sample(np.random.default_rng([1, seed]), n)
+    return MarginSum(who, loss_named(loss), A, b, start, alpha, population, parameters, dtype)
+
+
+def robust_regression(
+    n: int = 50,
+    dim: int = 5,
+    loss: str = "geman_mcclure",
+    scale: float = 1.0,
+    outliers: float = 0.2,
+    outlier_size: float = 3.0,
+    alpha: float = 0.0,
+    start: float = 1.0,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> MarginSum:
+    """``f_i(w) = phi((<a_i, w> - b_i)/scale)``, ``a_i`` uniform on the sphere of radius sqrt(d).
+
+    ``b_i = <a_i, w*> + noise_i``, the noise ``+-outlier_size`` with probability ``outliers``,
+    else 0; ``w* = 0``. The population risk is a one-dimensional integral, known exactly.
+
+    Parameters
+    ----------
+    n, dim : int
+        Samples and dimension.
+    loss : str
+        A loss of residuals: ``"geman_mcclure"``, ``"welsch"``, ``"tukey"``, ``"cauchy"``,
+        ``"pseudo_huber"`` or ``"squared"``.
+    scale : float
+        Residuals much beyond it count as outliers.
+    outliers, outlier_size : float
+        Probability (in [0, 1]) and size of the outliers.
+    alpha : float
+        Weight of the regulariser ``sum_j w_j^2/(1 + w_j^2)``.
+    start : float
+        Every coordinate of ``w_0``.
+    seed : int
+
+    Raises
+    ------
+    UsageError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> F = robust_regression(n=30, dim=2)
+    >>> sorted(F.constants())
+    ['Bf', 'Delta', 'G', 'L', 'd', 'delta', 'ell', 'n', 'sigma']
+    """
+    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    who = "robust_regression"
+    n, dim = count(who, "n", n), count(who, "dim", dim)
+    positive(who, scale=scale)
+    if not 0 <= outliers <= 1:
+        raise refuse(who, "outliers", "in [0, 1]", outliers)
+    if alpha < 0:
+        raise refuse(who, "alpha", "at least 0", alpha)
+    if loss_named(loss).of_margin:
+        raise refuse(who, "loss", "a loss of residuals", loss)
+    law = SphereLaw(np.zeros(dim), math.sqrt(dim) / scale, outliers, outlier_size / scale)
+    return _generated(who, law, loss, n, np.full(dim, start), alpha, seed, parameters, dtype)
+
+
+def classification(
+    n: int = 50,
+    dim: int = 5,
+    loss: str = "logistic",
+    scale: float = 1.0,
+    flips: float = 0.1,
+    alpha: float = 0.1,
+    start: float = 0.0,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> MarginSum:
+    """``f_i(w) = phi(y_i <a_i, w>/scale) + alpha sum_j w_j^2/(1 + w_j^2)``.
+
+    ``a_i`` is uniform on the sphere of radius sqrt(d), ``y_i`` the sign of its first
+    coordinate, flipped with probability ``flips``. The population is a pool of 10,000 such rows.
+
+    Parameters
+    ----------
+    n, dim : int
+        Samples and dimension.
+    loss : str
+        A loss of margins: ``"logistic"``, ``"sigmoid"`` or ``"savage"``.
+    scale : float
+        Divides the margins.
+    flips : float
+        Probability of a wrong label, in [0, 1].
+    alpha : float
+        Weight of the non-convex regulariser.
+    start : float
+        Every coordinate of ``w_0``.
+    seed : int
+
+    Raises
+    ------
+    UsageError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> classification(n=30, dim=2, alpha=0.0).declared
+    frozenset({'convex'})
+    """
+    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    who = "classification"
+    n, dim = count(who, "n", n), count(who, "dim", dim)
+    positive(who, scale=scale)
+    if not 0 <= flips <= 1:
+        raise refuse(who, "flips", "in [0, 1]", flips)
+    if alpha < 0:
+        raise refuse(who, "alpha", "at least 0", alpha)
+    if not loss_named(loss).of_margin:
+        raise refuse(who, "loss", "a loss of margins", loss)
+    rng = np.random.default_rng([0, seed])
+    A = rng.standard_normal((_POOL, dim))
+    A *= math.sqrt(dim) / scale / np.linalg.norm(A, axis=1, keepdims=True)
+    A *= np.where(rng.random(_POOL) < flips, -1.0, 1.0)[:, None] * np.sign(A[:, :1])
+    pool = Pool(A, np.zeros(_POOL))
+    return _generated(who, pool, loss, n, np.full(dim, start), alpha, seed, parameters, dtype)
+
+
+def dataset_objective(
+    source: str | Path = "breast_cancer",
+    loss: str = "geman_mcclure",
+    scale: float = 1.0,
+    alpha: float = 0.0,
+    n: int | None = None,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> MarginSum:
+    """A finite sum over the standardised rows of a data set.
+
+    Losses of residuals take ``(<a_i, w> - b_i)/scale`` with the standardised target; losses of
+    margins take ``y_i <a_i, w>/scale`` with ``y_i`` = +1 where the target is above its mean, -1
+    elsewhere. ``w_0 = 0``. The whole data set is the population: with ``n``, the sum is over
+    ``n`` rows drawn from it with replacement.
+
+    Parameters
+    ----------
+    source : str or Path
+        ``"breast_cancer"``, ``"digits"``, ``"diabetes"``, or a CSV or NPZ file
+        (see :func:`synthetic.load`).
+    loss : str
+        See :data:`synthetic.losses.LOSSES`.
+    scale : float
+        Divides residuals or margins.
+    alpha : float
+        Weight of the non-convex regulariser.
+    n : int or None
+        How many rows to draw; all of them, once each, if ``None``.
+    seed : int
+        Of that draw.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be used.
+    UsageError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> F = dataset_objective("diabetes", loss="welsch")
+    >>> F.n, F.dim
+    (442, 10)
+    """
+    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters["source"] = str(source)
+    chosen = loss_named(loss)
+    positive("dataset_objective", scale=scale)
+    if alpha < 0:
+        raise refuse("dataset_objective", "alpha", "at least 0", alpha)
+    raw: Dataset = bundled_dataset(str(source)) if str(source) in BUNDLED else load(source)
+    data = raw.standardised()
+    A, b = data.X / scale, data.y / scale
+    if chosen.of_margin:
+        A, b = A * data.signs()[:, None], np.zeros(len(b))
+    pool = Pool(A, b)
+    if n is not None:
+        n = count("dataset_objective", "n", n)
+        A, b = pool.sample(np.random.default_rng([1, seed]), n)
+    start = np.zeros(A.shape[1])
+    return MarginSum(data.name, chosen, A, b, start, alpha, pool, parameters, dtype)
+
+
+def from_file(path: str | Path, **parameters: Any) -> MarginSum:
+    """:func:`dataset_objective` on a CSV or NPZ file of yours, whatever its name."""
+    if not Path(path).is_file():
+        load(path)  # raises the error that says why
+    return dataset_objective(Path(path).absolute(), **parameters)

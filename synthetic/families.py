@@ -1,0 +1,129 @@
+"""The registered families: what ``verify`` tries by default, and what a search may move."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+from synthetic.data_backed import classification, dataset_objective, robust_regression
+from synthetic.datasets import BUNDLED
+from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
+from synthetic.one_sided import one_sided
+from synthetic.piecewise_quadratic import piecewise_quadratic, piecewise_quadratic_sum
+from synthetic.quadratic import quadratic
+from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
+from synthetic.trigonometric import cosine_sum, stability_twins
+from theorylab.objective import Family, Parameter
+
+__all__ = ["FAMILIES"]
+
+_DIM = Parameter("dim", 1, 20, integer=True)
+_N = Parameter("n", 2, 200, log=True, integer=True)
+_SIGMA = Parameter("sigma", 0.01, 10.0, log=True)
+_KAPPA = Parameter("kappa", 0.02, 1.0, log=True)
+_ELL = Parameter("ell", 0.01, 100.0, log=True)
+_CONDITION = Parameter("condition", 1.0, 100.0, log=True)
+_SCALE = Parameter("scale", 0.1, 10.0, log=True)
+_ALPHA = Parameter("alpha", 0.0, 1.0)
+
+FAMILIES: tuple[Family, ...] = (
+    Family(
+        "quadratic",
+        quadratic,
+        (_DIM, _ELL, Parameter("mu", 1e-4, 1e-2, log=True), Parameter("start", 0.01, 100, True),
+         _SIGMA, _N),
+        ({"dim": 1, "mu": 1.0, "noise": "two_point", "sigma": 1.0, "start": 2.0},
+         {"dim": 5, "noise": "shifts", "sigma": 0.5, "n": 6}),
+    ),
+    Family(
+        "delta_nonconvex",
+        delta_nonconvex,
+        (_DIM, _ELL, _KAPPA, Parameter("wavelength", 0.1, 100.0, log=True), _CONDITION,
+         Parameter("start", 0.0, 20.0), _SIGMA, _N),
+        ({"dim": 4, "kappa": 0.5, "noise": "gaussian", "sigma": 0.5},
+         {"dim": 3, "kappa": 0.2, "noise": "shifts", "sigma": 0.5, "n": 6}),
+    ),
+    Family(
+        "bounded_nonconvex",
+        bounded_nonconvex,
+        (_DIM, _ELL, _KAPPA, Parameter("Bf", 0.01, 100.0, log=True), _CONDITION,
+         Parameter("start", 0.0, 1.0), _SIGMA, _N),
+        ({"dim": 1, "kappa": 0.5, "noise": "two_point", "sigma": 0.5},
+         {"dim": 4, "kappa": 0.25, "noise": "shifts", "sigma": 0.3, "n": 6}),
+    ),
+    Family(
+        "piecewise_quadratic",
+        piecewise_quadratic,
+        (*(Parameter(f"s{k}", -2.0, 2.0) for k in range(5)), Parameter("left", 0.0, 2.0),
+         Parameter("right", 0.0, 2.0), Parameter("spacing", 0.1, 10.0, log=True),
+         Parameter("start", -20.0, 20.0), _SIGMA),
+        ({"s0": -1.0, "s4": 1.0, "noise": "two_point", "sigma": 0.5},),
+    ),
+    Family(
+        "piecewise_quadratic_sum",
+        piecewise_quadratic_sum,
+        (_N, Parameter("kinds", 1, 6, integer=True), Parameter("knots", 3, 9, integer=True),
+         Parameter("steepest", 0.1, 10.0, log=True), Parameter("bend", 0.1, 10.0, log=True),
+         Parameter("start", -5.0, 5.0), Parameter("seed", 0, 1000, integer=True)),
+    ),
+    Family(
+        "one_sided",
+        one_sided,
+        (_DIM, Parameter("L", 0.01, 100.0, log=True), Parameter("width", 0.01, 100.0, log=True),
+         Parameter("start", 1e-4, 10.0, log=True), _SIGMA, _N),
+        ({"dim": 2, "noise": "two_point", "sigma": 0.2},),
+    ),
+    Family(
+        "relaxed_smooth",
+        relaxed_smooth,
+        (_DIM, Parameter("frequency", 0.1, 10.0, log=True),
+         Parameter("amplitude", 0.01, 100.0, log=True), Parameter("p", 2, 4, integer=True),
+         Parameter("L1", 0.5, 8.0, log=True), Parameter("start", -5.0, 5.0), _SIGMA, _N),
+        ({"dim": 2, "shape": "cosh", "noise": "shifts", "sigma": 0.5, "n": 6},
+         {"dim": 2, "shape": "power", "p": 2, "noise": "two_point", "sigma": 0.5},
+         {"dim": 1, "shape": "exponential", "noise": "two_point", "sigma": 0.2},
+         {"dim": 2, "shape": "double_well", "noise": "gaussian", "sigma": 0.3}),
+    ),
+    Family(
+        "cosh_sum",
+        cosh_sum,
+        (_DIM, _N, Parameter("amplitude", 0.01, 100.0, log=True),
+         Parameter("frequency", 0.1, 5.0, log=True), Parameter("spread", 0.01, 2.0, log=True),
+         Parameter("start", -5.0, 5.0)),
+    ),
+    Family(
+        "cosine_sum",
+        cosine_sum,
+        (_DIM, _N, Parameter("amplitude", 0.01, 100.0, log=True),
+         Parameter("wavelength", 0.1, 100.0, log=True), Parameter("spread", 0.01, math.pi),
+         Parameter("start", -20.0, 20.0)),
+        ({"dim": 2, "n": 10},),
+    ),
+    Family(
+        "stability_twins",
+        stability_twins,
+        (Parameter("n", 2, 10_000, log=True, integer=True),
+         Parameter("delta", 0.01, 1.0, log=True), Parameter("start", -3.0, 3.0)),
+        ({"n": 20},),
+    ),
+    Family(
+        "robust_regression",
+        robust_regression,
+        (_N, _DIM, _SCALE, Parameter("outliers", 0.0, 0.5),
+         Parameter("outlier_size", 0.1, 10.0, log=True), _ALPHA,
+         Parameter("start", -10.0, 10.0), Parameter("seed", 0, 1000, integer=True)),
+        ({"n": 20, "dim": 3}, {"n": 20, "dim": 3, "loss": "squared"}),
+    ),
+    Family(
+        "classification",
+        classification,
+        (_N, _DIM, _SCALE, Parameter("flips", 0.0, 0.5), _ALPHA,
+         Parameter("start", -10.0, 10.0), Parameter("seed", 0, 1000, integer=True)),
+        ({"n": 20, "dim": 3, "loss": "sigmoid", "alpha": 0.0}, {"n": 20, "dim": 3}),
+    ),
+    *(
+        Family(name, partial(dataset_objective, name), (_SCALE, _ALPHA, _N), defaults=())
+        for name in BUNDLED
+    ),
+    Family("data", dataset_objective, (_SCALE, _ALPHA), defaults=()),
+)  # fmt: skip

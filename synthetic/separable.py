@@ -1,0 +1,150 @@
+"""``Separable``: a sum of one-dimensional functions along (rotated) axes, exact constants."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthetic.deterministic import Deterministic
+from synthetic.scalar import Scalar
+from synthetic.tiles import by_tiles
+from theorylab.objective import Constant
+
+__all__ = ["Separable", "rotation"]
+
+
+def rotation(dim: int, seed: int) -> np.ndarray:
+    """A random orthogonal matrix, shape ``(dim, dim)``.
+
+    >>> Q = rotation(3, seed=0)
+    >>> bool(np.allclose(Q @ Q.T, np.eye(3)))
+    True
+    """
+    q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))
+    return q * np.sign(np.diag(r))
+
+
+class Separable(Deterministic):
+    """``F(w) = offset + sum_j a_j phi(b_j u_j)`` with ``u = Q w``.
+
+    The coordinates ``u_j`` move freely, so every extreme of the scalar is reached by all of
+    them at once and the constants are exact: ``ell = max_j a_j b_j^2 sup|phi''|``,
+    ``G^2 = sum_j (a_j b_j sup|phi'|)^2``, and so on.
+
+    Parameters
+    ----------
+    name : str
+    scalar : Scalar
+        ``phi``.
+    amplitude, frequency : sequence of float, length d
+        ``a_j > 0`` and ``b_j > 0``.
+    start : sequence of float, length d
+        ``w_0`` in the coordinates ``x_j = b_j u_j`` of the scalars.
+    Q : ndarray, shape (d, d)
+        Orthogonal; ``None`` for the identity.
+    offset : float
+        Added to every value.
+    parameters : mapping
+        What built it.
+    dtype : torch.dtype
+
+    Examples
+    --------
+    >>> from synthetic.losses import Squared
+    >>> F = Separable("bowl", Squared(), [1.0, 4.0], [1.0, 1.0], [1.0, 1.0])
+    >>> float(F.constants()["ell"]), F.minimum()
+    (4.0, 0.0)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        scalar: Scalar,
+        amplitude: Sequence[float] | np.ndarray,
+        frequency: Sequence[float] | np.ndarray,
+        start: Sequence[float] | np.ndarray,
+        Q: np.ndarray | None = None,
+        offset: float = 0.0,
+        parameters: Mapping[str, Any] | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        self.name, self.scalar, self.offset = name, scalar, offset
+        self.parameters = dict(parameters or {})
+        self._a, self._b = np.asarray(amplitude, float), np.asarray(frequency, float)
+        self._Q = None if Q is None else torch.tensor(Q, dtype=dtype)
+        u0 = np.asarray(start, float) / self._b
+        self.start = torch.tensor(u0 if Q is None else Q.T @ u0, dtype=dtype)
+        self._amplitude = torch.tensor(self._a, dtype=dtype)
+        self._frequency = torch.tensor(self._b, dtype=dtype)
+        self._steepness = torch.tensor(self._a * self._b, dtype=dtype)
+        self._bend = torch.tensor(self._a * self._b**2, dtype=dtype)
+
+    def value(self, w: Tensor) -> Tensor:
+        def tile(rows: Tensor) -> Tensor:
+            values = self.scalar.value(self._along_axes(rows) * self._frequency)
+            return (values * self._amplitude).sum(-1)
+
+        return self._rows(tile, w) + self.offset
+
+    def gradient(self, w: Tensor) -> Tensor:
+        def tile(rows: Tensor) -> Tensor:
+            slopes = self.scalar.slope(self._along_axes(rows) * self._frequency)
+            slopes = slopes.mul_(self._steepness)
+            return slopes if self._Q is None else slopes @ self._Q
+
+        return self._rows(tile, w)
+
+    def hessian(self, w: Tensor) -> Tensor:
+        def tile(rows: Tensor) -> Tensor:
+            x = self._along_axes(rows) * self._frequency
+            diagonal = torch.diag_embed(self.scalar.curvature(x) * self._bend)
+            return diagonal if self._Q is None else self._Q.T @ diagonal @ self._Q
+
+        return self._rows(tile, w)
+
+    def _along_axes(self, rows: Tensor) -> Tensor:
+        return rows if self._Q is None else rows @ self._Q.T
+
+    def _rows(self, tile: Any, w: Tensor) -> Tensor:
+        return tile(w) if self._Q is None else by_tiles(tile, w)
+
+    def deterministic_constants(self) -> Mapping[str, Constant]:
+        ranges, a, b = self.scalar.ranges, self._a, self._b
+        found: dict[str, Constant] = {}
+
+        def certify(name: str, value: float) -> None:
+            if math.isfinite(value):
+                found[name] = Constant(float(value), ranges.how, attained=True)
+
+        bend = a * b**2
+        certify("ell", bend.max() * ranges.bend)
+        certify("delta", bend.max() * ranges.concavity)
+        if ranges.curvature[1] > 0:
+            certify("L", bend.max() * ranges.curvature[1])
+        if ranges.curvature[0] > 0:
+            certify("mu", bend.min() * ranges.curvature[0])
+        certify("G", float(np.linalg.norm(a * b)) * ranges.steepest)
+        ends = self.offset + a.sum() * np.array(ranges.value)
+        certify("Bf", np.abs(ends).max())
+        if ranges.relaxed is not None:
+            L0, L1 = ranges.relaxed
+            certify("L0", bend.max() * L0)
+            certify("L1", b.max() * L1)
+            if not (np.all(a == a[0]) and np.all(b == b[0])):
+                found["L0"] = Constant(float(found["L0"]), ranges.how, attained=False)
+        return found
+
+    def minimum(self) -> float:
+        return float(self.offset + self._a.sum() * self.scalar.ranges.value[0])
+
+    def minimizer(self) -> Tensor | None:
+        x = self.scalar.ranges.minimizer
+        if x is None:
+            return None
+        u = torch.tensor(x / self._b, dtype=self.start.dtype)
+        return u if self._Q is None else self._Q.T @ u

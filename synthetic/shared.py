@@ -1,0 +1,28 @@
+"""Checks of parameters that every builder makes."""
+
+from __future__ import annotations
+
+import math
+
+from theorylab.errors import UsageError
+
+__all__ = ["count", "positive", "refuse"]
+
+
+def refuse(who: str, name: str, required: str, got: object) -> UsageError:
+    """The error for a parameter out of range, to be raised by the caller."""
+    return UsageError(f"{who}: {name} must be {required}, got {got!r}")
+
+
+def positive(who: str, **values: float) -> None:
+    """Refuse any value that is not a positive finite number."""
+    for name, value in values.items():
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
+            raise refuse(who, name, "a positive number", value)
+
+
+def count(who: str, name: str, value: float, least: int = 1) -> int:
+    """``value`` as an integer of at least ``least``; a search may pass ``3.0``."""
+    if isinstance(value, bool) or not math.isfinite(value) or int(value) != value or value < least:
+        raise refuse(who, name, f"an integer of at least {least}", value)
+    return int(value)

@@ -1,0 +1,42 @@
+"""Matrix products in tiles of a fixed height, so that a row's result depends on that row alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+__all__ = ["HEIGHT", "by_tiles"]
+
+HEIGHT = 128
+
+
+def by_tiles(function: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
+    """``function(w)`` computed ``HEIGHT`` rows at a time, the last tile padded with zeros.
+
+    BLAS picks its kernel, and with it the order of its sums, by the shape of the product. With
+    one shape for every product, row ``r`` of the result is the same bits in any batch.
+
+    Parameters
+    ----------
+    function : callable
+        From ``(HEIGHT, d)`` to ``(HEIGHT, ...)``, row by row.
+    w : Tensor, shape (R, d)
+
+    Examples
+    --------
+    >>> by_tiles(lambda tile: 2 * tile, torch.ones(3, 1)).shape
+    torch.Size([3, 1])
+    """
+    rows = w.shape[0]
+    parts = []
+    for first in range(0, rows, HEIGHT):
+        tile = w[first : first + HEIGHT]
+        height = tile.shape[0]
+        if height < HEIGHT:
+            tile = torch.cat([tile, tile.new_zeros(HEIGHT - height, w.shape[1])])
+        parts.append(function(tile.contiguous())[:height])
+    if not parts:
+        return function(w.new_zeros(HEIGHT, w.shape[1]))[:0]
+    return parts[0] if len(parts) == 1 else torch.cat(parts)

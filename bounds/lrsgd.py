@@ -125,7 +125,6 @@ _RECURSION = Identity(
     (1 + MISS * eta * delta) * measured.twin_distance + 2 * eta * G / n + 2 * G / ((n - 1) * delta),
     (1 + MISS * eta * delta) * (measured.twin_distance + 2 * G / ((n - 1) * delta)),
 )
-_BURN_IN = burn_in + 1  # the first round after the burn-in
 _t0_star = sp.Symbol("t0_star", positive=True)
 _q = sp.Symbol("q_", positive=True)
 _delta = sp.Symbol("delta_", positive=True)
@@ -233,12 +232,11 @@ condition_2_2_kappa = Statement(
     key="lrsgd.condition_2_2.kappa",
     label="Condition 2.2",
     form="printed",
-    claim=Claim(kappa, "<=", 1),
-    assumptions=(SMOOTH, WEAKLY_CONVEX),
-    prescription=KAPPA,
-    text="delta is at most ell: kappa = delta/ell <= 1.",
-    note="An ell-smooth f satisfies Condition 2.2 with delta = ell, so the least delta is at most "
-    "ell; a certificate that gives a larger delta than ell is not the least.",
+    claim=Claim(-measured.least_curvature, "<=", ell),
+    assumptions=(SMOOTH,),
+    text="delta is at most ell, so kappa = delta/ell <= 1.",
+    note="About the least delta, minus the least curvature: an ell-smooth f satisfies Condition "
+    "2.2 with delta = ell. A certificate may give a larger delta than ell.",
 )
 condition_2_3 = Statement(
     key="lrsgd.condition_2_3",
@@ -345,6 +343,7 @@ definition_3_3 = Statement(
 _q_sgd = {**KAPPA, q: c * kappa}
 _run_sgd = Algorithm("sgd", {"eta": _SGD_STEP})
 _ten = {T: 10 * n}
+_KAPPA_AT_MOST_1 = Condition(delta, "<=", ell)
 theorem_3_4 = Statement(
     key="lrsgd.theorem_3_4",
     label="Theorem 3.4",
@@ -376,7 +375,7 @@ theorem_3_4_repaired = Statement(
         Condition(n, ">=", 2),
         Condition(delta, ">", 0),
         Condition(T, ">=", burn_in),
-        Condition(c * (1 - kappa), "<=", 2 * _BURN_IN),
+        Condition(burn_in, ">=", c * (1 - kappa) / 2 - 1),
     ),
     trivial=2 * Bf,
     text="SGD with alpha_t = c/(t ell), for every burn-in t0 >= 0.",
@@ -455,7 +454,8 @@ theorem_3_6 = Statement(
     algorithm=_run_sgd,
     prescription=KAPPA,
     conditions=(Condition(T, ">", n),),
-    rate=Rate(n, {T: c * kappa, n: -1 - c * kappa}, _ten),
+    # At q = 2 the gap's n^{q/(1+q)} cannot hide behind the logarithm.
+    rate=Rate(n, {T: c * kappa, n: -1 - c * kappa}, {**_ten, c: 2 * ell / delta}),
     trivial=2 * Bf,
     text="SGD with alpha_t = c/(t ell) and T > n is stable up to O(log(n) T^q/n^{1+q}).",
     note="The early steps, of size c/ell and more than 1/n of them, are as large for every n; a "
@@ -499,6 +499,7 @@ remark_3_7 = Statement(
     prescription=KAPPA,
     conditions=(
         *theorem_3_6.conditions,
+        _KAPPA_AT_MOST_1,
         Condition(theorem_3_4.claim.rhs, "<=", 2 * Bf),
         Condition(c * kappa, "<=", sp.Rational(1, 3)),
         Condition(Bf, ">=", sp.log(n) ** 2),
@@ -518,6 +519,7 @@ remark_3_7_repaired = Statement(
     prescription=_q_sgd,
     conditions=(
         *_floor_conditions,
+        _KAPPA_AT_MOST_1,
         Condition(theorem_3_4_best_burn_in.claim.rhs, "<=", 2 * Bf),
         Condition(q, "<=", sp.Rational(9, 5)),
     ),
@@ -682,8 +684,8 @@ theorem_4_3_repaired = Statement(
         Condition(n, ">=", 2),
         Condition(delta, ">", 0),
         Condition(T, ">=", burn_in),
-        Condition((1 - gamma) * q, "<", burn_in + _HALF),
-        Condition(theta * c * (1 - kappa), "<=", 2 * (1 - theta) * _BURN_IN),
+        Condition(burn_in, ">", (1 - gamma) * q - _HALF),
+        Condition(burn_in, ">=", theta * c * (1 - kappa) / (2 * (1 - theta)) - 1),
     ),
     trivial=2 * Bf,
     text="SGD for t0 rounds, then LRSGD-R with lam_t = t ell/c, for every t0 >= 0. The exponent "
@@ -785,7 +787,7 @@ remark_4_5 = Statement(
     claim=Claim(_plain_3_6 / theorem_4_4.claim.rhs, ">=", (T / n) ** (c * kappa / 4)),
     assumptions=(SMOOTH, WEAKLY_CONVEX),
     prescription={**KAPPA, theta: sp.Rational(1, 4)},
-    conditions=theorem_3_6.conditions,
+    conditions=(*theorem_3_6.conditions, _KAPPA_AT_MOST_1),
     text="At theta = 1/4 the bound improves on SGD's by Omega((T/n)^{c kappa/4}), logarithms "
     "aside: the power of T is (1-theta) times SGD's.",
     note="True of the two printed bounds; both are false as bounds.",
@@ -815,6 +817,7 @@ remark_4_5_repaired = Statement(
     conditions=(
         _quarter,
         *_floor_conditions,
+        _KAPPA_AT_MOST_1,
         Condition(c * kappa, "<=", n),
         Condition(_gain_floor, "<=", 1),
     ),
@@ -841,7 +844,7 @@ remark_4_5_effective_step = Statement(
     ),
     assumptions=(SMOOTH, WEAKLY_CONVEX, LIPSCHITZ),
     prescription={**KAPPA, **_geometric},
-    conditions=(_quarter, *_floor_conditions, Condition(c * kappa, "<=", n)),
+    conditions=(_quarter, *_floor_conditions, _KAPPA_AT_MOST_1, Condition(c * kappa, "<=", n)),
     text="LRSGD-R's repaired bound is SGD's at step multiplier A c: nothing is left of the "
     "improvement at the same effective step.",
     note="By substitution. A(theta, 0)/lam is also LRSGD-R's mean step down a linear function.",
@@ -956,7 +959,7 @@ remark_4_7 = Statement(
 # --- Section 4: LRSGD-C -------------------------------------------------------------------------
 _round_c = Algorithm("lrsgd_c", {"lam": lam, "delta": delta, "S": S})
 _chi = (lam + ell) / (lam - delta)
-_CHI_AT_MOST_3 = Condition(2 * lam, ">=", ell + 3 * delta)
+_CHI_AT_MOST_3 = Condition(lam, ">=", (ell + 3 * delta) / 2)
 _psi_printed = {psi: sp.sqrt(4 * ell**2 * (G**2 + sigma**2) / (S * (lam - delta)))}
 _psi_proved = {
     psi: sp.sqrt((_chi * sigma) ** 2 / S + ((_chi - 1) * (lam + ell) * G / (lam * S)) ** 2)
@@ -1040,8 +1043,8 @@ theorem_4_9_repaired = Statement(
         Condition(n, ">=", 2),
         Condition(delta, ">", 0),
         Condition(T, ">=", burn_in),
-        Condition(q, "<", burn_in + _HALF),
-        Condition(c * (1 + 3 * kappa), "<=", 2 * _BURN_IN),
+        Condition(burn_in, ">", q - _HALF),
+        Condition(burn_in, ">=", c * (1 + 3 * kappa) / 2 - 1),
     ),
     trivial=2 * Bf,
     text="SGD for t0 rounds, then LRSGD-C with lam_t = t ell/c, for every t0 >= 0 and every S.",
@@ -1169,7 +1172,7 @@ _rho = {rho: delta / lam}
 _stays_convex_r = (
     _quarter,
     Condition(lam, ">=", delta),
-    Condition(theta * (ell - delta), "<=", 2 * (1 - theta) * lam),
+    Condition(lam, ">=", theta * (ell - delta) / (2 * (1 - theta))),
 )
 expansion_lrsgd_r = Statement(
     key="lrsgd.expansion_lrsgd_r",

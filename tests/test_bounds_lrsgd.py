@@ -391,8 +391,8 @@ def test_rates_are_those_of_the_bounds(statement):
     constants = {"ell": 1.0, "delta": 0.9, "G": 1.0, "Bf": 1.0, "c": 0.6, "theta": 0.2, "S": 2}
 
     def at(size):
-        follow = {s.name: float(e.subs(scale, size)) for s, e in rate.along.items()}
-        values = {**constants, "sigma": 0.0, "n": 50.0, scale.name: size, **follow}
+        values = {**constants, "sigma": 0.0, "n": 50.0, scale.name: size}
+        values |= {s.name: float(evaluate(e, values)) for s, e in rate.along.items()}
         value = unchecked(statement, **values)
         return value / (math.log(size) if statement is lrsgd.theorem_3_6 else 1.0), values
 

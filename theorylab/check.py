@@ -42,6 +42,7 @@ def check(
     seed: int = 0,
     confidence: float = 0.99,
     family: int = 1,
+    repeat: int = 0,
 ) -> Verdict:
     """Check a statement on an objective.
 
@@ -63,6 +64,8 @@ def check(
         The same seed gives the same verdict, bit for bit.
     confidence : float
         Of all intervals of this check together (Bonferroni); with ``family`` checks, of all.
+    repeat : int
+        Another value repeats the same instances with fresh randomness.
 
     Returns
     -------
@@ -101,7 +104,7 @@ def check(
     verdicts = [
         _judge(
             protocol,
-            Experiment(statement, objective, point, replicas, effort / len(table), seed),
+            Experiment(statement, objective, point, replicas, effort / len(table), seed, repeat),
             risk / len(table),
         )
         for point in table

@@ -13,7 +13,7 @@ from bounds.statement import Condition, DomainError, Statement, evaluate
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
 
-__all__ = ["natural_scale", "points"]
+__all__ = ["natural_scale", "place", "points"]
 
 _CURVATURES = ("ell", "L", "L0", "mu", "delta")
 _VALUES = ("Delta", "Bf")
@@ -88,6 +88,65 @@ def points(
             f"its conditions: {needs or 'none'}"
         )
     return found
+
+
+def place(
+    statement: Statement, known: Mapping[str, Any], fractions: Mapping[str, float]
+) -> dict[str, Any] | None:
+    """The point whose free symbols lie at given fractions of their ranges, for a search to move.
+
+    A range is what the domain and the conditions leave, symbol by symbol; where it is
+    unbounded, typical values widened. Fractions 0 and 1 are its ends, so corners are reached.
+    ``None`` if no admissible point lies there.
+
+    Examples
+    --------
+    >>> from bounds import Claim, Condition, Statement
+    >>> from bounds.notation import ell, eta
+    >>> demo = Statement("demo.lemma", "Lemma", "printed", Claim(eta * ell, "<=", 1),
+    ...                  conditions=(Condition(eta, "<=", 1 / ell),))
+    >>> place(demo, {"ell": 4.0}, {"eta": 1.0})["eta"]
+    0.25
+    """
+    values: dict[str, Any] = dict(known)
+    for symbol in _ordered(statement):
+        values = _prescribed(statement, values)
+        if symbol.name in values:
+            continue
+        limits = _limits(symbol, statement.conditions, values)
+        low, high = _range(symbol, limits, known)
+        if not low <= high:
+            return None
+        fraction = min(1.0, max(0.0, fractions.get(symbol.name, 0.5)))
+        if low > 0 and high > 4 * low:
+            value = math.exp(math.log(low) + fraction * math.log(high / low))
+            value = high if fraction == 1 else max(low, min(high, value))
+        else:
+            value = low + fraction * (high - low)
+        values[symbol.name] = float(round(value)) if symbol.domain.integer else value
+    try:
+        return statement.validate(values)
+    except (DomainError, KeyError, ZeroDivisionError, FloatingPointError):
+        return None
+
+
+def _range(
+    symbol: Symbol, limits: tuple[float, float, bool, bool], known: Mapping[str, Any]
+) -> tuple[float, float]:
+    lower, upper, lower_open, upper_open = limits
+    scale = natural_scale(symbol, known)
+    typical = [v * scale for v in symbol.typical if v > 0] or [1e-2 * scale, 1e2 * scale]
+    high = upper if math.isfinite(upper) else max(max(typical), 2 * lower)
+    if upper_open and math.isfinite(upper):
+        high = _nudge(upper, lower, symbol)
+    low = lower
+    if not math.isfinite(lower):
+        low = -high if high > 0 else 2 * high - scale
+    elif lower_open:
+        low = min(1e-2 * min(typical), 1e-3 * high) if lower == 0 else _nudge(lower, high, symbol)
+    if symbol.domain.integer:
+        low, high = math.ceil(low), math.floor(high)
+    return low, high
 
 
 def _one(

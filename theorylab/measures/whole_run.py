@@ -9,6 +9,7 @@ import numpy as np
 
 from theorylab.engine import Stratified, run
 from theorylab.errors import UsageError
+from theorylab.measures.enumeration import Paths, enumerate_paths
 from theorylab.measures.protocol import Experiment, Measurement, Protocol
 
 __all__ = ["WholeRun"]
@@ -30,43 +31,51 @@ class WholeRun(Protocol):
 
     def measure(self, experiment: Experiment) -> Measurement:
         names, T = experiment.measured, experiment.rounds
+        paths = enumerate_paths(experiment)
         found: dict[str, np.ndarray] = {}
         if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
-            norms = self._record(experiment, "gradient_norm", _times(T, 0))
+            norms = self._record(experiment, paths, "gradient_norm", _times(T, 0))
             found["mean_gradient_norm"] = norms.mean(0)
             found["mean_gradient_norm_squared"] = (norms**2).mean(0)
         if "mean_next_gradient_norm_squared" in names:
-            squares = self._record(experiment, "gradient_norm_squared", _times(T, 1))
+            squares = self._record(experiment, paths, "gradient_norm_squared", _times(T, 1))
             found["mean_next_gradient_norm_squared"] = squares.mean(0)
         if "min_gradient_norm_squared" in names:
-            squares = self._record(experiment, "gradient_norm_squared", range(T + 1))
+            squares = self._record(experiment, paths, "gradient_norm_squared", range(T + 1))
             found["min_gradient_norm_squared"] = squares.min(0)
         if "buffer_norm" in names:
-            buffers = self._record(experiment, "state.u", range(T + 1))
+            buffers = self._record(experiment, paths, "state.u", range(T + 1))
             found["buffer_norm"] = buffers.max(0)
         if names & {"first_gradient_norm_squared", "final_gradient_norm_squared"}:
-            ends = self._record(experiment, "gradient_norm_squared", (0, T))
+            ends = self._record(experiment, paths, "gradient_norm_squared", (0, T))
             found["first_gradient_norm_squared"], found["final_gradient_norm_squared"] = ends
         if names & {"final_suboptimality", "total_decrease"}:
-            ends = self._record(experiment, "value", (0, T))
+            ends = self._record(experiment, paths, "value", (0, T))
             found["total_decrease"] = ends[0] - ends[1]
             found["final_suboptimality"] = ends[1] - experiment.objective.minimum()
         if "final_displacement_squared" in names:
-            found["final_displacement_squared"] = self._record(experiment, "distance", (T,))[0] ** 2
+            moved = self._record(experiment, paths, "distance", (T,))[0]
+            found["final_displacement_squared"] = moved**2
         if "final_distance_to_minimizer_squared" in names:
             target = experiment.objective.minimizer()
             if target is None:
                 raise UsageError(f"{experiment.objective.name} knows no minimizer")
-            w = self._record(experiment, "w", (T,))[0]
+            w = self._record(experiment, paths, "w", (T,))[0]
             found["final_distance_to_minimizer_squared"] = ((w - target.numpy()) ** 2).sum(-1)
         # A bound on the buffer holds for every run, not on average.
         surely = names == {"buffer_norm"}
+        if paths is not None and T <= _STRATA and not surely:
+            means = {k: np.array([[found[k] @ paths.weights]]) for k in names}
+            return Measurement(means, exact=True)
         shape = (-1, 1) if surely else (1, -1)
         return Measurement({k: found[k].reshape(shape) for k in names}, exact=surely)
 
     def _record(
-        self, experiment: Experiment, name: str, at: Sequence[int] | Stratified
-    ) -> np.ndarray:
+        self, experiment: Experiment, paths: Paths | None, name: str,
+        at: Sequence[int] | Stratified,
+    ) -> np.ndarray:  # fmt: skip
+        if paths is not None and not isinstance(at, Stratified):
+            return paths.record(name, at)
         # The same seed each time: every quantity is of the same runs.
         inner = float(experiment.values.get("S", 1))
         if "theta" in experiment.values:

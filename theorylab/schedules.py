@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +12,17 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-__all__ = ["Constant", "Expression", "Harmonic", "Poly", "Schedule", "Staircase"]
+__all__ = [
+    "Constant",
+    "Exponential",
+    "Expression",
+    "Harmonic",
+    "Poly",
+    "Schedule",
+    "Sigmoid",
+    "Staircase",
+    "Warmup",
+]
 
 
 class Schedule(abc.ABC):
@@ -92,6 +103,62 @@ class Staircase(Schedule):
 
 
 @dataclass(frozen=True)
+class Exponential(Schedule):
+    """``initial exp(-rate (t-1)/total)``: exponential decay to ``initial exp(-rate)``.
+
+    >>> round(Exponential(1.0, total=10, rate=2.0)(6), 6) == round(math.exp(-1), 6)
+    True
+    """
+
+    initial: float
+    total: int
+    rate: float
+
+    def __call__(self, t: Tensor | int) -> Any:
+        exponent = -self.rate * (t - 1) / self.total
+        return self.initial * _either("exp")(exponent)
+
+
+@dataclass(frozen=True)
+class Sigmoid(Schedule):
+    """Sigmoid annealing: ``final + (initial - final) s(-steepness ((t-1)/total - 1/2))``.
+
+    ``s`` is the logistic function: half-way down at half of ``total``. The stochastic batch
+    size paper anneals from 0.1 to 0.001 and does not print its steepness.
+
+    >>> round(Sigmoid(0.1, final=0.001, total=10)(6), 6)
+    0.0505
+    """
+
+    initial: float
+    final: float
+    total: int
+    steepness: float = 10.0
+
+    def __call__(self, t: Tensor | int) -> Any:
+        x = self.steepness * ((t - 1) / self.total - 0.5)
+        share = torch.sigmoid(-x) if isinstance(x, Tensor) else 1 / (1 + math.exp(x))
+        return self.final + (self.initial - self.final) * share
+
+
+@dataclass(frozen=True)
+class Warmup(Schedule):
+    """``after(t)`` times a factor that grows linearly from ``1/length`` to 1 over ``length``.
+
+    >>> Warmup(Constant(1.0), length=4)(2), Warmup(Constant(1.0), length=4)(9)
+    (0.5, 1.0)
+    """
+
+    after: Schedule
+    length: int
+
+    def __call__(self, t: Tensor | int) -> Any:
+        share = t / self.length
+        share = share.clamp_max(1) if isinstance(share, Tensor) else min(share, 1.0)
+        return self.after(t) * share
+
+
+@dataclass(frozen=True)
 class Expression(Schedule):
     """A sympy expression in the one symbol ``t``, as statements write it.
 
@@ -131,7 +198,17 @@ def _extreme(pick: str) -> Any:
     return function
 
 
+def _either(name: str) -> Any:
+    """The function of that name, of torch for tensors and of math for numbers."""
+
+    def function(x: Any) -> Any:
+        return getattr(torch if isinstance(x, Tensor) else math, name)(x)
+
+    return function
+
+
 _TORCH: list[Any] = [
-    {"Max": _extreme("max"), "Min": _extreme("min"), "amax": _extreme("max")},
+    {"Max": _extreme("max"), "Min": _extreme("min"), "amax": _extreme("max")}
+    | {name: _either(name) for name in ("sqrt", "exp", "log", "floor", "ceil")},
     "math",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from theorylab.optimizers.layers import Layout, check_layout, reduce_layers, spread_layers
-from theorylab.rule import Draw, Hyper, State, UpdateRule, add_scaled, is_zero
+from theorylab.rule import Draw, Hyper, State, UpdateRule, add_scaled, is_zero, norm
 
 __all__ = ["StochasticBatchSize1", "StochasticBatchSize2", "update_probability"]
 
@@ -72,13 +73,15 @@ def _mean(x: Tensor) -> Tensor:
     return x.mean(-1, keepdim=True)
 
 
-def _deviation(x: Tensor) -> Tensor:
-    return x.std(-1, correction=0, keepdim=True)
+def _deviation(centred: Tensor) -> Tensor:
+    # The norm: torch.std is thirty times slower along short rows.
+    return norm(centred) / math.sqrt(centred.shape[-1])
 
 
 def _standardised(size: Tensor, mean: Tensor, layout: Layout) -> Tensor:
-    inverse = _inverse(reduce_layers(_deviation, size, layout), mean)
-    return (size - spread_layers(mean, layout)) * spread_layers(inverse, layout)
+    centred = size - spread_layers(mean, layout)
+    inverse = _inverse(reduce_layers(_deviation, centred, layout), mean)
+    return centred * spread_layers(inverse, layout)
 
 
 def _inverse(deviation: Tensor, mean: Tensor) -> Tensor:

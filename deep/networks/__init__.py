@@ -10,8 +10,8 @@ import difflib
 from functools import cache, partial
 
 from deep.networks.densenet import densenet121
+from deep.networks.entry import Network, parameter_count
 from deep.networks.lenet import LeNet
-from deep.networks.network import Network, parameter_count
 from deep.networks.pix2pix import patchgan, unet256
 from deep.networks.resnet import resnet18, resnet20, resnet50, resnet56, resnet101
 from deep.networks.two_conv import TwoConv

@@ -123,7 +123,7 @@ matched_sgd_mean_gradient_norm_squared = Measured(
     "matched_sgd_mean_gradient_norm_squared",
     "E[(1/N) sum_{t=1}^{N} ||grad F(v_t)||^2] of SGD at batch B and eta = 1/(2 ell), from the "
     "same w_0, with the same number N = T S of gradient evaluations per sample",
-    _SLOPE2, r"\frac1{TS}\sum_{t=1}^{TS}\mathbb{E}\|\nabla F(v_t)\|^2", True)
+    _SLOPE2, r"\frac{1}{TS}\sum_{t=1}^{TS}\mathbb{E}\|\nabla F(v_t)\|^2", True)
 
 # --- stochastic batch size --------------------------------------------------------------------
 # Update probabilities of one gradient (a layout of layers, one entry a coordinate). Norms are the
@@ -167,17 +167,17 @@ batch_count = Measured("batch_count", "k_j: universal batches since j last moved
 accumulated_gradient = Measured(
     "accumulated_gradient",
     "mean of grad_j f_i(w^t) over the samples of the last k_j universal batches", _SLOPE,
-    r"\frac1{|\beta_j|}\sum_{i\in\beta_j}\nabla_jf_i(w^t)")
+    r"\frac{1}{|\beta_j|}\sum_{i\in\beta_j}\nabla_jf_i(w^t)")
 moving_average = Measured("moving_average", "g~_j, Algorithm 2's average, this batch included",
                           _SLOPE, r"\tilde g_j")
 mean_of_gradients = Measured(
     "mean_of_gradients", "plain mean of the last k_j batches' gradients, each at its own iterate",
-    _SLOPE, r"\frac1{k_j}\sum_sg_j^s")
+    _SLOPE, r"\frac{1}{k_j}\sum_sg_j^s")
 accumulated_gradient_error = Measured(
     "accumulated_gradient_error", "|g~_j - accumulated_gradient_j| under Algorithm 2", _SLOPE,
     r"|\tilde g_j-g_j|", True)
 mean_drift = Measured("mean_drift", "mean of ||w^s - w^t|| over the last k_j iterates s <= t",
-                      _LENGTH, r"\frac1{k_j}\sum_s\|w^s-w^t\|", True)
+                      _LENGTH, r"\frac{1}{k_j}\sum_s\|w^s-w^t\|", True)
 # With every update probability replaced by one constant p.
 update_frequency = Measured("update_frequency", "E[chi_j]", Units(), r"\mathbb{E}[\chi_j]", True)
 accumulated_batches = Measured(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from html import unescape
 from typing import Any
 from xml.sax.saxutils import escape
 
@@ -35,6 +36,7 @@ _FACTORS = (
     "Delta", "Bf", "sigma", "psi", "lam", "lambda_", "T", "t", "C", "S", "B",
 )  # fmt: skip
 _TERMS = ("Delta", "Bf", "lam", "L0", "L", "ell", "G", "L1", "sigma", "psi")
+_NAMED = re.compile("&([A-Za-z]+);")
 _LETTERS = {"ell": "ℓ", "varepsilon": "ε", "vartheta": "ϑ"}
 
 
@@ -81,7 +83,8 @@ def mathml(statement: Statement) -> str:
     printer = _MathML({"order": "none"})
 
     def show(expression: sp.Expr) -> str:
-        return f"<mrow>{printer._print(_arranged(expression)).toxml()}</mrow>"
+        inside = printer._print(_arranged(expression)).toxml()
+        return f"<mrow>{_NAMED.sub(_character, inside)}</mrow>"
 
     claim = statement.claim
     right = show(claim.rhs)
@@ -139,6 +142,11 @@ def text(statement: Statement) -> str:
     return "\n".join(blocks)
 
 
+def _character(entity: re.Match[str]) -> str:
+    """XML knows five named entities, and sympy writes HTML's."""
+    return entity[0] if entity[1] in ("amp", "lt", "gt") else unescape(entity[0])
+
+
 def _prescribed(statement: Statement) -> list[tuple[Symbol, sp.Expr]]:
     return [(symbol, sp.sympify(value)) for symbol, value in statement.prescription.items()]
 
@@ -172,7 +180,9 @@ class _Pretty(PrettyPrinter):
 class _MathML(MathMLPresentationPrinter):
     def _print_Symbol(self, symbol: sp.Symbol, style: str = "plain") -> Any:
         element = self.dom.createElement("mtext" if isinstance(symbol, Measured) else "mi")
-        element.appendChild(self.dom.createTextNode(_letters(symbol)))
+        element.appendChild(
+            self.dom.createTextNode(escape(_letters(symbol)))
+        )  # sympy writes it raw
         return element
 
     def _print_Mul(self, product: sp.Mul) -> Any:
@@ -216,6 +226,10 @@ def _letters(symbol: sp.Symbol) -> str:
 # --- the order of factors and terms -------------------------------------------------------------
 def _arranged(expression: sp.Expr) -> sp.Expr:
     """The expression rebuilt, unevaluated, with its arguments in the order they are written."""
+    if isinstance(expression, sp.Add) and any(term.is_Rational for term in expression.args):
+        content, rest = expression.primitive()
+        if content.is_Integer and content != 1:  # 2 - 2 beta is written 2 (1 - beta)
+            return sp.Mul(content, _arranged(rest), evaluate=False)
     if isinstance(expression, sp.Add):
         terms = sorted(expression.args, key=_term_key)
         return sp.Add(*(_arranged(term) for term in terms), evaluate=False)
@@ -223,7 +237,7 @@ def _arranged(expression: sp.Expr) -> sp.Expr:
         number, factors = sp.Integer(1), []
         for factor in _flat(expression):
             if isinstance(factor, sp.Add) and any(term.is_Rational for term in factor.args):
-                content, factor = factor.primitive()  # 2 - 2 beta is written 2 (1 - beta)
+                content, factor = factor.primitive()
                 number *= content
             if factor.is_Rational:
                 number *= factor

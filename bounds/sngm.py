@@ -166,7 +166,6 @@ eq_4 = Statement(
           + 4 * L**2 * step**2 * sigma**2 / (1 - beta) ** 2),
     _SMOOTH, _MSGD,
     conditions=(_STEP_LIMIT,),
-    rate=Rate(T, {T: -1}),
     text="MSGD on an L-smooth objective.",
     note="True as printed, but its third term is unnecessary and the second is larger than needed "
     "by 1/(1-beta): each of the repaired form's coefficients is at most the printed one.",
@@ -193,7 +192,6 @@ eq_4_repaired = Statement(
     Claim(mean_gradient_norm_squared, "<=", _msgd),
     _SMOOTH, _MSGD,
     conditions=(_STEP_LIMIT,),
-    rate=Rate(T, {T: -1}),
     text="MSGD on an L-smooth objective, without the third term; at beta = 0 it is SGD's bound.",
     note="Let a_t = <grad F(w_t), v_{t+1}>, P the sum of E||grad F(w_t)||^2, U that of E||v_t||^2. "
     "After T let the run coast (v_{t+1} = beta v_t). One-sided smoothness at both ends of a step "
@@ -292,7 +290,6 @@ theorem_1 = Statement(
     Claim(mean_gradient_norm, "<=", _SMOOTH_BOUND),
     _SMOOTH, _SNGM,
     {kappa: _KAPPA},
-    rate=Rate(T, {T: -1}),
     text="SNGM converges for any step size and any batch size.",
     note="True as printed, and even with every constant halved: see the repaired form. The printed "
     "proof uses ||grad F(u) - grad F(w)|| <= L ||u - w||, which Definition 1 does not give.",
@@ -326,7 +323,6 @@ theorem_1_repaired = Statement(
     Claim(mean_gradient_norm, "<=", _HALVED),
     _SMOOTH, _SNGM,
     {kappa: _KAPPA},
-    rate=Rate(T, {T: -1}),
     text="Theorem 1 with every constant halved, under one-sided smoothness alone.",
     note=_NOISE_TEXT + "Let a_t = <grad F(w_t), u_{t+1}> and let the run coast after T "
     "(u_{t+1} = beta u_t). One-sided smoothness at both ends of a step gives "
@@ -510,7 +506,6 @@ theorem_2 = Statement(
     _RELAXED, _SNGM,
     {kappa: _KAPPA},
     (Condition(L1, ">", 0), _RELAXED_LIMIT),
-    Rate(T, {T: -1}),
     text="SNGM on an (L, lambda)-smooth objective.",
     note="True as printed, with large constants: (2, 8, 4) where (1.07, 0.56, 1.07) is proved.",
 )  # fmt: skip
@@ -520,7 +515,6 @@ theorem_2_repaired = Statement(
     _RELAXED, _SNGM,
     {kappa: _KAPPA},
     (Condition(L1, ">", 0), _RELAXED_LIMIT),
-    Rate(T, {T: -1}),
     text="Theorem 2 with constants (1.07, 0.56, 1.07) in place of (2, 8, 4).",
     note=_NOISE_TEXT
     + "With z_t = w_t + beta/(1-beta) (w_t - w_{t-1}), z moves by h = eta/(1-beta) along "

@@ -48,7 +48,7 @@ class Units:
 
     def scale(self, a: float, b: float) -> float:
         """The factor by which a quantity of these units grows under ``f -> a f, w -> b w``."""
-        return float(a**self.F * b**self.X)
+        return float(a ** float(self.F) * b ** float(self.X))
 
 
 def _power(name: str, power: sp.Expr) -> str:

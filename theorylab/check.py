@@ -16,8 +16,10 @@ import numpy as np
 from scipy import stats
 
 from bounds.statement import Claim, Statement, evaluate
+from bounds.symbol import Symbol
+from bounds.units import UnitsError, units_of
 from theorylab import registry
-from theorylab.domain import points
+from theorylab.domain import natural_scale, points
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.measures import Experiment, Measurement, Protocol, protocol_for
 from theorylab.objective import FiniteSum, Objective
@@ -26,6 +28,7 @@ from theorylab.verdict import Outcome, Verdict, worst
 __all__ = ["check", "constants_for"]
 
 _ROUNDING = 1e-9
+_FLOOR = 1e-13
 _SCALAR_POINTS = 400
 _SIZES = 5
 
@@ -205,7 +208,20 @@ def _compare(claim: Claim, values: Mapping[str, Any], found: Measurement, risk: 
         half = stats.t.isf(risk / sides, shape[1] - 1) * spread
     elif not found.exact:
         half = np.full_like(measured, np.inf)
-    return _Comparison(measured, half, bound, _ROUNDING * size, shape[1], found.exact)
+    # Where all terms vanish, rounding is that of the values they were computed from.
+    tolerance = np.maximum(_ROUNDING * size, _FLOOR * _natural_size(claim, values))
+    return _Comparison(measured, half, bound, tolerance, shape[1], found.exact)
+
+
+def _natural_size(claim: Claim, values: Mapping[str, Any]) -> float:
+    """The claim's natural unit: what its measured side amounts to at length sqrt(Delta/ell)."""
+    if not claim.measured:
+        return 0.0
+    try:
+        units = units_of(claim.sides[0])
+    except UnitsError:
+        return 0.0
+    return natural_scale(Symbol("measured side", units=units), values)
 
 
 def _terms(claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]) -> list[np.ndarray]:

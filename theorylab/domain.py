@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -249,7 +250,8 @@ def _known(expression: sp.Expr, values: Mapping[str, Any]) -> bool:
     return all(symbol.name in values for symbol in sp.sympify(expression).free_symbols)
 
 
-def _ordered(statement: Statement) -> list[Symbol]:
+@lru_cache(maxsize=256)
+def _ordered(statement: Statement) -> tuple[Symbol, ...]:
     """Free symbols in an order in which each condition's limit is known when it is needed.
 
     A symbol bounded by an expression of others comes after them.
@@ -265,7 +267,7 @@ def _ordered(statement: Statement) -> list[Symbol]:
     while len(ordered) < len(waits):
         ready = [s for s in waits if s not in ordered and waits[s] <= set(ordered)]
         ordered.append(ready[0] if ready else next(s for s in waits if s not in ordered))
-    return ordered
+    return tuple(ordered)
 
 
 def _sources(statement: Statement, expression: sp.Expr) -> set[Symbol]:

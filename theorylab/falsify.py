@@ -8,6 +8,7 @@ again with fresh randomness, with a confidence corrected for every winner of the
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 import warnings
@@ -24,7 +25,7 @@ from theorylab.check import check, constants_for
 from theorylab.domain import place, points
 from theorylab.errors import UsageError
 from theorylab.objective import Objective, Parameter
-from theorylab.rescaling import rescale, rescaling_attack
+from theorylab.rescaling import rescale, rescaling_attack, without_noise
 from theorylab.specs import Spec, build_objective, objective_specs
 from theorylab.verdict import Verdict
 
@@ -52,6 +53,8 @@ class Instance:
         Chooses the points and twins, as in :func:`theorylab.check`.
     a, b : float
         Units of value and length in which the objective is taken.
+    quiet : bool
+        Whether exact gradients stand in for the objective's stochastic ones.
     """
 
     spec: Spec | None
@@ -59,12 +62,14 @@ class Instance:
     seed: int = 0
     a: float = 1.0
     b: float = 1.0
+    quiet: bool = False
 
     def objective(self, statement: Statement) -> Objective | None:
         """The objective, in its units."""
         if self.spec is None:
             return None
         built = _objective(_frozen(self.spec))
+        built = without_noise(built) if self.quiet else built
         if self.a == self.b == 1.0:
             return built
         units = {s.name: s.units for s in (*statement.symbols, *statement.constants)}
@@ -82,7 +87,7 @@ class Instance:
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Instance:
         """The inverse of :meth:`to_json`."""
-        return cls(**{k: table[k] for k in cls.__dataclass_fields__})
+        return cls(**{k: table[k] for k in cls.__dataclass_fields__ if k in table})
 
 
 @dataclass(frozen=True)
@@ -154,7 +159,7 @@ def score(verdict: Verdict, statement: Statement) -> float:
     """What the search maximises: how far the measured side exceeds the bound, in [-1, 1].
 
     ``(m - b)/(|m| + |b|)`` grows with ``m/b`` and stays finite where the bound is 0 or
-    negative; a sampled ``m`` counts at about one standard error less than its mean. For an
+    negative; a sampled ``m`` counts at the lower end of its interval, so luck is not sought. For an
     equation it is the relative distance of the two sides.
 
     >>> from bounds import Claim
@@ -165,10 +170,12 @@ def score(verdict: Verdict, statement: Statement) -> float:
     """
     if statement.claim.big_o:
         return -1.0 if verdict.growth is None else math.tanh(verdict.growth[1])
-    error = (verdict.measured - verdict.interval[0]) / 3
+    error = verdict.measured - verdict.interval[0]
     gap = verdict.measured - verdict.bound
     if statement.claim.sense == "==":
         gap = abs(gap)
+    elif verdict.bound <= 0 and verdict.verdict != "violated":
+        return -1.0  # 0 <= 0 says nothing
     total = abs(verdict.measured) + abs(verdict.bound)
     value = (gap - error) / total if total > 0 else 0.0
     return max(-1.0, min(1.0, value)) if math.isfinite(value) else -1.0
@@ -277,6 +284,12 @@ class _Arm:
     parameters: tuple[Parameter, ...]
     free: tuple[str, ...]
     rescaled: bool
+    quiet: bool = False
+
+    @property
+    def home(self) -> Instance:
+        """The default objective, no hyperparameters chosen."""
+        return Instance(self.spec, {}, quiet=self.quiet)
 
     @property
     def size(self) -> int:
@@ -333,9 +346,11 @@ class _Search:
             return [_Arm(None, (), free, False)]
         specs = objective_specs() if self.specs is None else self.specs
         arms = []
-        for spec in specs:
+        for spec, quiet in itertools.product(specs, (False, True)):
             try:
-                known = constants_for(statement, _objective(_frozen(spec)))
+                objective = Instance(spec, {}, quiet=quiet).objective(statement)
+                assert objective is not None
+                known = constants_for(statement, objective)
                 first = points(statement, known, self.seed, 1)[0]
             except ValueError as error:
                 self.reason = str(error)
@@ -344,9 +359,9 @@ class _Search:
                 s.name for s in statement.symbols
                 if s.name not in known and s.name not in prescribed and s.name in first
             )  # fmt: skip
-            given = registry.family(spec["family"]).parameters
-            moved = () if statement.claim.big_o else _movable(spec, given)
-            arms.append(_Arm(spec, moved, free, rescaled))
+            moved = registry.family(spec["family"]).parameters
+            moved = () if statement.claim.big_o else _movable(spec, moved)
+            arms.append(_Arm(spec, moved, free, rescaled, quiet))
         return arms
 
     def _instance(self, arm: _Arm, at: np.ndarray) -> Instance | None:
@@ -362,7 +377,7 @@ class _Search:
         moved = {p.name: _value(p, float(x)) for p, x in zip(arm.parameters, u[:k], strict=True)}
         spec = {**arm.spec, "parameters": {**arm.spec.get("parameters", {}), **moved}}
         a, b = (10.0 ** (12 * u[k + f :] - 6)).tolist() if arm.rescaled else (1.0, 1.0)
-        draft = Instance(spec, {}, self.seed, a, b)
+        draft = Instance(spec, {}, self.seed, a, b, arm.quiet)
         try:
             objective = draft.objective(self.statement)
             assert objective is not None
@@ -394,8 +409,9 @@ class _Search:
     def _units(self, arms: list[_Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
         if self.statement.units_fault is None or self.statement.claim.big_o:
             return
-        specs = [arm.spec for arm in arms if arm.spec is not None]
-        attack = rescaling_attack(self.statement, specs, seed=self.seed, count=1)
+        specs = [arm.spec for arm in arms if arm.spec is not None and not arm.quiet]
+        attack = rescaling_attack(self.statement, specs, seed=self.seed,
+                                  budget=0.25 * self.budget)  # fmt: skip
         if attack is None:
             return
         names = {s.name for s in self.statement.symbols} if attack.spec is None else {
@@ -411,14 +427,13 @@ class _Search:
     def _corners(self, arms: list[_Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
         """The domain's corners on every arm's own default objective, arm by arm."""
         for k, arm in enumerate(arms):
-            known: Mapping[str, Any] = {}
-            if arm.spec is not None:
-                known = constants_for(self.statement, _objective(_frozen(arm.spec)))
+            home = arm.home.objective(self.statement)
+            known = {} if home is None else constants_for(self.statement, home)
             for table in points(self.statement, known, self.seed, 6):
                 if self._late(_RESERVE):
                     return
                 values = {name: float(table[name]) for name in arm.free}
-                found = self._evaluate(Instance(arm.spec, values, self.seed))
+                found = self._evaluate(replace(arm.home, values=values, seed=self.seed))
                 if found is not None:
                     self.pool.append((self.score(found), k, None))
                     yield found

@@ -9,7 +9,7 @@ bound is never within reach; the attack looks for them.
 from __future__ import annotations
 
 import itertools
-import math
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -29,9 +29,10 @@ from theorylab.objective import Constant, FiniteSum, Objective
 from theorylab.specs import Spec, build_objective
 from theorylab.verdict import Verdict
 
-__all__ = ["Attack", "rescale", "rescaling_attack"]
+__all__ = ["Attack", "rescale", "rescaling_attack", "without_noise"]
 
-_POWERS = (0, 2, 4, 6)
+_POWERS = (6, 4, 3, 2, 1)
+_DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
 
 
 class _Rescaled(Objective):
@@ -142,6 +143,62 @@ def rescale(
     return kind(objective, a, b, table)
 
 
+class _Exact(Objective):
+    """``F`` with its exact gradient as the only outcome of a draw."""
+
+    def __init__(self, inner: Objective) -> None:
+        self.inner = inner
+        self.name = f"{inner.name}, exact gradients"
+        self.start, self.parameters = inner.start, inner.parameters
+
+    def value(self, w: Tensor) -> Tensor:
+        return self.inner.value(w)
+
+    def gradient(self, w: Tensor) -> Tensor:
+        return self.inner.gradient(w)
+
+    def hessian(self, w: Tensor) -> Tensor:
+        return self.inner.hessian(w)
+
+    def draw(
+        self, rng: np.random.Generator, steps: int, replicas: int, batch_size: int
+    ) -> np.ndarray:
+        return np.empty((steps, replicas, batch_size, 0), dtype=np.float32)
+
+    def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
+        return self.inner.gradient(w)
+
+    def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        return np.empty((1, 0), dtype=np.float32), np.ones(1)
+
+    def constants(self) -> Mapping[str, Constant]:
+        kept = {k: v for k, v in self.inner.constants().items() if k != "n"}
+        return kept | {"sigma": Constant(0.0, "closed form", attained=True)}
+
+    @property
+    def declared(self) -> frozenset[str]:
+        return self.inner.declared
+
+    def minimum(self) -> float:
+        return self.inner.minimum()
+
+    def minimizer(self) -> Tensor | None:
+        return self.inner.minimizer()
+
+
+def without_noise(objective: Objective) -> Objective:
+    """The same function with exact gradients: ``sigma = 0``, no samples.
+
+    Examples
+    --------
+    >>> import synthetic
+    >>> noisy = synthetic.quadratic(dim=2, noise="two_point", sigma=0.5)
+    >>> float(without_noise(noisy).constants()["sigma"])
+    0.0
+    """
+    return _Exact(objective)
+
+
 @dataclass(frozen=True)
 class Attack:
     """A violation reached by a change of units.
@@ -163,13 +220,15 @@ def rescaling_attack(
     replicas: int = 64,
     effort: float = 1e5,
     seed: int = 0,
-    count: int = 2,
+    count: int = 4,
+    budget: float = 10.0,
 ) -> Attack | None:
     """Look for units in which the statement fails; ``None`` if none of those tried does.
 
     For each objective that applies, a few points of the domain are moved along with the units,
-    the mildest changes first; :func:`theorylab.check` judges each, so a violation carries its
-    usual confidence (corrected for the number of tries) and repeats on fresh randomness.
+    far in eight directions, then as little as still breaks the claim. :func:`theorylab.check`
+    judges each, so a violation carries its usual confidence (corrected for the number of tries)
+    and repeats on fresh randomness. No new try starts after ``budget`` seconds.
 
     Examples
     --------
@@ -183,30 +242,36 @@ def rescaling_attack(
     'violated'
     """
     units = {s.name: s.units for s in (*statement.symbols, *statement.constants)}
-    scales = sorted(
-        itertools.product((s * p for p in _POWERS for s in (1, -1) if p or s > 0), repeat=2),
-        key=lambda pair: (abs(pair[0]) + abs(pair[1]), pair),
-    )
+    deadline = time.monotonic() + budget
     bases = list(_bases(statement, specs, seed, count))
-    family = max(1, len(scales) * len(bases))
-    for power_a, power_b in scales:
-        a, b = 10.0**power_a, 10.0**power_b
-        for spec, base in bases:
-            objective = None if spec is None else rescale(build_objective(spec), a, b, units)
-            moved = {
-                s.name: float(base[s.name]) * s.units.scale(a, b)
-                for s in (statement.symbols if objective is None else statement.hyperparameters)
-                if s.name in base and s.name not in _certified(objective)
-            }
-            if not all(math.isfinite(v) for v in moved.values()):
-                continue
-            try:
-                verdict = check(statement, objective, values=moved, count=1, replicas=replicas,
-                                effort=effort, seed=seed, family=family)  # fmt: skip
-            except (DomainError, UsageError):
-                continue
-            if verdict.verdict == "violated":
-                return Attack(a, b, spec, verdict)
+    family = max(1, len(_DIRECTIONS) * len(bases))
+
+    def judge(spec: Spec | None, base: Mapping[str, Any], a: float, b: float) -> Verdict | None:
+        objective = None if spec is None else rescale(build_objective(spec), a, b, units)
+        certified = frozenset() if objective is None else frozenset(objective.constants())
+        moved = {
+            s.name: float(base[s.name]) * s.units.scale(a, b)
+            for s in (statement.symbols if objective is None else statement.hyperparameters)
+            if s.name in base and s.name not in certified
+        }
+        try:
+            return check(statement, objective, values=moved, count=1, replicas=replicas,
+                         effort=effort, seed=seed, family=family)  # fmt: skip
+        except (DomainError, UsageError):
+            return None
+
+    for (spec, base), (x, y) in itertools.product(bases, _DIRECTIONS):
+        if time.monotonic() > deadline:
+            return None
+        found: Attack | None = None
+        for power in _POWERS:  # the farthest first, then as mild as still breaks it
+            a, b = 10.0 ** (x * power), 10.0 ** (y * power)
+            verdict = judge(spec, base, a, b)
+            if verdict is None or verdict.verdict != "violated":
+                break
+            found = Attack(a, b, spec, verdict)
+        if found is not None:
+            return found
     return None
 
 
@@ -225,10 +290,6 @@ def _bases(
             yield from ((spec, table) for table in points(statement, known, seed, count))
         except UsageError:
             continue
-
-
-def _certified(objective: Objective | None) -> frozenset[str]:
-    return frozenset() if objective is None else frozenset(objective.constants())
 
 
 @cache

@@ -89,8 +89,12 @@ class LARS(UpdateRule):
         eta, beta = self.at(self.eta, t), self.at(self.beta, t)
         decay, trust = self.at(self.weight_decay, t), self.at(self.trust, t)
         decayed = add_scaled(g, decay, w)
-        if not (self.variant == "skip_without_decay" and is_zero(decay)):
-            decayed = decayed * self._ratio(w, g, decayed, decay, trust)
+        skips = self.variant == "skip_without_decay"
+        if not (skips and is_zero(decay)):
+            ratio = self._ratio(w, g, decayed, decay, trust)
+            if skips and isinstance(decay, Tensor):
+                ratio = torch.where(decay == 0, torch.ones_like(ratio), ratio)
+            decayed = decayed * ratio
         if self.variant == "outside":
             v = add_scaled(decayed, beta, state["v"])
             return add_scaled(w, -eta, v), {"v": v}

@@ -50,10 +50,10 @@ class _Normalised(UpdateRule):
             g = add_scaled(g, decay, w)
         length = guarded_norm(g)
         if is_zero(beta):
-            u, state = g * length.reciprocal(), {}
+            u = g * length.reciprocal()
         else:
             u = torch.addcdiv(state["u"] * self.at(beta, t), g, length)
-            state = {"u": u}
+        state = {"u": u} if "u" in state else {}
         direction = add_scaled(u, decay, w) if decoupled else u
         return add_scaled(w, -step, direction), state
 
@@ -102,7 +102,7 @@ class SNGM(_Normalised):
     decoupled: bool = False
 
     def init(self, w: Tensor) -> State:
-        return {} if is_zero(self.beta) else {"u": torch.zeros_like(w)}
+        return {"u": torch.zeros_like(w)}
 
     def update(
         self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]

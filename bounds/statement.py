@@ -87,15 +87,9 @@ class Claim:
         if not self.measured:
             return small, large
         if not (small.atoms(Measured) and not large.atoms(Measured)):
-            moved: list[sp.Expr] = []
-            alone: list[sp.Expr] = []
-            for term in sp.Add.make_args(small - large):
-                # Only what is measured is multiplied out: (x + a) b hides the certified a b.
-                parts = (
-                    [term] if not term.atoms(Measured) else sp.expand_mul(term).as_ordered_terms()
-                )
-                for part in parts:
-                    (moved if part.atoms(Measured) else alone).append(part)
+            terms = sp.Add.make_args(sp.expand(small - large, deep=False))
+            moved = [term for term in terms if term.atoms(Measured)]
+            alone = [term for term in terms if not term.atoms(Measured)]
             if alone:
                 return sp.Add(*moved), -sp.Add(*alone)
         return small, large

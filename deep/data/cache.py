@@ -51,7 +51,8 @@ def cached(
     path = directory / f"{key}.npz"
     if path.is_file():
         try:
-            with np.load(path, allow_pickle=False) as stored:
+            # Opened here: numpy leaves a file it cannot read open.
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             pass  # damaged: make it again
@@ -59,9 +60,10 @@ def cached(
     temporary = None
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=directory, suffix=".part", delete=False) as stream:
-            temporary = Path(stream.name)
-            np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy's stub
+        with tempfile.NamedTemporaryFile(dir=directory, suffix=".part", delete=False) as part:
+            temporary = Path(part.name)
+            np.savez(part, **arrays)  # type: ignore[arg-type]  # numpy's stub
+        temporary.chmod(0o644)
         os.replace(temporary, path)
     except OSError as error:
         if temporary is not None:

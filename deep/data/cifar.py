@@ -80,7 +80,7 @@ def _splits(
 
 
 def _tensors(images: np.ndarray, labels: np.ndarray) -> TensorSplit:
-    pixels = torch.from_numpy(np.ascontiguousarray(images)).view(-1, 3, 32, 32)
+    pixels = torch.from_numpy(np.array(images, order="C")).view(-1, 3, 32, 32)
     return TensorSplit(pixels, torch.from_numpy(labels.astype(np.int64)))
 
 

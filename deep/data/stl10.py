@@ -41,7 +41,7 @@ def read_stl10(directory: Path) -> Dataset:
 def _read(images: Path, labels: Path) -> TensorSplit:
     raw = np.frombuffer(read_bytes("stl10", images, _PIXELS), np.uint8)
     # Each channel is stored column by column.
-    pixels = np.ascontiguousarray(raw.reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2))
+    pixels = np.array(raw.reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2), order="C")
     numbers = np.frombuffer(read_bytes("stl10", labels, 1), np.uint8).astype(np.int64)
     if len(numbers) != len(pixels):
         raise DataError(f"stl10: {labels} has {len(numbers)} labels for {len(pixels)} images")

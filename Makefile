@@ -25,10 +25,12 @@ $(BIN)/python:
 
 $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	rm -rf theorylab.egg-info  # left by the build; it would shadow the installed entry points
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,logs]'
+	rm -rf theorylab.egg-info
 	touch $@
 
 clean:

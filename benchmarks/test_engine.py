@@ -30,8 +30,8 @@ GAMMA = np.log(1 / (1 - THETA)) / np.log(1 / THETA)
 
 @pytest.fixture(scope="module")
 def data() -> tuple[np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(0)
-    return rng.standard_normal((N, D)).astype(np.float32), rng.standard_normal(N).astype(np.float32)
+    sum_ = synthetic.robust_regression(n=N, dim=D, dtype=torch.float32)
+    return sum_.A.numpy(), sum_.b.numpy()
 
 
 def loop(A: np.ndarray, b: np.ndarray, rule: str, replicas: int) -> np.ndarray:
@@ -113,8 +113,7 @@ def report(benchmark, rule: str, data: tuple[np.ndarray, np.ndarray]) -> None:
 @pytest.mark.parametrize("rule", RULES)
 def test_engine(benchmark, data, rule: str) -> None:
     torch.set_num_threads(1)
-    A, b = data
-    objective = synthetic.finite_sum(A, b, loss="geman_mcclure", dtype=torch.float32)
+    objective = synthetic.robust_regression(n=N, dim=D, dtype=torch.float32)
     benchmark.group = rule
     out = benchmark.pedantic(
         lambda: run(objective, RULES[rule], STEPS, 1, REPLICAS, 0, ("w",), progress=False),

@@ -36,7 +36,7 @@ THEOREM = statement(
 
 @pytest.fixture(scope="module")
 def bowl():
-    return synthetic.with_noise(synthetic.quadratic(dim=2), "two_point", sigma=0.5)
+    return synthetic.quadratic(dim=1, noise="two_point", sigma=0.5)
 
 
 def test_a_true_lemma_holds_and_is_exact(bowl):
@@ -69,8 +69,8 @@ def test_a_false_theorem_is_violated(bowl):
 def test_an_attained_bound_is_not_called_violated_by_chance(bowl):
     """The law at T = 1 equals its mean exactly: over many seeds no seed may cry wolf."""
     exact = statement(
-        Claim(mean_gradient_norm_squared, "<=", 2 * ell * Delta), prescription={T: 1},
-        conditions=(), assumptions=(SMOOTH, BOUNDED_BELOW),
+        Claim(mean_gradient_norm_squared, "<=", 2 * ell * Delta), conditions=(),
+        assumptions=(SMOOTH, BOUNDED_BELOW), algorithm=Algorithm("sgd", {"eta": 1 / ell}),
     )  # fmt: skip
     verdicts = {check(exact, bowl, count=2, replicas=50, seed=s).verdict for s in range(20)}
     assert "violated" not in verdicts
@@ -103,7 +103,7 @@ def test_big_o_claims_are_judged_by_growth(bowl):
     assert check(flat, bowl, values=values).verdict == "holds"
     verdict = check(falls, bowl, values=values)  # noise keeps the average from falling
     assert verdict.verdict == "violated"
-    assert verdict.growth[1] > 0.5
+    assert verdict.growth[1] > 0.2
 
 
 def test_relations_between_numbers_need_no_objective():

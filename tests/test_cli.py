@@ -29,8 +29,8 @@ def theorylab(monkeypatch, capsys, tmp_path):
 
 
 def test_statements_json_lists_every_paper(theorylab):
-    code, out, _ = theorylab("statements", "--json")
-    assert code == 0
+    code, out, err = theorylab("statements", "--json")
+    assert code == 0, err
     listed = {(s["key"], s["form"]) for s in json.loads(out)["statements"]}
     assert listed == set(registry.statements())
     papers = {key.split(".")[0] for key, _ in listed}

@@ -24,8 +24,7 @@ RULES = {
 
 @pytest.fixture(scope="module")
 def objective():
-    rng = np.random.default_rng(0)
-    return synthetic.finite_sum(rng.standard_normal((50, 4)), rng.standard_normal(50))
+    return synthetic.robust_regression(n=50, dim=4)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
@@ -58,9 +57,9 @@ def test_sgd_by_hand(objective):
     """One replica, step by step, with the sample indices the engine drew."""
     indices = []
 
-    def spy(samples, rows):
-        indices.append(samples.copy())
-        return samples
+    def spy(samples):
+        indices.append(samples.draws.copy())
+        return samples.draws
 
     out = run(objective, SGD(eta=0.1), 15, replicas=3, record=("w",), remap=spy)
     drawn = np.concatenate(indices)
@@ -137,10 +136,9 @@ def test_bad_arguments_are_named(objective, arguments, message):
 @pytest.mark.slow
 def test_memory_stays_under_a_gigabyte_at_100_000_replicas():
     code = (
-        "import numpy as np, synthetic, theorylab, resource\n"
+        "import synthetic, theorylab, resource\n"
         "from theorylab.optimizers import SGD\n"
-        "r = np.random.default_rng(0)\n"
-        "o = synthetic.finite_sum(r.standard_normal((1000, 20)), r.standard_normal(1000))\n"
+        "o = synthetic.robust_regression(n=1000, dim=20)\n"
         "theorylab.run(o, SGD(eta=0.05), 100, replicas=100_000, record=('gradient_norm',),\n"
         "              at=theorylab.Stratified(8), progress=False)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"

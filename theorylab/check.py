@@ -154,6 +154,8 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
 
 def _known_names(statement: Statement, fixed: Mapping[str, float]) -> None:
     names = {s.name for s in statement.symbols} | {s.name for s in statement.prescription}
+    if statement.algorithm is not None:
+        names |= {"T", "B"}  # every run has a length and a batch size
     for name in fixed:
         if name not in names:
             raise UsageError(

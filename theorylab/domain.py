@@ -188,6 +188,8 @@ def _choose(
         value = upper if not upper_open else _nudge(upper, lower, symbol)
     elif mode == "lower" and math.isfinite(lower):
         value = lower if not lower_open else _nudge(lower, upper, symbol)
+        if lower_open and lower == 0 and symbol.typical:  # far below what anybody would choose
+            value = max(value, 0.1 * min(typical)) if inside else value
     elif mode == "typical" and inside:
         value = inside[0] if wish is not None else float(rng.choice(inside))
     elif mode == "typical" and upper < min(typical):

@@ -10,7 +10,7 @@ from theorylab.measures.protocol import Experiment, Measurement, Protocol
 
 __all__ = ["RoundLengths"]
 
-_RUNS, _STEPS = 64, 4096
+_RUNS, _ROUNDS, _STEPS = 64, 64, 4096
 
 
 class RoundLengths(Protocol):
@@ -30,16 +30,18 @@ class RoundLengths(Protocol):
 
     @staticmethod
     def _lengths(experiment: Experiment) -> np.ndarray:
-        """Complete rounds of many long runs; the last, cut one of each run is left out.
-
-        Rounds are taken up to the same index in every run: taking all that fit into the run
-        would favour short ones.
-        """
+        """The first rounds of many runs: taking all that fit into a run would favour short ones."""
+        rule = experiment.rule
         rng = np.random.default_rng(experiment.run_seed)
-        mask = experiment.rule.restarts(rng, 0, _STEPS, _RUNS)
-        if mask is None:
-            return np.ones(_RUNS)
-        mask = np.broadcast_to(mask, (_STEPS, _RUNS))
-        starts = [np.flatnonzero(column) for column in mask.T]
-        kept = min(len(s) for s in starts) - 1
-        return np.concatenate([np.diff(s[: kept + 1]) for s in starts]).astype(float)
+        parts: list[np.ndarray] = []
+        begun = np.zeros(_RUNS, dtype=np.int64)
+        while begun.min() <= _ROUNDS:
+            mask = rule.restarts(rng, _STEPS * len(parts), _STEPS, _RUNS)
+            if mask is None:
+                return np.ones(_RUNS)
+            parts.append(np.broadcast_to(mask, (_STEPS, _RUNS)))
+            begun += parts[-1].sum(0)
+        columns = np.concatenate(parts).T
+        return np.concatenate(
+            [np.diff(np.flatnonzero(column)[: _ROUNDS + 1]) for column in columns]
+        ).astype(float)

@@ -275,10 +275,10 @@ def test_repaired_lemma_2_is_never_above_the_textbook_route() -> None:
          {"ell": 1, "delta": 1, "Bf": 10, "T": 10, "G": 2, "sigma": 1, "S": 9}, 8 + 13 / 9),
         (tralgo.theorem_2,
          {"ell": 1, "delta": 1, "Bf": 10, "T": 10, "G": 2, "sigma": 1, "S": 9}, 44.0),
-        (tralgo.theorem_1_complexity_repaired,
-         {"ell": 3, "Bf": 1, "sigma": 3, "eps": 0.5}, 64 * 12.0),
+        # T = 4, M = 16; then chi = 3, T = 2, S = 16
+        (tralgo.theorem_1_complexity_repaired, {"ell": 3, "Bf": 3, "sigma": 24, "C": 64}, 24.0),
         (tralgo.theorem_2_complexity_repaired,
-         {"ell": 1, "delta": 1, "Bf": 1, "G": 1, "sigma": 1, "eps": 1}, 20 * 36.0),
+         {"ell": 1, "delta": 1, "Bf": 9, "G": 16, "sigma": 8, "C": 32}, 36 + 36 + 9.0),
         (tralgo.claim_small_batch_tuned,
          {"ell": 1, "Bf": 1, "sigma": 3, "C": 64}, 1.0),
     ],
@@ -302,12 +302,14 @@ def test_complexities_follow_from_the_theorems_they_name() -> None:
     values = {"ell": 1.0, "Bf": 1.0, "sigma": 1.0, "C": 100.0, "G": 1.0, "delta": 1.0}
     assert float(tralgo.theorem_1_complexity.bound(values)) == pytest.approx(0.2)
     assert float(tralgo.theorem_2_complexity.bound(values)) == pytest.approx(28.9 * np.sqrt(2))
-    small = {"ell": 1.0, "Bf": 1.0, "sigma": 1.0, "G": 1.0, "delta": 0.7}
-    for eps in (0.3, 0.01, 1e-4):
-        reach = tralgo.theorem_1_complexity_repaired.validate(small | {"eps": eps})
-        assert float(tralgo.theorem_1_repaired.bound(reach)) <= eps * (1 + 1e-12)
-        reach = tralgo.theorem_2_complexity_repaired.validate(small | {"eps": eps})
-        assert float(tralgo.theorem_2_repaired.bound(reach)) <= eps * (1 + 1e-12)
+    for C in (10, 1e4, 1e8):
+        for statement, theorem in (
+            (tralgo.theorem_1_complexity_repaired, tralgo.theorem_1_repaired),
+            (tralgo.theorem_2_complexity_repaired, tralgo.theorem_2_repaired),
+        ):
+            table = statement.validate(values | {"C": C})
+            assert float(theorem.bound(table)) == float(statement.bound(values | {"C": C}))
+    assert float(statement.bound(values | {"C": 1e12})) * 1e6 == pytest.approx(12 * 2**0.5, 1e-4)
 
 
 def test_claims_between_bounds_hold_over_their_domains() -> None:

@@ -31,7 +31,7 @@ class EntropySGD(UpdateRule):
     with ``gamma = gamma0 (1 + gamma1)^(rounds so far)``. Weight decay joins ``g`` and
     ``a - mu`` alike; ``beta`` is Nesterov's momentum in both loops, the inner buffer zeroed at
     each anchor. ``variant="authors"`` is the published code: the noise is
-    ``inner eps/sqrt(inner/2) z``, the outer step has no factor gamma, gamma stays ``gamma0``,
+    ``-inner eps/sqrt(inner/2) z``, the outer step has no factor gamma, gamma stays ``gamma0``,
     and the average keeps 0.75 of the old: ``mu <- (1 - average) w + average mu``.
 
     Parameters
@@ -120,7 +120,7 @@ class EntropySGD(UpdateRule):
             v = add_scaled(direction, beta, state["inner_v"] * (1 - fresh))
             direction, state["inner_v"] = add_scaled(direction, beta, v), v
         direction = add_scaled(direction, gamma, w - anchor)
-        scale = math.sqrt(2) if authors else 1.0
+        scale = -math.sqrt(2) if authors else 1.0
         root = inner.sqrt() if isinstance(inner, Tensor) else math.sqrt(inner)
         w = add_scaled(add_scaled(w, -inner, direction), scale * eps * root, draw["z"])
         state["mu"] = mu = torch.lerp(mu, w, 1 - self.average if authors else self.average)

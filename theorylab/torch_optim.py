@@ -108,7 +108,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     def __init__(self, params: Parameters, arguments: Mapping[str, Any], flags: Flags) -> None:
         if unknown := set(flags) - set(_FLAGS):
             raise TypeError(f"{type(self).__name__}: unexpected argument {sorted(unknown)[0]!r}")
-        self._steps = self._position = 0
+        self._steps = self._position = self._rounds = 0
         self._shared: State = {}
         self._flat: State = {}
         self._active: tuple[int, ...] = ()
@@ -240,6 +240,11 @@ class RuleOptimizer(torch.optim.Optimizer):
     def restart(self) -> None:
         """Let the next step begin a round, as the authors' code does at every epoch."""
         self._position = min(self._position, math.floor(self.defaults.get("t0", 0)))
+
+    @property
+    def rounds(self) -> int:
+        """Rounds begun: outer iterations, each of one step for methods without an inner loop."""
+        return self._rounds
 
     @torch.no_grad()
     def step(self, closure: Any = None) -> Any:  # type: ignore[override]
@@ -373,8 +378,9 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _draw(self, rule: UpdateRule, w: Tensor) -> dict[str, Tensor]:
         draw = {"t": torch.full((), self._steps + 1, dtype=w.dtype, device=w.device)}
         mask = rule.restarts(self._host_rng, self._position, 1, 1)
+        begins = mask is None or bool(mask[0, 0])
+        self._rounds += begins
         if mask is not None:
-            begins = bool(mask[0, 0])
             draw["restart"] = torch.full((1,), begins, dtype=torch.bool, device=w.device)
         for item in rule.draws:
             shape = w.shape if item.per == "coordinate" else (1,)
@@ -403,6 +409,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             {key: value for key, value in group.items() if not isinstance(value, Schedule)}
             for group in packed["param_groups"]
         ]
+        # Steps make new tensors, so a copy of the tables is a snapshot.
+        packed["state"] = {index: dict(held) for index, held in packed["state"].items()}
         packed["rule"] = self._extra()
         return packed
 
@@ -433,6 +441,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             "name": self.rule.name,
             "steps": self._steps,
             "position": self._position,
+            "rounds": self._rounds,
             "shared": dict(self._shared),
             "host_rng": self._host_rng.bit_generator.state,
             "generator": generator.get_state() if generator else self._generator_state,
@@ -441,6 +450,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _restore(self, extra: Mapping[str, Any]) -> None:
         device = self.param_groups[0]["params"][0].device
         self._steps, self._position = extra["steps"], extra["position"]
+        self._rounds = extra["rounds"]
         self._shared = {n: v.to(device, copy=True) for n, v in extra["shared"].items()}
         self._host_rng = np.random.Generator(np.random.PCG64())
         self._host_rng.bit_generator.state = extra["host_rng"]

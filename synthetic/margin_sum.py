@@ -267,3 +267,28 @@ class MarginSum(FiniteSum):
         return positions, self._with(
             np.concatenate([self._A, A]), np.concatenate([self._b, b]), twin_size=self.n
         )
+
+    # --- samples as points (theorylab.stability.SampleSpace) -----------------------------------
+    def sample(self, index: Tensor) -> Tensor:
+        """The rows ``(a_i, b_i)``, shape ``(m, d + 1)``."""
+        return torch.cat([self.A[index], self.b[index].unsqueeze(-1)], dim=-1)
+
+    def sample_loss(self, w: Tensor, x: Tensor) -> Tensor:
+        """The loss of sample ``x = (a, b)`` at ``w``, row by row: shape ``(R,)``."""
+        value = self.loss.value((w * x[..., :-1]).sum(-1) - x[..., -1])
+        return value + self._penalty(w) if self.alpha else value
+
+    def admissible(self, x: Tensor) -> Tensor:
+        """``x`` with ``||a||`` cut to the largest here: every per-sample constant still holds."""
+        a, b = x[..., :-1], x[..., -1:]
+        longest = torch.linalg.vector_norm(self.A, dim=-1).max()
+        length = torch.linalg.vector_norm(a, dim=-1, keepdim=True).clamp_min(longest)
+        return torch.cat([a * (longest / length), b], dim=-1)
+
+    def with_replacements(self, x: Tensor) -> MarginSum:
+        """The sum over these samples and then the rows of ``x``, with constants for all twins."""
+        rows = x.double().numpy()
+        return self._with(
+            np.concatenate([self._A, rows[:, :-1]]), np.concatenate([self._b, rows[:, -1]]),
+            twin_size=self.n,
+        )  # fmt: skip

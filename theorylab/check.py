@@ -31,6 +31,9 @@ _ROUNDING = 1e-9
 _FLOOR = 1e-13
 _SCALAR_POINTS = 400
 _SIZES = 5
+# A run of fewer gradients than this at each step spends its time on overhead, not on gradients:
+# points of the domain that need a longer one are left to a larger effort.
+_GRADIENTS_PER_STEP = 16
 
 
 def check(
@@ -104,15 +107,14 @@ def check(
     if statement.claim.big_o:
         return _check_rate(statement, objective, protocol, fixed, replicas, effort, seed, risk)
     table = points(statement, {**certified, **fixed}, seed, count)
-    verdicts = [
-        _judge(
-            protocol,
-            Experiment(statement, objective, point, replicas, effort / len(table), seed, repeat),
-            risk / len(table),
-        )
+    experiments = [
+        Experiment(statement, objective, point, replicas, effort / len(table), seed, repeat)
         for point in table
     ]
-    return worst(verdicts)
+    steps = [protocol.sequential_steps(experiment) for experiment in experiments]
+    longest = max(min(steps), effort / len(table) / _GRADIENTS_PER_STEP)
+    within = [e for e, needed in zip(experiments, steps, strict=True) if needed <= longest]
+    return worst([_judge(protocol, experiment, risk / len(within)) for experiment in within])
 
 
 def constants_for(statement: Statement, objective: Objective) -> dict[str, float]:
@@ -360,7 +362,7 @@ def _sizes(statement: Statement, objective: Objective) -> list[float]:
     if scale.name == "n":
         if not isinstance(objective, FiniteSum):
             raise AssumptionError(f"{statement.key} grows n; {objective.name} is no finite sum")
-        return [float(64 * 2**k) for k in range(_SIZES)]
+        return [float(16 * 2**k) for k in range(_SIZES)]
     if scale.name == "eps":
         return [max(scale.typical) / 2**k for k in range(_SIZES)]
     least = max(16.0, min(scale.typical or (16.0,)))

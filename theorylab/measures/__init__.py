@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from bounds.statement import Statement
 from theorylab import registry
 from theorylab.errors import UsageError
@@ -10,13 +12,20 @@ from theorylab.measures.one_round import OneRound
 from theorylab.measures.points import Points
 from theorylab.measures.protocol import Experiment, Measurement, Protocol, build_rule
 from theorylab.measures.round_lengths import RoundLengths
+from theorylab.measures.twins import TwinRound, TwinRuns
 from theorylab.measures.whole_run import WholeRun
 
 __all__ = ["PROTOCOLS", "Experiment", "Measurement", "Protocol", "build_rule", "protocol_for"]
 
 PROTOCOLS: tuple[Protocol, ...] = (
-    Points(), OneRound(), WholeRun(), RoundLengths(), Budgets(),
+    Points(), OneRound(), WholeRun(), RoundLengths(), Budgets(), TwinRuns(),
+    TwinRound(),
 )  # fmt: skip
+
+
+@cache
+def _plugged() -> tuple[Protocol, ...]:
+    return tuple(protocol for _, protocol in registry.plugins("measures", "PROTOCOLS"))
 
 
 def protocol_for(statement: Statement) -> Protocol:
@@ -30,7 +39,7 @@ def protocol_for(statement: Statement) -> Protocol:
         If no protocol measures them together.
     """
     names = frozenset(symbol.name for symbol in statement.claim.measured)
-    for protocol in (*PROTOCOLS, *(p for _, p in registry.plugins("measures", "PROTOCOLS"))):
+    for protocol in (*PROTOCOLS, *_plugged()):
         if names <= protocol.provides:
             return protocol
     raise UsageError(

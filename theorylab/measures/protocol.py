@@ -101,6 +101,10 @@ class Protocol(abc.ABC):
     def measure(self, experiment: Experiment) -> Measurement:
         """Measure the experiment's quantities."""
 
+    def sequential_steps(self, experiment: Experiment) -> float:
+        """Steps that must follow one another: what running fewer replicas cannot save."""
+        return 0.0
+
 
 def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
     """The statement's algorithm with its fields taken from ``values`` by name.

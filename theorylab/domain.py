@@ -115,8 +115,10 @@ def place(
         if symbol.name in values:
             continue
         limits = _limits(symbol, statement.conditions, values)
+        if not limits[0] < math.inf:
+            return None
         low, high = _range(symbol, limits, known)
-        if not low <= high:
+        if not low <= high < math.inf:
             return None
         fraction = min(1.0, max(0.0, fractions.get(symbol.name, 0.5)))
         if low > 0 and high > 4 * low:
@@ -163,6 +165,8 @@ def _one(
         if symbol.name in values:
             continue
         limits = _limits(symbol, statement.conditions, values)
+        if not limits[0] < math.inf:
+            return None
         values[symbol.name] = _choose(symbol, limits, known, wish, rng)
     try:
         return statement.validate(values)

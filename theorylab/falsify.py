@@ -36,7 +36,8 @@ CONFIDENCE = 0.999
 
 _TRIES = 3  # winners that may be re-evaluated before a statement is left alone
 _LONGEST = 4_000  # sample gradients of one replica that one evaluation may take
-_RESERVE = 0.5
+_RESERVE = 0.6  # share of the budget spent before the local search begins
+_CORNERS = 6
 
 
 @dataclass(frozen=True)
@@ -256,7 +257,7 @@ def hunt(
         return Hunt(statement.key, statement.form, "not applicable", reason=search.reason, **common)
     if not search.exact(winner):
         # The winner's own number is the luckiest of many: report it as measured afresh.
-        again = _confirm(statement, winner.instance, _TRIES + 1, risk, seed)
+        again = _confirm(statement, winner.instance, _TRIES + 1, risk, seed, 4 * replicas)
         winner = winner if again is None else Evaluation(winner.instance, again)
     return Hunt(statement.key, statement.form, "not refuted", winner.verdict, winner.instance,
                 search.how_best, reason=f"{tries} winners did not repeat" if tries else "",
@@ -264,13 +265,14 @@ def hunt(
 
 
 def _confirm(
-    statement: Statement, instance: Instance, attempt: int, risk: float, seed: int
-) -> Verdict | None:
+    statement: Statement, instance: Instance, attempt: int, risk: float, seed: int,
+    replicas: int = 4096,
+) -> Verdict | None:  # fmt: skip
     """The instance on randomness that no search has seen."""
     fresh = replace(instance, seed=instance.seed + 1) if statement.claim.big_o else instance
     try:
-        return fresh.check(statement, replicas=4096, effort=4e6, confidence=1 - risk,
-                           repeat=1_000_000 + 1000 * attempt + seed)  # fmt: skip
+        return fresh.check(statement, replicas=replicas, effort=1e3 * replicas,
+                           confidence=1 - risk, repeat=1_000_000 + 1000 * attempt + seed)  # fmt: skip
     except (ValueError, KeyError, ArithmeticError):
         return None
 
@@ -425,14 +427,19 @@ class _Search:
             yield found
 
     def _corners(self, arms: list[_Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
-        """The domain's corners on every arm's own default objective, arm by arm."""
-        for k, arm in enumerate(arms):
+        """The domain's corners on every arm's own default objective."""
+        tables: list[list[dict[str, Any]]] = []
+        for arm in arms:
             home = arm.home.objective(self.statement)
             known = {} if home is None else constants_for(self.statement, home)
-            for table in points(self.statement, known, self.seed, 6):
-                if self._late(_RESERVE):
+            tables.append(points(self.statement, known, self.seed, _CORNERS))
+        for turn in range(_CORNERS):
+            for k, (arm, table) in enumerate(zip(arms, tables, strict=True)):
+                if self._late(0.3):
                     return
-                values = {name: float(table[name]) for name in arm.free}
+                if turn >= len(table):
+                    continue
+                values = {name: float(table[turn][name]) for name in arm.free}
                 found = self._evaluate(replace(arm.home, values=values, seed=self.seed))
                 if found is not None:
                     self.pool.append((self.score(found), k, None))

@@ -157,9 +157,8 @@ def test_sgd(f: Wave) -> None:
         suboptimality = f.value(path[0][:, 0]) + f.Bf
         bound = evaluate(tralgo.theorem_1_delta.claim.rhs, table | {"Delta": suboptimality})
         assert np.all(first <= bound * (1 + 1e-12))
-        if f.sigma == 0:
-            means["first_gradient_norm_squared"] = squares[0]
-            assert holds(tralgo.theorem_1_noiseless, means, values) <= 1e-12
+        means["first_gradient_norm_squared"] = squares[0]
+        assert holds(tralgo.theorem_1_interpolated, means, values) <= 1e-12
 
 
 @pytest.mark.parametrize("f", waves(10, seed=1), ids=str)

@@ -35,17 +35,19 @@ class _Moments(UpdateRule):
     def init(self, w: Tensor) -> State:
         return {"m": torch.zeros_like(w), "v": torch.zeros_like(w)}
 
-    def _moments(self, g: Tensor, state: State, t: Tensor) -> State:
-        m = torch.lerp(state["m"], g, 1 - self.at(self.beta1, t))
-        v = torch.lerp(state["v"], g * g, 1 - self.at(self.beta2, t))
-        return {**state, "m": m, "v": v}
 
-    def _corrected(self, w: Tensor, m: Tensor, v: Tensor, t: Tensor, step: Any) -> Tensor:
-        """``w - step m^/(sqrt(v^) + eps)`` with both moments' bias removed."""
-        first = _lacking(self.at(self.beta1, t), t)
-        second = _lacking(self.at(self.beta2, t), t)
-        root = (v / second).sqrt_()
-        return add_scaled(w, -(step / first), m / (root + self.eps))
+def _moments(rule: Any, g: Tensor, state: State, t: Tensor) -> State:
+    m = torch.lerp(state["m"], g, 1 - rule.at(rule.beta1, t))
+    v = torch.lerp(state["v"], g * g, 1 - rule.at(rule.beta2, t))
+    return {**state, "m": m, "v": v}
+
+
+def _corrected(rule: Any, w: Tensor, m: Tensor, v: Tensor, t: Tensor, step: Any) -> Tensor:
+    """``w - step m^/(sqrt(v^) + eps)`` with both moments' bias removed."""
+    first = _lacking(rule.at(rule.beta1, t), t)
+    second = _lacking(rule.at(rule.beta2, t), t)
+    root = (v / second).sqrt_()
+    return add_scaled(w, -(step / first), m / (root + rule.eps))
 
 
 @final
@@ -86,8 +88,8 @@ class Adam(_Moments):
         self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
     ) -> tuple[Tensor, State]:
         t = draw["t"]
-        state = self._moments(add_scaled(g, self.at(self.weight_decay, t), w), state, t)
-        return self._corrected(w, state["m"], state["v"], t, self.at(self.eta, t)), state
+        state = _moments(self, add_scaled(g, self.at(self.weight_decay, t), w), state, t)
+        return _corrected(self, w, state["m"], state["v"], t, self.at(self.eta, t)), state
 
 
 @final
@@ -132,10 +134,10 @@ class AMSGrad(_Moments):
     ) -> tuple[Tensor, State]:
         t = draw["t"]
         eta = self.at(self.eta, t)
-        state = self._moments(add_scaled(g, self.at(self.weight_decay, t), w), state, t)
+        state = _moments(self, add_scaled(g, self.at(self.weight_decay, t), w), state, t)
         state["top"] = top = torch.maximum(state["top"], state["v"])
         if self.variant == "torch":
-            return self._corrected(w, state["m"], top, t, eta), state
+            return _corrected(self, w, state["m"], top, t, eta), state
         return add_scaled(w, -eta, state["m"] / (top.sqrt() + self.eps)), state
 
 
@@ -246,13 +248,10 @@ class TRAdam(UpdateRule):
         count(self, "S", 1)
         _known(self, "variant", self.variant, ("paper", "authors"))
 
-    @property
-    def _adam(self) -> Adam:
-        return Adam(self.eta, self.beta1, self.beta2, self.eps, self.weight_decay)
-
     def init(self, w: Tensor) -> State:
         anchor = {} if is_zero(self.lam) else {"anchor": w}
-        return {**self._adam.init(w), **anchor, "k": w.new_zeros((*w.shape[:-1], 1))}
+        moments = {"m": torch.zeros_like(w), "v": torch.zeros_like(w)}
+        return {**moments, **anchor, "k": w.new_zeros((*w.shape[:-1], 1))}
 
     def restarts(
         self, rng: np.random.Generator, first: int, steps: int, replicas: int
@@ -262,15 +261,15 @@ class TRAdam(UpdateRule):
     def update(
         self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
     ) -> tuple[Tensor, State]:
-        t, adam = draw["t"], self._adam
+        t = draw["t"]
         state = begin_round(w, state, draw["restart"].to(w.dtype))
         lam, eta = self.at(self.lam, t), self.at(self.eta, t)
         if not is_zero(self.lam):
             pull = 2 * lam / eta if self.variant == "authors" else lam
             g = add_scaled(g, pull, w - state["anchor"])
         g = add_scaled(g, self.at(self.weight_decay, t), w)
-        state = adam._moments(g, state, t)
-        return adam._corrected(w, state["m"], state["v"], t, eta / state["k"]), state
+        state = _moments(self, g, state, t)
+        return _corrected(self, w, state["m"], state["v"], t, eta / state["k"]), state
 
 
 def _known(rule: UpdateRule, name: str, value: str, known: tuple[str, ...]) -> None:

@@ -100,6 +100,10 @@ class Proximal(UpdateRule):
     def _step(self, t: Any, k: Any, like: Tensor) -> tuple[Any, Any]:
         """The step size and the anchor's pull at step ``k`` of round ``t``."""
 
+    def _shrink(self, step: Any, pull: Any) -> Any:
+        """How far towards the anchor one step moves: ``step pull``."""
+        return step * pull
+
     def _pull(self, lam: Any, inner: Any) -> Any:
         return 2 * lam / inner if self.variant == "authors" else lam
 
@@ -114,7 +118,7 @@ class Proximal(UpdateRule):
         if is_zero(beta) and is_zero(decay):
             # w - step (g + pull (w - a)), as a move towards the anchor and a gradient step.
             if not is_zero(pull):
-                w = torch.lerp(w, state["anchor"], step * pull)
+                w = torch.lerp(w, state["anchor"], self._shrink(step, pull))
             return add_scaled(w, -step, g), state
         direction = add_scaled(g, decay, w)
         if not is_zero(pull):
@@ -323,6 +327,10 @@ class LRSGD_R(_LRSGD):
         lam, inner = self.at(self.lam, t), self.at(self.inner, t)
         step = self.theta / lam if inner is None else inner
         return self._warmed(t, step, like), self._pull(lam, inner)
+
+    def _shrink(self, step: Any, pull: Any) -> Any:
+        # During plain rounds w = a, so any number will do there.
+        return self.theta if self.inner is None else step * pull
 
 
 @final

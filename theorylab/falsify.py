@@ -271,8 +271,10 @@ def _confirm(
     """The instance on randomness that no search has seen."""
     fresh = replace(instance, seed=instance.seed + 1) if statement.claim.big_o else instance
     try:
-        return fresh.check(statement, replicas=replicas, effort=1e3 * replicas,
-                           confidence=1 - risk, repeat=1_000_000 + 1000 * attempt + seed)  # fmt: skip
+        return fresh.check(
+            statement, replicas=replicas, effort=1e3 * replicas, confidence=1 - risk,
+            repeat=1_000_000 + 1000 * attempt + seed,
+        )  # fmt: skip
     except (ValueError, KeyError, ArithmeticError):
         return None
 

@@ -4,6 +4,7 @@ from synthetic.attack import Reach, attack
 from synthetic.data_backed import (
     classification,
     dataset_objective,
+    finite_sum,
     from_file,
     robust_regression,
 )
@@ -25,7 +26,8 @@ from synthetic.trigonometric import cosine_sum, stability_twins
 __all__ = [
     "FAMILIES", "LOSSES", "Dataset", "Gaussian", "Noisy", "PiecewiseQuadratic", "Reach",
     "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex", "classification",
-    "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex", "from_file", "load",
+    "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex", "finite_sum", "from_file",
+    "load",
     "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "quadratic",
     "relaxed_smooth", "robust_regression", "stability_twins", "two_point",
 ]  # fmt: skip

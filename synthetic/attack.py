@@ -107,7 +107,7 @@ def attack(
     Examples
     --------
     >>> from synthetic import quadratic
-    >>> F = quadratic(dim=2, ell=3.0, mu=1.0)
+    >>> F = quadratic(dim=2, ell=3.0)
     >>> any(reach.broken for reach in attack(F))
     False
     >>> [r.name for r in attack(F, {"ell": Constant(2.0, "wrong")}) if r.broken]
@@ -144,22 +144,38 @@ def _push_samples(
     steps: int,
 ) -> list[Reach]:
     n = objective.n
-    copies = max(1, (4 * points) // n)
-    chosen = np.tile(np.arange(n), copies) if n <= 4 * points else rng.integers(0, n, 4 * points)
+    if n <= 4 * points:
+        chosen = np.tile(np.arange(n), max(1, (4 * points) // n))
+    else:
+        chosen = _steepest(objective, rng, 2 * points)
     index = torch.from_numpy(chosen.astype(np.int32)).unsqueeze(1)
     w, z, scale = _begin(objective, rng, len(chosen))
 
     def one(points: Tensor) -> Tensor:
-        return objective.sample_value(points, index).squeeze(1)
+        # Pairs come stacked: the samples repeat.
+        which = index.repeat(len(points) // len(index), 1)
+        return objective.sample_value(points, which).squeeze(1)
 
     def slope(points: Tensor) -> Tensor:
-        return objective.sample_gradient(points, index)
+        return objective.sample_gradient(points, index.repeat(len(points) // len(index), 1))
 
     return [
         _push("f_i", name, certified, one, slope, w, z, scale, steps)
         for name in certified
         if name in _SCORES
     ]
+
+
+def _steepest(objective: FiniteSum, rng: np.random.Generator, count: int) -> np.ndarray:
+    """Some samples at random, and those with the greatest gradients around the start."""
+    every = torch.arange(objective.n, dtype=torch.int32).unsqueeze(1)
+    size = torch.zeros(objective.n, dtype=torch.float64)
+    for radius in (0.0, 0.01, 0.1, 1.0):
+        w = objective.start + radius * torch.from_numpy(rng.standard_normal(objective.dim))
+        g = objective.sample_gradient(w.expand(objective.n, -1), every)
+        size = torch.maximum(size, g.norm(dim=-1).nan_to_num(0.0))
+    top = torch.topk(size, max(1, count // 8)).indices.numpy()
+    return np.concatenate([np.tile(top, 8), rng.integers(0, objective.n, size=count)])
 
 
 def _begin(
@@ -187,7 +203,7 @@ def _slope(function: Function, w: Tensor) -> Tensor:
 
 def _quotients(w: Tensor, z: Tensor, gradient: Function) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(gradient difference, z, ||z||^2, rounding error of the curvature quotient)."""
-    at_w, at_u = gradient(w), gradient(w + z)
+    at_w, at_u = gradient(torch.cat([w, w + z])).chunk(2)
     square = z.square().sum(-1)
     error = 1e-13 * (at_w.norm(dim=-1) + at_u.norm(dim=-1)) / square.sqrt()
     # The partner w + z is itself rounded.

@@ -14,8 +14,11 @@ from synthetic.losses import loss_named
 from synthetic.margin_sum import MarginSum
 from synthetic.populations import Pool, Population, SphereLaw
 from synthetic.shared import count, positive, refuse
+from theorylab.errors import DataError
 
-__all__ = ["classification", "dataset_objective", "from_file", "robust_regression"]
+__all__ = [
+    "classification", "dataset_objective", "finite_sum", "from_file", "robust_regression",
+]  # fmt: skip
 
 _POOL = 10_000
 
@@ -210,6 +213,52 @@ def dataset_objective(
         A, b = pool.sample(np.random.default_rng([1, seed]), n)
     start = np.zeros(A.shape[1])
     return MarginSum(data.name, chosen, A, b, start, alpha, pool, parameters, dtype)
+
+
+def finite_sum(
+    A: np.ndarray,
+    b: np.ndarray,
+    loss: str = "geman_mcclure",
+    alpha: float = 0.0,
+    start: np.ndarray | None = None,
+    dtype: torch.dtype = torch.float64,
+) -> MarginSum:
+    """``f_i(w) = phi(<a_i, w> - b_i) + alpha sum_j w_j^2/(1 + w_j^2)`` on arrays as they are.
+
+    Parameters
+    ----------
+    A : ndarray, shape (n, d)
+    b : ndarray, shape (n,)
+    loss : str
+        See :data:`synthetic.losses.LOSSES`.
+    alpha : float
+        Weight of the non-convex regulariser.
+    start : ndarray, shape (d,)
+        ``w_0``; 0 by default.
+
+    Raises
+    ------
+    DataError
+        If the arrays are not finite or their shapes do not fit.
+
+    Examples
+    --------
+    >>> F = finite_sum(np.array([[1.0, 0.0], [0.0, 2.0]]), np.array([0.0, 1.0]))
+    >>> float(F.sample_constants()["ell"])
+    4.0
+    """
+    A, b = np.asarray(A, dtype=float), np.asarray(b, dtype=float)
+    if A.ndim != 2 or b.shape != A.shape[:1] or not A.size:
+        raise DataError(f"finite_sum: expected A of shape (n, d) and b of shape (n,), got "
+                        f"{A.shape} and {b.shape}")  # fmt: skip
+    if not (np.isfinite(A).all() and np.isfinite(b).all()):
+        raise DataError("finite_sum: expected finite numbers")
+    if alpha < 0:
+        raise refuse("finite_sum", "alpha", "at least 0", alpha)
+    first = np.zeros(A.shape[1]) if start is None else np.asarray(start, dtype=float)
+    parameters = {"loss": loss, "alpha": alpha, "n": len(b)}
+    return MarginSum("finite_sum", loss_named(loss), A, b, first, alpha, Pool(A, b), parameters,
+                     dtype)  # fmt: skip
 
 
 def from_file(path: str | Path, **parameters: Any) -> MarginSum:

@@ -157,17 +157,18 @@ def _row(path: Path, line: int, cells: list[str], names: list[str] | None) -> li
 
 
 def _npz(path: Path) -> Dataset:
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not hasattr(archive, "files"):
+        with path.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise DataError(f"{path}: expected an .npz archive, got a single array")
-            for key in ("X", "y"):
-                if key not in archive.files:
-                    held = ", ".join(archive.files) or "nothing"
-                    raise DataError(f"{path}: expected the keys X and y, got {held}")
-            for key in ("X", "y"):
-                arrays[key] = archive[key]
+            with archive:
+                for key in ("X", "y"):
+                    if key not in archive.files:
+                        held = ", ".join(archive.files) or "nothing"
+                        raise DataError(f"{path}: expected the keys X and y, got {held}")
+                    arrays[key] = archive[key]
     except (ValueError, EOFError, zipfile.BadZipFile) as error:
         if isinstance(error, DataError):
             raise

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
-from synthetic.separable import Separable, rotation
+from synthetic.separable import Separable, rotation, spread
 from synthetic.shared import count, positive, refuse
 from theorylab.objective import Objective
 
@@ -60,8 +60,8 @@ class Wave(Scalar):
     ``[0, (1 + 1/kappa)/2]``. It attains ``G^2 = 4 Bf ell delta/(ell + delta)``, the most that
     bounded, smooth and weakly convex functions allow.
 
-    >>> Wave(0.5).slope(torch.tensor([0.0, 1.0, 3.0]))
-    tensor([0., 1., 0.])
+    >>> Wave(0.5).slope(torch.tensor([0.0, 1.0, 2.0]))
+    tensor([0.0000, 1.0000, 0.5000])
     """
 
     kappa: float
@@ -85,7 +85,7 @@ class Wave(Scalar):
 
     def curvature(self, x: Tensor) -> Tensor:
         inside = self._folded(x).abs() <= 1
-        return torch.where(inside, 1.0, -self.kappa).to(x.dtype)
+        return torch.where(inside, torch.ones_like(x), torch.full_like(x, -self.kappa))
 
     @property
     def ranges(self) -> Ranges:
@@ -149,7 +149,7 @@ def delta_nonconvex(
     positive(who, ell=ell, kappa=kappa, wavelength=wavelength, condition=condition)
     _check(who, kappa, condition)
     frequency = 2 * math.pi / wavelength
-    amplitude = ell * _spread(dim, condition) / frequency**2
+    amplitude = ell * spread(dim, condition) / frequency**2
     Q = rotation(dim, seed) if rotated and dim > 1 else None
     base = Separable(who, Ripple(kappa), amplitude, np.full(dim, frequency), np.full(dim, start),
                      Q, parameters=parameters, dtype=dtype)  # fmt: skip
@@ -214,7 +214,7 @@ def bounded_nonconvex(
     _check(who, kappa, condition)
     top = 1 + 1 / kappa
     amplitude = 4 * Bf / (dim * top)
-    frequency = np.sqrt(ell * _spread(dim, condition) / amplitude)
+    frequency = np.sqrt(ell * spread(dim, condition) / amplitude)
     Q = rotation(dim, seed) if rotated and dim > 1 else None
     base = Separable(who, Wave(kappa), np.full(dim, amplitude), frequency,
                      np.full(dim, start * top), Q, -Bf, parameters, dtype)  # fmt: skip
@@ -226,7 +226,3 @@ def _check(who: str, kappa: float, condition: float) -> None:
         raise refuse(who, "kappa", "in (0, 1]", kappa)
     if condition < 1:
         raise refuse(who, "condition", "at least 1", condition)
-
-
-def _spread(dim: int, condition: float) -> np.ndarray:
-    return np.geomspace(1.0, 1.0 / condition, dim) if dim > 1 else np.ones(1)

@@ -30,9 +30,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "quadratic",
         quadratic,
-        (_DIM, _ELL, Parameter("mu", 1e-4, 1e-2, log=True), Parameter("start", 0.01, 100, True),
-         _SIGMA, _N),
-        ({"dim": 1, "mu": 1.0, "noise": "two_point", "sigma": 1.0, "start": 2.0},
+        (_DIM, _ELL, _CONDITION, Parameter("start", 0.01, 100.0, log=True), _SIGMA, _N),
+        ({"dim": 1, "noise": "two_point", "sigma": 1.0, "start": 2.0},
          {"dim": 5, "noise": "shifts", "sigma": 0.5, "n": 6}),
     ),
     Family(

@@ -9,6 +9,7 @@ import numpy as np
 
 __all__ = ["Interval", "supremum"]
 
+_DEPTH, _BOXES = 60, 1_000_000  # where to stop halving; the bound stays certified
 _ULPS = 4  # numpy's cos and sin are accurate to well under this many units in the last place
 
 
@@ -100,7 +101,7 @@ def supremum(
     lower: float,
     upper: float,
     tolerance: float = 1e-6,
-    depth: int = 60,
+    scale: float = 0.0,
 ) -> tuple[float, float]:
     """A certified upper bound of ``sup function`` over ``[lower, upper]``, and a value reached.
 
@@ -111,7 +112,9 @@ def supremum(
     lower, upper : float
         The ends of the (bounded) interval searched.
     tolerance : float
-        Boxes are halved until bound and value agree to this, relative to the bound's size.
+        Boxes are halved until bound and value agree to this, relative to the bound's size,
+    scale : float
+        or to this, if it is greater (a supremum may be 0).
 
     Returns
     -------
@@ -127,16 +130,16 @@ def supremum(
     edges = np.linspace(lower, upper, 65)
     left, right = edges[:-1], edges[1:]
     reached, bound = -np.inf, np.inf
-    for _ in range(depth):
+    for _ in range(_DEPTH):
         middle = 0.5 * (left + right)
         reached = max(reached, float(function(Interval.of(middle)).lower.max()))
         high = function(Interval(left, right)).upper
         bound = max(float(high.max()), reached)
-        if bound - reached <= tolerance * max(abs(bound), abs(reached), 1e-300):
+        if bound - reached <= tolerance * max(abs(bound), scale):
             break
         keep = high > reached
         left, middle, right = left[keep], middle[keep], right[keep]
-        if left.size > 2_000_000:
+        if left.size > _BOXES:
             break
         left, right = np.concatenate([left, middle]), np.concatenate([middle, right])
     return bound, reached

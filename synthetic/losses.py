@@ -10,6 +10,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from synthetic.elementwise import sigmoid, sigmoid_slope
 from synthetic.interval import Interval, supremum
 from synthetic.scalar import Ranges, Scalar
 from theorylab.errors import UnknownNameError
@@ -181,7 +182,7 @@ class PseudoHuber(Loss):
         return x.square().add_(1).rsqrt_().mul_(x)
 
     def curvature(self, x: Tensor) -> Tensor:
-        return (1 + x.square()) ** -1.5
+        return (1 + x.square()).rsqrt() ** 3
 
     @property
     def ranges(self) -> Ranges:
@@ -203,10 +204,10 @@ class Logistic(Loss):
         return -torch.nn.functional.logsigmoid(x)
 
     def slope(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(-x).neg_()
+        return sigmoid(-x).neg_()
 
     def curvature(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x) * torch.sigmoid(-x)
+        return sigmoid_slope(x)
 
     @property
     def ranges(self) -> Ranges:
@@ -225,14 +226,13 @@ class Sigmoid(Loss):
     of_margin: ClassVar[bool] = True
 
     def value(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(-x)
+        return sigmoid(-x)
 
     def slope(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(x).mul_(torch.sigmoid(-x)).neg_()
+        return sigmoid_slope(x).neg_()
 
     def curvature(self, x: Tensor) -> Tensor:
-        low, high = torch.sigmoid(-x), torch.sigmoid(x)
-        return low * high * (high - low)
+        return sigmoid_slope(x) * torch.tanh(0.5 * x)
 
     @property
     def ranges(self) -> Ranges:
@@ -256,14 +256,14 @@ class Savage(Loss):
     of_margin: ClassVar[bool] = True
 
     def value(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(-x).square()
+        return sigmoid(-x).square()
 
     def slope(self, x: Tensor) -> Tensor:
-        return torch.sigmoid(-x).square_().mul_(torch.sigmoid(x)).mul_(-2)
+        return sigmoid_slope(x).mul_(sigmoid(-x)).mul_(-2)
 
     def curvature(self, x: Tensor) -> Tensor:
-        s = torch.sigmoid(-x)
-        return 2 * s.square() * torch.sigmoid(x) * (2 - 3 * s)
+        s = sigmoid(-x)
+        return 2 * s * sigmoid_slope(x) * (2 - 3 * s)
 
     @property
     def ranges(self) -> Ranges:

@@ -30,13 +30,13 @@ class Cusp(Scalar):
     name: ClassVar[str] = "cusp"
 
     def value(self, x: Tensor) -> Tensor:
-        return 0.5 * x.square() - (2 / 3) * x.abs() ** 1.5
+        return 0.5 * x.square() - (2 / 3) * x.abs() * x.abs().sqrt()
 
     def slope(self, x: Tensor) -> Tensor:
         return x - torch.sign(x) * x.abs().sqrt_()
 
     def curvature(self, x: Tensor) -> Tensor:
-        return 1 - 0.5 * x.abs() ** -0.5
+        return 1 - 0.5 * x.abs().rsqrt()
 
     @property
     def ranges(self) -> Ranges:

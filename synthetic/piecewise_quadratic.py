@@ -128,8 +128,9 @@ class PiecewiseQuadratic(Scalar):
             if rise:
                 ends.append(math.copysign(math.inf, rise))
         argmin, low = self._lowest
-        high = max(-PiecewiseQuadratic(self.knots, tuple(-s for s in self.slopes), -self.left,
-                                       -self.right, -self.base)._lowest[1], *ends, -math.inf)  # fmt: skip
+        turned = PiecewiseQuadratic(self.knots, tuple(-s for s in self.slopes), -self.left,
+                                    -self.right, -self.base)  # fmt: skip
+        high = max([-turned._lowest[1], *ends])
         low_end = min([low, *ends])
         peak = int(curvatures.argmax())
         edges = [self.knots[0] - 1.0, *self.knots, self.knots[-1] + 1.0]
@@ -276,7 +277,10 @@ class PiecewiseQuadraticSum(FiniteSum):
             "d": Constant(1.0, "closed form", True),
         }
         if self._twin_size is not None:
-            return self._of([k.ranges for k in self.kinds], attained=False) | plain
+            found = self._of([k.ranges for k in self.kinds], attained=False) | plain
+            if "G" in found:  # no deviation from the mean beats the mean square
+                found["sigma"] = Constant(float(found["G"]), "closed form")
+            return found
         found = self._of([self.average.ranges]) | plain
         if math.isfinite(self.minimum()):
             first = float(self.value(self.start.unsqueeze(0))[0])

@@ -9,7 +9,7 @@ import torch
 
 from synthetic.losses import Squared
 from synthetic.noise import with_noise
-from synthetic.separable import Separable, rotation
+from synthetic.separable import Separable, rotation, spread
 from synthetic.shared import count, positive, refuse
 from theorylab.objective import Objective
 
@@ -19,7 +19,7 @@ __all__ = ["quadratic"]
 def quadratic(
     dim: int = 5,
     ell: float = 1.0,
-    mu: float = 0.1,
+    condition: float = 10.0,
     start: float = 1.0,
     rotated: bool = True,
     noise: str = "none",
@@ -28,7 +28,7 @@ def quadratic(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> Objective:
-    """``F(w) = (1/2) w^T H w`` with eigenvalues spread geometrically over ``[mu, ell]``.
+    """``F(w) = (1/2) w^T H w`` with eigenvalues falling geometrically from ``ell``.
 
     The noise term of repaired SGD (TRAlgo Lemma 1) is exact on it.
 
@@ -36,8 +36,10 @@ def quadratic(
     ----------
     dim, n : int
         Dimension; number of samples for ``noise="shifts"``.
-    ell, mu : float
-        Greatest and least curvature, ``0 < mu <= ell`` (F/X^2).
+    ell : float
+        Greatest curvature (F/X^2).
+    condition : float
+        ``ell/mu``, at least 1; a single coordinate has curvature ``ell``.
     start : float
         Every coordinate of ``w_0`` along the eigenvectors (X).
     rotated : bool
@@ -52,19 +54,16 @@ def quadratic(
 
     Examples
     --------
-    >>> F = quadratic(dim=2, ell=4.0, mu=1.0, noise="two_point", sigma=0.5)
+    >>> F = quadratic(dim=2, ell=4.0, condition=4.0, noise="two_point", sigma=0.5)
     >>> sorted(F.declared), float(F.constants()["sigma"])
     (['convex', 'strongly_convex'], 0.5)
     """
     parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
     dim, n = count("quadratic", "dim", dim), count("quadratic", "n", n)
-    positive("quadratic", ell=ell, mu=mu)
-    if mu > ell:
-        raise refuse("quadratic", "mu", f"at most ell = {ell:g}", mu)
-    eigenvalues = np.geomspace(ell, mu, dim) if dim > 1 else np.array([ell])
-    eigenvalues[0] = ell
-    if dim > 1:
-        eigenvalues[-1] = mu
+    positive("quadratic", ell=ell, condition=condition)
+    if condition < 1:
+        raise refuse("quadratic", "condition", "at least 1", condition)
+    eigenvalues = ell * spread(dim, condition)
     Q = rotation(dim, seed) if rotated and dim > 1 else None
     base = Separable("quadratic", Squared(), eigenvalues, np.ones(dim), np.full(dim, start), Q,
                      parameters=parameters, dtype=dtype)  # fmt: skip

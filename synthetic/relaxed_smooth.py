@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthetic.elementwise import cosh, power, sinh
 from synthetic.interval import Interval, supremum
 from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
@@ -38,13 +39,13 @@ class Cosh(Scalar):
     name: ClassVar[str] = "cosh"
 
     def value(self, x: Tensor) -> Tensor:
-        return 2 * torch.sinh(x / 2).square()
+        return 2 * sinh(x / 2).square()
 
     def slope(self, x: Tensor) -> Tensor:
-        return torch.sinh(x)
+        return sinh(x)
 
     def curvature(self, x: Tensor) -> Tensor:
-        return torch.cosh(x)
+        return cosh(x)
 
     @property
     def ranges(self) -> Ranges:
@@ -90,18 +91,18 @@ class EvenPower(Scalar):
     name: ClassVar[str] = "power"
 
     def value(self, x: Tensor) -> Tensor:
-        return x.square() ** self.p
+        return power(x.square(), self.p)
 
     def slope(self, x: Tensor) -> Tensor:
-        return (x.square() ** (self.p - 1)).mul_(x).mul_(2 * self.p)
+        return power(x.square(), self.p - 1) * x * (2 * self.p)
 
     def curvature(self, x: Tensor) -> Tensor:
-        return 2 * self.p * (2 * self.p - 1) * x.square() ** (self.p - 1)
+        return 2 * self.p * (2 * self.p - 1) * power(x.square(), self.p - 1)
 
     @property
     def ranges(self) -> Ranges:
-        power = 2 * self.p - 2
-        L0 = 2 * self.p * (power / self.L1) ** power
+        even = 2 * self.p - 2
+        L0 = 2 * self.p * (even / self.L1) ** even
         return Ranges((0.0, _INF), (-_INF, _INF), (0.0, _INF), minimizer=0.0,
                       relaxed=(L0, self.L1))  # fmt: skip
 
@@ -170,7 +171,8 @@ class SumOf(Scalar):
         pair = (math.fsum(r[0] for r in relaxed), max(r[1] for r in relaxed))
         # Convex and least at 0, hence curvatures add; their infima need not be reached together.
         low = math.fsum(r.curvature[0] for r in every)
-        return Ranges((0.0, _INF), (-_INF, _INF), (low, _INF), minimizer=0.0, relaxed=pair)
+        return Ranges((0.0, _INF), (-_INF, _INF), (low, _INF), minimizer=0.0, relaxed=pair,
+                      relaxed_attained=False)  # fmt: skip
 
 
 RELAXED = ("cosh", "exponential", "power", "double_well", "mixed")
@@ -302,23 +304,23 @@ class CoshSum(FiniteSum):
 
     def value(self, w: Tensor) -> Tensor:
         x = (w - self._middle_t) * self._b
-        return (self._swell_t * torch.cosh(x) - 1).sum(-1) * self._a
+        return (self._swell_t * cosh(x) - 1).sum(-1) * self._a
 
     def gradient(self, w: Tensor) -> Tensor:
         x = (w - self._middle_t) * self._b
-        return torch.sinh(x).mul_(self._swell_t).mul_(self._a * self._b)
+        return sinh(x).mul_(self._swell_t).mul_(self._a * self._b)
 
     def sample_value(self, w: Tensor, draw: Tensor) -> Tensor:
         values = []
         for i in draw.unbind(1):
             x = (w - self._table.index_select(0, i)) * self._b
-            values.append((torch.cosh(x) - 1).sum(-1) * self._a)
+            values.append((cosh(x) - 1).sum(-1) * self._a)
         return torch.stack(values, 1)
 
     def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
         total = torch.zeros_like(w)
         for i in draw.unbind(1):
-            total += torch.sinh((w - self._table.index_select(0, i)).mul_(self._b))
+            total += sinh((w - self._table.index_select(0, i)).mul_(self._b))
         return total.mul_(self._a * self._b / draw.shape[1])
 
     def minimum(self) -> float:
@@ -341,6 +343,7 @@ class CoshSum(FiniteSum):
                 "L0": Constant(float(scale * high), "closed form"),
                 "L1": Constant(self._b, "closed form"),
                 "mu": Constant(scale, "closed form"),
+                "delta": Constant(0.0, "closed form", True),
                 "n": Constant(float(self._twin_size), "closed form", True),
                 "d": Constant(float(self.dim), "closed form", True),
             }
@@ -372,7 +375,7 @@ class CoshSum(FiniteSum):
 
     def population_value(self, w: Tensor) -> Tensor:
         x = self._b * self._spread
-        return self._a * (math.sinh(x) / x * torch.cosh(w * self._b) - 1).sum(-1)
+        return self._a * (math.sinh(x) / x * cosh(w * self._b) - 1).sum(-1)
 
     def resize(self, n: int, seed: int = 0) -> CoshSum:
         centres = self._new(np.random.default_rng(seed), n)

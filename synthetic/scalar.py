@@ -30,6 +30,8 @@ class Ranges:
         Where the greatest curvature is attained.
     relaxed : (float, float) or None
         ``(L0, L1)`` with ``|phi''| <= L0 + L1 |phi'|``.
+    relaxed_attained : bool
+        Whether equality holds somewhere.
     """
 
     value: Range
@@ -39,6 +41,7 @@ class Ranges:
     minimizer: float | None = None
     peak: float | None = None
     relaxed: Range | None = None
+    relaxed_attained: bool = True
 
     @property
     def steepest(self) -> float:

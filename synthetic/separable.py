@@ -15,7 +15,7 @@ from synthetic.scalar import Scalar
 from synthetic.tiles import by_tiles
 from theorylab.objective import Constant
 
-__all__ = ["Separable", "rotation"]
+__all__ = ["Separable", "rotation", "spread"]
 
 
 def rotation(dim: int, seed: int) -> np.ndarray:
@@ -27,6 +27,17 @@ def rotation(dim: int, seed: int) -> np.ndarray:
     """
     q, r = np.linalg.qr(np.random.default_rng(seed).standard_normal((dim, dim)))
     return q * np.sign(np.diag(r))
+
+
+def spread(dim: int, condition: float) -> np.ndarray:
+    """``dim`` numbers that fall geometrically from 1 to ``1/condition``.
+
+    >>> spread(3, 100.0).round(12)
+    array([1.  , 0.1 , 0.01])
+    """
+    numbers = np.geomspace(1.0, 1.0 / condition, dim)
+    numbers[0] = 1.0
+    return numbers
 
 
 class Separable(Deterministic):
@@ -135,8 +146,9 @@ class Separable(Deterministic):
             L0, L1 = ranges.relaxed
             certify("L0", bend.max() * L0)
             certify("L1", b.max() * L1)
-            if not (np.all(a == a[0]) and np.all(b == b[0])):
-                found["L0"] = Constant(float(found["L0"]), ranges.how, attained=False)
+            alike = bool(np.all(a == a[0]) and np.all(b == b[0]))
+            together = alike and ranges.relaxed_attained
+            found["L0"] = Constant(float(found["L0"]), ranges.how, attained=together)
         return found
 
     def minimum(self) -> float:

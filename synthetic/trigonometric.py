@@ -60,14 +60,29 @@ class TrigonometricPolynomial:
             swing = math.fsum(abs(p) for p in rest.values())
             return constant - swing, constant + swing, "closed form"
 
-        def above(theta: Interval) -> Interval:
-            total = Interval.of(np.full_like(theta.lower, constant))
-            for k, p in rest.items():
-                total = total + abs(p) * (float(k) * theta + math.atan2(p.imag, p.real)).cos()
-            return total
+        bend = math.fsum(k**2 * abs(p) for k, p in rest.items())
 
-        high, _ = supremum(above, 0.0, 2 * math.pi)
-        low, _ = supremum(lambda theta: -above(theta), 0.0, 2 * math.pi)
+        def above(theta: Interval) -> Interval:
+            # Taylor's form about the middle: its excess falls with the square of the width.
+            middle = 0.5 * (theta.lower + theta.upper)
+            radius = np.nextafter(np.maximum(theta.upper - middle, middle - theta.lower), np.inf)
+            value = Interval.of(np.full_like(middle, constant))
+            slope = Interval.of(np.zeros_like(middle))
+            for k, p in rest.items():
+                angle = float(k) * Interval.of(middle) + math.atan2(p.imag, p.real)
+                value = value + abs(p) * angle.cos()
+                slope = slope + (k * abs(p)) * (angle + math.pi / 2).cos()
+            away = Interval(-radius, radius)
+            return (
+                value
+                + slope * away
+                + (0.5 * bend)
+                * away.square()
+                * Interval(-np.ones_like(radius), np.ones_like(radius))
+            )
+
+        high, _ = supremum(above, 0.0, 2 * math.pi, scale=size)
+        low, _ = supremum(lambda theta: -above(theta), 0.0, 2 * math.pi, scale=size)
         return -low, high, "interval arithmetic"
 
 
@@ -307,12 +322,12 @@ class CosineSum(FiniteSum):
         return float(self._scales[0, 0]) * shrink * torch.cos(w * frequency).sum(-1)
 
     def _with(self, **changes: Any) -> CosineSum:
-        same: dict[str, Any] = dict(
-            amplitude=self._a, harmonic=self._k, phase=self._phase, kind=self.kind,
-            omega=self._omega, start=self.start.double().numpy(), fresh=self._fresh,
-            spread=self._spread, floor=self._floor, name=self.name,
-            parameters=self.parameters, dtype=self._dtype,
-        )  # fmt: skip
+        same: dict[str, Any] = {
+            "amplitude": self._a, "harmonic": self._k, "phase": self._phase, "kind": self.kind,
+            "omega": self._omega, "start": self.start.double().numpy(), "fresh": self._fresh,
+            "spread": self._spread, "floor": self._floor, "name": self.name,
+            "parameters": self.parameters, "dtype": self._dtype,
+        }  # fmt: skip
         return CosineSum(**(same | changes))
 
     def resize(self, n: int, seed: int = 0) -> CosineSum:

@@ -99,9 +99,19 @@ class Objective(abc.ABC):
     def hessian(self, w: Tensor) -> Tensor:
         """Hess F(w), shape ``(R, d, d)``; by automatic differentiation of :meth:`value`."""
         with torch.inference_mode(False), torch.enable_grad():
-            point = w.clone()
-            one = torch.func.hessian(lambda v: self.value(v.unsqueeze(0)).squeeze(0))
-            return torch.stack([one(row) for row in point])
+            point = w.clone().requires_grad_()
+            # Rows do not mix, so the gradient of a sum over rows holds every row's gradient.
+            (slope,) = torch.autograd.grad(self.value(point).sum(), point, create_graph=True)
+            columns = []
+            for j in range(self.dim):
+                along = slope[:, j].sum()
+                (column,) = (
+                    torch.autograd.grad(along, point, retain_graph=True, allow_unused=True)
+                    if along.requires_grad
+                    else (None,)
+                )
+                columns.append(torch.zeros_like(w) if column is None else column)
+            return torch.stack(columns, -1)
 
     # --- the stochastic gradient -------------------------------------------------------------
     @abc.abstractmethod

@@ -19,7 +19,7 @@ from theorylab.provenance import provenance
 from theorylab.store import write_json
 from theorylab.worst_case import MissingExtra, WorstCase, worst_case
 
-__all__ = ["command", "normalised_points"]
+__all__ = ["command", "normalised_points", "solve_points"]
 
 # One representative of each scale: units of f and w are free, so ell = Delta = 1 is no loss.
 _CONSTANTS = {"ell": 1.0, "L": 1.0, "mu": 0.1, "Delta": 1.0, "Bf": 1.0, "G": 1.0, "n": 2.0,

@@ -1,0 +1,128 @@
+"""``theorylab power``: the share of deliberately weakened statements that the hunt catches."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from theorylab import registry
+from theorylab.cli.statements import Keys, Paper, select
+from theorylab.falsify import CONFIDENCE, hunt
+from theorylab.power import FACTORS, measure_power
+from theorylab.provenance import provenance
+from theorylab.store import Store, compute, write_json
+
+__all__ = ["command", "summary"]
+
+
+def command(
+    keys: Keys = None,
+    paper: Paper = None,
+    budget: Annotated[
+        float, typer.Option(min=0.1, help="Seconds in all, shared by the statements.")
+    ] = 1800.0,
+    seeds: Annotated[
+        int, typer.Option(min=0, help="Further seeds on the unmutated statements.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/power"),
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Weaken every repaired statement on purpose and count what the hunt catches."""
+    chosen = [s for s in select(keys or [], paper, "repaired") if not s.claim.big_o]
+    share = 0.25 if seeds else 0.0
+    each = (1 - share) * budget * jobs / max(1, len(chosen))
+    store = Store(out)
+    cells: list[dict[str, Any]] = [
+        {"kind": "power", "key": s.key, "budget": each, "seed": seed, "family": len(chosen)}
+        for s in chosen
+    ]
+    rows = [r for r in compute(power_cell, cells, store, jobs=jobs, label="mutants") if r]
+    quiet: list[dict[str, Any]] = [
+        {"kind": "alarm", "key": s.key, "seed": seed + 1 + k, "family": len(chosen),
+         "budget": share * budget * jobs / max(1, len(chosen) * seeds)}
+        for k in range(seeds) for s in chosen
+    ]  # fmt: skip
+    alarms = [
+        cell for cell, result in zip(
+            quiet, compute(alarm_cell, quiet, store, jobs=jobs, label="false alarms"), strict=True)
+        if result and result["violated"]
+    ]  # fmt: skip
+    report = {
+        "schema": 1,
+        "provenance": provenance(seed=seed),
+        "summary": summary(rows),
+        "false_alarms": {
+            "seeds": seeds + 1, "statements": len(chosen),
+            "called_violated": [r["key"] for r in rows if r["false_alarm"]]
+            + [c["key"] for c in alarms],
+            "expected_at_most": (seeds + 1) * (1 - CONFIDENCE),
+        },
+        "results": rows,
+    }  # fmt: skip
+    write_json(out / "results.json", report)
+    if as_json:
+        print(json.dumps(report, indent=1, allow_nan=False))
+    else:
+        _print(report)
+
+
+def power_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Mutate and hunt one statement."""
+    statement = registry.statement(cell["key"], "repaired")
+    return measure_power(statement, budget=cell["budget"], seed=cell["seed"],
+                         family=cell["family"]).to_json()  # fmt: skip
+
+
+def alarm_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Hunt one unmutated statement with another seed."""
+    statement = registry.statement(cell["key"], "repaired")
+    found = hunt(statement, budget=cell["budget"], seed=cell["seed"], family=cell["family"])
+    return {"violated": found.verdict == "violated", "ratio": min(found.ratio, 1e300)}
+
+
+def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Caught, catchable and all mutants by kind, for all statements and for attained ones."""
+    table = []
+    kinds = [("bound", f) for f in FACTORS] + [("constant", f) for f in FACTORS]
+    kinds += [("exponent", 1.0), ("term", 1.0), ("condition", 1.0)]
+    listed = list(rows)
+    for kind, factor in kinds:
+        for attained in (False, True):
+            found = [
+                o for row in listed if row["attained"] or not attained
+                for o in row["outcomes"] if o["kind"] == kind and o["factor"] == factor
+            ]  # fmt: skip
+            table.append({
+                "kind": kind, "factor": factor, "attained_only": attained, "all": len(found),
+                "caught": sum(o["caught"] for o in found),
+                "catchable": sum(o["catchable"] in ("instance", "worst case") for o in found),
+                "shown_true": sum(o["catchable"] == "true" for o in found),
+            })  # fmt: skip
+    return table
+
+
+def _print(report: Mapping[str, Any]) -> None:
+    console = Console()
+    table = Table(title="Mutants of repaired statements", title_justify="left")
+    for name in ("mutation", "statements"):
+        table.add_column(name)
+    for name in ("caught", "catchable", "all"):
+        table.add_column(name, justify="right")
+    for row in report["summary"]:
+        name = row["kind"] if row["factor"] == 1 else f"{row['kind']} x {row['factor']:g}"
+        which = "attained" if row["attained_only"] else "all"
+        table.add_row(name, which, *(str(row[k]) for k in ("caught", "catchable", "all")))
+    console.print(table)
+    alarms = report["false_alarms"]
+    console.print(
+        f"false alarms: {len(alarms['called_violated'])} over {alarms['seeds']} seeds and "
+        f"{alarms['statements']} statements (expected at most {alarms['expected_at_most']:.3g})"
+    )

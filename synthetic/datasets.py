@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from sklearn import datasets as bundled
 
 from theorylab.errors import DataError
 
@@ -67,6 +66,8 @@ def bundled_dataset(name: str) -> Dataset:
     """
     if name not in BUNDLED:
         raise DataError(f"no bundled data set {name!r}; known: {', '.join(BUNDLED)}")
+    from sklearn import datasets as bundled  # slow to import, and seldom needed
+
     X, y = getattr(bundled, f"load_{name}")(return_X_y=True)
     return Dataset(name, np.asarray(X, float), np.asarray(y, float))
 

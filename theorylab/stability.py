@@ -26,7 +26,7 @@ from theorylab.rule import UpdateRule
 
 __all__ = [
     "Estimate", "Outcome", "SampleSpace", "SharedDraws", "Twins", "estimate", "fit_exponent",
-    "generalization_gap", "judge", "largest_gap", "run_twins",
+    "generalization_gap", "judge", "largest_gap", "run_twins", "search_replacements",
 ]  # fmt: skip
 
 Outcome = Literal["not refuted", "violated", "inconclusive", "vacuous", "no bound"]
@@ -337,6 +337,8 @@ class Estimate:
         The twin chosen.
     point : str
         The test point chosen.
+    index : int
+        The sample it is, or from which the ascent began.
     samples : ndarray, shape (R',)
         The loss gap in each repetition behind ``value``.
     """
@@ -345,6 +347,7 @@ class Estimate:
     interval: tuple[float, float]
     pair: int
     point: str
+    index: int
     samples: np.ndarray
 
 
@@ -374,7 +377,8 @@ def largest_gap(
     gaps = twins.loss_gap(points, record)
     chooses, judges = gaps[..., 0::2].mean(-1), gaps[..., 1::2]
     pair, point = divmod(int(chooses.argmax()), chooses.shape[1])
-    label, samples = _label(twins, int(points[pair, point])), judges[pair, point]
+    index = int(points[pair, point])
+    label, samples = _label(twins, index), judges[pair, point]
     if ascent and isinstance(twins.objective, SampleSpace):
         best = chooses.argmax(axis=1)
         order = np.argsort(-chooses.max(axis=1))[:8]
@@ -383,21 +387,24 @@ def largest_gap(
         (scores, _), top = max(climbed, key=lambda c: float(c[0][0][0::2].mean()))
         if float(scores[0::2].mean()) > float(chooses[pair, point]):
             pair, label, samples = top, "gradient ascent", scores[1::2]
-    return _estimate(samples, pair, label, confidence)
+            index = int(points[pair, best[pair]])
+    return _estimate(samples, pair, label, index, confidence)
 
 
 def estimate(samples: np.ndarray, confidence: float = 0.99) -> Estimate:
     """The mean of independent repetitions with its Student interval."""
-    return _estimate(np.asarray(samples, dtype=float), 0, "", confidence)
+    return _estimate(np.asarray(samples, dtype=float), 0, "", -1, confidence)
 
 
-def _estimate(samples: np.ndarray, pair: int, label: str, confidence: float) -> Estimate:
+def _estimate(
+    samples: np.ndarray, pair: int, label: str, index: int, confidence: float
+) -> Estimate:
     mean = float(samples.mean())
     half = math.inf
     if len(samples) > 1:
         spread = float(samples.std(ddof=1)) / math.sqrt(len(samples))
         half = float(stats.t.isf((1 - confidence) / 2, len(samples) - 1)) * spread
-    return Estimate(mean, (mean - half, mean + half), pair, label, samples)
+    return Estimate(mean, (mean - half, mean + half), pair, label, index, samples)
 
 
 def _label(twins: Twins, index: int) -> str:
@@ -434,6 +441,43 @@ def _climb(
             best, best_value = x, value
     with torch.no_grad():
         return gap(best, slice(None)).numpy(), best
+
+
+def search_replacements(
+    objective: FiniteSum,
+    rule: UpdateRule,
+    rounds: int,
+    *,
+    pairs: int = 16,
+    seeds: int = 64,
+    generations: int = 3,
+    seed: int = 0,
+    batch_size: int = 1,
+) -> tuple[np.ndarray, FiniteSum]:
+    """Twins whose loss gap a search made large, as :meth:`FiniteSum.replacement` gives them.
+
+    Where the objective is a :class:`SampleSpace`, each generation keeps the twin of the largest
+    gap and tries steps of shrinking size about its replacement; otherwise the objective's own
+    replacements are returned. Judge them with another seed: this one chose them.
+    """
+    twins = objective.replacement(seed, pairs)
+    if not isinstance(objective, SampleSpace) or pairs < 2:
+        return twins
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x5E,)))
+    for generation in range(generations):
+        found = run_twins(objective, rule, rounds=rounds, batch_size=batch_size, seeds=seeds,
+                          seed=seed + 1 + generation, twins=twins, progress=False)  # fmt: skip
+        best = largest_gap(found, ascent=0).pair
+        positions, whole = twins
+        assert isinstance(whole, SampleSpace)
+        centre = whole.sample(torch.tensor([objective.n + best]))
+        steps = torch.from_numpy(rng.standard_normal((pairs, centre.shape[1]))).to(centre.dtype)
+        steps *= 0.5**generation * centre.norm() / steps.norm(dim=1, keepdim=True)
+        steps[0] = 0
+        steps[1] = -2 * centre[0]
+        moved = objective.admissible(centre + steps)
+        twins = np.full(pairs, positions[best]), objective.with_replacements(moved)
+    return twins
 
 
 def judge(

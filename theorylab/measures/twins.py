@@ -35,12 +35,12 @@ class TwinRuns(Protocol):
     def measure(self, experiment: Experiment) -> Measurement:
         names, rule, T = experiment.measured, experiment.rule, experiment.rounds
         sampled = _finite_sum(experiment)
-        per_run = self.sequential_steps(experiment) * experiment.batch_size
-        seeds = experiment.affordable(per_run * 2, least=_LEAST_SEEDS)
+        per_run = experiment.steps * experiment.batch_size
+        seeds = _seeds(experiment, per_run * 2)
         found: dict[str, np.ndarray] = {}
         labels: tuple[str, ...] = ()
         if "stability_gap" in names:
-            seeds = experiment.affordable(per_run * (_PAIRS + 1), least=_LEAST_SEEDS)
+            seeds = _seeds(experiment, per_run * (_PAIRS + 1))
             affordable = int(2 * experiment.effort / (per_run * seeds)) - 1
             pairs = max(1, min(_PAIRS, affordable))
             twins = run_twins(
@@ -63,9 +63,6 @@ class TwinRuns(Protocol):
                 seed=experiment.run_seed + 1, progress=False,
             )[None, :]  # fmt: skip
         return Measurement({k: found[k] for k in names}, exact=False, labels=labels)
-
-    def sequential_steps(self, experiment: Experiment) -> float:
-        return experiment.rounds * steps_per_round(experiment.rule)
 
 
 class TwinRound(Protocol):
@@ -97,15 +94,9 @@ class TwinRound(Protocol):
         return Measurement(values, exact)
 
 
-def steps_per_round(rule: UpdateRule) -> float:
-    """The mean number of steps in a round, from a sample of the rule's restarts.
-
-    >>> from theorylab.optimizers import SGD, TRSGD
-    >>> steps_per_round(SGD(eta=0.1)), steps_per_round(TRSGD(lam=2.0, S=4))
-    (1.0, 4.0)
-    """
-    mask = rule.restarts(np.random.default_rng(0), 2**20, 4096, 4)
-    return 1.0 if mask is None else float(1 / max(mask.mean(), 1 / mask.size))
+def _seeds(experiment: Experiment, gradients: float) -> int:
+    # Rows cost next to nothing until there are about a thousand of them.
+    return min(experiment.replicas, max(_LEAST_SEEDS, experiment.affordable(gradients)))
 
 
 def _finite_sum(experiment: Experiment) -> FiniteSum:
@@ -185,7 +176,7 @@ def _many_rounds(
 ) -> np.ndarray:  # fmt: skip
     rule = experiment.rule
     cost = 2 * _POINTS * steps_per_round(rule) * experiment.batch_size
-    repeats = experiment.affordable(cost, least=_LEAST_SEEDS)
+    repeats = _seeds(experiment, cost)
 
     def remap(samples: Samples) -> np.ndarray:
         rows = np.arange(samples.rows.start, samples.rows.stop)

@@ -1,0 +1,360 @@
+"""``theorylab train`` and ``theorylab compare``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from deep import experiments
+from deep.arms import arms, gains, report
+from deep.data import Dataset
+from deep.measures import hitting, relaxed_smoothness
+from deep.schedules import SCHEDULES, schedule
+from deep.settings import METHODS, Option, Settings, method
+from deep.training import Trainer, load_data, processes
+from theorylab.errors import UsageError
+from theorylab.provenance import provenance
+from theorylab.store import write_json
+
+__all__ = ["command", "compare"]
+
+_TUNING = (0.1, 0.316, 1.0, 3.16, 10.0)
+_TUNING_SEED = 1000
+
+Out = Annotated[Path, typer.Option(help="Where results are kept; the same command goes on there.")]
+Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+DataDir = Annotated[Path | None, typer.Option(help="The data's folder or archive.")]
+
+
+def command(
+    model: Annotated[str, typer.Option(help="A registered network.")] = "lenet",
+    data: Annotated[str, typer.Option(help="A registered data set.")] = "digits",
+    data_dir: DataDir = None,
+    optimizer: Annotated[str, typer.Option(help=", ".join(METHODS))] = "msgd",
+    lr: Annotated[float | None, typer.Option(help="Step; the method's own by default.")] = None,
+    momentum: Annotated[float | None, typer.Option()] = None,
+    weight_decay: Annotated[float | None, typer.Option()] = None,
+    lam: Annotated[float | None, typer.Option(help="Proximal weight.")] = None,
+    lam_over_lr: Annotated[
+        float | None, typer.Option(help="lam = this / lr at every step, as LRSGD's 0.01/alpha.")
+    ] = None,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Any argument of the optimizer."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1)] = 32,
+    accumulate: Annotated[int, typer.Option(min=1, help="Parts a batch is computed in.")] = 1,
+    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 20.0,
+    steps: Annotated[int | None, typer.Option(help="Steps, in place of epochs.")] = None,
+    schedule_: Annotated[
+        str, typer.Option("--schedule", help="; ".join(SCHEDULES.values()))
+    ] = "poly:1",
+    warmup: Annotated[float, typer.Option(min=0.0, help="Epochs of rising step.")] = 0.0,
+    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    dropout: Annotated[float | None, typer.Option(help="The network's dropout.")] = None,
+    train_samples: Annotated[int | None, typer.Option(help="Use so many samples.")] = None,
+    augment: Annotated[bool, typer.Option(help="Augment the training images.")] = True,
+    evaluations: Annotated[int, typer.Option(min=1, help="Measurements in a run.")] = 20,
+    measures: Annotated[
+        int, typer.Option(min=0, help="Samples for gradient norm, noise and curvature; 0: none.")
+    ] = 0,
+    threshold: Annotated[
+        float | None, typer.Option(help="Report when the training loss reaches this.")
+    ] = None,
+    amp: Annotated[bool, typer.Option("--amp", help="bfloat16 autocast.")] = False,
+    channels_last: Annotated[bool, typer.Option("--channels-last")] = False,
+    compile_: Annotated[bool, typer.Option("--compile", help="torch.compile.")] = False,
+    cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="And CUDA graphs.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    with_arms: Annotated[bool, typer.Option("--arms", help="Control arms beside it.")] = False,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose each arm's step on held-out samples.")
+    ] = False,
+    twins: Annotated[
+        int, typer.Option(min=0, help="Train so many twins that differ in one sample.")
+    ] = 0,
+    checkpoint_every: Annotated[float, typer.Option(min=0.0, help="Seconds.")] = 30.0,
+    out: Out = Path("results/train"),
+    as_json: Json = False,
+) -> None:
+    """Train a network; stopped anywhere, the same command goes on bit for bit."""
+    options = _options(optimizer, given or [], momentum=momentum, weight_decay=weight_decay,
+                       lam=lam)  # fmt: skip
+    settings = Settings(
+        model=model, data=data, optimizer=optimizer, lr=lr, options=options,
+        lam_over_lr=lam_over_lr, batch_size=batch_size, accumulate=accumulate, epochs=epochs,
+        steps=steps, schedule=schedule_, warmup=warmup, seed=seed, train_samples=train_samples,
+        augment=augment, model_options={} if dropout is None else {"dropout": dropout},
+        evaluations=evaluations, measures=measures, amp=amp, channels_last=channels_last,
+        compile=compile_, cuda_graphs=cuda_graphs,
+    )  # fmt: skip
+    schedule(schedule_, 1.0, 1)  # a bad one is refused before data is read
+    found = arms(settings) if with_arms else {optimizer: settings}
+    with processes(_device(device)) as (rank, world, where):
+        if twins:
+            if world > 1:
+                raise UsageError("--twins runs in one process")
+            _twins(settings, data_dir, where, twins, out, as_json)
+            return
+        session = _Session(data_dir, where, (rank, world), out, checkpoint_every)
+        if tune:
+            found = {name: session.tuned(name, arm) for name, arm in found.items()}
+        runs = {
+            name: [session.run(replace(arm, seed=seed + i), name) for i in range(seeds)]
+            for name, arm in found.items()
+        }
+        if rank:
+            return
+    table = _results(found, runs, threshold)
+    write_json(out / "results.json", {"schema": 1, "provenance": provenance(seed=seed), **table})
+    if as_json:
+        print(json.dumps(table, indent=1, allow_nan=False))
+    else:
+        _print(table, out)
+
+
+class _Session:
+    """Where runs are executed and kept."""
+
+    def __init__(
+        self,
+        data_dir: Path | None,
+        device: torch.device,
+        process: tuple[int, int],
+        out: Path,
+        checkpoint_every: float,
+    ) -> None:
+        self.data_dir = data_dir
+        self.device = device
+        self.process = process
+        self.out = out
+        self.checkpoint_every = checkpoint_every
+        self._data: dict[tuple[Any, ...], Dataset] = {}
+
+    def run(self, settings: Settings, name: str) -> list[dict[str, Any]]:
+        key = (settings.data, settings.holdout, settings.train_samples, settings.augment)
+        if key not in self._data:
+            self._data[key] = load_data(settings, self.data_dir)
+        folder = self.out / name.replace(" ", "_") / f"seed-{settings.seed}"
+        trainer = Trainer(settings, self._data[key], folder=folder, device=self.device,
+                          process=self.process)  # fmt: skip
+        return trainer.run(checkpoint_every=self.checkpoint_every,
+                           label=f"{name} seed {settings.seed}")  # fmt: skip
+
+    def tuned(self, name: str, settings: Settings) -> Settings:
+        """With the step of a grid that does best on a tenth held out, at a seed of its own."""
+        scores = []
+        for factor in _TUNING:
+            lr = settings.step_size * factor
+            trial = replace(settings, lr=lr, holdout=0.1, seed=_TUNING_SEED, evaluations=1)
+            history = self.run(trial, f"tuning/{name}/{lr:.3g}")
+            # Processes other than the first measure nothing: they take part and are told.
+            scores.append((history[-1]["test_accuracy"] or 0.0 if history else 0.0, lr))
+        best = max(scores)[1]
+        if self.process[1] > 1:
+            told = [best]
+            torch.distributed.broadcast_object_list(told, src=0)
+            best = told[0]
+        return replace(settings, lr=best)
+
+
+def _options(name: str, items: Sequence[str], **named: float | None) -> dict[str, Option]:
+    known = method(name).options
+    table: dict[str, Option] = {}
+    for key, value in named.items():
+        if value is not None:
+            if key not in known:
+                flag = key.replace("_", "-")
+                raise UsageError(f"optimizer {name!r} has no {flag}; it has "
+                                 f"{', '.join(sorted(known))}")  # fmt: skip
+            table[key] = value
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set expects NAME=VALUE, got {item!r}")
+        table[key.strip()] = _parsed(text.strip())
+    return table
+
+
+def _parsed(text: str) -> Option:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device must be cpu, cuda or auto, got {name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: this machine has no CUDA device that torch can use")
+    return device
+
+
+def _results(
+    found: Mapping[str, Settings],
+    runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
+    threshold: float | None,
+) -> dict[str, Any]:
+    table: dict[str, Any] = {"arms": {}}
+    for name, histories in runs.items():
+        entry: dict[str, Any] = {"settings": found[name].to_json(), "lr": found[name].step_size,
+                                 "history": histories}  # fmt: skip
+        if threshold is not None:
+            entry["hitting"] = [hitting(h, "train_loss", threshold) for h in histories]
+        if found[name].measures:
+            points = [row for h in histories for row in h if row.get("hessian_norm") is not None]
+            if len(points) > 1:
+                fit = relaxed_smoothness([row["gradient_norm"] for row in points],
+                                         [row["hessian_norm"] for row in points])  # fmt: skip
+                entry["relaxed_smoothness"] = vars(fit)
+        table["arms"][name] = entry
+    scores = {
+        name: [h[-1]["test_accuracy"] or 0.0 for h in histories] for name, histories in runs.items()
+    }
+    if len(scores) > 1:
+        differences = gains(scores)
+        table["report"] = report(differences)
+        if all(gain.seeds > 1 for gain in differences):
+            table["gains"] = [{**vars(g), "survives": g.survives} for g in differences]
+    return table
+
+
+def _print(table: Mapping[str, Any], out: Path) -> None:
+    console = Console()
+    shown = Table(title="Training", title_justify="left")
+    shown.add_column("arm", overflow="fold")
+    for name in ("lr", "rounds", "gradients", "seconds", "train loss", "test loss", "gap",
+                 "test accuracy"):  # fmt: skip
+        shown.add_column(name, justify="right", no_wrap=True)
+    for name, entry in table["arms"].items():
+        last = [h[-1] for h in entry["history"]]
+
+        def column(key: str, digits: str, rows: Sequence[Mapping[str, Any]] = last) -> str:
+            values = [row[key] for row in rows if row[key] is not None]
+            return format(mean(values), digits) if values else "diverged"
+
+        scores = [100 * row["test_accuracy"] for row in last if row["test_accuracy"] is not None]
+        accuracy = f"{mean(scores):.2f}%" if scores else "-"
+        if len(scores) > 1:
+            accuracy += f" ± {stdev(scores):.2f}"
+        shown.add_row(
+            name, f"{entry['lr']:.3g}", column("rounds", ".0f"), column("gradients", ".0f"),
+            column("seconds", ".1f"), column("train_loss", ".4f"), column("test_loss", ".4f"),
+            column("gap", ".4f"), accuracy,
+        )  # fmt: skip
+    console.print(shown)
+    for name, entry in table["arms"].items():
+        for place in entry.get("hitting", []):
+            reached = "never" if place is None else ", ".join(
+                f"{axis} {value:.4g}" for axis, value in place.items())  # fmt: skip
+            console.print(f"{name} reaches the threshold: {reached}")
+        if fit := entry.get("relaxed_smoothness"):
+            console.print(f"{name}: ||Hessian|| ~ {fit['L']:.3g} + {fit['lambda_']:.3g} "
+                          f"||gradient||, R^2 = {fit['explained']:.2f} (an estimate)")  # fmt: skip
+    if "report" in table:
+        console.print(table["report"], highlight=False)
+    console.print(f"results: {out / 'results.json'}")
+
+
+def _twins(
+    settings: Settings,
+    data_dir: Path | None,
+    device: torch.device,
+    count: int,
+    out: Path,
+    as_json: bool,
+) -> None:
+    from deep.twins import train_twins
+
+    found = train_twins(settings, load_data(settings, data_dir), count=count, device=device)
+    table = {"settings": settings.to_json(), "twins": [pair.to_json() for pair in found]}
+    write_json(
+        out / "twins.json", {"schema": 1, "provenance": provenance(seed=settings.seed), **table}
+    )
+    if as_json:
+        print(json.dumps(table, indent=1, allow_nan=False))
+        return
+    shown = Table(title="Twins that differ in one training sample", title_justify="left")
+    for name in ("sample", "first drawn at", "largest loss gap", "mean loss gap", "distance",
+                 "disagreement"):  # fmt: skip
+        shown.add_column(name, justify="right")
+    for pair in found:
+        row = pair.rows[-1]
+        shown.add_row(str(pair.sample), str(pair.first_drawn), f"{row['largest_loss_gap']:.4g}",
+                      f"{row['mean_loss_gap']:.4g}", f"{row['distance']:.4g}",
+                      f"{100 * row['disagreement']:.2f}%")  # fmt: skip
+    Console().print(shown)
+    Console().print(f"results: {out / 'twins.json'}")
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(x) for x in text.split(","))
+    except ValueError:
+        raise UsageError(f"--batch-sizes expects numbers like 4,8,16, got {text!r}") from None
+
+
+def compare(
+    data_dir: DataDir = None,
+    share: Annotated[
+        float, typer.Option(help="Outer iterations, in epochs; the paper's Figure 3 is 1.")
+    ] = 1.0,
+    batch_sizes: Annotated[str, typer.Option()] = "4,8,16,32,64",
+    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    gamma: Annotated[bool, typer.Option(help="Figure 2's comparison over gamma too.")] = True,
+    tune: Annotated[
+        bool, typer.Option("--tune", help="Choose each arm's step on held-out samples.")
+    ] = False,
+    data: Annotated[str, typer.Option(help="A registered data set.")] = "cifar10-jpeg",
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    budget: Annotated[
+        float | None, typer.Option(min=0.0, help="Seconds after which no new run starts.")
+    ] = None,
+    out: Out = Path("results/compare"),
+    as_json: Json = False,
+) -> None:
+    """LRSGD against SGD and control arms on LeNet, at equal iterations and at equal gradients."""
+    plan = experiments.Plan(share=share, batch_sizes=_numbers(batch_sizes), seeds=seeds, data=data,
+                            tune=tune)  # fmt: skip
+    if not gamma:
+        plan = replace(plan, gammas=())
+    results = experiments.compare(plan, out, data_dir, jobs=jobs, budget=budget)
+    if as_json:
+        json.dump(results, sys.stdout, indent=1, allow_nan=False)
+        print()
+        return
+    console = Console()
+    for name, group in results["groups"].items():
+        if "gains" not in group:
+            continue
+        console.print(f"[bold]{results['label']}, {name}[/]")
+        for arm, entry in group["arms"].items():
+            scores = [100 * (run["test_accuracy"][-1] or 0.0) for run in entry["runs"]]
+            console.print(f"  {arm}: {mean(scores):.2f}% at step {entry['lr']:.3g}, "
+                          f"{entry['steps']} steps, {len(scores)} seeds")  # fmt: skip
+        for first, rows in group["gains"].items():
+            for row in rows:
+                console.print(f"  {first} - {row['arm']}: {100 * row['mean']:+.2f} "
+                              f"[{100 * row['low']:+.2f}, {100 * row['high']:+.2f}] points: "
+                              f"gain {row['survives']}", highlight=False)  # fmt: skip
+    if results["missing"]:
+        console.print(f"{results['missing']} runs are missing; the same command goes on")
+    console.print(f"results: {out / 'results.json'}")

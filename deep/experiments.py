@@ -1,0 +1,254 @@
+"""Is LRSGD better than SGD once the work is matched? LeNet, small batches, control arms.
+
+The LRSGD paper compares at equal outer iterations (its Table 1, Figures 2 and 3), where an
+iteration of LRSGD takes about ten gradients and one of SGD takes one. Here every arm is run both
+ways. One cell is one run; finished cells are kept, so a stopped experiment goes on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, final
+
+from deep.arms import Gain, arms, gains
+from deep.data import Dataset
+from deep.measures import hitting
+from deep.settings import Settings
+from deep.training import Trainer, load_data
+from theorylab.errors import UsageError
+from theorylab.provenance import file_digest, provenance
+from theorylab.store import Store, compute, write_json
+
+__all__ = ["DATA_VARIABLE", "Plan", "compare", "matching", "scope"]
+
+DATA_VARIABLE = "THEORYLAB_CIFAR10_JPEG"
+_GRID = (0.1, 0.316, 1.0, 3.16, 10.0)
+_TUNING_SEED = 1000
+
+
+@final
+@dataclass(frozen=True)
+class Plan:
+    """How much of the experiment to run.
+
+    Attributes
+    ----------
+    share : float
+        Outer iterations, as a share of one epoch: 1 is the paper's Figure 3. Arms matched by
+        gradients take ten times as many batches.
+    batch_sizes : sequence of int
+        The paper's Figure 3 has 4 to 64.
+    seeds : int
+    gammas : sequence of float
+        LRSGD-R's round endings (Figure 2).
+    gamma_batch : int
+        Batch size for those (the paper's is 512).
+    lr : float
+        Figure 3's 0.01; dropped by 10 at half and at three quarters of a run.
+    data, model : str
+    tune : bool
+        Give every arm its own step, chosen on held-out training samples.
+    """
+
+    share: float = 1.0
+    batch_sizes: Sequence[int] = (4, 8, 16, 32, 64)
+    seeds: int = 3
+    gammas: Sequence[float] = (1 / 2, 1 / 3, 1 / 5, 1 / 10, 1 / 20)
+    gamma_batch: int = 64
+    lr: float = 0.01
+    data: str = "cifar10-jpeg"
+    model: str = "lenet"
+    tune: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.share > 0 or self.seeds < 1 or not self.batch_sizes:
+            raise UsageError("compare: share, seeds and batch sizes must be positive")
+
+
+def matching(plan: Plan, samples: int, batch_size: int) -> dict[str, Settings]:
+    """Every arm at one batch size, by name; those matched by gradients have ten times the steps.
+
+    >>> found = matching(Plan(share=0.1), 1000, 10)
+    >>> [(name, s.optimizer, s.steps) for name, s in found.items()][:2]
+    [('lrsgd_r', 'lrsgd_r', 100), ('lrsgd_c', 'lrsgd_c', 100)]
+    >>> list(found)[2:]
+    ['lambda=0', 'mean step', 'same gradients', 'same rounds']
+    """
+    outer = max(1, round(plan.share * samples / batch_size))
+    common = Settings(
+        model=plan.model, data=plan.data, lr=plan.lr, batch_size=batch_size, steps=10 * outer,
+        schedule="staircase:0.5,0.75:0.1", evaluations=4, evaluate_samples=2000,
+    )  # fmt: skip
+    shared = {"momentum": 0.9, "weight_decay": 1e-4}
+    r = replace(common, optimizer="lrsgd_r", lam_over_lr=0.01, options={**shared, "gamma": 0.1})
+    c = replace(common, optimizer="lrsgd_c", lam_over_lr=0.01, options={**shared, "S": 10})
+    found = {"lrsgd_r": r, **arms(c)}
+    # LRSGD-R's arms are among LRSGD-C's: without its pull it is SGD at the same step.
+    assert all(found[name] == arm for name, arm in arms(r).items())
+    return found
+
+
+def scope(plan: Plan, samples: int) -> dict[str, Settings]:
+    """Figure 2: LRSGD-R over gamma at equal outer iterations, and SGD with as many gradients."""
+    outer = max(1, round(plan.share * samples / plan.gamma_batch))
+    found = {}
+    for gamma in plan.gammas:
+        base = Settings(
+            model=plan.model, data=plan.data, optimizer="lrsgd_r", lr=2 * plan.lr,
+            lam_over_lr=0.01, options={"momentum": 0.9, "weight_decay": 1e-4, "gamma": gamma},
+            batch_size=plan.gamma_batch, steps=round(outer / gamma),
+            schedule="staircase:0.5,0.75:0.1", evaluations=10, evaluate_samples=5000,
+        )  # fmt: skip
+        label = f"1/{round(1 / gamma)}"
+        found[f"lrsgd_r gamma={label}"] = base
+        found[f"msgd gradients of gamma={label}"] = arms(base)["same gradients"]
+    return found
+
+
+def compare(
+    plan: Plan,
+    out: Path,
+    data_dir: Path | str | None = None,
+    *,
+    jobs: int = 1,
+    budget: float | None = None,
+    progress: bool | None = None,
+) -> dict[str, Any]:
+    """Run (or go on with) the experiment; the results, also in ``out/results.json``.
+
+    ``data_dir`` is the data's folder or archive; by default ``$THEORYLAB_CIFAR10_JPEG``.
+    ``budget`` is in seconds: no run starts after it, and the results say what is missing.
+    """
+    directory = data_dir if data_dir is not None else os.environ.get(DATA_VARIABLE)
+    probe = Settings(model=plan.model, data=plan.data)
+    data = _data(probe.model, probe.data, None if directory is None else str(directory))
+    samples = len(data.train)
+    digest = None
+    if directory is not None and Path(directory).is_file():
+        digest = file_digest(directory)
+    store = Store(out)
+    execute = partial(_run, directory=None if directory is None else str(directory))
+
+    def run(runs: Sequence[Settings], label: str) -> list[Any]:
+        cells = [{"settings": s.to_json(), "data": digest} for s in runs]
+        return compute(execute, cells, store, jobs=jobs, label=label, budget=budget,
+                       progress=progress)  # fmt: skip
+
+    # Middle batch sizes first: should the budget run out, the ends are what is missing.
+    sizes = sorted(plan.batch_sizes, key=lambda b: abs(b - 16))
+    groups: dict[str, dict[str, Settings]] = {
+        f"batch {size}": matching(plan, samples, size) for size in sizes
+    }
+    if plan.gammas:
+        groups["gamma"] = scope(plan, samples)
+    if plan.tune:
+        groups = {name: _tuned(group, run) for name, group in groups.items() if name != "gamma"}
+    wanted = [
+        (group, arm, seed, replace(settings, seed=seed))
+        for group, found in groups.items()
+        for arm, settings in found.items()
+        for seed in range(plan.seeds)
+    ]
+    histories = run([settings for *_, settings in wanted], "comparing")
+    results: dict[str, Any] = {
+        "schema": 1,
+        "label": data.label,
+        "plan": {**vars(plan), "batch_sizes": list(plan.batch_sizes), "gammas": list(plan.gammas)},
+        "samples": samples,
+        "missing": sum(history is None for history in histories),
+        "groups": {},
+        "provenance": provenance(data=digest),
+    }
+    for name, found in groups.items():
+        table: dict[str, Any] = {}
+        for arm, settings in found.items():
+            done = [
+                h for (g, a, *_), h in zip(wanted, histories, strict=True)
+                if (g, a) == (name, arm) and h is not None
+            ]  # fmt: skip
+            if done:
+                table[arm] = {"lr": settings.step_size, "steps": settings.steps, "runs": done}
+        results["groups"][name] = {"arms": table, **_conclusions(name, table, plan.seeds)}
+    if data_dir is not None:
+        # Where the data lay is nobody's business but the user's.
+        results["provenance"]["command"] = results["provenance"]["command"].replace(
+            str(data_dir), "DATA"
+        )
+    write_json(out / "results.json", results)
+    return results
+
+
+def _conclusions(name: str, table: Mapping[str, Any], seeds: int) -> dict[str, Any]:
+    complete = {arm: entry for arm, entry in table.items() if len(entry["runs"]) == seeds}
+    if name == "gamma":
+        thresholds = (1.8, 1.6, 1.4, 1.2)
+        return {"hitting": {
+            arm: {str(x): [hitting(_rows(run), "train_loss", x) for run in entry["runs"]]
+                  for x in thresholds}
+            for arm, entry in complete.items()
+        }}  # fmt: skip
+    scores = {
+        arm: [run["test_accuracy"][-1] for run in entry["runs"]] for arm, entry in complete.items()
+    }
+    found: dict[str, list[Gain]] = {}
+    for first in ("lrsgd_r", "lrsgd_c"):
+        if first in scores:
+            others = {a: s for a, s in scores.items() if a not in ("lrsgd_r", "lrsgd_c")}
+            if first == "lrsgd_r":
+                others.pop("lambda=0", None)
+                others.pop("mean step", None)
+            found[first] = gains({first: scores[first], **others})
+    return {"gains": {
+        first: [{**vars(gain), "survives": gain.survives} for gain in each if gain.seeds > 1]
+        for first, each in found.items()
+    }}  # fmt: skip
+
+
+def _tuned(group: Mapping[str, Settings], run: Any) -> dict[str, Settings]:
+    """Each arm at the step of the grid that does best on held-out samples, at another seed."""
+    trials = [
+        (arm, replace(s, lr=s.step_size * x, holdout=0.1, seed=_TUNING_SEED, evaluations=1))
+        for arm, s in group.items()
+        for x in _GRID
+    ]
+    histories = run([settings for _, settings in trials], "tuning")
+    best = dict(group)
+    for arm, settings in group.items():
+        scores = [
+            (history["test_accuracy"][-1] or 0.0, trial.step_size)
+            for (name, trial), history in zip(trials, histories, strict=True)
+            if name == arm and history is not None
+        ]
+        if scores:
+            best[arm] = replace(settings, lr=max(scores)[1])
+    return best
+
+
+@cache
+def _data(model: str, name: str, directory: str | None) -> Dataset:
+    return load_data(Settings(model=model, data=name), directory)
+
+
+_KEPT = ("rounds", "gradients", "seconds", "train_loss", "test_loss", "test_accuracy")
+
+
+def _run(cell: Mapping[str, Any], directory: str | None) -> dict[str, list[Any]]:
+    """One run's history, column by column."""
+    settings = Settings(**cell["settings"])
+    if settings.holdout or settings.train_samples:
+        data = load_data(settings, directory)
+    else:
+        data = _data(settings.model, settings.data, directory)
+    history = Trainer(settings, data).run(progress=False)
+    return {
+        name: [round(v, 5) if isinstance(v := row[name], float) else v for row in history]
+        for name in _KEPT
+    }
+
+
+def _rows(run: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    return [dict(zip(run, values, strict=True)) for values in zip(*run.values(), strict=True)]

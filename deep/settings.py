@@ -1,0 +1,200 @@
+"""``Settings``: all that determines a training run; and the optimizers by name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, final
+
+from torch import nn
+
+from theorylab import torch_optim
+from theorylab.errors import UnknownNameError, UsageError
+from theorylab.torch_optim import RuleOptimizer
+
+__all__ = ["METHODS", "Method", "Settings", "method"]
+
+Option = float | int | str | bool
+
+
+@final
+@dataclass(frozen=True)
+class Method:
+    """An optimizer the command line offers.
+
+    Attributes
+    ----------
+    factory : type
+        The ``torch.optim`` optimizer.
+    lr : float
+        A sensible step for a small network on normalised images, at batch sizes around 32.
+    defaults : mapping
+        Further arguments, where the factory's own defaults do not suit a network.
+    """
+
+    factory: type[RuleOptimizer]
+    lr: float
+    defaults: Mapping[str, Option] = field(default_factory=dict)
+
+    @property
+    def options(self) -> frozenset[str]:
+        """Names of the arguments the factory takes, besides parameters, step and flags."""
+        known = frozenset(inspect.signature(self.factory).parameters)
+        return known - {"params", "lr", "flags", "betas", "eta"}
+
+
+METHODS: dict[str, Method] = {
+    "sgd": Method(torch_optim.SGD, 0.1),
+    "msgd": Method(torch_optim.MSGD, 0.02),
+    "nesterov": Method(torch_optim.Nesterov, 0.02),
+    "sngd": Method(torch_optim.SNGD, 0.1),
+    "sngm": Method(torch_optim.SNGM, 0.02),
+    "trsgd": Method(torch_optim.TRSGD, 0.1, {"lam": 0.1, "momentum": 0.9}),
+    "lrsgd_r": Method(torch_optim.LRSGD_R, 0.02, {"lam": 0.1, "gamma": 0.1, "momentum": 0.9}),
+    "lrsgd_c": Method(torch_optim.LRSGD_C, 0.1, {"lam": 0.1, "momentum": 0.9}),
+    "stochastic_batch_size_1": Method(torch_optim.StochasticBatchSize1, 0.8),
+    "stochastic_batch_size_2": Method(torch_optim.StochasticBatchSize2, 0.8),
+    "adam": Method(torch_optim.Adam, 0.002),
+    "amsgrad": Method(torch_optim.AMSGrad, 0.002),
+    "rmsprop": Method(torch_optim.RMSprop, 0.001),
+    "tradam": Method(torch_optim.TRAdam, 0.004, {"lam": 0.1}),
+    "lars": Method(torch_optim.LARS, 0.5, {"trust": 0.01}),
+    "entropy_sgd": Method(
+        torch_optim.EntropySGD, 1.0,
+        {"S": 5, "momentum": 0.9, "inner": 0.02, "variant": "authors"},
+    ),
+    "accelerated_sgd": Method(torch_optim.AcceleratedSGD, 0.05),
+}  # fmt: skip
+"""Every registered rule, with the step ``theorylab train`` takes unless told otherwise."""
+
+
+def method(name: str) -> Method:
+    """The optimizer registered under ``name``.
+
+    >>> method("sngm").lr
+    0.02
+    """
+    if name not in METHODS:
+        close = difflib.get_close_matches(name, METHODS, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(METHODS)}"
+        raise UnknownNameError(f"unknown optimizer {name!r}; {hint}")
+    return METHODS[name]
+
+
+@final
+@dataclass(frozen=True)
+class Settings:
+    """A training run. Two runs with equal settings on one CPU end with the same bits.
+
+    Attributes
+    ----------
+    model, data, optimizer : str
+        Registered names.
+    lr : float, optional
+        Step size (the step at k = 1 for methods with an inner loop); by default the method's own.
+    options : mapping
+        The optimizer's further arguments: ``momentum``, ``weight_decay``, ``lam``, ``S``, ...
+    lam_over_lr : float, optional
+        Makes ``lam = lam_over_lr / lr`` at every step, as the LRSGD paper's ``lambda_t = 0.01/
+        alpha``: the pull grows whenever the step drops.
+    batch_size, accumulate : int
+        Samples a step, and the parts they are computed in.
+    epochs : float
+        Passes over the training data (gradient evaluations, whatever the method).
+    steps : int, optional
+        Steps of the optimizer, in place of ``epochs``.
+    schedule, warmup
+        See :func:`deep.schedules.schedule`; ``warmup`` in epochs.
+    seed : int
+        Decides initial weights, data order, augmentation, dropout and the optimizer's draws.
+    train_samples : int, optional
+        Use the first so many training samples of a fixed random order.
+    holdout : float
+        Share of the training samples held out, to be tested on in place of the test set.
+    augment : bool
+        Use the data set's augmentation in training.
+    model_options : mapping
+        Arguments of the network's factory, such as ``dropout``.
+    evaluations : int
+        How often train and test loss are measured, at equal distances; also at the end.
+    evaluate_samples : int
+        Training samples the training loss is measured on.
+    measures : int
+        Training samples for gradient norm, gradient noise and Hessian norm; 0 leaves them out.
+    amp, channels_last, compile, cuda_graphs : bool
+        bfloat16 autocast; memory format; ``torch.compile``, with CUDA graphs.
+
+    >>> Settings(optimizer="sngm").step_size
+    0.02
+    """
+
+    model: str = "lenet"
+    data: str = "digits"
+    optimizer: str = "msgd"
+    lr: float | None = None
+    options: Mapping[str, Option] = field(default_factory=dict)
+    lam_over_lr: float | None = None
+    batch_size: int = 32
+    accumulate: int = 1
+    epochs: float = 20.0
+    steps: int | None = None
+    schedule: str = "poly:1"
+    warmup: float = 0.0
+    seed: int = 0
+    train_samples: int | None = None
+    holdout: float = 0.0
+    augment: bool = True
+    model_options: Mapping[str, Option] = field(default_factory=dict)
+    evaluations: int = 20
+    evaluate_samples: int = 10_000
+    measures: int = 0
+    amp: bool = False
+    channels_last: bool = False
+    compile: bool = False
+    cuda_graphs: bool = False
+
+    def __post_init__(self) -> None:
+        chosen = method(self.optimizer)
+        for name in self.options:
+            if name not in chosen.options:
+                raise UsageError(
+                    f"optimizer {self.optimizer!r} has no argument {name!r}; it has "
+                    f"{', '.join(sorted(chosen.options))}"
+                )
+        if self.lam_over_lr is not None and "lam" not in chosen.options:
+            raise UsageError(f"--lam-over-lr needs an optimizer with lam, not {self.optimizer!r}")
+        positive: Iterable[tuple[str, float | None]] = (
+            ("batch_size", self.batch_size), ("accumulate", self.accumulate),
+            ("epochs", self.epochs), ("steps", self.steps),
+            ("lr", self.lr), ("evaluations", self.evaluations),
+            ("evaluate_samples", self.evaluate_samples), ("train_samples", self.train_samples),
+        )  # fmt: skip
+        for name, value in positive:
+            if value is not None and not value > 0:
+                raise UsageError(f"{name} must be positive, got {value}")
+        if not 0 <= self.holdout < 1:
+            raise UsageError(f"holdout must lie in [0, 1), got {self.holdout}")
+
+    @property
+    def step_size(self) -> float:
+        """``lr``, or the method's own."""
+        return method(self.optimizer).lr if self.lr is None else self.lr
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """All arguments of the optimizer but the parameters."""
+        return {**method(self.optimizer).defaults, **self.options, "lr": self.step_size}
+
+    def build_optimizer(self, network: nn.Module) -> RuleOptimizer:
+        """The optimizer for a network's parameters."""
+        arguments = {**self.arguments, "seed": self.seed}
+        try:
+            return method(self.optimizer).factory(list(network.named_parameters()), **arguments)
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return asdict(self)

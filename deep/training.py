@@ -1,0 +1,379 @@
+"""``Trainer``: one run of one optimizer on one network, stopped and continued bit for bit."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from deep import checkpoint
+from deep.data import AsIs, Batch, Dataset, dataset, seeded
+from deep.measures import gradient_noise, hessian_norm, loss_and_accuracy
+from deep.networks import network
+from deep.schedules import schedule
+from deep.settings import Settings
+from theorylab.errors import DataError, UsageError
+from theorylab.progress import bar
+from theorylab.store import write_json
+
+__all__ = ["Trainer", "load_data", "processes"]
+
+_EVALUATION_BATCH = 1000
+# Purposes of a seed; different ones give unrelated streams.
+_ORDER, _SUBSET, _LAYERS = 1, 2, 3
+
+
+def load_data(settings: Settings, directory: Path | str | None = None) -> Dataset:
+    """The run's data: enlarged if too small for the network, cut to size, part of it held out."""
+    source, architecture = dataset(settings.data), network(settings.model)
+    data = source.load(directory)
+    if data.paired:
+        raise UsageError(f"{settings.data} holds pairs of images: train on it with theorylab gan")
+    side = min(data.input_size[1:])
+    if side < architecture.smallest:
+        larger = 2 ** math.ceil(math.log2(architecture.smallest))
+        data = source.load(directory, image_size=larger)
+    order = torch.randperm(len(data.train), generator=seeded(0, _SUBSET))
+    held = math.ceil(settings.holdout * len(order))
+    parts: dict[str, Any] = {}
+    if held:
+        parts["test"] = data.train.subset(order[:held])
+    kept = order[held:]
+    if settings.train_samples is not None:
+        kept = kept[: settings.train_samples]
+    if len(kept) < len(data.train):
+        parts["train"] = data.train.subset(kept)
+    if not settings.augment:
+        parts["training"] = data.evaluation if data.input_size != data.train.shape else AsIs()
+    return replace(data, **parts)
+
+
+@contextmanager
+def processes(device: torch.device) -> Iterator[tuple[int, int, torch.device]]:
+    """This process's rank, how many there are, and its device: one, unless under ``torchrun``."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield 0, 1, device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield dist.get_rank(), dist.get_world_size(), device
+    finally:
+        dist.destroy_process_group()
+
+
+@final
+class Trainer:
+    """Trains a classifier; every measurement is a row of :attr:`history`.
+
+    A step draws a batch, sets the scheduled step size, and calls the optimizer with a closure.
+    Dropout and the like are reseeded at every step from ``(seed, process, step)``, so there is no
+    hidden generator state: what is saved is weights and buffers, the optimizer's state (inner
+    index and its generators included), the data order's position, and the history.
+
+    Several processes each take their share of every batch; their weighted mean gradient is that
+    of the whole batch. Batch normalization uses each process's (and, with ``accumulate``, each
+    part's) own statistics.
+
+    Parameters
+    ----------
+    settings : Settings
+    data : Dataset
+        As :func:`load_data` gives it.
+    folder : Path, optional
+        Where checkpoint and history are kept; without one, nothing is written.
+    device : torch.device
+    process : (rank, world)
+
+    Raises
+    ------
+    UsageError
+        If the settings do not fit the network or data, or the folder holds another run.
+
+    >>> settings = Settings(model="two_conv", steps=3, evaluations=1, batch_size=8)
+    >>> history = Trainer(settings, load_data(settings)).run(progress=False)
+    >>> [(row["steps"], row["rounds"], row["gradients"]) for row in history]
+    [(0, 0, 0), (3, 3, 24)]
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        data: Dataset,
+        *,
+        folder: Path | None = None,
+        device: torch.device | str = "cpu",
+        process: tuple[int, int] = (0, 1),
+    ) -> None:
+        self.settings = settings
+        self.folder = folder
+        self.device = torch.device(device)
+        self.rank, self.world = process
+        self.data = data.to(self.device)
+        channels, height, _ = data.input_size
+        self.network: nn.Module = network(settings.model).build(
+            len(data.classes), channels, image_size=height, seed=settings.seed,
+            **settings.model_options,
+        ).to(self.device)  # fmt: skip
+        if settings.channels_last:
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimizer = settings.build_optimizer(self.network)
+        self.batches = self.data.batches(
+            settings.batch_size, int(np.random.SeedSequence([settings.seed, _ORDER])
+                                     .generate_state(1)[0]), shard=process,
+        )  # fmt: skip
+        per_epoch = len(self.batches)
+        self.total = settings.steps or max(1, round(settings.epochs * per_epoch))
+        self.schedule = schedule(
+            settings.schedule, settings.step_size, self.total, round(settings.warmup * per_epoch)
+        )
+        self.steps = 0
+        self.gradients = 0
+        self.seconds = 0.0
+        self.history: list[dict[str, Any]] = []
+        self._recent: deque[tuple[Tensor, Tensor, int]] = deque(
+            maxlen=int(self.optimizer.defaults.get("memory", 1))
+        )
+        self._ddp: DistributedDataParallel | None = None
+        self._forward = self._wrapped()
+        every = self.total / settings.evaluations
+        self._due = sorted({round(i * every) for i in range(1, settings.evaluations)} - {0})
+        self._due.append(self.total)
+
+    def _wrapped(self) -> Callable[[Tensor], Tensor]:
+        forward: Any = self.network
+        if self.world > 1:
+            ids = [self.device.index] if self.device.type == "cuda" else None
+            forward = self._ddp = DistributedDataParallel(self.network, device_ids=ids)
+        if self.settings.compile or self.settings.cuda_graphs:
+            # Gradients of static shape: the last, short batch of an epoch compiles once more.
+            forward = torch.compile(
+                forward, mode="reduce-overhead" if self.settings.cuda_graphs else None
+            )
+        return forward
+
+    # --- a step ------------------------------------------------------------------------------
+    def step(self) -> Tensor:
+        """One optimizer step; the mini-batch's mean loss (this process's part of it)."""
+        batch = self.batches.draw()
+        before = (self.batches.position - 1) * self.settings.batch_size
+        return self.step_on(batch, min(self.settings.batch_size, len(self.data.train) - before))
+
+    def step_on(self, batch: Batch, whole: int | None = None) -> Tensor:
+        """One step on a given batch, of ``whole`` samples over all processes."""
+        self.steps += 1
+        self._recent.appendleft((batch.images, batch.targets, whole or len(batch.images)))
+        lr = self.schedule(self.steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+            if self.settings.lam_over_lr is not None:
+                group["lam"] = self.settings.lam_over_lr / lr if lr > 0 else 0.0
+        key = np.random.SeedSequence([self.settings.seed, _LAYERS, self.rank, self.steps])
+        torch.manual_seed(int(key.generate_state(1)[0]))
+        self.gradients += sum(count for *_, count in self._recent)
+        closures = [partial(self._closure, *held) for held in self._recent]
+        several = self._recent.maxlen != 1
+        loss = self.optimizer.step(closures if several else closures[0])
+        # No step may depend on gradients of the one before.
+        self.optimizer.zero_grad(set_to_none=True)
+        return loss
+
+    def _closure(self, images: Tensor, targets: Tensor, whole: int) -> Tensor:
+        settings = self.settings
+        if settings.channels_last:
+            images = images.contiguous(memory_format=torch.channels_last)
+        self.optimizer.zero_grad(set_to_none=True)
+        total = torch.zeros((), device=self.device)
+        parts = list(zip(images.chunk(settings.accumulate), targets.chunk(settings.accumulate),
+                         strict=True))  # fmt: skip
+        for number, (x, y) in enumerate(parts, 1):
+            waits = self._ddp is not None and number < len(parts)
+            with self._ddp.no_sync() if self._ddp and waits else nullcontext():
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.amp):
+                    scores = self._forward(x)
+                # Processes' gradients are averaged: each counts by its share of the whole batch.
+                loss = F.cross_entropy(scores.float(), y, reduction="sum") * (self.world / whole)
+                loss.backward()
+            total += loss.detach()
+        return total
+
+    # --- a run -------------------------------------------------------------------------------
+    def run(
+        self,
+        *,
+        checkpoint_every: float = 30.0,
+        progress: bool | None = None,
+        label: str = "",
+        until: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Go on from the folder's checkpoint, or from the start, to the end; the history.
+
+        ``checkpoint_every`` is in seconds (under ``torchrun``, checkpoints are taken at
+        evaluations alone). ``until`` stops after that many steps, as an interruption would.
+        """
+        self._resume()
+        if not self.history:
+            self._evaluate()
+        writer = self._writer()
+        end = self.total if until is None else min(until, self.total)
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices), bar(progress) as display:
+            task = display.add_task(label or self.settings.optimizer, total=self.total,
+                                    completed=self.steps)  # fmt: skip
+            self.network.train()
+            started = saved = time.perf_counter()
+            before = self.seconds
+            while self.steps < end:
+                self.step()
+                display.advance(task)
+                now = time.perf_counter()
+                if self.steps in self._due:
+                    if self.device.type == "cuda":
+                        torch.cuda.synchronize()
+                    self.seconds = before + time.perf_counter() - started
+                    self._evaluate()
+                    self._log(writer)
+                    self._save()
+                    saved = started = time.perf_counter()
+                    before = self.seconds
+                elif self.world == 1 and now - saved >= checkpoint_every:
+                    self.seconds = before + now - started
+                    self._save()
+                    saved = time.perf_counter()
+                    before, started = self.seconds, saved
+        if writer is not None:
+            writer.close()
+        return self.history
+
+    def _evaluate(self) -> None:
+        """Append a row: losses, accuracies, gap and, if asked for, gradient and curvature."""
+        if self.rank:
+            return
+        data, limit = self.data, self.settings.evaluate_samples
+        train = data.train
+        if limit < len(train):
+            train = train.subset(torch.arange(limit))
+        row: dict[str, Any] = {
+            "steps": self.steps, "rounds": self.optimizer.rounds, "gradients": self.gradients,
+            "seconds": self.seconds,
+            "epoch": self.steps / len(self.batches),
+            "lr": float(self.schedule(max(self.steps, 1))),
+        }  # fmt: skip
+        for name, split in (("train", train), ("test", data.test)):
+            loss, accuracy = loss_and_accuracy(
+                self.network, data.in_order(split, _EVALUATION_BATCH)
+            )
+            row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+        row["gap"] = row["test_loss"] - row["train_loss"]
+        if self.settings.measures and math.isfinite(row["train_loss"]):
+            probe = train.subset(torch.arange(min(self.settings.measures, len(train))))
+            few = list(data.in_order(probe, max(1, len(probe) // 16)))
+            noise = gradient_noise(self.network, few)
+            whole = next(data.in_order(probe, len(probe)))
+            row |= {
+                "gradient_norm": noise.norm, "noise_variance": noise.variance,
+                "hessian_norm": hessian_norm(self.network, whole.images, whole.targets),
+            }  # fmt: skip
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                row[name] = None  # diverged; JSON has no NaN
+        self.history.append(row)
+
+    # --- what is kept ------------------------------------------------------------------------
+    def state_dict(self) -> dict[str, Any]:
+        """All that decides how the run goes on: tensors, numbers and strings."""
+        return {
+            "settings": json.dumps(self.settings.to_json(), sort_keys=True),
+            "network": self.network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "batches": self.batches.state_dict(),
+            "recent": [list(held) for held in self._recent] if self._recent.maxlen != 1 else [],
+            "steps": self.steps,
+            "gradients": self.gradients,
+            "seconds": self.seconds,
+            "history": self.history,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on exactly where the state was taken.
+
+        Raises
+        ------
+        UsageError
+            If it is of a run with other settings.
+        """
+        theirs, mine = json.loads(state["settings"]), json.loads(
+            json.dumps(self.settings.to_json())
+        )  # fmt: skip
+        for name, value in mine.items():
+            if theirs.get(name) != value:
+                raise UsageError(
+                    f"the run kept in {self.folder} has {name} {theirs.get(name)!r}, here it is "
+                    f"{value!r}: choose another --out"
+                )
+        self.network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.batches.load_state_dict(state["batches"])
+        self._recent.clear()
+        self._recent.extend((x.to(self.device), y.to(self.device), n) for x, y, n in
+                            state["recent"])  # fmt: skip
+        self.steps, self.gradients = state["steps"], state["gradients"]
+        self.seconds, self.history = state["seconds"], list(state["history"])
+
+    def _resume(self) -> None:
+        if self.folder is None:
+            return
+        for leftover in self.folder.glob(".*.tmp") if self.rank == 0 else ():
+            leftover.unlink(missing_ok=True)
+        path = self.folder / "checkpoint.pt"
+        state = checkpoint.load(path, self.device)
+        if state is None:
+            return
+        try:
+            self.load_state_dict(state)
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise DataError(f"{path} is not a checkpoint of this run: {error}") from error
+
+    def _save(self) -> None:
+        if self.folder is None or self.rank:
+            return
+        checkpoint.save(self.folder / "checkpoint.pt", self.state_dict())
+        write_json(self.folder / "history.json", self.history)
+
+    def _writer(self) -> Any:
+        """TensorBoard's, if it is installed (the extra ``logs``)."""
+        if self.folder is None or self.rank:
+            return None
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
+            return None
+        # What a killed run logged after its last checkpoint is dropped.
+        return SummaryWriter(str(self.folder), purge_step=self.steps + 1)
+
+    def _log(self, writer: Any) -> None:
+        if writer is None:
+            return
+        row = self.history[-1]
+        for name, value in row.items():
+            if name != "steps" and value is not None:
+                writer.add_scalar(name, value, row["steps"])
+        writer.flush()

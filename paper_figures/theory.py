@@ -86,10 +86,14 @@ def command(
     replicas: Annotated[int, typer.Option(min=2)] = 512,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Annotated[int, typer.Option(min=1)] = 1,
-    out: Annotated[Path, typer.Option(help="Where figures and their data go.")] = Path("results/figures"),
+    out: Annotated[Path, typer.Option(help="Where figures and their data go.")] = Path(
+        "results/figures"
+    ),
 ) -> None:
     """Draw measured against bound: one figure for each KEY, or one for each paper."""
-    chosen = [(s.key, axis) for s in select(keys or [], None, "both")] if keys else list(MAIN.values())
+    chosen = (
+        [(s.key, axis) for s in select(keys or [], None, "both")] if keys else list(MAIN.values())
+    )
     console = Console()
     for key, along in dict(chosen).items():
         spec = _spec(key, objective, data)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bounds.statement import Claim, Statement, evaluate
+from bounds.statement import Claim, DomainError, Statement, evaluate
 from bounds.symbol import Symbol
 from bounds.units import UnitsError, units_of
 from theorylab import registry
@@ -28,12 +28,13 @@ from theorylab.verdict import Outcome, Verdict, worst
 __all__ = ["check", "constants_for"]
 
 _ROUNDING = 1e-9
+# An interval this narrow, relative to the bound, that meets the bound shows it attained.
+RESOLUTION = 0.02
 _FLOOR = 1e-13
 _SCALAR_POINTS = 400
 _SIZES = 5
 # A run of fewer gradients than this at each step spends its time on overhead, not on gradients:
 # points of the domain that need a longer one are left to a larger effort.
-_GRADIENTS_PER_STEP = 16
 
 
 def check(
@@ -106,15 +107,14 @@ def check(
     certified = constants_for(statement, objective)
     if statement.claim.big_o:
         return _check_rate(statement, objective, protocol, fixed, replicas, effort, seed, risk)
-    table = points(statement, {**certified, **fixed}, seed, count)
-    experiments = [
-        Experiment(statement, objective, point, replicas, effort / len(table), seed, repeat)
-        for point in table
-    ]
-    steps = [protocol.sequential_steps(experiment) for experiment in experiments]
-    longest = max(min(steps), effort / len(table) / _GRADIENTS_PER_STEP)
-    within = [e for e, needed in zip(experiments, steps, strict=True) if needed <= longest]
-    return worst([_judge(protocol, experiment, risk / len(within)) for experiment in within])
+
+    def experiment(point: Mapping[str, Any]) -> Experiment:
+        return Experiment(statement, objective, point, replicas, effort / count, seed, repeat)
+
+    table = points(
+        statement, {**certified, **fixed}, seed, count, lambda point: experiment(point).feasible
+    )
+    return worst([_judge(protocol, experiment(point), risk / len(table)) for point in table])
 
 
 def constants_for(statement: Statement, objective: Objective) -> dict[str, float]:
@@ -177,25 +177,32 @@ class _Comparison:
     exact: bool
 
     def outcomes(self, claim: Claim) -> np.ndarray:
-        gap = self.measured - self.bound
-        if claim.sense == "==":
+        with np.errstate(all="ignore"):
+            gap = self.measured - self.bound
             size = np.maximum(np.abs(self.measured), np.abs(self.bound))
-            off = np.abs(gap) - self.half > self.tolerance
-            sharp = self.half <= 0.05 * np.maximum(size, 1e-300)
-            return np.where(off, "violated", np.where(sharp | self.exact, "holds", "inconclusive"))
-        above = ~(gap - self.half <= self.tolerance)  # a NaN counts as above
-        below = gap + self.half <= self.tolerance
-        return np.where(above, "violated", np.where(below, "holds", "inconclusive"))
+            # inf - inf and the like are overflow, which is evidence of nothing; a measured side
+            # that grew beyond every number is above a finite bound.
+            known = np.isfinite(self.bound) & ~np.isnan(self.measured)
+            half = np.where(np.isfinite(self.measured), self.half, 0.0)
+            tight = half <= RESOLUTION * size
+            if claim.sense == "==":
+                off, below = np.abs(gap) - half > self.tolerance, np.zeros_like(tight)
+            else:
+                off, below = gap - half > self.tolerance, gap + half <= self.tolerance
+        held = np.where(below | tight, "holds", "inconclusive")
+        return np.where(known, np.where(off, "violated", held), "inconclusive")
 
     @property
     def ratio(self) -> np.ndarray:
         with np.errstate(all="ignore"):
             plain = self.measured / self.bound
-        over = self.measured - self.bound > self.tolerance
+            over = self.measured - self.bound > self.tolerance
         return np.where(self.bound > 0, plain, np.where(over, np.inf, 0.0))
 
 
-def _compare(claim: Claim, values: Mapping[str, Any], found: Measurement, risk: float) -> _Comparison:
+def _compare(
+    claim: Claim, values: Mapping[str, Any], found: Measurement, risk: float
+) -> _Comparison:
     table = {**values, **found.values}
     small_side, large_side = claim.sides
     small, large = np.broadcast_arrays(
@@ -214,6 +221,7 @@ def _compare(claim: Claim, values: Mapping[str, Any], found: Measurement, risk: 
         half = np.full_like(measured, np.inf)
     # Where all terms vanish, rounding is that of the values they were computed from.
     tolerance = np.maximum(_ROUNDING * size, _FLOOR * _natural_size(claim, values))
+    tolerance = tolerance + found.rounding
     return _Comparison(measured, half, bound, tolerance, shape[1], found.exact)
 
 
@@ -248,13 +256,17 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
     decisive = max(range(len(outcomes)), key=lambda i: (order[str(outcomes[i])], ratio[i]))
     outcome: Outcome = str(outcomes[decisive])  # type: ignore[assignment]
     reason = found.labels[decisive] if decisive < len(found.labels) else ""
-    if outcome == "violated" and not found.exact:
-        again = replace(experiment, repeat=experiment.repeat + 1, effort=2 * experiment.effort,
-                        replicas=2 * experiment.replicas)  # fmt: skip
-        fresh = _compare(statement.claim, experiment.values, protocol.measure(again), risk)
-        if fresh.outcomes(statement.claim)[decisive] != "violated":
+    if outcome != "holds" and not found.exact:
+        # A violation must repeat on fresh randomness; a crossing deserves a closer look.
+        closer = 2 if outcome == "violated" else 8
+        again = replace(experiment, repeat=experiment.repeat + 1, effort=closer * experiment.effort,
+                        replicas=closer**2 * experiment.replicas)  # fmt: skip
+        compared = _compare(statement.claim, experiment.values, protocol.measure(again), risk)
+        fresh = str(compared.outcomes(statement.claim)[decisive])
+        if outcome == "violated" and fresh != "violated":
             outcome, reason = "inconclusive", "a violation that did not repeat"
-        compared = fresh
+        elif outcome == "inconclusive" and fresh == "holds":
+            outcome = "holds"
     if outcome == "holds" and statement.trivial is not None:
         trivial = float(evaluate(statement.trivial, experiment.values))
         if compared.bound[decisive] >= trivial:
@@ -263,7 +275,11 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
 
 
 def _verdict(
-    experiment: Experiment, outcome: Outcome, compared: _Comparison, i: int, reason: str,
+    experiment: Experiment,
+    outcome: Outcome,
+    compared: _Comparison,
+    i: int,
+    reason: str,
     comparisons: int,
 ) -> Verdict:
     statement = experiment.statement
@@ -290,7 +306,9 @@ def _check_numbers(
     values = {k: np.array([[float(p.get(k, math.nan))] for p in table]) for k in names}
     if statement.claim.big_o:
         raise UsageError(f"{statement.key}: an O(.) relation between numbers cannot be sampled")
-    compared = _compare(statement.claim, values, Measurement({"-": np.zeros((len(table), 1))}, True), risk)
+    compared = _compare(
+        statement.claim, values, Measurement({"-": np.zeros((len(table), 1))}, True), risk
+    )
     outcomes = compared.outcomes(statement.claim)
     order = {"violated": 1, "holds": 0, "inconclusive": 0}
     i = max(range(len(table)), key=lambda k: (order[str(outcomes[k])], compared.ratio[k]))
@@ -316,12 +334,11 @@ def _check_rate(
     if rate is None:
         raise UsageError(f"{statement.key}: an O(.) claim needs a rate that says what grows")
     name = rate.scale.name
-    sizes = _sizes(statement, objective)
+    sizes = _sizes(statement, objective, effort)
     logs, ratios, errors = [], [], []
     last: Verdict | None = None
     comparisons = 0
-    first = points(statement, {**constants_for(statement, objective), **_without(fixed, name),
-                               name: sizes[0]}, seed, 1)[0] if name != "n" else None  # fmt: skip
+    first: Mapping[str, Any] | None = None
     for size in sizes:
         here = objective
         if name == "n":
@@ -330,23 +347,31 @@ def _check_rate(
         known = {**constants_for(statement, here), **fixed, name: size}
         follow = {s.name: float(evaluate(e, known)) for s, e in rate.along.items()}
         known |= follow
-        if first is None:
-            first = points(statement, known, seed, 1)[0]
-        free = {s.name for s in statement.hyperparameters} - set(known)
-        known |= {k: first[k] for k in free if k in first}
-        values = statement.validate(known)
+        try:
+            if first is None:
+                first = points(statement, known, seed, 1)[0]
+            free = {s.name for s in statement.hyperparameters} - set(known)
+            known |= {k: first[k] for k in free if k in first}
+            values = statement.validate(known)
+        except (DomainError, UsageError):
+            continue  # the domain may begin at a larger size
         experiment = Experiment(statement, here, values, replicas, effort / len(sizes), seed)
         found = protocol.measure(experiment)
         compared = _compare(statement.claim, values, found, risk / len(sizes))
         comparisons += len(compared.measured)
         i = int(np.argmax(compared.ratio))
         last = _verdict(experiment, "holds", compared, i, "", comparisons)
+        if statement.trivial is not None and compared.bound[i] >= evaluate(
+            statement.trivial, values
+        ):
+            continue  # a ratio to a bound beyond the trivial value says nothing of the rate
         if not (compared.measured[i] > 0 and compared.bound[i] > 0):
             continue
         logs.append(math.log(size))
         ratios.append(math.log(compared.measured[i] / compared.bound[i]))
         errors.append(float(compared.half[i] / compared.measured[i]))
-    assert last is not None
+    if last is None:
+        raise UsageError(f"{statement.key}: no size of {name} among {sizes} is admissible")
     if len(logs) < 3:
         return replace(last, verdict="inconclusive", reason="too few sizes gave a positive ratio")
     # The small sizes are pre-asymptotic: the slope is that of the larger ones.
@@ -356,17 +381,19 @@ def _check_rate(
     return replace(last, verdict=outcome, reason=reason, growth=(slope, low, high))
 
 
-def _sizes(statement: Statement, objective: Objective) -> list[float]:
+def _sizes(statement: Statement, objective: Objective, effort: float) -> list[float]:
+    """Sizes of the growing symbol, evenly spaced in its logarithm, as far as the effort goes."""
     assert statement.rate is not None
     scale = statement.rate.scale
     if scale.name == "n":
         if not isinstance(objective, FiniteSum):
             raise AssumptionError(f"{statement.key} grows n; {objective.name} is no finite sum")
-        return [float(16 * 2**k) for k in range(_SIZES)]
+        return [float(64 * 2**k) for k in range(_SIZES)]
     if scale.name == "eps":
         return [max(scale.typical) / 2**k for k in range(_SIZES)]
     least = max(16.0, min(scale.typical or (16.0,)))
-    return [least * 4**k for k in range(_SIZES)]
+    factor = min(4.0, max(1.5, (effort / 100 / least) ** (1 / (_SIZES - 1))))
+    return [float(round(least * factor**k)) for k in range(_SIZES)]
 
 
 def _slope(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float, float]:
@@ -380,7 +407,3 @@ def _slope(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, floa
         scatter = math.sqrt(float(residual @ residual) / (len(x) - 2) / float(centred @ centred))
         margin += float(stats.t.isf(0.025, len(x) - 2)) * scatter
     return slope, slope - margin, slope + margin
-
-
-def _without(values: Mapping[str, float], name: str) -> dict[str, float]:
-    return {k: v for k, v in values.items() if k != name}

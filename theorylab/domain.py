@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -38,13 +38,18 @@ def natural_scale(symbol: Symbol, known: Mapping[str, Any]) -> float:
 
 
 def points(
-    statement: Statement, known: Mapping[str, float], seed: int = 0, count: int = 16
+    statement: Statement,
+    known: Mapping[str, float],
+    seed: int = 0,
+    count: int = 16,
+    admit: Callable[[Mapping[str, Any]], bool] | None = None,
 ) -> list[dict[str, Any]]:
     """At most ``count`` distinct points of the domain, each a full table of values.
 
     Corners come first: for each free symbol, each closed end of its range (as the domain and
     the conditions leave it) with the others at typical values. Then typical and random values
-    mixed. ``known`` holds the values that are fixed, the objective's constants first of all.
+    mixed. ``known`` holds the values that are fixed, the objective's constants first of all;
+    ``admit`` may turn points down (those that would take too long to run).
 
     Raises
     ------
@@ -73,7 +78,7 @@ def points(
             break
         wish = wishes[attempt] if attempt < len(wishes) else None
         values = _one(statement, free, known, wish, rng)
-        if values is None:
+        if values is None or not (admit is None or admit(values)):
             continue
         key = tuple(values[s.name] for s in free)
         if key not in seen:
@@ -87,6 +92,7 @@ def points(
         raise UsageError(
             f"{statement.key} ({statement.form}): no admissible point found with {fixed}; "
             f"its conditions: {needs or 'none'}"
+            + ("" if admit is None else "; points too long to run do not count")
         )
     return found
 
@@ -199,7 +205,9 @@ def _choose(
     elif mode == "typical" and upper < min(typical):
         value = upper if not upper_open else _nudge(upper, lower, symbol)
     else:
-        low = lower if lower > 0 else min(upper if upper > 0 else math.inf, *map(abs, typical)) * 1e-2
+        low = (
+            lower if lower > 0 else min(upper if upper > 0 else math.inf, *map(abs, typical)) * 1e-2
+        )
         high = upper if math.isfinite(upper) else max(*typical, low) * 3 if typical else low * 100
         if lower < 0 or low <= 0 or high <= low:
             low = lower if math.isfinite(lower) else -scale
@@ -210,7 +218,12 @@ def _choose(
         else:
             value = float(math.exp(rng.uniform(math.log(low), math.log(high))))
     if symbol.domain.integer:
-        value = float(min(max(round(value), math.ceil(lower)), math.floor(upper) if math.isfinite(upper) else math.inf))
+        value = float(
+            min(
+                max(round(value), math.ceil(lower)),
+                math.floor(upper) if math.isfinite(upper) else math.inf,
+            )
+        )
     return value
 
 

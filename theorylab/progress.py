@@ -25,7 +25,9 @@ def bar(enabled: bool | None = None) -> Progress:
 
 
 def track(
-    items: Sequence[Item] | Iterable[Item], label: str, enabled: bool | None = None,
+    items: Sequence[Item] | Iterable[Item],
+    label: str,
+    enabled: bool | None = None,
     total: int | None = None,
 ) -> Iterator[Item]:
     """Iterate under a progress bar.

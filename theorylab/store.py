@@ -121,7 +121,10 @@ def compute(
 
 
 def _completed(
-    function: Callable[[Any], Any], cells: Sequence[Cell], missing: Sequence[int], jobs: int,
+    function: Callable[[Any], Any],
+    cells: Sequence[Cell],
+    missing: Sequence[int],
+    jobs: int,
     deadline: float | None,
 ) -> Iterator[tuple[int, Any]]:
     def in_time() -> Iterator[int]:

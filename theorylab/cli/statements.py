@@ -32,7 +32,9 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
     if keys:
         wanted: list[str] = []
         for key in keys:
-            hits = [k for k in chosen if k == key or k.startswith(f"{key}_") or k.startswith(f"{key}.")]
+            hits = [
+                k for k in chosen if k == key or k.startswith((f"{key}_", f"{key}."))
+            ]
             exact = [k for k in chosen if k == key]
             if not hits:
                 registry.statement(key)  # raises, with the nearest names
@@ -48,12 +50,16 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
 
 
 def _complete(incomplete: str) -> list[str]:
-    return [k for k in dict.fromkeys(k for k, _ in registry.statements()) if k.startswith(incomplete)]
+    return [
+        k for k in dict.fromkeys(k for k, _ in registry.statements()) if k.startswith(incomplete)
+    ]
 
 
 Keys = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[KEY]...", help="Statement keys, or prefixes.", autocompletion=_complete),
+    typer.Argument(
+        metavar="[KEY]...", help="Statement keys, or prefixes.", autocompletion=_complete
+    ),
 ]
 Paper = Annotated[str | None, typer.Option("--paper", help="Only this paper.")]
 

@@ -14,14 +14,15 @@ __all__ = ["Budgets"]
 
 _GROUPS = 8
 _STRATA = 32
+_LEAST_STEPS = 16  # fewer and a run says nothing of the long run
 
 
 class Budgets(Protocol):
     """Quantities found by a search over runs of one total budget of gradient evaluations.
 
-    ``largest_batch_size``: the largest power of two B whose mean of ``||grad F(w_t)||^2`` over
-    ``T = C/B`` steps is at most twice that of B = 1. ``evaluations_to_reach``: gradient
-    evaluations until the running mean of ``||grad F(w_t)||^2`` is at most eps. Each column is
+    ``largest_batch_size``: the largest power of two B for which it and every smaller one keep the
+    mean of ``||grad F(w_t)||^2`` over ``T = C/B >= 16`` steps within twice that of B = 1.
+    ``evaluations_to_reach``: gradient evaluations until the running mean of ``||grad F(w_t)||^2`` is at most eps. Each column is
     the answer of one group of replicas.
     """
 
@@ -37,15 +38,18 @@ class Budgets(Protocol):
 
     def _largest_batch(self, experiment: Experiment) -> np.ndarray:
         budget = round(float(experiment.values["C"]))
-        sizes = [2**k for k in range(budget.bit_length())]
-        means = np.stack([self._mean(experiment, {"B": b, "T": max(1, budget // b)}) for b in sizes])
-        good = means <= 2 * means[0]
-        return np.array([max(b for b, ok in zip(sizes, column, strict=True) if ok)
-                         for column in good.T], dtype=float)  # fmt: skip
+        sizes = [2**k for k in range(max(1, (budget // _LEAST_STEPS).bit_length()))]
+        means = np.stack(
+            [self._mean(experiment, {"B": b, "T": max(1, budget // b)}) for b in sizes]
+        )
+        good = np.logical_and.accumulate(means <= 2 * means[0], axis=0)
+        return np.array(sizes, dtype=float)[good.sum(0) - 1]
 
     def _evaluations(self, experiment: Experiment) -> np.ndarray:
         rounds, eps = experiment.rounds, float(experiment.values["eps"])
-        replicas = _GROUPS * max(4, experiment.affordable(rounds * experiment.batch_size) // _GROUPS)
+        replicas = _GROUPS * max(
+            4, experiment.affordable(rounds * experiment.batch_size) // _GROUPS
+        )
         out = run(experiment.objective, experiment.rule, rounds=rounds,
                   batch_size=experiment.batch_size, replicas=replicas, seed=experiment.run_seed,
                   record=("gradient_norm_squared",), at=range(rounds), progress=False)  # fmt: skip
@@ -65,7 +69,7 @@ class Budgets(Protocol):
         base = {k: v for k, v in experiment.values.items() if k in kept}
         there = replace(experiment, values=statement.resolve(base | values))
         rounds = there.rounds
-        replicas = _GROUPS * max(4, there.affordable(rounds * there.batch_size) // _GROUPS)
+        replicas = _GROUPS * max(2, there.affordable(rounds * there.batch_size) // _GROUPS)
         at = Stratified(_STRATA) if rounds > _STRATA else range(rounds)
         out = run(there.objective, there.rule, rounds=rounds, batch_size=there.batch_size,
                   replicas=replicas, seed=there.run_seed, record=("gradient_norm_squared",),

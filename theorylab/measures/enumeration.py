@@ -44,9 +44,7 @@ class Paths:
         if name.startswith("state."):
             entry = name.removeprefix("state.")
             return np.stack([norm(self.states[k][entry]).squeeze(-1).numpy() for k in rounds])
-        return np.stack(
-            [RECORDERS[name](self.objective, self.iterates[k]).numpy() for k in rounds]
-        )
+        return np.stack([RECORDERS[name](self.objective, self.iterates[k]).numpy() for k in rounds])
 
 
 def enumerate_paths(experiment: Experiment) -> Paths | None:

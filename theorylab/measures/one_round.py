@@ -37,7 +37,9 @@ def proximal_minimizer(objective: Objective, anchor: Tensor, lam: float, delta: 
         If ``lam <= delta``: the minimizer need not exist.
     """
     if lam <= delta:
-        raise UsageError(f"the proximal problem needs lam > delta, got lam = {lam}, delta = {delta}")
+        raise UsageError(
+            f"the proximal problem needs lam > delta, got lam = {lam}, delta = {delta}"
+        )
     step = 2 / (2 * lam + ell - delta)
     w = anchor.clone()
     size = 1 + float(anchor.abs().max())
@@ -87,7 +89,9 @@ class OneRound(Protocol):
 
         found: dict[str, np.ndarray] = {}
         if "decrease" in names:
-            found["decrease"] = objective.value(w).numpy()[:, None] - expected(objective.value(flat))
+            found["decrease"] = objective.value(w).numpy()[:, None] - expected(
+                objective.value(flat)
+            )
         if "gradient_norm_squared" in names:
             found["gradient_norm_squared"] = _square(objective.gradient(w)).numpy()[:, None]
         if names & {"next_gradient_norm_squared", "inner_gradient_norm_squared"}:
@@ -142,9 +146,7 @@ def _one_step(objective: Objective, rule: UpdateRule, w: Tensor, draws: np.ndarr
 
 
 def _sampled(objective: Objective, rule: UpdateRule, w: Tensor, experiment: Experiment) -> Tensor:
-    inner = float(experiment.values.get("S", 1)) * experiment.batch_size
-    if "theta" in experiment.values:
-        inner /= max(float(experiment.values["theta"]), 1e-6)
+    inner = experiment.steps / experiment.rounds * experiment.batch_size
     replicas = experiment.affordable(inner * len(w))
     start = w.repeat_interleave(replicas, dim=0)
     out = run(objective, rule, rounds=1, batch_size=experiment.batch_size,

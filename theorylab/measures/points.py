@@ -87,9 +87,12 @@ class Points(Protocol):
                 found["hessian_norm"] = _column(spectrum.abs().amax(-1))
                 lowest = spectrum[:, 0].min().expand(len(w))
                 found["least_curvature"] = _column(lowest)
-            exact = True
+            exact, rounding = True, np.zeros(1)
             if names & {"gradient_variance", "gradient_deviation", "batch_variance"}:
                 squared, weights, exact = _deviations(objective, w, gradient_w, experiment)
+                # g - grad F loses what the rounding of a huge gradient leaves of it.
+                lost = 8 * torch.finfo(w.dtype).eps * norm(gradient_w).numpy()[:, 0]
+                rounding = lost * (2 * np.sqrt(squared.max(-1)) + lost)
                 found["gradient_variance"] = (
                     (squared * weights).sum(-1, keepdims=True) if exact else squared
                 )
@@ -102,7 +105,7 @@ class Points(Protocol):
                         if exact
                         else _batch_deviation(objective, w, gradient_w, experiment)
                     )
-        return Measurement({k: found[k] for k in names}, exact)
+        return Measurement({k: found[k] for k in names}, exact, rounding=rounding)
 
 
 def _column(values: Tensor) -> np.ndarray:

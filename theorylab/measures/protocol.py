@@ -17,7 +17,12 @@ from theorylab.objective import Objective
 from theorylab.rule import UpdateRule
 from theorylab.schedules import Expression
 
-__all__ = ["Experiment", "Measurement", "Protocol", "build_rule"]
+__all__ = ["Experiment", "Measurement", "Protocol", "build_rule", "steps_per_round"]
+
+
+LEAST_REPLICAS = 16
+# A step of the engine costs as much as about this many sample gradients, however few it takes.
+GRADIENTS_PER_STEP = 32
 
 
 @dataclass(frozen=True)
@@ -73,10 +78,25 @@ class Experiment:
         """B, or 1 where the statement has no B."""
         return max(1, round(float(self.values.get("B", 1))))
 
-    def affordable(self, gradients_per_replica: float, least: int = 64) -> int:
-        """How many replicas the effort pays for."""
+    @property
+    def steps(self) -> float:
+        """Expected stochastic steps of one replica, which must follow one another."""
+        if self.statement.algorithm is None:
+            return 1.0
+        return self.rounds * steps_per_round(self.rule)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the effort pays for the fewest replicas that still give an interval."""
+        return (
+            self.steps * self.batch_size * LEAST_REPLICAS <= self.effort
+            and self.steps <= self.effort / GRADIENTS_PER_STEP
+        )
+
+    def affordable(self, gradients_per_replica: float) -> int:
+        """How many replicas the effort pays for, at least ``LEAST_REPLICAS``."""
         paid = int(self.effort / max(1.0, gradients_per_replica))
-        return max(min(least, self.replicas), min(self.replicas, paid))
+        return max(min(LEAST_REPLICAS, self.replicas), min(self.replicas, paid))
 
 
 @dataclass(frozen=True)
@@ -84,12 +104,14 @@ class Measurement:
     """Measured quantities by name, each of shape ``(instances, replicas)``.
 
     Rows are instances that must obey the claim one by one; columns are independent repetitions
-    whose mean must obey it. An exact measurement has one column.
+    whose mean must obey it. An exact measurement has one column. ``rounding`` bounds the
+    floating-point error of each instance's measured side beyond the usual 1e-9 of its terms.
     """
 
     values: Mapping[str, np.ndarray]
     exact: bool
     labels: tuple[str, ...] = field(default=())
+    rounding: np.ndarray | float = 0.0
 
 
 class Protocol(abc.ABC):
@@ -101,9 +123,16 @@ class Protocol(abc.ABC):
     def measure(self, experiment: Experiment) -> Measurement:
         """Measure the experiment's quantities."""
 
-    def sequential_steps(self, experiment: Experiment) -> float:
-        """Steps that must follow one another: what running fewer replicas cannot save."""
-        return 0.0
+
+def steps_per_round(rule: UpdateRule) -> float:
+    """The mean number of steps in a round, from a sample of the rule's restarts.
+
+    >>> from theorylab.optimizers import SGD, TRSGD
+    >>> steps_per_round(SGD(eta=0.1)), steps_per_round(TRSGD(lam=2.0, S=4))
+    (1.0, 4.0)
+    """
+    mask = rule.restarts(np.random.default_rng(0), 2**20, 4096, 4)
+    return 1.0 if mask is None else float(1 / max(mask.mean(), 1 / mask.size))
 
 
 def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:

@@ -11,7 +11,7 @@ from torch import Tensor
 from theorylab.engine import Samples, run
 from theorylab.errors import AssumptionError
 from theorylab.measures.points import sample_points
-from theorylab.measures.protocol import Experiment, Measurement, Protocol
+from theorylab.measures.protocol import Experiment, Measurement, Protocol, steps_per_round
 from theorylab.objective import FiniteSum
 from theorylab.rule import UpdateRule, norm
 from theorylab.stability import SampleSpace, SharedDraws, generalization_gap, run_twins

@@ -77,14 +77,12 @@ class WholeRun(Protocol):
         if paths is not None and not isinstance(at, Stratified):
             return paths.record(name, at)
         # The same seed each time: every quantity is of the same runs.
-        inner = float(experiment.values.get("S", 1))
-        if "theta" in experiment.values:
-            inner = 1 / max(float(experiment.values["theta"]), 1e-6)
-        per_replica = experiment.rounds * experiment.batch_size * inner
+        per_replica = experiment.steps * experiment.batch_size
         out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
                   batch_size=experiment.batch_size, replicas=experiment.affordable(per_replica),
                   seed=experiment.run_seed, record=(name,), at=at, progress=False)  # fmt: skip
-        return out[name]
+        # A run that left the numbers behind diverged: its norms and values are infinite.
+        return np.nan_to_num(out[name], nan=np.inf, posinf=np.inf, neginf=-np.inf)
 
 
 def _times(rounds: int, offset: int) -> Sequence[int] | Stratified:

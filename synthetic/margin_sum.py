@@ -13,7 +13,7 @@ from torch import Tensor
 
 from synthetic.losses import GemanMcClure, Loss
 from synthetic.populations import Population, mean_loss
-from synthetic.tiles import by_tiles
+from synthetic.tiles import by_tiles, column_blocks
 from theorylab.errors import UsageError
 from theorylab.objective import Constant, FiniteSum
 
@@ -72,6 +72,7 @@ class MarginSum(FiniteSum):
         self._twin_size, self._dtype = twin_size, dtype
         self.start = torch.tensor(start, dtype=dtype)
         self.A, self.b = (torch.tensor(x, dtype=dtype) for x in (self._A, self._b))
+        self._blocks = column_blocks(self.A)
         self._centred = not self._b.any()  # no offsets to subtract
 
     @property
@@ -88,7 +89,11 @@ class MarginSum(FiniteSum):
 
     def gradient(self, w: Tensor) -> Tensor:
         def tile(rows: Tensor) -> Tensor:
-            return self.loss.slope((rows @ self.A.T).sub_(self.b)) @ self.A
+            total = torch.zeros_like(rows)
+            for block in self._blocks:
+                A = self.A[block]
+                total += self.loss.slope((rows @ A.T).sub_(self.b[block])) @ A
+            return total
 
         gradient = by_tiles(tile, w).div_(self.n)
         return self._penalised(gradient, w)

@@ -12,7 +12,7 @@ from scipy.special import roots_jacobi
 from torch import Tensor
 
 from synthetic.losses import Loss
-from synthetic.tiles import by_tiles
+from synthetic.tiles import by_tiles, column_blocks
 
 __all__ = ["Pool", "Population", "SphereLaw", "mean_loss"]
 
@@ -21,7 +21,15 @@ _NODES = 256
 
 def mean_loss(loss: Loss, w: Tensor, A: Tensor, b: Tensor) -> Tensor:
     """``(1/n) sum_i phi(<a_i, w> - b_i)`` for each row of ``w``: shape ``(R,)``."""
-    return by_tiles(lambda rows: loss.value(rows @ A.T - b).mean(-1), w)
+    blocks = column_blocks(A)
+
+    def tile(rows: Tensor) -> Tensor:
+        total = torch.zeros_like(rows[:, 0])
+        for block in blocks:
+            total = total + loss.value(rows @ A[block].T - b[block]).sum(-1)
+        return total / len(b)
+
+    return by_tiles(tile, w)
 
 
 class Population(abc.ABC):

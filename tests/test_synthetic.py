@@ -290,6 +290,17 @@ def test_a_row_depends_on_that_row_alone_bit_for_bit(
             assert torch.equal(whole[chosen], function(w[chosen], draw[chosen]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_rows_of_a_large_sum_are_independent_too(dtype: torch.dtype) -> None:
+    objective = synthetic.dataset_objective("diabetes", dtype=dtype)  # several column blocks
+    w = points(objective, 150)
+    for function in (objective.value, objective.gradient):
+        assert torch.equal(function(w)[[3, 140]], function(w[[3, 140]]))
+    v = w[:5].clone().requires_grad_()
+    (expected,) = torch.autograd.grad(objective.value(v).sum(), v)
+    torch.testing.assert_close(objective.gradient(w[:5]), expected)
+
+
 def test_an_empty_batch_has_empty_results() -> None:
     objective = synthetic.robust_regression(n=5, dim=2)
     nothing = torch.zeros(0, 2, dtype=torch.float64)

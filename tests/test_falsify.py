@@ -1,0 +1,127 @@
+"""The hunt on statements it never met: false ones fall, true ones stand, luck is not believed."""
+
+import ast
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hunting import AVERAGE, DESCENT, FALSE, GRADIENT_DESCENT, QUADRATIC, SPECS, TRUE, WAVES
+
+import synthetic
+import theorylab
+from bounds import Claim, Condition, Statement
+from bounds.notation import beta, ell, eta
+from bounds.quantities import buffer_norm
+from theorylab import registry
+from theorylab.domain import place
+from theorylab.falsify import Hunt, Instance, hunt, score
+from theorylab.measures import Experiment
+from theorylab.measures.enumeration import enumerate_paths
+from theorylab.measures.whole_run import WholeRun
+from theorylab.objective import Objective
+from theorylab.verdict import Verdict
+
+
+@pytest.mark.parametrize("statement", FALSE, ids=lambda s: s.key)
+def test_false_statements_are_refuted(statement):
+    found = hunt(statement, SPECS, budget=8.0)
+    assert found.verdict == "violated"
+    again = found.instance.check(statement, repeat=77)
+    assert again.verdict == "violated"
+
+
+@pytest.mark.parametrize("statement", TRUE, ids=lambda s: s.key)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_true_statements_stand_and_are_nearly_attained(statement, seed):
+    found = hunt(statement, SPECS, budget=1.5, seed=seed)
+    assert found.verdict == "not refuted"
+    assert found.ratio > 0.9
+
+
+def test_the_demonstration_takes_seconds():
+    found = hunt(GRADIENT_DESCENT, SPECS, budget=10.0)
+    assert found.verdict == "violated"
+    assert found.seconds < 5
+    half = Instance(QUADRATIC, {"eta": 0.5, "T": 1.0}, quiet=True)
+    assert half.check(GRADIENT_DESCENT).verdict in ("violated", "holds")
+
+
+def test_what_cannot_be_hunted_says_why():
+    odd = Statement("made_up.nothing", "L", "printed", Claim(buffer_norm, "<=", eta * ell))
+    found = hunt(odd, SPECS, budget=0.5)
+    assert found.verdict == "not applicable"
+    assert found.reason
+
+
+def test_results_survive_json():
+    found = hunt(FALSE[0], SPECS, budget=2.0)
+    again = Hunt.from_json(found.to_json())
+    assert again.instance == found.instance
+    assert again.best.measured == found.best.measured
+
+
+def test_luck_is_not_sought():
+    claim = Statement("made_up.x", "X", "printed", Claim(buffer_norm, "<=", ell))
+    lucky = Verdict("k", "printed", "inconclusive", 1.2, (0.6, 1.8), 1.0)
+    solid = Verdict("k", "printed", "holds", 0.9, (0.9, 0.9), 1.0)
+    assert score(solid, claim) > score(lucky, claim)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_winners_curse(seed):
+    # True with equality in expectation: a lucky sample must not be believed.
+    found = hunt(AVERAGE, [WAVES], budget=0.4, seed=seed)
+    assert found.verdict == "not refuted"
+
+
+def test_no_statement_is_known_by_name():
+    folder = Path(theorylab.__file__).parent
+    keys = {key for key, _ in registry.statements()}
+    papers = {key.split(".")[0] + "." for key in keys}
+    for name in ("falsify", "shrink", "rescaling", "worst_case", "power"):
+        tree = ast.parse((folder / f"{name}.py").read_text())
+        texts = {n.value for n in ast.walk(tree)
+                 if isinstance(n, ast.Constant) and isinstance(n.value, str)}  # fmt: skip
+        assert not [t for t in texts if t in keys or t in papers]
+
+
+# --- exact expectations -----------------------------------------------------------------------
+@pytest.mark.parametrize("rounds", [1, 3, 6])
+def test_enumeration_agrees_with_sampling(rounds):
+    objective = synthetic.quadratic(dim=2, noise="two_point", sigma=0.7, start=1.5)
+    known = {k: float(v) for k, v in objective.constants().items()}
+    values = AVERAGE.validate({**known, "T": rounds, "B": 1})
+    paths = enumerate_paths(Experiment(AVERAGE, objective, values))
+    assert paths.weights.sum() == pytest.approx(1)
+    assert len(paths.weights) == 2**rounds
+    exact = WholeRun().measure(Experiment(AVERAGE, objective, values))
+    assert exact.exact
+    rule = Experiment(AVERAGE, objective, values).rule
+    out = theorylab.run(objective, rule, rounds=rounds, replicas=4000, at=range(rounds),
+                        record=("gradient_norm_squared",))  # fmt: skip
+    sampled = out["gradient_norm_squared"].mean(0)
+    error = 4 * sampled.std() / np.sqrt(len(sampled)) + 1e-12
+    assert abs(exact.values["mean_gradient_norm_squared"][0, 0] - sampled.mean()) < error
+
+
+def test_an_infinite_law_is_left_to_sampling():
+    objective = synthetic.quadratic(dim=2, noise="gaussian", sigma=0.7)
+    known = {k: float(v) for k, v in objective.constants().items()}
+    values = AVERAGE.validate({**known, "T": 2, "B": 1})
+    assert enumerate_paths(Experiment(AVERAGE, objective, values)) is None
+
+
+def test_corners_can_be_placed():
+    known = {"ell": 4.0, "sigma": 1.0}
+    assert place(DESCENT, known, {"eta": 1.0, "B": 0.0})["eta"] == pytest.approx(0.125)
+    assert place(DESCENT, known, {"eta": 1.0, "B": 0.0})["B"] == 1
+    empty = Statement("made_up.empty", "L", "printed", Claim(beta, "<=", 1),
+                      conditions=(Condition(beta, ">=", 2.0),))  # fmt: skip
+    assert place(empty, {}, {}) is None
+
+
+def test_instances_rebuild_their_objective():
+    instance = Instance(QUADRATIC, {}, a=2.0, b=3.0)
+    built = instance.objective(AVERAGE)
+    assert isinstance(built, Objective)
+    assert float(built.constants()["ell"]) == pytest.approx(2 / 9)

@@ -1,0 +1,83 @@
+"""Counterexamples written down: small, self-contained, and right in exact arithmetic."""
+
+import re
+import subprocess
+import sys
+from fractions import Fraction
+
+import pytest
+import sympy as sp
+from hunting import FALSE, GRADIENT_DESCENT, NUMBERS_FALSE, QUADRATIC, TOO_SHARP
+
+from theorylab.falsify import Hunt, Instance
+from theorylab.shrink import Tabular, script, shrink, shrink_instance, write_counterexample
+
+FOUND = {
+    TOO_SHARP.key: Instance(QUADRATIC, {"B": 1.0, "eta": 0.4876543}),
+    "made_up.odd_units": Instance(QUADRATIC, {"B": 1.0, "T": 4.0}, a=10.0),
+    GRADIENT_DESCENT.key: Instance(QUADRATIC, {"T": 5.0, "eta": 0.0731}, quiet=True),
+    NUMBERS_FALSE.key: Instance(None, {"beta": 0.4998765}),
+}
+
+
+def _hunt(statement):
+    return Hunt(statement.key, statement.form, "violated", None, FOUND[statement.key])
+
+
+@pytest.mark.parametrize("statement", FALSE, ids=lambda s: s.key)
+def test_scripts_run_alone_and_print_both_sides(statement, tmp_path):
+    summary = write_counterexample(statement, _hunt(statement), tmp_path)
+    path = tmp_path / summary["script"]
+    text = path.read_text()
+    assert len(text.splitlines()) < 40
+    assert set(re.findall(r"^(?:import|from) (\w+)", text, re.M)) <= {"numpy", "itertools"}
+    # -I and another directory: nothing of this project is importable by accident.
+    done = subprocess.run([sys.executable, "-I", str(path)], capture_output=True, text=True,
+                          cwd=tmp_path, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    lhs, rhs = (float(v) for v in re.findall(r"[lr]hs = (\S+?),?(?:\s|$)", done.stdout)[-2:])
+    small, large = (rhs, lhs) if ">=" in str(statement.claim) else (lhs, rhs)
+    assert small > large
+    assert small == pytest.approx(summary["smaller"], rel=1e-6)
+    assert large == pytest.approx(summary["larger"], rel=1e-6)
+    for suffix in (".tex", ".svg"):
+        assert path.with_suffix(suffix).stat().st_size > 0
+
+
+@pytest.mark.parametrize("statement", FALSE, ids=lambda s: s.key)
+def test_violations_are_confirmed_in_rationals(statement):
+    table = shrink(statement, _hunt(statement))
+    small, large = table.confirm_exactly()
+    assert isinstance(small, sp.Rational)
+    assert small > large
+
+
+def test_shrinking_leaves_little():
+    table = shrink(TOO_SHARP, _hunt(TOO_SHARP))
+    assert len(table.knots) == 2
+    assert len(table.slopes) == 2
+    assert table.values == {"B": 1.0, "eta": 0.5}
+    smaller = shrink_instance(GRADIENT_DESCENT, FOUND[GRADIENT_DESCENT.key])
+    assert smaller.values["T"] == 1
+    assert smaller.check(GRADIENT_DESCENT).verdict == "violated"
+
+
+def test_constants_are_those_of_the_knots():
+    table = Tabular(TOO_SHARP, (-1.0, 0.0, 2.0), ((-1.0, 2.0, 0.0), (-3.0, 0.0, 0.0)), 0.5, {})
+    found = table.constants()
+    # The mean slope rises from -2 to 1, then falls to 0; the slopes differ from it by 1 at most.
+    assert (found["ell"], found["L"], found["delta"]) == (3.0, 3.0, 0.5)
+    assert (found["G"], found["sigma"]) == (2.0, 1.0)
+    exact = table.constants(Fraction)
+    assert exact["ell"] == 3
+    assert exact["sigma"] == 1
+    # F falls by 2/3 to its minimum at -1/3, rises by 1/6 to 0, and by 7/16 to 1/2.
+    assert found["Delta"] == pytest.approx(1 / 6 + 7 / 16)
+    assert "Bf" not in found
+
+
+def test_a_table_that_obeys_the_claim_is_no_counterexample():
+    table = Tabular(TOO_SHARP, (-9.0, 9.0), ((-9.0, 9.0),), 1.0, {"B": 1.0, "eta": 0.5})
+    assert not table.violates
+    assert table.confirm_exactly() is None
+    assert "assert not lhs >= rhs" in script(table)

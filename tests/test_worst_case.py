@@ -1,0 +1,116 @@
+"""Exact worst cases against values known in closed form, and what cannot be modelled."""
+
+import importlib.util
+import math
+
+import pytest
+from hunting import DESCENT, GRADIENT_DESCENT, TOO_SHARP
+
+from bounds import Algorithm, Claim, Statement
+from bounds.assumptions import BOUNDED_BELOW, SMOOTH, WEAKLY_CONVEX
+from bounds.notation import Delta, T, delta, ell, eta, lam
+from bounds.quantities import (
+    buffer_norm,
+    distance_squared,
+    linear_term,
+    mean_gradient_norm,
+    value_difference,
+)
+from theorylab import worst_case as module
+from theorylab.cli.worst_case import normalised_points
+from theorylab.errors import UsageError
+from theorylab.optimizers import SGD, TRSGD
+from theorylab.worst_case import FunctionClass, MissingExtra, expansion_factor, worst_case
+
+needs_pep = pytest.mark.skipif(
+    any(importlib.util.find_spec(n) is None for n in ("PEPit", "cvxpy", "clarabel")),
+    reason="needs the extra [pep]",
+)
+
+
+@needs_pep
+@pytest.mark.parametrize("step", [1.0, 0.5, 0.1])
+@pytest.mark.parametrize("rounds", [1, 3])
+def test_gradient_descent_matches_the_known_rate(step, rounds):
+    # Known: min ||grad||^2 <= 4/(gamma (4 - gamma L)) (f0 - fn)/n for gamma <= 1/L, tight.
+    found = worst_case(GRADIENT_DESCENT, {"ell": 1.0, "eta": step, "T": rounds, "sigma": 0.0})
+    assert found.primal == pytest.approx(4 / (step * (4 - step)) / (4 / 3), rel=1e-5)
+    assert found.gap < 1e-4
+    assert found.refutes == (step < 1)
+
+
+@needs_pep
+@pytest.mark.parametrize("batch", [1, 4])
+def test_two_atom_noise_attains_the_descent_lemma(batch):
+    values = {"ell": 1.0, "eta": 0.5, "sigma": 1.0, "B": batch}
+    assert worst_case(DESCENT, values).ratio == pytest.approx(1, rel=1e-5)
+    assert worst_case(TOO_SHARP, values).refutes
+
+
+@needs_pep
+def test_definition_of_weak_convexity_is_attained_and_no_less_is_true():
+    def claim(factor):
+        below = -factor * delta / 2 * distance_squared
+        return Statement("made_up.weak", "Definition", "printed",
+                         Claim(value_difference - linear_term, ">=", below),
+                         (SMOOTH, WEAKLY_CONVEX))  # fmt: skip
+
+    values = {"ell": 2.0, "delta": 0.5}
+    assert worst_case(claim(1), values).ratio == pytest.approx(1, rel=1e-5)
+    assert worst_case(claim(0.9), values).refutes
+
+
+@needs_pep
+@pytest.mark.parametrize(("rule", "factor"), [
+    (SGD(eta=0.5), 1.5), (SGD(eta=2.0), 3.0), (TRSGD(lam=4.0, delta=1.0, S=3), 4 / 3)])  # fmt: skip
+def test_expansion_factors(rule, factor):
+    found = expansion_factor(rule, FunctionClass(-1.0, 2.0))
+    assert found.primal == pytest.approx(factor, rel=1e-4)
+
+
+@needs_pep
+def test_the_function_class_and_the_mean_norm():
+    statement = Statement("made_up.norm", "Theorem", "printed",
+                          Claim(mean_gradient_norm, "<=", (2 * ell * Delta) ** 0.5 + 0 * T),
+                          (SMOOTH, BOUNDED_BELOW), Algorithm("sgd", {"eta": 1 / ell}))  # fmt: skip
+    found = worst_case(statement, {"ell": 1.0, "Delta": 1.0})
+    assert found.ratio == pytest.approx(1, rel=1e-4)
+    assert FunctionClass.of(statement, {"ell": 1.0, "Delta": 1.0}) == FunctionClass(-1.0, 1.0)
+
+
+@needs_pep
+def test_an_unbounded_problem_says_so():
+    wild = Statement("made_up.wild", "Lemma", "printed", DESCENT.claim, DESCENT.assumptions,
+                     DESCENT.algorithm)  # fmt: skip
+    found = worst_case(wild, {"ell": 1.0, "eta": 3.0, "sigma": 1.0, "B": 1})
+    assert found.primal == math.inf
+    assert "unbounded" in found.status
+    assert found.to_json()["primal"] is None
+
+
+@pytest.mark.parametrize(("statement", "values", "reason"), [
+    (Statement("made_up.sngm", "L", "printed", Claim(mean_gradient_norm, "<=", Delta / (eta * T)),
+               (SMOOTH,), Algorithm("sngm", {"eta": eta, "beta": 0.5})),
+     {"ell": 1.0, "eta": 0.5, "Delta": 1.0, "T": 2}, "not linear"),
+    (Statement("made_up.buffer", "L", "printed", Claim(buffer_norm, "<=", eta * ell), (SMOOTH,),
+               Algorithm("sgd")), {"ell": 1.0, "eta": 0.5}, "no semidefinite model"),
+    (Statement("made_up.curvature", "L", "printed", Claim(mean_gradient_norm, "<=", lam * Delta),
+               (), Algorithm("sgd", {"eta": 1 / lam})), {"lam": 1.0, "Delta": 1.0}, "curvature"),
+])  # fmt: skip
+def test_what_does_not_fit_is_refused_with_the_reason(statement, values, reason):
+    with pytest.raises(UsageError, match=reason):
+        worst_case(statement, values)
+
+
+def test_a_missing_extra_is_named(monkeypatch):
+    monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"theorylab\[pep\]"):
+        worst_case(DESCENT, {"ell": 1.0, "eta": 0.5, "sigma": 1.0, "B": 1})
+
+
+def test_points_are_normalised_and_admissible():
+    points = normalised_points(DESCENT, {}, 6, 0)
+    assert points
+    for values in points:
+        assert values["ell"] == 1.0
+        DESCENT.validate(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property, reduce
+from functools import cache, cached_property, reduce
 from typing import Any, Literal
 
 import numpy as np
@@ -295,18 +295,16 @@ def evaluate(expression: sp.Expr, values: Values) -> Any:
     >>> float(evaluate(1 / (2 * ell), {"ell": 4.0}))
     0.125
     """
-    expression = sp.sympify(expression)
-    symbols = sorted(expression.free_symbols, key=str)
+    symbols, function = _compiled(sp.sympify(expression))
     for symbol in symbols:
         if symbol.name not in values:
             meaning = getattr(symbol, "meaning", "")
             raise KeyError(f"no value for {symbol.name} ({meaning})" if meaning else symbol.name)
     arguments = [np.asarray(values[symbol.name], dtype=float) for symbol in symbols]
     with np.errstate(divide="ignore", invalid="ignore"):  # eta <= 1/lambda allows any eta at 0
-        return _compiled(expression, tuple(symbols))(*arguments)
+        return function(*arguments)
 
 
-_COMPILED: dict[sp.Expr, Any] = {}
 # Sympy writes Min as amin((a, b), axis=0), which fails where a and b have different shapes.
 _NUMPY: list[Any] = [
     {
@@ -317,10 +315,10 @@ _NUMPY: list[Any] = [
 ]
 
 
-def _compiled(expression: sp.Expr, symbols: tuple[sp.Symbol, ...]) -> Any:
-    if expression not in _COMPILED:
-        _COMPILED[expression] = sp.lambdify(symbols, expression, modules=_NUMPY)
-    return _COMPILED[expression]
+@cache
+def _compiled(expression: sp.Expr) -> tuple[tuple[sp.Symbol, ...], Any]:
+    symbols = tuple(sorted(expression.free_symbols, key=lambda symbol: symbol.name))
+    return symbols, sp.lambdify(symbols, expression, modules=_NUMPY)
 
 
 def _show(value: Any) -> str:

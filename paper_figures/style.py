@@ -15,7 +15,7 @@ __all__ = ["COLUMN", "PAGE", "figure", "save"]
 COLUMN, PAGE = 3.25, 6.75  # inches: one column, and the whole width of a two-column page
 GOLDEN = 0.68
 
-_RC: dict[str, Any] = {
+_RC: Any = {
     "font.size": 8, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7,
     "ytick.labelsize": 7, "axes.titlesize": 8, "lines.linewidth": 1.2, "lines.markersize": 3.5,
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,

@@ -109,10 +109,10 @@ def verify(
                     applicable.append(spec)
                 except AssumptionError as error:
                     reasons[i] = str(error)
-        for spec in applicable:
+        for chosen in applicable:
             owners.append(i)
             cells.append({
-                "kind": "check", "key": statement.key, "form": statement.form, "objective": spec,
+                "kind": "check", "key": statement.key, "form": statement.form, "objective": chosen,
                 "count": count, "replicas": replicas, "effort": effort, "seed": seed,
             })  # fmt: skip
     for cell in cells:
@@ -179,7 +179,7 @@ def _print(verdicts: Sequence[Verdict], out: Path) -> None:
         previous = v.key
     console.print(table)
     for form in ("printed", "repaired"):
-        tally = Counter(v.verdict for v in verdicts if v.form == form)
+        tally: Counter[str] = Counter(v.verdict for v in verdicts if v.form == form)
         if tally:
             parts = ", ".join(f"[{_COLOURS[k]}]{k} {tally[k]}[/]" for k in _COLOURS if tally[k])
             console.print(f"{form}: {parts}")

@@ -22,8 +22,8 @@ class Budgets(Protocol):
 
     ``largest_batch_size``: the largest power of two B for which it and every smaller one keep the
     mean of ``||grad F(w_t)||^2`` over ``T = C/B >= 16`` steps within twice that of B = 1.
-    ``evaluations_to_reach``: gradient evaluations until the running mean of ``||grad F(w_t)||^2`` is at most eps. Each column is
-    the answer of one group of replicas.
+    ``evaluations_to_reach``: gradient evaluations until the running mean of
+    ``||grad F(w_t)||^2`` is at most eps. Each column is the answer of one group of replicas.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"largest_batch_size", "evaluations_to_reach"})

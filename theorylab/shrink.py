@@ -13,6 +13,7 @@ import itertools
 import json
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -27,6 +28,7 @@ from sympy.printing.numpy import NumPyPrinter
 
 from bounds.statement import Statement
 from theorylab.check import constants_for
+from theorylab.domain import place
 from theorylab.errors import UsageError
 from theorylab.falsify import Hunt, Instance
 from theorylab.measures.enumeration import enumerate_paths
@@ -39,6 +41,8 @@ __all__ = ["Tabular", "script", "shrink", "shrink_instance", "write_counterexamp
 _MARGIN = 1e-6  # a shrunk counterexample violates by at least this, relatively
 _PATHS = 1024
 _LINES = 40
+_KNOTS = 7
+_ROUNDS = 60
 
 
 # --- the canonical counterexample ---------------------------------------------------------------
@@ -150,6 +154,8 @@ class Tabular:
         rows = [[number(v) for v in row] for row in self.slopes]
         batch = max(1, round(float(self.known.get("B", 1))))
         steps = len(moves.weights)
+        if len(rows) == 1:
+            batch = 1
         if len(rows) ** (batch * steps) > _PATHS:
             raise UsageError("too many paths to enumerate")
         weights = [[_exact(c) if number is not float else c for c in row] for row in moves.weights]
@@ -434,7 +440,8 @@ def shrink(statement: Statement, found: Hunt, budget: float = 20.0) -> Tabular |
         tables = [t for t in _tabulate(statement, candidate) if t.violates]
         if tables:
             return _greedy(max(tables, key=lambda t: min(t.ratio, 1e9)), deadline + budget / 2)
-    return None
+    on_line = _search_on_line(statement, smaller, budget)
+    return None if on_line is None else _greedy(on_line, time.monotonic() + budget)
 
 
 def _tabulate(statement: Statement, instance: Instance) -> Iterator[Tabular]:
@@ -485,6 +492,79 @@ def _tabulate(statement: Statement, instance: Instance) -> Iterator[Tabular]:
                 ]
             slopes = tuple(tuple(float(v) for v in row.ravel()) for row in rows)
             yield Tabular(statement, tuple(knots), slopes, float(start[0]), dict(instance.values))
+
+
+def _search_on_line(statement: Statement, instance: Instance, budget: float) -> Tabular | None:
+    """A counterexample on the line, where the one found has more dimensions or samples.
+
+    CMA-ES over slopes at equally spaced knots (scaled to ell = 1), the size of two-point noise,
+    the start and the statement's domain.
+    """
+    import cma
+
+    names = {s.name for s in statement.claim.measured}
+    if not names <= set(_FORMULAS) or statement.algorithm is None:
+        return None
+    free = tuple(instance.values)
+    needed = {s.name for s in statement.constants}
+    deadline = time.monotonic() + budget
+
+    def build(x: np.ndarray) -> Tabular | None:
+        u = np.clip((x - 0.5) * 1.08 + 0.5, 0.0, 1.0)
+        rise = 4 * u[:_KNOTS] - 2
+        if "Bf" in needed:
+            rise[0] = rise[-1] = 0.0
+        elif "Delta" in needed:
+            rise[0], rise[-1] = -abs(rise[0]), abs(rise[-1])
+        steepest = float(np.abs(np.diff(rise)).max())
+        if steepest == 0:
+            return None
+        mean = rise / steepest
+        noise = 2 * u[_KNOTS] if "sigma" in needed and not instance.quiet else 0.0
+        rows = [mean] if noise == 0 else [mean - noise, mean + noise]
+        slopes = tuple(tuple(float(v) for v in row) for row in rows)
+        knots = tuple(float(k) for k in range(_KNOTS))
+        start = float(u[_KNOTS + 1] * (_KNOTS - 1))
+        draft = Tabular(statement, knots, slopes, start, {})
+        fractions = dict(zip(free, u[_KNOTS + 2 :].tolist(), strict=True))
+        try:
+            point = place(statement, draft.constants(), fractions)
+        except (ValueError, KeyError, ArithmeticError):
+            return None
+        if point is None:
+            return None
+        return replace(draft, values={name: float(point[name]) for name in free})
+
+    def cost(x: np.ndarray) -> tuple[float, Tabular | None]:
+        table = build(x)
+        if table is None or table.known.get("T", 1.0) > _ROUNDS:
+            return 2.0, None
+        try:
+            small, large = table.sides()
+        except (ValueError, KeyError, ArithmeticError, IndexError):
+            return 2.0, None
+        size = abs(small) + abs(large)
+        return (2.0 if not size > 0 else (large - small) / size), table
+
+    rng = np.random.default_rng(11)
+    best: tuple[float, Tabular | None] = (2.0, None)
+    dimension = _KNOTS + 2 + len(free)
+    while time.monotonic() < deadline and not (best[1] is not None and best[0] < -1e-3):
+        trials = [rng.random(dimension) for _ in range(40)]
+        start = min(trials, key=lambda x: cost(x)[0])
+        options = {"bounds": [0, 1], "seed": int(rng.integers(1, 10**6)), "verbose": -9}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            strategy = cma.CMAEvolutionStrategy(np.clip(start, 0.02, 0.98), 0.25, options)
+            while not strategy.stop() and time.monotonic() < deadline:
+                asked = strategy.ask()
+                costs = [cost(np.asarray(x)) for x in asked]
+                strategy.tell(asked, [c for c, _ in costs])
+                best = min([best, *costs], key=lambda pair: pair[0])
+                if best[0] < -0.02:
+                    break
+    table = best[1]
+    return table if table is not None and table.violates else None
 
 
 def _At(objective: Any, start: torch.Tensor) -> Any:

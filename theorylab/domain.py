@@ -121,7 +121,7 @@ def place(
         if symbol.name in values:
             continue
         limits = _limits(symbol, statement.conditions, values)
-        if not limits[0] < math.inf:
+        if not limits[0] < math.inf or limits[0] > limits[1]:
             return None
         low, high = _range(symbol, limits, known)
         if not low <= high < math.inf:
@@ -171,7 +171,7 @@ def _one(
         if symbol.name in values:
             continue
         limits = _limits(symbol, statement.conditions, values)
-        if not limits[0] < math.inf:
+        if not limits[0] < math.inf or limits[0] > limits[1]:
             return None
         values[symbol.name] = _choose(symbol, limits, known, wish, rng)
     try:

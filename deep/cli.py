@@ -21,7 +21,7 @@ from deep.data import Dataset
 from deep.measures import hitting, relaxed_smoothness
 from deep.schedules import SCHEDULES, schedule
 from deep.settings import METHODS, Option, Settings, method
-from deep.training import Trainer, load_data, processes
+from deep.training import Trainer, device_named, load_data, processes
 from theorylab.errors import UsageError
 from theorylab.provenance import provenance
 from theorylab.store import write_json
@@ -101,7 +101,7 @@ def command(
     )  # fmt: skip
     schedule(schedule_, 1.0, 1)  # a bad one is refused before data is read
     found = arms(settings) if with_arms else {optimizer: settings}
-    with processes(_device(device)) as (rank, world, where):
+    with processes(device_named(device)) as (rank, world, where):
         if twins:
             if world > 1:
                 raise UsageError("--twins runs in one process")
@@ -194,18 +194,6 @@ def _parsed(text: str) -> Option:
         except ValueError:
             continue
     return {"true": True, "false": False}.get(text.lower(), text)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device must be cpu, cuda or auto, got {name!r}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: this machine has no CUDA device that torch can use")
-    return device
 
 
 def _results(

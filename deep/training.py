@@ -31,7 +31,7 @@ from theorylab.errors import DataError, UsageError
 from theorylab.progress import bar
 from theorylab.store import write_json
 
-__all__ = ["Trainer", "load_data", "processes"]
+__all__ = ["Trainer", "device_named", "load_data", "processes"]
 
 _EVALUATION_BATCH = 1000
 # Purposes of a seed; different ones give unrelated streams.
@@ -61,6 +61,19 @@ def load_data(settings: Settings, directory: Path | str | None = None) -> Datase
     if not settings.augment:
         parts["training"] = data.evaluation if data.input_size != data.train.shape else AsIs()
     return replace(data, **parts)
+
+
+def device_named(name: str) -> torch.device:
+    """``cpu``, ``cuda``, or what ``auto`` finds; a ``UsageError`` if there is none."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"--device must be cpu, cuda or auto, got {name!r}") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UsageError("--device cuda: this machine has no CUDA device that torch can use")
+    return device
 
 
 @contextmanager

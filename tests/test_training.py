@@ -1,0 +1,312 @@
+"""Training: resumed bit for bit wherever it was stopped, the same over processes and parts."""
+
+import dataclasses
+import math
+import multiprocessing
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from deep import checkpoint
+from deep.settings import METHODS, Settings
+from deep.training import Trainer, load_data
+from theorylab import registry
+from theorylab.errors import DataError, UsageError
+
+TINY = Settings(
+    model="two_conv", train_samples=96, batch_size=16, epochs=1.5, evaluations=3,
+    evaluate_samples=96, model_options={"dropout": 0.3},
+)  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def trained(settings: Settings, folder: Path | None = None, **options: Any) -> Trainer:
+    trainer = Trainer(settings, load_data(settings), folder=folder)
+    trainer.run(progress=False, **options)
+    return trainer
+
+
+def timeless(history: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in history]
+
+
+def assert_same_bits(a: Trainer | dict[str, Any], b: Trainer | dict[str, Any]) -> None:
+    states = [t.state_dict() if isinstance(t, Trainer) else t for t in (a, b)]
+    for state in states:
+        state["history"] = timeless(state["history"])
+        del state["seconds"]
+    compare(*states)
+
+
+def compare(x: Any, y: Any, where: str = "state") -> None:
+    if isinstance(x, torch.Tensor):
+        assert torch.equal(x, y), where
+    elif isinstance(x, dict):
+        assert x.keys() == y.keys(), where
+        for key in x:
+            compare(x[key], y[key], f"{where}.{key}")
+    elif isinstance(x, list | tuple):
+        assert len(x) == len(y), where
+        for i, (u, v) in enumerate(zip(x, y, strict=True)):
+            compare(u, v, f"{where}[{i}]")
+    else:
+        assert x == y, where
+
+
+def test_every_rule_has_a_method() -> None:
+    assert set(METHODS) == set(registry.rules())
+    for name, entry in METHODS.items():
+        assert entry.factory.rule.name == name
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_an_interrupted_run_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
+    options = {"memory": 3} if name == "stochastic_batch_size_1" else {}
+    settings = dataclasses.replace(TINY, optimizer=name, options=options)
+    whole = trained(settings)
+    for until in (4, 7):  # within a round; just after an evaluation
+        stopped = Trainer(settings, load_data(settings), folder=tmp_path)
+        stopped.run(progress=False, until=until, checkpoint_every=0.0)
+    again = trained(settings, tmp_path)
+    assert again.steps == whole.steps == 9
+    assert_same_bits(again, whole)
+
+
+def test_batch_norm_statistics_are_resumed(tmp_path: Path) -> None:
+    settings = Settings(
+        model="resnet20", train_samples=8, batch_size=4, steps=3, evaluations=1, optimizer="sngm",
+        accumulate=2, evaluate_samples=8,
+    )  # fmt: skip
+    data = load_data(settings)
+    data = dataclasses.replace(data, test=data.test.subset(torch.arange(4)))
+    whole = Trainer(settings, data)
+    whole.run(progress=False)
+    Trainer(settings, data, folder=tmp_path).run(progress=False, until=1, checkpoint_every=0.0)
+    again = Trainer(settings, data, folder=tmp_path)
+    again.run(progress=False)
+    assert any("running_mean" in name for name in again.network.state_dict())
+    assert_same_bits(again, whole)
+
+
+def work(settings: Settings, folder: Path) -> None:
+    torch.set_num_threads(1)
+    trainer = Trainer(settings, load_data(settings), folder=folder)
+    trainer.run(progress=False, checkpoint_every=0.0)
+
+
+def kill_repeatedly(settings: Settings, folder: Path, kills: int) -> None:
+    """SIGKILL a run after a few more checkpoints and a random while; start it again."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["deep.training"])
+    rng = random.Random(0)
+    path = folder / "checkpoint.pt"
+    for _ in range(kills):
+        process = context.Process(target=work, args=(settings, folder))
+        process.start()
+        wait = rng.randint(1, 8)
+        last = path.stat().st_ino if path.exists() else 0
+        while wait:
+            assert process.is_alive()
+            now = path.stat().st_ino if path.exists() else 0
+            wait -= now != last
+            last = now
+            time.sleep(0.0005)
+        time.sleep(rng.uniform(0, 0.02))
+        process.kill()
+        process.join()
+        assert process.exitcode == -9
+
+
+@pytest.mark.parametrize(
+    ("name", "kills"),
+    [("lrsgd_r", 4), *(pytest.param(n, 20, marks=pytest.mark.slow) for n in METHODS)],
+)
+def test_a_killed_run_ends_with_the_same_bits(name: str, kills: int, tmp_path: Path) -> None:
+    # Steps enough that every kill lands before the end; each step saves a checkpoint.
+    settings = dataclasses.replace(TINY, optimizer=name, epochs=4.0 * kills)
+    kill_repeatedly(settings, tmp_path, kills)
+    assert 0 < checkpoint.load(tmp_path / "checkpoint.pt")["steps"] < 24 * kills  # type: ignore[index]
+    again = trained(settings, tmp_path)
+    assert_same_bits(again, trained(settings))
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_half_written_checkpoint_is_never_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "checkpoint.pt"
+    checkpoint.save(path, {"steps": 1})
+
+    def dies(state: Any, stream: Any) -> None:
+        stream.write(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        checkpoint.save(path, {"steps": 2})
+    assert checkpoint.load(path) == {"steps": 1}
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
+
+
+def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
+    with pytest.raises(DataError, match="not a checkpoint"):
+        trained(TINY, tmp_path)
+
+
+def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"steps": Evil()}, tmp_path / "checkpoint.pt")
+    with pytest.raises(DataError):
+        trained(TINY, tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:
+    trained(dataclasses.replace(TINY, steps=1), tmp_path)
+    with pytest.raises(UsageError, match=r"lr None, here it is 0\.5"):
+        trained(dataclasses.replace(TINY, steps=1, lr=0.5), tmp_path)
+
+
+def test_accumulated_parts_are_one_batch() -> None:
+    plain = dataclasses.replace(TINY, model_options={}, optimizer="sngm", batch_size=20)
+    runs = [trained(dataclasses.replace(plain, accumulate=parts)) for parts in (1, 3)]
+    for p, q in zip(*(run.network.parameters() for run in runs), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6)
+
+
+def test_rounds_gradients_and_steps_are_counted() -> None:
+    history = trained(dataclasses.replace(TINY, optimizer="trsgd", options={"S": 4})).history
+    assert [row["steps"] for row in history] == [0, 3, 6, 9]
+    assert [row["rounds"] for row in history] == [0, 1, 2, 3]
+    assert [row["gradients"] for row in history] == [0, 48, 96, 144]
+    several = dataclasses.replace(
+        TINY, optimizer="stochastic_batch_size_1", options={"memory": 2}, steps=3, evaluations=1
+    )
+    # The second and third steps take the previous batch's gradient again.
+    assert trained(several).history[-1]["gradients"] == 16 * (1 + 2 + 2)
+
+
+def test_seeds_decide_everything() -> None:
+    first, same = trained(TINY), trained(TINY)
+    assert_same_bits(first, same)
+    other = trained(dataclasses.replace(TINY, seed=1))
+    assert first.history[-1]["test_loss"] != other.history[-1]["test_loss"]
+
+
+def test_the_global_generator_is_left_alone() -> None:
+    before = torch.get_rng_state()
+    trained(dataclasses.replace(TINY, steps=2))
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_the_pull_follows_the_step() -> None:
+    settings = dataclasses.replace(
+        TINY, optimizer="lrsgd_c", lr=0.1, lam_over_lr=0.01, schedule="staircase:0.5:0.1"
+    )
+    trainer = Trainer(settings, load_data(settings))
+    found = set()
+    for _ in range(trainer.total):
+        trainer.step()
+        group = trainer.optimizer.param_groups[0]
+        found.add((round(group["lr"], 6), round(group["lam"], 6)))
+    assert found == {(0.1, 0.1), (0.01, 1.0)}
+
+
+def test_held_out_samples_are_not_trained_on() -> None:
+    data = load_data(dataclasses.replace(TINY, train_samples=None, holdout=0.25))
+    assert len(data.test) == 360
+    assert len(data.train) == 1437 - 360
+    seen = {image.numpy().tobytes() for image in data.train.take(torch.arange(1077))[0]}
+    held = [image.numpy().tobytes() for image in data.test.take(torch.arange(360))[0]]
+    assert sum(image in seen for image in held) <= 2  # the digits hold a few equal images
+
+
+def test_a_diverged_run_is_recorded_as_such() -> None:
+    settings = dataclasses.replace(TINY, optimizer="sgd", lr=1e12)
+    history = trained(settings).history
+    assert history[-1]["test_loss"] is None
+    assert history[0]["test_loss"] is not None
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"optimizer": "sngn"}, "unknown optimizer"),
+        ({"options": {"lam": 1.0}}, "has no argument 'lam'"),
+        ({"batch_size": 0}, "batch_size must be positive"),
+        ({"lr": -1.0}, "lr must be positive"),
+        ({"lam_over_lr": 1.0}, "needs an optimizer with lam"),
+        ({"holdout": 1.0}, "holdout must lie"),
+    ],
+)
+def test_impossible_settings_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        dataclasses.replace(TINY, **change)
+
+
+FAST = ("sngm", "lrsgd_c")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in FAST else pytest.param(n, marks=pytest.mark.slow) for n in METHODS]
+)
+def test_every_optimizer_learns_the_digits(name: str) -> None:
+    started = time.process_time()
+    settings = Settings(optimizer=name, evaluations=1)
+    history = trained(settings).history
+    assert history[-1]["test_accuracy"] > 0.95
+    assert time.process_time() - started < 60
+
+
+SCRIPT = """
+import dataclasses, sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from deep.settings import Settings
+from deep.training import Trainer, load_data, processes
+settings = Settings(model="two_conv", train_samples=90, batch_size=16, steps=8, evaluations=2,
+                    optimizer="sngm", accumulate=2, evaluate_samples=90)
+with processes(torch.device("cpu")) as (rank, world, device):
+    Trainer(settings, load_data(settings), folder=Path(sys.argv[1]), device=device,
+            process=(rank, world)).run(progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_give_the_result_of_one(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    runs = {
+        "one": [sys.executable],
+        "two": [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    }  # fmt: skip
+    states = []
+    for name, command in runs.items():
+        done = subprocess.run(
+            [*command, str(script), str(tmp_path / name)], capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        states.append(checkpoint.load(tmp_path / name / "checkpoint.pt"))
+    for name, p in states[0]["network"].items():
+        torch.testing.assert_close(states[1]["network"][name], p, rtol=1e-4, atol=1e-6)
+    assert states[0]["gradients"] == states[1]["gradients"]
+    first, second = (state["history"][-1]["test_loss"] for state in states)
+    assert math.isclose(first, second, rel_tol=1e-4)

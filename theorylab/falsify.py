@@ -38,6 +38,8 @@ _TRIES = 3  # winners that may be re-evaluated before a statement is left alone
 _LONGEST = 4_000  # sample gradients of one replica that one evaluation may take
 _RESERVE = 0.6  # share of the budget spent before the local search begins
 _CORNERS = 6
+# What building or measuring an instance outside its range may raise: it is no candidate then.
+_FAILURES = (ValueError, LookupError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -275,7 +277,7 @@ def _confirm(
             statement, replicas=replicas, effort=1e3 * replicas, confidence=1 - risk,
             repeat=1_000_000 + 1000 * attempt + seed,
         )  # fmt: skip
-    except (ValueError, KeyError, ArithmeticError):
+    except _FAILURES:
         return None
 
 
@@ -386,7 +388,7 @@ class _Search:
             objective = draft.objective(self.statement)
             assert objective is not None
             known = constants_for(self.statement, objective)
-        except (ValueError, KeyError, ArithmeticError):
+        except _FAILURES:
             return None
         table = place(self.statement, known, fractions)
         if table is None:
@@ -401,7 +403,7 @@ class _Search:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", RuntimeWarning)
                 verdict = instance.check(self.statement, replicas=self.replicas, effort=1e5)
-        except (ValueError, KeyError, ArithmeticError) as error:
+        except _FAILURES as error:
             self.reason = str(error)
             return None
         found = Evaluation(instance, verdict)

@@ -199,7 +199,7 @@ def worst_case(statement: Statement, values: Mapping[str, Any]) -> WorstCase:
         small = {k: v for k, v in moved.items() if v > 0}
         large = {k: -v for k, v in moved.items() if v < 0}
         bound = 1.0
-        problem.require(problem.expression(0.0, large, concave=False) <= 1)
+        problem.fix(large)
     problem.maximise(problem.expression(constant, small, concave=True))
     primal, dual, status = problem.solve()
     scope = "exact" if problem.family.exact else "upper bound"
@@ -233,7 +233,7 @@ def expansion_factor(rule: UpdateRule, family: FunctionClass, steps: int = 1) ->
 
 def modelled_quantities() -> tuple[str, ...]:
     """Names of the measured quantities a problem can speak about."""
-    return tuple(sorted({*_QUANTITIES, *_CONCAVE}))
+    return tuple(sorted({*_QUANTITIES, *_CONCAVE, "twin_distance"}))
 
 
 # --- the claim --------------------------------------------------------------------------------
@@ -374,6 +374,7 @@ class _Problem:
         if names & {"Delta", "Bf"} or measured & _NEED_MINIMUM:
             self.minimizer, _, self.minimum = self._stationary()
         self.points: list[list[Any]] = []
+        self.twins: list[list[Any]] = []
         self.parents: tuple[np.ndarray, ...] = ()
         if statement.algorithm is not None:
             sigma = values.get("sigma", 0.0) if "sigma" in names else 0.0
@@ -381,6 +382,10 @@ class _Problem:
             rounds = max(1, round(values.get("T", 1)))
             path = _unroll(build_rule(statement, values), rounds, batch, sigma > 0)
             self.parents = path.parents
+            if measured & _TWINS:
+                # Both runs see the same samples: one function of the class, no noise between.
+                path = _unroll(build_rule(statement, values), 1, batch, noisy=False)
+                self.twins = self.follow(path, 0.0)
             self.points = self.follow(path, sigma**2 / batch)
         else:
             self.points = [[self._point()], [self._point()]]
@@ -448,6 +453,21 @@ class _Problem:
         if isinstance(total, float):
             raise UsageError("worst case: nothing measured on the smaller side")
         return total
+
+    def fix(self, large: Mapping[str, float]) -> None:
+        """Hold the larger side at 1 or below."""
+        if set(large) == {"twin_distance"}:  # a distance is fixed through its square
+            between = self.points[0][0] - self.twins[0][0]
+            self.require(between**2 <= 1 / large["twin_distance"] ** 2)
+        else:
+            self.require(self.expression(0.0, large, concave=False) <= 1)
+
+    def norm(self, square: Any) -> Any:
+        """An unknown that may be pushed up to the root of ``square``."""
+        root = self.pepit.Expression()
+        one = self.pepit.Expression(is_leaf=False, decomposition_dict={1: 1.0})
+        self.pep.add_psd_matrix([[square, root], [root, one]])
+        return root
 
     def proximal(self) -> Any:
         """``argmin f + (lam/2)||w - w_0||^2`` from the optimality condition."""
@@ -539,10 +559,7 @@ def _mean_norm(problem: _Problem) -> Any:
     horizon = len(problem.points) - 1
     for k in range(horizon):
         for w in problem.points[k]:
-            norm = problem.pepit.Expression()
-            square = problem.at(w)[0] ** 2
-            problem.pep.add_psd_matrix([[square, norm], [norm, problem.pepit.Expression(
-                is_leaf=False, decomposition_dict={1: 1.0})]])  # fmt: skip
+            norm = problem.norm(problem.at(w)[0] ** 2)
             term = norm / (horizon * len(problem.points[k]))
             total = term if total is None else total + term
     return total
@@ -585,7 +602,9 @@ _QUANTITIES: Mapping[str, Callable[[_Problem], Any]] = {
 _CONCAVE: Mapping[str, Callable[[_Problem], Any]] = {
     "min_gradient_norm_squared": _smallest,
     "mean_gradient_norm": _mean_norm,
+    "expected_twin_distance": lambda p: p.norm((p.points[-1][0] - p.twins[-1][0]) ** 2),
 }
+_TWINS = frozenset({"expected_twin_distance"})
 _NEED_MINIMUM = frozenset({"final_suboptimality", "final_distance_to_minimizer_squared"})
 
 

@@ -48,7 +48,9 @@ FAMILIES: tuple[Family, ...] = (
         (_DIM, _ELL, _KAPPA, Parameter("Bf", 0.01, 100.0, log=True), _CONDITION,
          Parameter("start", 0.0, 1.0), _SIGMA, _N),
         ({"dim": 1, "kappa": 0.5, "noise": "two_point", "sigma": 0.5},
-         {"dim": 4, "kappa": 0.25, "noise": "shifts", "sigma": 0.3, "n": 6}),
+         {"dim": 4, "kappa": 0.25, "noise": "shifts", "sigma": 0.3, "n": 6},
+         {"dim": 2, "kappa": 1.0},
+         {"dim": 1, "kappa": 0.5, "ell": 0.01, "noise": "two_point", "sigma": 0.01}),
     ),
     Family(
         "piecewise_quadratic",

@@ -251,27 +251,28 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
     found = protocol.measure(experiment)
     compared = _compare(statement.claim, experiment.values, found, risk)
     outcomes = compared.outcomes(statement.claim)
-    order = {"violated": 2, "inconclusive": 1, "holds": 0}
+    if not found.exact and not np.all(outcomes == "holds"):
+        # A violation must repeat on fresh randomness; a crossing deserves a closer look.
+        seen = outcomes == "violated"
+        closer = 2 if seen.any() else 8
+        again = replace(
+            experiment, repeat=experiment.repeat + 1, effort=closer * experiment.effort,
+            replicas=closer**2 * experiment.replicas,
+        )  # fmt: skip
+        compared = _compare(statement.claim, experiment.values, protocol.measure(again), risk)
+        outcomes = compared.outcomes(statement.claim)
+        outcomes = np.where((outcomes == "violated") & ~seen, "inconclusive", outcomes)
+    order = {"violated": 2, "holds": 1, "inconclusive": 0}
     ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
     decisive = max(range(len(outcomes)), key=lambda i: (order[str(outcomes[i])], ratio[i]))
     outcome: Outcome = str(outcomes[decisive])  # type: ignore[assignment]
     reason = found.labels[decisive] if decisive < len(found.labels) else ""
-    if outcome != "holds" and not found.exact:
-        # A violation must repeat on fresh randomness; a crossing deserves a closer look.
-        closer = 2 if outcome == "violated" else 8
-        again = replace(experiment, repeat=experiment.repeat + 1, effort=closer * experiment.effort,
-                        replicas=closer**2 * experiment.replicas)  # fmt: skip
-        compared = _compare(statement.claim, experiment.values, protocol.measure(again), risk)
-        fresh = str(compared.outcomes(statement.claim)[decisive])
-        if outcome == "violated" and fresh != "violated":
-            outcome, reason = "inconclusive", "a violation that did not repeat"
-        elif outcome == "inconclusive" and fresh == "holds":
-            outcome = "holds"
     if outcome == "holds" and statement.trivial is not None:
         trivial = float(evaluate(statement.trivial, experiment.values))
         if compared.bound[decisive] >= trivial:
             outcome, reason = "vacuous", f"the bound exceeds the trivial {trivial:.4g}"
-    return _verdict(experiment, outcome, compared, decisive, reason, len(outcomes))
+    undecided = int((outcomes == "inconclusive").sum())
+    return _verdict(experiment, outcome, compared, decisive, reason, len(outcomes), undecided)
 
 
 def _verdict(
@@ -280,7 +281,7 @@ def _verdict(
     compared: _Comparison,
     i: int,
     reason: str,
-    comparisons: int,
+    comparisons: int, undecided: int = 0,
 ) -> Verdict:
     statement = experiment.statement
     measured, half = float(compared.measured[i]), float(compared.half[i])
@@ -293,7 +294,7 @@ def _verdict(
         experiment.objective.name,
         {k: v for k, v in shown.items() if k in constants},
         {k: v for k, v in shown.items() if k in names and k not in constants},
-        compared.replicas, experiment.seed, comparisons, reason,
+        compared.replicas, experiment.seed, comparisons, undecided, reason,
     )  # fmt: skip
 
 
@@ -320,7 +321,7 @@ def _check_numbers(
         float(compared.bound[i]), float(compared.ratio[i]), statement.units, "-",
         {k: v for k, v in point.items() if k in constants},
         {k: v for k, v in point.items() if k not in constants},
-        1, seed, len(table), "exact arithmetic over the domain",
+        1, seed, len(table), 0, "exact arithmetic over the domain",
     )  # fmt: skip
 
 

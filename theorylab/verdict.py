@@ -11,9 +11,10 @@ __all__ = ["Outcome", "Verdict", "worst"]
 
 Outcome = Literal["violated", "inconclusive", "holds", "vacuous", "not applicable"]
 
-# Of several instances the gravest outcome decides; a vacuous bound says less than a held one.
+# One violated instance refutes a statement. Otherwise what was decided outweighs what was not,
+# and a vacuous bound says less than either.
 _GRAVITY: Mapping[str, int] = {
-    "violated": 4, "inconclusive": 3, "holds": 2, "vacuous": 1, "not applicable": 0,
+    "violated": 4, "holds": 3, "inconclusive": 2, "vacuous": 1, "not applicable": 0,
 }  # fmt: skip
 
 
@@ -42,8 +43,8 @@ class Verdict:
         All values at the decisive instance.
     replicas, seed : int
         ``replicas`` is 1 where the measurement is exact.
-    comparisons : int
-        How many instances were compared.
+    comparisons, undecided : int
+        How many instances were compared, and at how many the interval crossed the bound.
     reason : str
         What decided, in a phrase.
     growth : tuple of float, optional
@@ -65,6 +66,7 @@ class Verdict:
     replicas: int = 0
     seed: int = 0
     comparisons: int = 0
+    undecided: int = 0
     reason: str = ""
     growth: tuple[float, float, float] | None = None
 
@@ -88,7 +90,10 @@ class Verdict:
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:
-    """The gravest of several verdicts on one statement, the larger ratio first on a tie.
+    """The verdict on a statement from those at several points and objectives.
+
+    Violated if any is; else it holds if it does at every point that could be decided
+    (``undecided`` counts the others); the largest ratio of the deciding kind is shown.
 
     >>> a, b = Verdict("k", "printed", "holds", ratio=0.9), Verdict("k", "printed", "vacuous")
     >>> worst([b, a]).verdict
@@ -100,7 +105,11 @@ def worst(verdicts: list[Verdict]) -> Verdict:
         verdicts,
         key=lambda v: (_GRAVITY[v.verdict], -math.inf if math.isnan(v.ratio) else v.ratio),
     )
-    return replace(decisive, comparisons=sum(v.comparisons for v in verdicts))
+    return replace(
+        decisive,
+        comparisons=sum(v.comparisons for v in verdicts),
+        undecided=sum(v.undecided for v in verdicts),
+    )
 
 
 def _finite(value: Any) -> Any:

@@ -20,6 +20,15 @@ Across = Literal["kind", "all"]
 Step = Literal["eta", "k_eta"]
 
 
+def sigmoid(x: Tensor) -> Tensor:
+    """``1/(1 + exp(-x))`` by tanh: torch.sigmoid's bits depend on an entry's place in a tensor.
+
+    >>> sigmoid(torch.zeros(1))
+    tensor([0.5000])
+    """
+    return torch.tanh(x / 2).add_(1).div_(2)
+
+
 def update_probability(
     g: Tensor, alpha: Any, lambda_: Any, layout: Layout = (), across: Across = "kind"
 ) -> Tensor:
@@ -60,13 +69,13 @@ def update_probability(
     mean = reduce_layers(_mean, size, layout)
     local = 0.0 if is_zero(alpha) else alpha * _standardised(size, mean, layout)
     if is_zero(lambda_) or len(layout) <= 1:
-        return torch.sigmoid(local) if isinstance(local, Tensor) else torch.full_like(g, 0.5)
+        return sigmoid(local) if isinstance(local, Tensor) else torch.full_like(g, 0.5)
     weights = _weights(layout, across, g.dtype, g.device)
     centre = (mean.unsqueeze(-1) * weights).sum(-2)
     # Each layer's deviation from the mean of its own kind.
     off = mean - centre
     spread = (off.square().unsqueeze(-1) * weights).sum(-2).sqrt()
-    return torch.sigmoid(local + lambda_ * spread_layers(off * _inverse(spread, centre), layout))
+    return sigmoid(local + lambda_ * spread_layers(off * _inverse(spread, centre), layout))
 
 
 def _mean(x: Tensor) -> Tensor:

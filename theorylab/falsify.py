@@ -234,7 +234,7 @@ def hunt(
     """
     begun = time.monotonic()
     search = _Search(statement, specs, budget, seed, replicas, watch)
-    risk = (1 - confidence) / max(1, family) / _TRIES
+    risk = (1 - confidence) / max(1, family) / (_TRIES + 1)
     tries, how = 0, ""
     confirmed: Evaluation | None = None
     winner: Evaluation | None = None
@@ -250,6 +250,11 @@ def hunt(
             how = search.how
             if stop:
                 break
+    if confirmed is not None and winner is not None and winner.instance != confirmed.instance:
+        # Searching went on (stop=False): the best instance found counts, if it repeats as well.
+        again = _confirm(statement, winner.instance, _TRIES, risk, seed)
+        if again is not None and again.verdict == "violated":
+            confirmed, how = Evaluation(winner.instance, again), search.how_best
     spent = time.monotonic() - begun
     common: dict[str, Any] = {"evaluations": search.evaluations, "seconds": spent}
     if confirmed is not None:

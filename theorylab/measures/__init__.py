@@ -12,6 +12,11 @@ from theorylab.measures.one_round import OneRound
 from theorylab.measures.points import Points
 from theorylab.measures.protocol import Experiment, Measurement, Protocol, build_rule
 from theorylab.measures.round_lengths import RoundLengths
+from theorylab.measures.stochastic_batch_size import (
+    ConstantProbability,
+    CoordinateSteps,
+    UpdateProbabilities,
+)
 from theorylab.measures.twins import TwinRound, TwinRuns
 from theorylab.measures.whole_run import WholeRun
 
@@ -19,7 +24,7 @@ __all__ = ["PROTOCOLS", "Experiment", "Measurement", "Protocol", "build_rule", "
 
 PROTOCOLS: tuple[Protocol, ...] = (
     Points(), OneRound(), WholeRun(), RoundLengths(), Budgets(), TwinRuns(),
-    TwinRound(),
+    TwinRound(), UpdateProbabilities(), CoordinateSteps(), ConstantProbability(),
 )  # fmt: skip
 
 

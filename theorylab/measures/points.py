@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from theorylab.measures.batches import batch_noise
 from theorylab.measures.protocol import Experiment, Measurement, Protocol
 from theorylab.objective import Objective
 from theorylab.rule import norm
@@ -52,14 +53,17 @@ class Points(Protocol):
             "value_difference", "linear_term", "distance", "distance_squared",
             "gradient_difference", "gradient_norm_at_u", "gradient_norm_at_w", "absolute_value",
             "hessian_norm", "least_curvature", "gradient_variance", "gradient_deviation",
-            "batch_variance",
+            "batch_variance", "shuffled_batch_variance",
         }
     )  # fmt: skip
 
     def measure(self, experiment: Experiment) -> Measurement:
         objective, names = experiment.objective, experiment.measured
         hessians = bool(names & {"hessian_norm", "least_curvature"})
+        batches = bool(names & {"batch_variance", "shuffled_batch_variance"})
         count = 64 if hessians else 512
+        if batches:
+            count = 1 if objective.outcomes() is None else 8
         w = sample_points(objective, count, experiment.seed)
         partners = sample_points(objective, count, experiment.seed + 1)
         rng = np.random.default_rng(experiment.seed)
@@ -88,23 +92,21 @@ class Points(Protocol):
                 lowest = spectrum[:, 0].min().expand(len(w))
                 found["least_curvature"] = _column(lowest)
             exact, rounding = True, np.zeros(1)
-            if names & {"gradient_variance", "gradient_deviation", "batch_variance"}:
+            if batches:
+                noise, exact = batch_noise(experiment, w, gradient_w)
+                found |= noise
+            elif names & {"gradient_variance", "gradient_deviation"}:
                 squared, weights, exact = _deviations(objective, w, gradient_w, experiment)
-                # g - grad F loses what the rounding of a huge gradient leaves of it.
-                lost = 8 * torch.finfo(w.dtype).eps * norm(gradient_w).numpy()[:, 0]
-                rounding = lost * (2 * np.sqrt(squared.max(-1)) + lost)
                 found["gradient_variance"] = (
                     (squared * weights).sum(-1, keepdims=True) if exact else squared
                 )
                 found["gradient_deviation"] = np.repeat(
                     squared.max(-1, keepdims=True), 1 if exact else squared.shape[1], axis=1
                 )
-                if "batch_variance" in names:
-                    found["batch_variance"] = (
-                        found["gradient_variance"] / experiment.batch_size
-                        if exact
-                        else _batch_deviation(objective, w, gradient_w, experiment)
-                    )
+            if "gradient_deviation" in found:
+                # g - grad F loses what the rounding of a huge gradient leaves of it.
+                lost = 8 * torch.finfo(w.dtype).eps * norm(gradient_w).numpy()[:, 0]
+                rounding = lost * (2 * np.sqrt(found["gradient_deviation"][:, 0]) + lost)
         return Measurement({k: found[k] for k in names}, exact, rounding=rounding)
 
 
@@ -133,16 +135,3 @@ def _deviations(
         for draw in draws
     ]
     return np.stack(columns, axis=1), np.full(samples, 1 / samples), False
-
-
-def _batch_deviation(
-    objective: Objective, w: Tensor, gradient: Tensor, experiment: Experiment
-) -> np.ndarray:
-    b = experiment.batch_size
-    samples = experiment.affordable(len(w) * b)
-    draws = objective.draw(np.random.default_rng(experiment.run_seed), samples, len(w), b)
-    columns = [
-        (objective.sample_gradient(w, torch.from_numpy(draw)) - gradient).square().sum(-1).numpy()
-        for draw in draws
-    ]
-    return np.stack(columns, axis=1)

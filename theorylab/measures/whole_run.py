@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
 
+from bounds.notation import ell
+from bounds.statement import Algorithm
 from theorylab.engine import Stratified, run
 from theorylab.errors import UsageError
 from theorylab.measures.enumeration import Paths, enumerate_paths
@@ -26,6 +29,7 @@ class WholeRun(Protocol):
             "min_gradient_norm_squared", "first_gradient_norm_squared",
             "final_gradient_norm_squared", "final_suboptimality", "total_decrease",
             "final_displacement_squared", "final_distance_to_minimizer_squared", "buffer_norm",
+            "matched_sgd_mean_gradient_norm_squared",
         }
     )  # fmt: skip
 
@@ -62,6 +66,9 @@ class WholeRun(Protocol):
                 raise UsageError(f"{experiment.objective.name} knows no minimizer")
             w = self._record(experiment, paths, "w", (T,))[0]
             found["final_distance_to_minimizer_squared"] = ((w - target.numpy()) ** 2).sum(-1)
+        if "matched_sgd_mean_gradient_norm_squared" in names:
+            every_path = paths is not None and T <= _STRATA
+            found["matched_sgd_mean_gradient_norm_squared"] = self._matched(experiment, every_path)
         # A bound on the buffer holds for every run, not on average.
         surely = names == {"buffer_norm"}
         if paths is not None and T <= _STRATA and not surely:
@@ -69,6 +76,25 @@ class WholeRun(Protocol):
             return Measurement(means, exact=True)
         shape = (-1, 1) if surely else (1, -1)
         return Measurement({k: found[k].reshape(shape) for k in names}, exact=surely)
+
+    def _matched(self, experiment: Experiment, every_path: bool) -> np.ndarray:
+        """SGD at ``1/(2 ell)`` for as many steps, on the same batches."""
+        if "ell" not in experiment.values:
+            raise UsageError(f"{experiment.objective.name} certifies no ell for SGD's step")
+        steps = experiment.rounds * int(getattr(experiment.rule, "S", 1))
+        values = {k: v for k, v in experiment.values.items() if k not in ("S", "theta", "eta")}
+        sgd = replace(
+            experiment,
+            statement=replace(
+                experiment.statement,
+                algorithm=Algorithm("sgd", {"eta": 1 / (2 * ell)}),
+                prescription={},
+            ),
+            values=values | {"T": steps},
+        )
+        at = range(1, steps + 1) if every_path else _times(steps, 1)
+        paths = enumerate_paths(sgd) if every_path else None
+        return self._record(sgd, paths, "gradient_norm_squared", at).mean(0)
 
     def _record(
         self, experiment: Experiment, paths: Paths | None, name: str,

@@ -135,7 +135,7 @@ def report(found: Sequence[Gain]) -> str:
         "lambda=0": "its step schedule without the pull",
         "mean step": "SGD at its mean step, as many gradients",
         "same gradients": "SGD at its step, as many gradients",
-        "same rounds": "SGD at its step, as many outer iterations (a fraction of the gradients)",
+        "same rounds": "SGD at its step, as many outer iterations, a fraction of the gradients",
     }
     lines = []
     for gain in found:

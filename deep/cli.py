@@ -227,10 +227,11 @@ def _results(
 
 def _print(table: Mapping[str, Any], out: Path) -> None:
     console = Console()
-    shown = Table(title="Training", title_justify="left")
-    shown.add_column("arm", overflow="fold")
-    for name in ("lr", "rounds", "gradients", "seconds", "train loss", "test loss", "gap",
-                 "test accuracy"):  # fmt: skip
+    # Two-line heads keep the table within 80 columns.
+    shown = Table(box=None, padding=(0, 1), pad_edge=False)
+    shown.add_column("arm", overflow="fold", min_width=14)
+    for name in ("lr", "rounds", "gradients", "time\ns", "train\nloss", "test\nloss", "gap",
+                 "test accuracy\n%"):  # fmt: skip
         shown.add_column(name, justify="right", no_wrap=True)
     for name, entry in table["arms"].items():
         last = [h[-1] for h in entry["history"]]
@@ -240,13 +241,13 @@ def _print(table: Mapping[str, Any], out: Path) -> None:
             return format(mean(values), digits) if values else "diverged"
 
         scores = [100 * row["test_accuracy"] for row in last if row["test_accuracy"] is not None]
-        accuracy = f"{mean(scores):.2f}%" if scores else "-"
+        accuracy = f"{mean(scores):.2f}" if scores else "-"
         if len(scores) > 1:
             accuracy += f" ± {stdev(scores):.2f}"
         shown.add_row(
             name, f"{entry['lr']:.3g}", column("rounds", ".0f"), column("gradients", ".0f"),
-            column("seconds", ".1f"), column("train_loss", ".4f"), column("test_loss", ".4f"),
-            column("gap", ".4f"), accuracy,
+            column("seconds", ".3g"), column("train_loss", ".4f"), column("test_loss", ".4f"),
+            column("gap", ".3f"), accuracy,
         )  # fmt: skip
     console.print(shown)
     for name, entry in table["arms"].items():

@@ -1,0 +1,253 @@
+"""Measures on networks, twins, arms and pix2pix against known answers."""
+
+import dataclasses
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from deep.arms import arms, gains, mean_step, per_round, report
+from deep.data import Batch, load
+from deep.experiments import Plan, compare, matching, scope
+from deep.gan import GanSettings, GanTrainer, nearest_colour, score
+from deep.measures import gradient_noise, hessian_norm, hitting, relaxed_smoothness
+from deep.schedules import schedule
+from deep.settings import METHODS, Settings
+from deep.training import load_data
+from deep.twins import train_twins
+from theorylab.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# --- measures ------------------------------------------------------------------------------------
+def logistic(samples: int, features: int) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    network = nn.Linear(features, 3, bias=False).double()
+    images = torch.randn(samples, features, generator=generator, dtype=torch.float64)
+    return network, images, torch.randint(3, (samples,), generator=generator)
+
+
+def test_hessian_norm_of_softmax_regression_is_its_largest_eigenvalue() -> None:
+    network, images, targets = logistic(40, 4)
+    p = torch.softmax(network(images), 1).detach()
+    inner = torch.diag_embed(p) - p[:, :, None] * p[:, None, :]
+    hessian = torch.einsum("nij,nk,nl->ikjl", inner, images, images).reshape(12, 12) / len(images)
+    largest = float(torch.linalg.eigvalsh(hessian)[-1])
+
+    class Double(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.inner(x)
+
+    assert math.isclose(hessian_norm(Double(), images, targets, 200), largest, rel_tol=1e-4)
+
+
+def test_gradient_noise_is_that_of_the_single_gradients() -> None:
+    network, images, targets = logistic(24, 4)
+    p = torch.softmax(network(images), 1).detach()
+    p[torch.arange(24), targets] -= 1
+    gradients = torch.einsum("ni,nk->nik", p, images).flatten(1)
+    mean = gradients.mean(0)
+    expected = float((gradients - mean).square().sum() / 23)
+    rows = torch.arange(24)
+    batches = [Batch(images[i : i + 1], targets[i : i + 1], rows[i : i + 1]) for i in range(24)]
+    found = gradient_noise(network, batches)
+    assert math.isclose(found.norm, float(mean.norm()), rel_tol=1e-5)
+    assert math.isclose(found.variance, expected, rel_tol=1e-5)
+    # Larger batches estimate the same variance: their spread is smaller, their weight larger.
+    pairs = [Batch(*(torch.cat([getattr(batches[i], f), getattr(batches[i + 1], f)])
+                     for f in Batch._fields)) for i in range(0, 24, 2)]  # fmt: skip
+    many = gradient_noise(network, pairs)
+    assert math.isclose(many.norm, found.norm, rel_tol=1e-5)
+    assert 0.4 < many.variance / found.variance < 2.5
+
+
+def test_relaxed_smoothness_keeps_both_constants_nonnegative() -> None:
+    falling = relaxed_smoothness([0.0, 1.0, 2.0], [3.0, 2.0, 1.0])
+    assert falling.lambda_ == 0.0
+    assert math.isclose(falling.L, 2.0)
+    assert falling.above == 3.0
+    noisy = relaxed_smoothness([1.0, 2.0, 3.0, 4.0], [3.0, 5.5, 6.5, 9.0])
+    assert all(noisy.above + noisy.lambda_ * x >= y - 1e-12
+               for x, y in zip((1, 2, 3, 4), (3.0, 5.5, 6.5, 9.0), strict=True))  # fmt: skip
+
+
+def test_hitting_skips_rows_that_diverged() -> None:
+    rows = [{"rounds": i, "gradients": i, "seconds": i, "x": x} for i, x in enumerate((None, 0.5))]
+    assert hitting(rows, "x", 1.0) == {"rounds": 1.0, "gradients": 1.0, "seconds": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("constant", [1, 1, 1, 1]),
+        ("poly:2", [1, 0.5625, 0.25, 0.0625]),
+        ("staircase:0.5:0.1", [1, 1, 0.1, 0.1]),
+        ("exponential:4", [1, math.exp(-1), math.exp(-2), math.exp(-3)]),
+        ("sigmoid:0", [1 / (1 + math.exp(-5)), 1 / (1 + math.exp(-2.5)), 0.5,
+                       1 / (1 + math.exp(2.5))]),
+    ],
+)  # fmt: skip
+def test_schedules_by_name(text: str, values: list[float]) -> None:
+    made = schedule(text, 1.0, 4)
+    np.testing.assert_allclose([made(t) for t in (1, 2, 3, 4)], values)
+
+
+@pytest.mark.parametrize("text", ["cosine", "poly:x", "staircase:0.5:a"])
+def test_unknown_schedules_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="schedule"):
+        schedule(text, 1.0, 4)
+
+
+# --- arms ----------------------------------------------------------------------------------------
+@pytest.mark.parametrize("name", METHODS)
+def test_arms_match_the_work(name: str) -> None:
+    settings = Settings(optimizer=name, steps=1000)
+    found = arms(settings)
+    assert next(iter(found)) == name
+    for arm, other in found.items():
+        expected = round(1000 / per_round(settings)) if arm == "same rounds" else 1000
+        assert other.steps == expected
+        assert (other.batch_size, other.seed, other.data) == (32, 0, "digits")
+    if "lambda=0" in found:
+        assert found["lambda=0"].arguments["lam"] == 0
+        assert found["mean step"].lr == mean_step(settings)
+        assert math.isclose(mean_step(settings) / settings.step_size, 0.2929, rel_tol=1e-3)
+    if "same gradients" in found:
+        assert found["same gradients"].arguments.get("momentum", 0) == settings.arguments.get(
+            "momentum", 0
+        )
+
+
+def test_a_gain_survives_only_if_its_interval_says_so() -> None:
+    found = gains({"a": [0.5, 0.6, 0.7], "worse": [0.4, 0.5, 0.61], "alike": [0.6, 0.5, 0.7],
+                   "better": [0.7, 0.81, 0.9]})  # fmt: skip
+    assert [gain.survives for gain in found] == ["yes", "undecided", "no"]
+    assert "the arm is better" in report(found)
+    assert gains({"a": [1.0], "b": [0.0]})[0].survives == "undecided"
+
+
+def test_the_comparison_is_matched_both_ways(tmp_path: Path) -> None:
+    found = matching(Plan(), 50_000, 4)
+    work = {name: s.steps * s.batch_size for name, s in found.items()}  # type: ignore[operator]
+    assert work.pop("same rounds") == 50_000
+    assert set(work.values()) == {500_000}
+    for name, settings in scope(Plan(share=0.1), 50_000).items():
+        twin = name.replace("msgd gradients of", "lrsgd_r")
+        assert settings.steps == scope(Plan(share=0.1), 50_000)[twin].steps
+    plan = Plan(share=0.02, batch_sizes=(16,), seeds=2, data="digits", gammas=(0.5,))
+    first = compare(plan, tmp_path, progress=False)
+    assert first["missing"] == 0
+    group = first["groups"]["batch 16"]
+    assert {len(entry["runs"]) for entry in group["arms"].values()} == {2}
+    assert {row["arm"] for row in group["gains"]["lrsgd_c"]} == set(found) - {"lrsgd_r", "lrsgd_c"}
+    # Started again, nothing runs: a budget of no time still finds every run.
+    again = compare(plan, tmp_path, budget=0.0, progress=False)
+    assert again["groups"] == first["groups"]
+    halved = compare(dataclasses.replace(plan, seeds=3), tmp_path, budget=0.0, progress=False)
+    assert halved["missing"] == 8
+    assert halved["groups"]["batch 16"]["gains"] == {}
+
+
+# --- twins ---------------------------------------------------------------------------------------
+def test_twins_are_equal_until_the_sample_is_drawn() -> None:
+    settings = Settings(
+        model="two_conv", train_samples=60, batch_size=4, epochs=1, evaluations=15,
+        optimizer="entropy_sgd", model_options={"dropout": 0.2},
+    )  # fmt: skip
+    data = load_data(settings)
+    data = dataclasses.replace(data, test=data.test.subset(torch.arange(50)))
+    pairs = train_twins(settings, data, count=2, progress=False)
+    assert len({pair.sample for pair in pairs}) == 2
+    for pair in pairs:
+        assert pair.first_drawn is not None
+        assert len(pair.rows) == 15
+        for row in pair.rows:
+            values = [row[k] for k in ("largest_loss_gap", "mean_loss_gap", "distance")]
+            if row["steps"] < pair.first_drawn:
+                assert values == [0.0, 0.0, 0.0]
+                assert row["disagreement"] == 0.0
+            else:
+                assert min(values) > 0.0
+
+
+def test_twins_need_a_sample_each() -> None:
+    settings = Settings(model="two_conv", train_samples=60)
+    with pytest.raises(UsageError, match="between 1 and 60"):
+        train_twins(settings, load_data(settings), count=61)
+
+
+# --- pix2pix -------------------------------------------------------------------------------------
+def pairs() -> Any:
+    return load("generated-pairs", image_size=32, train=3, test=2)
+
+
+@pytest.mark.parametrize("name", ["adam", "tradam"])
+def test_a_stopped_gan_goes_on_bit_for_bit(name: str, tmp_path: Path) -> None:
+    settings = GanSettings(optimizer=name, epochs=2, image_size=32, width=4, S=4)  # type: ignore[arg-type]
+    whole = GanTrainer(settings, pairs())
+    expected = whole.run(progress=False)
+    GanTrainer(settings, pairs(), folder=tmp_path).run(progress=False, until=2)
+    again = GanTrainer(settings, pairs(), folder=tmp_path)
+    assert again.run(progress=False, segmenter=None) == expected
+    assert expected["steps"] == 6
+    for part in ("generator", "discriminator"):
+        for p, q in zip(getattr(whole, part).parameters(), getattr(again, part).parameters(),
+                        strict=True):  # fmt: skip
+            assert torch.equal(p, q)
+    with pytest.raises(UsageError, match="other settings"):
+        GanTrainer(dataclasses.replace(settings, lr=1.0), pairs(), folder=tmp_path).run()
+
+
+def test_tradam_without_its_pull_and_rounds_is_adam() -> None:
+    states = []
+    for name, extra in (("adam", {}), ("tradam", {"lam": 0.0, "S": 1})):
+        settings = GanSettings(optimizer=name, epochs=1, image_size=32, width=4, **extra)  # type: ignore[arg-type]
+        trainer = GanTrainer(settings, pairs())
+        trainer.run(progress=False)
+        states.append(trainer.generator.state_dict())
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value, rtol=1e-5, atol=1e-6)
+
+
+def test_the_right_photo_scores_best() -> None:
+    data = pairs()
+
+    class Oracle(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(1))
+            self.photos = [batch.targets for batch in data.in_order(data.test, 1)]
+            self.next = 0
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.next += 1
+            return self.photos[self.next - 1]
+
+    found = score(Oracle(), data, nearest_colour)
+    assert found["l1"] == 0.0
+    assert found["psnr"] == math.inf
+    assert math.isclose(found["ssim"], 1.0, rel_tol=1e-5)
+    assert found["per_pixel"] > 0.95
+
+
+def test_class_labels_are_refused() -> None:
+    with pytest.raises(UsageError, match="pairs of images"):
+        GanTrainer(GanSettings(), load("digits"))
+    with pytest.raises(UsageError, match="theorylab gan"):
+        load_data(Settings(data="generated-pairs"))

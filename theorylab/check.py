@@ -389,7 +389,7 @@ def _sizes(statement: Statement, objective: Objective, effort: float) -> list[fl
     if scale.name == "n":
         if not isinstance(objective, FiniteSum):
             raise AssumptionError(f"{statement.key} grows n; {objective.name} is no finite sum")
-        return [float(64 * 2**k) for k in range(_SIZES)]
+        return [float(32 * 2**k) for k in range(_SIZES)]
     if scale.name == "eps":
         return [max(scale.typical) / 2**k for k in range(_SIZES)]
     least = max(16.0, min(scale.typical or (16.0,)))

@@ -51,6 +51,7 @@ _OBJECTIVE = "stability_twins"
 _TIMES = 24
 _MOST_BURN_IN = 400
 _POPULATION_NUMBERS = 3e7
+_EXPANSION_EFFORT = 3e5
 _EXPANSIONS = frozenset({"expected_twin_distance", "expected_perturbed_twin_distance"})
 
 
@@ -269,7 +270,7 @@ def expansion_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         verdict = check(
             registry.statements()[cell["key"], cell["form"]], build_objective(cell["objective"]),
-            count=6, replicas=cell["seeds"], seed=cell["seed"],
+            count=6, replicas=cell["seeds"], effort=_EXPANSION_EFFORT, seed=cell["seed"],
         )  # fmt: skip
     except UsageError:
         return {}

@@ -176,7 +176,7 @@ def _many_rounds(
 ) -> np.ndarray:  # fmt: skip
     rule = experiment.rule
     cost = 2 * _POINTS * steps_per_round(rule) * experiment.batch_size
-    repeats = _seeds(experiment, cost)
+    repeats = experiment.affordable(cost)
 
     def remap(samples: Samples) -> np.ndarray:
         rows = np.arange(samples.rows.start, samples.rows.stop)

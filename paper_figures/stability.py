@@ -1,0 +1,213 @@
+"""Figures of the stability laboratory, drawn from a stored report alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+
+from paper_figures.style import PAGE, figure, rc, save
+from theorylab.errors import UsageError
+
+__all__ = ["command", "draw_exponents", "draw_map", "draw_over_time", "draw_trade_off"]
+
+Report = Mapping[str, Any]
+
+_COLOURS = {"sgd": "C0", "lrsgd_r": "C3", "lrsgd_c": "C2"}
+_MARKERS = {"sgd": "o", "lrsgd_r": "s", "lrsgd_c": "^"}
+
+
+def command(
+    report: Annotated[
+        Path, typer.Argument(help="The stability.json that `theorylab stability` wrote.")
+    ] = Path("results/stability/stability.json"),
+    out: Annotated[Path | None, typer.Option(help="Where figures go; beside the report.")] = None,
+) -> None:
+    """Draw the stability figures (PDF and SVG) from a stored report; nothing is computed."""
+    try:
+        table = json.loads(report.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"{report}: no such report; run `theorylab stability` first") from None
+    except json.JSONDecodeError as error:
+        raise UsageError(f"{report}: not JSON ({error})") from None
+    folder = out or report.parent
+    console = Console()
+    for name, draw in (("over_time", draw_over_time), ("exponents", draw_exponents),
+                       ("map", draw_map), ("trade_off", draw_trade_off)):  # fmt: skip
+        try:
+            written = draw(table, folder / f"stability_{name}")
+        except UsageError as error:
+            console.print(f"{name}: {error}", highlight=False)
+            continue
+        for path in written:
+            console.print(str(path), highlight=False)
+
+
+def draw_over_time(report: Report, path: Path) -> list[Path]:
+    """Gap (with its bound) and distance over t, the largest T of each rule.
+
+    Raises
+    ------
+    UsageError
+        If the report has no rows.
+    """
+    chosen: dict[str, Mapping[str, Any]] = {}
+    for row in report["rows"]:
+        best = chosen.get(row["rule"])
+        if best is None or (row["T"], row["n"]) > (best["T"], best["n"]):
+            chosen[row["rule"]] = row
+    if not chosen:
+        raise UsageError("the report has no rows")
+    with rc():
+        canvas = figure(PAGE, 2.3)
+        left, right = canvas.subplots(1, 2)
+        for rule, row in chosen.items():
+            curve, colour = row["curve"], _colour(rule)
+            # log(t) needs t > 0; at t = 0 both are exactly 0.
+            kept = [k for k, t in enumerate(curve["t"]) if t > 0]
+            t = [curve["t"][k] for k in kept]
+            left.plot(t, [curve["gap"][k] for k in kept], "-", color=colour,
+                      label=f"{rule}, n = {row['n']}")  # fmt: skip
+            bound = [(curve["t"][k], curve["bound"][k]) for k in kept
+                     if curve["bound"][k] is not None]  # fmt: skip
+            if bound:
+                left.plot(*zip(*bound, strict=True), "--", color=colour, linewidth=0.8)
+            right.plot(t, [curve["distance"][k] for k in kept], "-", color=colour, label=rule)
+        left.set_ylabel(r"$\mathbb{E}|f(A(S);x)-f(A(S');x)|$")
+        right.set_ylabel(r"$\mathbb{E}\|A(S)-A(S')\|$")
+        for axes in (left, right):
+            axes.set_xscale("log")
+            axes.set_xlabel("round $t$")
+            axes.legend()
+        left.set_title("solid: measured, dashed: bound")
+        return save(canvas, path, report["provenance"])
+
+
+def draw_exponents(report: Report, path: Path) -> list[Path]:
+    """The gap along T and n in logarithms, with fitted and predicted exponents.
+
+    Raises
+    ------
+    UsageError
+        If nothing was fitted.
+    """
+    along = sorted({fit["along"] for fit in report["exponents"]})
+    if not along:
+        raise UsageError("no exponent was fitted: give at least three values of --n or --steps")
+    with rc():
+        canvas = figure(PAGE if len(along) > 1 else PAGE / 2, 2.3)
+        panels = np.atleast_1d(canvas.subplots(1, len(along)))
+        for axes, symbol in zip(panels, along, strict=True):
+            drawn: set[str] = set()
+            for fit in report["exponents"]:
+                if fit["along"] != symbol or fit["rule"] in drawn:
+                    continue
+                drawn.add(fit["rule"])
+                rows = sorted(_members(report["rows"], fit), key=lambda row: row[symbol])
+                x, y = [row[symbol] for row in rows], [row["gap"] for row in rows]
+                low = [max(0.0, row["gap"] - (row["interval"][0] or 0.0)) for row in rows]
+                high = [max(0.0, (row["interval"][1] or row["gap"]) - row["gap"]) for row in rows]
+                predicted = _show(fit["predicted"])
+                axes.errorbar(
+                    x, y, yerr=[np.minimum(low, np.multiply(0.95, y)), high], capsize=2,
+                    fmt=_MARKERS.get(fit["rule"], "d"), color=_colour(fit["rule"]),
+                    label=f"{fit['rule']}: {fit['exponent']:.2f} "
+                    f"[{fit['interval'][0]:.2f}, {fit['interval'][1]:.2f}], theory {predicted}",
+                )  # fmt: skip
+                middle = math.exp(np.mean(np.log(x)))
+                level = math.exp(np.mean(np.log(y)))
+                axes.plot(x, [level * (v / middle) ** fit["exponent"] for v in x], "-",
+                          color=_colour(fit["rule"]), linewidth=0.8)  # fmt: skip
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xlabel(f"${symbol}$")
+            axes.set_ylabel("stability gap (from below)")
+            axes.legend()
+        return save(canvas, path, report["provenance"])
+
+
+def draw_map(report: Report, path: Path) -> list[Path]:
+    """Where Theorem 3.6 would beat Theorem 3.4 over (B, n): printed orders, and repaired bounds.
+
+    Raises
+    ------
+    UsageError
+        If the report carries no map.
+    """
+    table = report.get("map")
+    if not table:
+        raise UsageError("the report carries no map")
+    with rc():
+        canvas = figure(PAGE, 2.4)
+        panels = canvas.subplots(1, 2, sharey=True)
+        limit = 2.0
+        for axes, form in zip(panels, ("printed", "repaired"), strict=True):
+            height = np.clip(np.array(table[form]), -limit, limit)
+            mesh = axes.pcolormesh(table["n"], table["Bf"], height, cmap="RdBu_r", vmin=-limit,
+                                   vmax=limit, rasterized=True)  # fmt: skip
+            if height.min() < 0 < height.max():
+                axes.contour(table["n"], table["Bf"], height, levels=[0.0], colors="black",
+                             linewidths=0.8)  # fmt: skip
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_xlabel("$n$  ($T = 10\\,n$)")
+            axes.set_title(f"{form}, $c\\kappa$ = {table['c'] * table['kappa']:.2g}")
+        panels[0].set_ylabel("$B_f$")
+        canvas.colorbar(mesh, ax=panels, label=r"$\log_{10}$ (Theorem 3.6 / Theorem 3.4)")
+        return save(canvas, path, report["provenance"])
+
+
+def draw_trade_off(report: Report, path: Path) -> list[Path]:
+    """Stability against convergence over theta, with SGD at matched budgets.
+
+    Raises
+    ------
+    UsageError
+        If the report has fewer than two values of theta.
+    """
+    rows = [row for row in report["rows"] if row["theta"] is not None]
+    if len({row["theta"] for row in rows}) < 2:
+        raise UsageError("a trade-off needs at least two values of --theta")
+    n, T, c = max((row["n"], row["T"], row["c"]) for row in rows)
+    rows = sorted((row for row in rows if (row["n"], row["T"], row["c"]) == (n, T, c)),
+                  key=lambda row: row["theta"])  # fmt: skip
+    with rc():
+        canvas = figure(PAGE / 2, 2.6)
+        axes = canvas.add_subplot()
+        axes.plot([row["gradient_norm_squared"] for row in rows], [row["gap"] for row in rows],
+                  "s-", color=_colour("lrsgd_r"), label="lrsgd_r over theta")  # fmt: skip
+        for row in rows:
+            axes.annotate(f"{row['theta']:g}", (row["gradient_norm_squared"], row["gap"]),
+                          xytext=(3, 3), textcoords="offset points", fontsize=6)  # fmt: skip
+        for how, marker in (("outer step", "o"), ("effective step", "x"),
+                            ("gradient evaluations", "+")):  # fmt: skip
+            others = [row["sgd"] for row in report["comparisons"] if row["same"] == how
+                      and (row["n"], row["T"], row["c"]) == (n, T, c)
+                      and row["rule"] == "lrsgd_r"]  # fmt: skip
+            if others:
+                axes.plot([o["gradient_norm_squared"] for o in others], [o["gap"] for o in others],
+                          marker, color=_colour("sgd"), label=f"sgd, same {how}")  # fmt: skip
+        axes.set_xlabel(r"$\mathbb{E}\|\nabla F(w_T)\|^2$")
+        axes.set_ylabel("stability gap (from below)")
+        axes.legend()
+        return save(canvas, path, report["provenance"])
+
+
+def _members(rows: Sequence[Mapping[str, Any]], fit: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    fixed = "n" if fit["along"] == "T" else "T"
+    same = ("rule", "statement", "c", "theta", fixed)
+    return [row for row in rows if row["gap"] > 0 and all(row[k] == fit[k] for k in same)]
+
+
+def _colour(rule: str) -> str:
+    return _COLOURS.get(rule, "C4")
+
+
+def _show(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,415 @@
+"""Twins: equal bits until they differ, chunk-free, suprema from below, and bounds that are met."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+from twin_objectives import Robust
+
+import synthetic
+from bounds.statement import evaluate
+from theorylab import registry
+from theorylab.cli.stability import stability, stability_cell
+from theorylab.engine import run
+from theorylab.errors import UsageError
+from theorylab.measures import Experiment, build_rule, protocol_for
+from theorylab.optimizers import (
+    LRSGD_C,
+    LRSGD_R,
+    MSGD,
+    RULES,
+    SGD,
+    SNGM,
+    TRSGD,
+    StochasticBatchSize1,
+    StochasticBatchSize2,
+)
+from theorylab.schedules import Harmonic
+from theorylab.stability import (
+    SampleSpace,
+    estimate,
+    fit_exponent,
+    generalization_gap,
+    judge,
+    largest_gap,
+    run_twins,
+    search_replacements,
+)
+
+STEPS = 60
+NAMED = {
+    "sgd": SGD(eta=0.3),
+    "msgd": MSGD(eta=0.1, beta=0.9),
+    "sngm": SNGM(eta=0.05, beta=0.9),
+    "trsgd": TRSGD(lam=2.0, delta=0.25, S=5),
+    "lrsgd_r": LRSGD_R(lam=Harmonic(3.0, floor=2.0), theta=0.25, t0=3, eta=Harmonic(1.0)),
+    "lrsgd_c": LRSGD_C(lam=3.0, delta=0.25, S=4, t0=2, eta=0.5),
+    "stochastic_batch_size_1": StochasticBatchSize1(eta=0.1, alpha=0.5, lambda_=0.0),
+    "stochastic_batch_size_2": StochasticBatchSize2(eta=0.1, alpha=0.5, lambda_=0.0),
+}
+
+
+def _typical(kind):
+    try:
+        return kind()
+    except TypeError:
+        pass
+    for arguments in ({"eta": 0.1}, {"eta": 0.1, "beta": 0.5}, {"lam": 1.0, "S": 3, "eta": 0.1}):
+        try:
+            return kind(**arguments)
+        except (TypeError, ValueError):
+            continue
+    return None
+
+
+EVERY = NAMED | {
+    kind.name: rule for kind in RULES if kind.name not in NAMED and (rule := _typical(kind))
+}
+
+
+def test_every_registered_rule_is_tried():
+    assert {kind.name for kind in RULES} == set(EVERY)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return Robust(n=12, dim=3)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3])
+@pytest.mark.parametrize("remove", [False, True], ids=["replace", "remove"])
+@pytest.mark.parametrize("rule", EVERY.values(), ids=EVERY)
+def test_the_gap_is_exactly_zero_until_the_sample_is_first_drawn(data, rule, remove, batch_size):
+    """Every step is recorded, so the first draw is checked against the iterates themselves."""
+    plain = rule.restarts(np.random.default_rng(0), 0, 1, 1) is None
+    twins = run_twins(
+        data, rule, STEPS, pairs=5, seeds=6, at=range(STEPS + 1), batch_size=batch_size,
+        remove=remove, seed=3,
+    )  # fmt: skip
+    distance = twins.distance
+    drawn = np.argmax(distance > 0, axis=0)  # the first step after which the twins differ
+    differs = distance.max(axis=0) > 0
+    assert differs.any()
+    if plain:
+        before = twins.times[:, None, None] < twins.first_drawn
+        assert (distance[before] == 0.0).all()
+        # A step at the first draw moves the twins apart (a lazy rule may wait, never precede).
+        assert (drawn[differs] >= twins.first_drawn[differs]).all()
+        assert not differs[twins.first_drawn > STEPS].any()
+
+
+@pytest.mark.parametrize("rule", [NAMED["lrsgd_r"], NAMED["lrsgd_c"], NAMED["trsgd"]])
+def test_nested_loops_share_restarts_and_the_round_of_the_first_draw(data, rule):
+    rounds = 20
+    twins = run_twins(data, rule, rounds=rounds, pairs=6, seeds=8, at=range(rounds + 1), seed=1)
+    before = twins.times[:, None, None] < twins.first_drawn
+    assert before.any()
+    assert (twins.distance[before] == 0.0).all()
+    after = (twins.distance > 0).any(axis=0)
+    np.testing.assert_array_equal(after, twins.first_drawn <= rounds)
+    assert (np.argmax(twins.distance > 0, axis=0)[after] == twins.first_drawn[after]).all()
+
+
+def test_a_twin_is_the_run_on_its_own_data(data):
+    """The twin's iterates are those of an ordinary run on the perturbed data set."""
+    positions, whole = data.replacement(0, 3)
+    twins = run_twins(data, SGD(eta=0.3), 40, pairs=3, seeds=4, twins=(positions, whole), seed=5)
+    for p, position in enumerate(positions):
+        table = data.table.clone()
+        table[position] = whole.table[data.n + p]
+        alone = run(Robust(table=table), SGD(eta=0.3), 40, replicas=4, seed=5, record=("w",))
+        np.testing.assert_array_equal(alone["w"][0], twins.w[0, :, 1 + p])
+
+
+@pytest.mark.parametrize("rule", [NAMED["sgd"], NAMED["lrsgd_r"]])
+def test_groups_and_seeds_do_not_show(data, rule, monkeypatch):
+    whole = run_twins(data, rule, rounds=15, pairs=7, seeds=200, at=(0, 5, 15))
+    for group in (1, 3):
+        cut = run_twins(data, rule, rounds=15, pairs=7, seeds=200, at=(0, 5, 15), group=group)
+        np.testing.assert_array_equal(whole.w, cut.w)
+        np.testing.assert_array_equal(whole.first_drawn, cut.first_drawn)
+    few = run_twins(data, rule, rounds=15, pairs=7, seeds=5, at=(0, 5, 15))
+    np.testing.assert_array_equal(whole.w[:, :5], few.w)
+    monkeypatch.setattr("theorylab.engine._DRAW_BYTES", 1)
+    one = run_twins(data, rule, rounds=15, pairs=2, seeds=5, at=(0, 5, 15), remove=True)
+    monkeypatch.undo()
+    many = run_twins(data, rule, rounds=15, pairs=2, seeds=5, at=(0, 5, 15), remove=True)
+    np.testing.assert_array_equal(one.w, many.w)
+    np.testing.assert_array_equal(one.first_drawn, many.first_drawn)
+
+
+def test_first_draws_follow_their_law(data):
+    twins = run_twins(data, SGD(eta=0.1), 30, pairs=4, seeds=4000)
+    for t in (1, 5, 12):
+        expected = (1 - 1 / data.n) ** t
+        error = 5 * math.sqrt(expected * (1 - expected) / 4000)
+        assert twins.missed(t).mean(axis=1) == pytest.approx(expected, abs=error)
+
+
+def test_a_removed_sample_is_replaced_uniformly(data):
+    """Of the remaining n - 1 samples each is drawn equally often."""
+    counts = np.zeros(data.n + 1)
+
+    class Counting(Robust):
+        def sample_gradient(self, w, draw):
+            np.add.at(counts, draw.numpy()[1::2].ravel(), 1)
+            return super().sample_gradient(w, draw)
+
+    whole = Counting(table=torch.cat([data.table, data.table[:1]]))
+    run_twins(data, SGD(eta=0.1), 200, seeds=300, twins=(np.array([4]), whole), remove=True)
+    assert counts[4] == counts[data.n] == 0
+    share = np.delete(counts, [4, data.n]) / counts.sum()
+    assert share == pytest.approx(1 / (data.n - 1), abs=5 * math.sqrt(1 / data.n / 60_000))
+
+
+def test_the_gap_is_of_the_point_asked_for(data):
+    twins = run_twins(data, SGD(eta=0.5), 30, pairs=3, seeds=6)
+    points = twins.candidates(4)
+    assert (points[:, 0] == twins.positions).all()
+    assert (points[:, 1] == data.n + np.arange(3)).all()
+    gaps = twins.loss_gap(points)
+    p, x, r = 2, 1, 4
+    sample = twins.objective.table[points[p, x]]
+    by_hand = [float(data.sample_loss(torch.from_numpy(twins.w[0, r, k]), sample)) for k in (0, 3)]
+    assert gaps[p, x, r] == pytest.approx(abs(by_hand[0] - by_hand[1]), rel=1e-12)
+
+
+def test_the_ascent_finds_no_less_and_stays_admissible(data):
+    assert isinstance(data, SampleSpace)
+    twins = run_twins(data, SGD(eta=0.5), 60, pairs=6, seeds=400)
+    plain, climbed = largest_gap(twins, ascent=0), largest_gap(twins, ascent=30)
+    assert climbed.point == "gradient ascent"
+    assert climbed.value > plain.value
+    assert climbed.interval[0] < climbed.value < climbed.interval[1]
+
+
+def test_the_search_enlarges_the_gap():
+    data = Robust(n=8, dim=3, seed=2)
+    rule = SGD(eta=0.5)
+    found = search_replacements(data, rule, 30, pairs=12, seeds=200, generations=4)
+    before = run_twins(data, rule, rounds=30, pairs=12, seeds=600, seed=99, twin_seed=0)
+    after = run_twins(data, rule, rounds=30, seeds=600, seed=99, twins=found)
+    assert largest_gap(after).value > largest_gap(before).value
+    largest = data.table.norm(dim=1).max()
+    assert (found[1].table.norm(dim=1) <= largest + 1e-9).all()
+
+
+def test_selection_does_not_flatter():
+    """Among equal instances the largest of the choosing half says nothing about the other."""
+    data, values = Robust(n=10, dim=3), []
+    for seed in range(12):
+        twins = run_twins(data, SGD(eta=0.2), 1, pairs=40, seeds=8, seed=seed, twin_seed=0)
+        values.append(largest_gap(twins, ascent=0).value)
+    twins = run_twins(data, SGD(eta=0.2), 1, pairs=40, seeds=4000, seed=77, twin_seed=0)
+    supremum = twins.loss_gap(twins.candidates()).mean(-1).max()
+    error = 4 * np.std(values, ddof=1) / math.sqrt(len(values))
+    assert np.mean(values) <= supremum + error
+
+
+def test_verdicts_never_say_proved():
+    sure = estimate(np.full(50, 0.5) + np.linspace(-1e-3, 1e-3, 50))
+    assert judge(sure, 1.0) == (pytest.approx(0.5), "not refuted")
+    assert judge(sure, 0.4)[1] == "violated"
+    assert judge(sure, 0.5)[1] == "inconclusive"
+    assert judge(sure, 3.0, trivial=2.0)[1] == "vacuous"
+    assert judge(sure, None) == (None, "no bound")
+
+
+def test_generalization_gap_by_hand():
+    """A mean estimated by one-step gradient descent overfits by exactly its covariance."""
+    data = synthetic.robust_regression(n=20, dim=2, loss="squared", outliers=0.0)
+    gap = generalization_gap(data, SGD(eta=0.05), 40, seeds=400)
+    pool = generalization_gap(Robust(n=20, dim=2), SGD(eta=0.5), 40, seeds=2000)
+    assert gap.shape == (400,)
+    assert np.isfinite(gap).all()
+    low = pool.mean() - 4 * pool.std(ddof=1) / math.sqrt(2000)
+    assert low > 0  # an overfitted sample looks better than the population
+
+
+def test_generalization_gap_is_at_most_the_stability_gap():
+    data = Robust(n=10, dim=2)
+    rule = SGD(eta=0.5)
+    gap = estimate(generalization_gap(data, rule, 20, seeds=2000))
+    found = search_replacements(data, rule, 20, pairs=16, seeds=200)
+    stable = largest_gap(run_twins(data, rule, rounds=20, seeds=2000, twins=found, seed=9))
+    assert gap.interval[1] < stable.interval[0]
+
+
+def test_exponents_are_recovered_with_their_intervals():
+    rng = np.random.default_rng(0)
+    x = np.array([10, 30, 100, 300, 1000.0])
+    inside = 0
+    for _ in range(200):
+        y = 3 * x**-0.7 * np.exp(0.05 * rng.standard_normal(5))
+        fit = fit_exponent(x, y, [(v * (1 - 0.1288), v * (1 + 0.1288)) for v in y])
+        inside += fit["interval"][0] <= -0.7 <= fit["interval"][1]
+    assert inside >= 180
+    assert fit_exponent([1, 2], [1, 2], [(0.9, 1.1), (1.9, 2.1)]) is None
+
+
+def _measured(key, values, n, replicas=4000, form="repaired"):
+    objective = synthetic.stability_twins(n=n)
+    statement = registry.statement(key, form)
+    constants = {k: float(v) for k, v in objective.sample_constants().items()}
+    table = statement.validate({**constants, "n": float(n), **values})
+    experiment = Experiment(statement, objective, table, replicas, 1e9, seed=0)
+    found = protocol_for(statement).measure(experiment)
+    return statement, table, found
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "least"),
+    [
+        ("lrsgd.theorem_3_4", {"T": 100.0, "c": 0.5, "t0": 3.0}, 0.8),
+        ("lrsgd.theorem_3_6", {"T": 60.0, "c": 0.25}, 0.9),
+        ("lrsgd.theorem_4_3", {"T": 20.0, "c": 0.5, "t0": 1.0, "theta": 0.25}, 0.75),
+        ("lrsgd.theorem_4_9", {"T": 20.0, "c": 0.5, "t0": 2.0, "S": 2.0}, 0.75),
+    ],
+)
+def test_the_protocol_finds_the_near_tight_instance_and_no_violation(key, values, least):
+    """A bound smaller by a fifth would be caught: that is what a tight instance is for."""
+    statement, table, found = _measured(key, values, n=20)
+    gaps = found.values["stability_gap"]
+    best = estimate(gaps[int(gaps.mean(axis=1).argmax())])
+    bound = float(evaluate(statement.claim.rhs, table))
+    assert least * bound < best.value
+    assert judge(best, bound)[1] != "violated"
+    assert judge(best, 0.6 * bound)[1] == "violated"
+
+
+@pytest.mark.parametrize("key", ["lrsgd.expansion_sgd", "lrsgd.expansion_sgd.perturbed"])
+def test_one_round_expansions_are_exact_and_attained(key):
+    objective = synthetic.stability_twins(n=10)
+    statement, table, found = _measured(key, {"eta": 0.5}, n=10)
+    assert found.exact
+    after = next(v for k, v in found.values.items() if k != "twin_distance")
+    bound = evaluate(statement.claim.rhs, {**table, **found.values})
+    ratio = after / bound
+    assert ratio.max() <= 1 + 1e-9
+    assert ratio.max() > 0.9
+    assert objective.n == 10
+
+
+def test_one_round_by_hand():
+    """On f_i = (1/2)|w - x_i|^2 a shared step of SGD shrinks every distance by 1 - eta."""
+    data = synthetic.robust_regression(n=6, dim=1, loss="squared")
+    statement = registry.statement("lrsgd.expansion_sgd", "repaired")
+    known = {k: float(v) for k, v in data.sample_constants().items()}
+    experiment = Experiment(statement, data, {**known, "n": 6.0, "eta": 0.25}, 16, 1e6)
+    found = protocol_for(statement).measure(experiment)
+    ratio = found.values["expected_twin_distance"] / found.values["twin_distance"]
+    curvature = data.A.square().sum(-1).mean().item()
+    assert ratio == pytest.approx(np.full_like(ratio, 1 - 0.25 * curvature))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("key", ["lrsgd.expansion_lrsgd_r", "lrsgd.expansion_lrsgd_c"])
+def test_nested_expansions_stay_within_their_formula(key):
+    values = {"lam": 2.0, "theta": 0.25} if key.endswith("r") else {"lam": 2.0, "S": 3.0}
+    statement, table, found = _measured(key, values, n=10)
+    after = found.values["expected_twin_distance"].mean(-1)
+    bound = evaluate(statement.claim.rhs, {**table, **found.values})[:, 0]
+    assert (after / bound).max() == pytest.approx(1, abs=0.1)
+
+
+def test_one_and_two_workers_agree_bit_for_bit(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "theorylab.cli.stability._EXPANSIONS", frozenset({"expected_twin_distance"})
+    )
+    monkeypatch.setattr("theorylab.cli.stability._EXPANSION_EFFORT", 1e3)
+    spec = {"family": "stability_twins", "parameters": {"n": 12}}
+    arguments = {"sizes": [8, 16, 32], "horizons": [6], "seeds": 32, "pairs": 2}
+    rules = ("sgd", "lrsgd_r")
+    one = stability(rules, spec, **arguments, out=tmp_path / "one", jobs=1, progress=False)
+    two = stability(rules, spec, **arguments, out=tmp_path / "two", jobs=2, progress=False)
+    for name in ("rows", "exponents", "comparisons", "expansions", "map"):
+        assert json.dumps(one[name]) == json.dumps(two[name])
+    assert len(one["rows"]) == 6
+    needed = {"rule", "n", "T", "c", "kappa", "theta", "gap", "interval", "distance", "bound",
+              "ratio", "verdict"}  # fmt: skip
+    assert all(needed <= set(row) for row in one["rows"])
+    assert {fit["along"] for fit in one["exponents"]} == {"n"}
+    assert {row["same"] for row in one["comparisons"]} == {
+        "outer step", "effective step", "gradient evaluations"
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("rule", ["sngm", "msgd", "lrsgd_c", "trsgd"])
+@pytest.mark.parametrize("source", ["diabetes"])
+def test_any_rule_on_real_data(rule, source):
+    row = stability_cell({
+        "kind": "stability", "objective": {"family": "data", "parameters": {"source": source}},
+        "inner": 2, "pairs": 2, "seeds": 16, "seed": 0, "remove": True, "search": 0,
+        "rule": rule, "statement": None, "n": 442, "T": 40, "c": 0.5, "theta": None,
+    })  # fmt: skip
+    assert row["gap"] >= 0
+    assert row["verdict"] in ("not refuted", "no bound", "vacuous", "inconclusive")
+    assert (row["bound"] is None) == (rule != "lrsgd_c")
+
+
+def test_mistakes_are_named(data, tmp_path):
+    spec = {"family": "stability_twins", "parameters": {"n": 12}}
+    with pytest.raises(UsageError, match="either steps or rounds"):
+        run_twins(data, SGD(eta=0.1))
+    with pytest.raises(UsageError, match="pairs and seeds"):
+        run_twins(data, SGD(eta=0.1), 3, pairs=0)
+    with pytest.raises(UsageError, match="at least 4 seeds"):
+        largest_gap(run_twins(data, SGD(eta=0.1), 3, pairs=1, seeds=2))
+    with pytest.raises(UsageError, match="finite sum"):
+        stability(["sgd"], {"family": "quadratic"}, out=tmp_path)
+    with pytest.raises(UsageError, match="--c must be positive"):
+        stability(["sgd"], spec, multipliers=[-1.0], out=tmp_path)
+    with pytest.raises(UsageError, match="no explicit bound"):
+        stability(["sgd"], spec, keys=["lrsgd.lemma_3_1"], out=tmp_path)
+
+
+def test_a_leak_between_twins_would_show(data, monkeypatch):
+    """Mutant: a twin that draws its own randomness differs before its sample is drawn."""
+    import theorylab.engine as engine
+
+    def unshared(blocks, size, copies):
+        joined = np.concatenate(blocks, axis=1)[:, : size // copies]
+        wide = np.repeat(joined, copies, axis=1)
+        return np.roll(wide, 1, axis=1) if joined.dtype == np.int32 else wide
+
+    monkeypatch.setattr(engine, "_copied", unshared)
+    twins = run_twins(data, SGD(eta=0.3), 5, pairs=3, seeds=4, at=range(6))
+    before = twins.times[:, None, None] < twins.first_drawn
+    assert (twins.distance[before] > 0).any()
+
+
+@pytest.mark.slow
+def test_a_thousand_pairs_for_ten_thousand_steps_take_less_than_a_minute():
+    import resource
+    import time
+
+    data = synthetic.robust_regression(n=1000, dim=20)
+    begin = time.perf_counter()
+    twins = run_twins(data, SGD(eta=Harmonic(0.05)), 10_000, pairs=1000, seeds=1,
+                      at=[0, 100, 10_000])  # fmt: skip
+    assert time.perf_counter() - begin < 60
+    assert twins.distance.shape == (3, 1000, 1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2e6
+
+
+def test_statement_rules_run_as_twins():
+    """Every explicit stability statement builds its rule and obeys the bitwise law."""
+    tried = 0
+    for (_, form), statement in registry.statements().items():
+        names = {m.name for m in statement.claim.measured}
+        if names != {"stability_gap"} or form != "repaired" or "T" not in {
+            s.name for s in statement.symbols
+        }:  # fmt: skip
+            continue
+        objective = synthetic.stability_twins(n=6)
+        constants = {k: float(v) for k, v in objective.sample_constants().items()}
+        values = {**constants, "n": 6.0, "T": 8.0, "c": 0.5, "theta": 0.25, "S": 2.0, "t0": 2.0}
+        own = {s.name for s in statement.symbols}
+        rule = build_rule(statement, {k: v for k, v in values.items() if k in own})
+        twins = run_twins(objective, rule, rounds=8, pairs=2, seeds=8, at=range(9))
+        before = twins.times[:, None, None] < twins.first_drawn
+        assert (twins.distance[before] == 0.0).all()
+        tried += 1
+    assert tried >= 6

@@ -31,6 +31,7 @@ _ROUNDING = 1e-9
 # An interval this narrow, relative to the bound, that meets the bound shows it attained.
 RESOLUTION = 0.02
 _FLOOR = 1e-13
+_OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
 _SCALAR_POINTS = 400
 _SIZES = 5
 # A run of fewer gradients than this at each step spends its time on overhead, not on gradients:
@@ -135,7 +136,9 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
                 f"{statement.key} needs constants that hold for every sample; "
                 f"{objective.name} certifies none"
             )
-        table |= objective.sample_constants()
+        # What F certifies of itself (a bound on its values, say) need not hold for the f_i.
+        kept = {k: v for k, v in table.items() if k in _OF_THE_SUM}
+        table = kept | dict(objective.sample_constants())
     for assumption in statement.assumptions:
         missing = [s.name for s in assumption.constants if s.name not in table]
         undeclared = not assumption.constants and assumption.name not in objective.declared

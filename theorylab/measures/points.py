@@ -89,7 +89,9 @@ class Points(Protocol):
             if hessians:
                 spectrum = torch.linalg.eigvalsh(objective.hessian(w))
                 found["hessian_norm"] = _column(spectrum.abs().amax(-1))
-                lowest = spectrum[:, 0].min().expand(len(w))
+                # Eigenvalues are accurate relative to the largest one only.
+                rounding = 1e-12 * spectrum.abs().amax(-1)
+                lowest = (spectrum[:, 0] + rounding).min().expand(len(w))
                 found["least_curvature"] = _column(lowest)
             exact, rounding = True, np.zeros(1)
             if batches:

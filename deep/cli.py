@@ -317,6 +317,9 @@ def compare(
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which no new run starts.")
     ] = None,
+    page: Annotated[
+        Path | None, typer.Option(help="A page to write the tables into, between its markers.")
+    ] = None,
     out: Out = Path("results/compare"),
     as_json: Json = False,
 ) -> None:
@@ -326,6 +329,8 @@ def compare(
     if not gamma:
         plan = replace(plan, gammas=())
     results = experiments.compare(plan, out, data_dir, jobs=jobs, budget=budget)
+    if page is not None:
+        experiments.write_tables(page, results)
     if as_json:
         json.dump(results, sys.stdout, indent=1, allow_nan=False)
         print()

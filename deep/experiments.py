@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any, final
 
 from deep.arms import Gain, arms, gains
@@ -23,9 +24,10 @@ from theorylab.errors import UsageError
 from theorylab.provenance import file_digest, provenance
 from theorylab.store import Store, compute, write_json
 
-__all__ = ["DATA_VARIABLE", "Plan", "compare", "matching", "scope"]
+__all__ = ["DATA_VARIABLE", "Plan", "compare", "markdown", "matching", "scope", "write_tables"]
 
 DATA_VARIABLE = "THEORYLAB_CIFAR10_JPEG"
+START, END = "<!-- results -->", "<!-- end of results -->"
 _GRID = (0.1, 0.316, 1.0, 3.16, 10.0)
 _TUNING_SEED = 1000
 
@@ -252,3 +254,96 @@ def _run(cell: Mapping[str, Any], directory: str | None) -> dict[str, list[Any]]
 
 def _rows(run: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
     return [dict(zip(run, values, strict=True)) for values in zip(*run.values(), strict=True)]
+
+
+def markdown(results: Mapping[str, Any]) -> str:
+    """The results as tables: accuracies by arm, and which gains survive which arm.
+
+    >>> markdown({"label": "x", "groups": {}})
+    ''
+    """
+    blocks = []
+    if missing := results.get("missing", 0):
+        blocks.append(f"*Not finished: {missing} runs are missing.*")
+    for name, group in results["groups"].items():
+        if "gains" in group and group["arms"]:
+            blocks.append(_accuracies(f"{results['label']}, {name}", group))
+        elif group.get("hitting"):
+            blocks.append(_hits(f"{results['label']}, LRSGD-R over gamma", group))
+    return "\n\n".join(blocks)
+
+
+def write_tables(page: Path, results: Mapping[str, Any]) -> None:
+    """Put :func:`markdown` between the page's markers, so that it shows what was measured.
+
+    Raises
+    ------
+    UsageError
+        If the page has no markers.
+    """
+    try:
+        before, rest = page.read_text().split(START)
+        _, after = rest.split(END)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{page} needs the lines {START} and {END} once each") from error
+    page.write_text(f"{before}{START}\n{markdown(results)}\n{END}{after}")
+
+
+def _accuracies(title: str, group: Mapping[str, Any]) -> str:
+    lines = [
+        f"**{title}**",
+        "",
+        "| arm | step | steps | seeds | test accuracy % | train loss | gap |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for arm, entry in group["arms"].items():
+        runs = entry["runs"]
+        score, train, test = (
+            [run[key][-1] for run in runs if run[key][-1] is not None]
+            for key in ("test_accuracy", "train_loss", "test_loss")
+        )
+        if not train:
+            lines.append(f"| {arm} | {entry['lr']:.3g} | {entry['steps']} | {len(runs)} | diverged")
+            continue
+        spread = f" ± {100 * stdev(score):.2f}" if len(score) > 1 else ""
+        lines.append(
+            f"| {arm} | {entry['lr']:.3g} | {entry['steps']} | {len(runs)} | "
+            f"{100 * mean(score):.2f}{spread} | {mean(train):.3f} | "
+            f"{mean(test) - mean(train):+.3f} |"
+        )
+    lines += [
+        "",
+        "| gain in points | over | 95% interval | survives |",
+        "|---|---|---|---|",
+    ]
+    for first, rows in group["gains"].items():
+        lines += [
+            f"| {first} {100 * row['mean']:+.2f} | {row['arm']} | "
+            f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f} | {row['survives']} |"
+            for row in rows
+        ]
+    return "\n".join(lines)
+
+
+def _hits(title: str, group: Mapping[str, Any]) -> str:
+    """Outer iterations and gradients until the training loss reaches each threshold, mean."""
+    thresholds = list(next(iter(group["hitting"].values())))
+    heads = " | ".join(f"train loss {x}: rounds / gradients" for x in thresholds)
+    lines = [f"**{title}**", "", f"| arm | {heads} | gap at the end |",
+             "|---" * (len(thresholds) + 2) + "|"]  # fmt: skip
+    for arm, found in group["hitting"].items():
+        cells = []
+        for x in thresholds:
+            places = [place for place in found[x] if place is not None]
+            cells.append(
+                f"{mean(p['rounds'] for p in places):.0f} / "
+                f"{mean(p['gradients'] for p in places):.0f}"
+                + (f" ({len(places)} of {len(found[x])} seeds)" if len(places) < len(found[x])
+                   else "")
+                if places else "never"
+            )  # fmt: skip
+        ends = [(run["test_loss"][-1], run["train_loss"][-1]) for run in group["arms"][arm]["runs"]]
+        gaps = [test - train for test, train in ends if test is not None and train is not None]
+        gap = f"{mean(gaps):+.3f}" if gaps else "diverged"
+        lines.append(f"| {arm} | {' | '.join(cells)} | {gap} |")
+    return "\n".join(lines)

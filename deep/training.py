@@ -186,14 +186,21 @@ class Trainer:
     # --- a step ------------------------------------------------------------------------------
     def step(self) -> Tensor:
         """One optimizer step; the mini-batch's mean loss (this process's part of it)."""
+        return self.step_on(*self.draw())
+
+    def draw(self) -> tuple[Batch, int]:
+        """The next batch (this process's part), and its samples over all processes."""
         batch = self.batches.draw()
         before = (self.batches.position - 1) * self.settings.batch_size
-        return self.step_on(batch, min(self.settings.batch_size, len(self.data.train) - before))
+        arguments = self.settings.arguments
+        if before == 0 and arguments.get("variant") == "authors" and "lam" in arguments:
+            self.optimizer.restart()  # their inner index starts anew every epoch
+        return batch, min(self.settings.batch_size, len(self.data.train) - before)
 
-    def step_on(self, batch: Batch, whole: int | None = None) -> Tensor:
+    def step_on(self, batch: Batch, whole: int) -> Tensor:
         """One step on a given batch, of ``whole`` samples over all processes."""
         self.steps += 1
-        self._recent.appendleft((batch.images, batch.targets, whole or len(batch.images)))
+        self._recent.appendleft((batch.images, batch.targets, whole))
         lr = self.schedule(self.steps)
         for group in self.optimizer.param_groups:
             group["lr"] = lr

@@ -109,11 +109,11 @@ def train_twins(
     devices = [common.device] if common.device.type == "cuda" else []
     with torch.random.fork_rng(devices):
         for step in track(range(1, common.total + 1), "twins", progress):
-            batch = common.batches.draw()
+            batch, whole = common.draw()
             drawn = set(batch.rows.tolist())
-            common.step_on(batch)
+            common.step_on(batch, whole)
             for i, (row, other) in enumerate(zip(rows, others, strict=True)):
-                other.step_on(other.batches.draw())
+                other.step()
                 if first[i] is None and row in drawn:
                     first[i] = step
             if step in measured:

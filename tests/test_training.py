@@ -204,6 +204,42 @@ def test_rounds_gradients_and_steps_are_counted() -> None:
     assert trained(several).history[-1]["gradients"] == 16 * (1 + 2 + 2)
 
 
+def test_the_authors_rounds_begin_anew_every_epoch() -> None:
+    counted = []
+    for variant in ("paper", "authors"):
+        settings = dataclasses.replace(
+            TINY, optimizer="trsgd", options={"S": 4, "variant": variant, "lam": 1e-4}
+        )
+        counted.append(trained(settings).history[-1]["rounds"])
+    # 9 steps, an epoch of 6: rounds begin at 1, 5, 9; the authors' at 1, 5, 7.
+    assert counted == [3, 3]
+    settings = dataclasses.replace(settings, steps=8)
+    assert trained(settings).history[-1]["rounds"] == 3
+    other = dataclasses.replace(settings, options={"S": 4, "lam": 1e-4})
+    assert trained(other).history[-1]["rounds"] == 2
+
+
+@pytest.mark.parametrize("fast", [{"amp": True}, {"channels_last": True}])
+def test_faster_arithmetic_trains_alike(fast: dict[str, bool]) -> None:
+    plain = dataclasses.replace(TINY, model="lenet", model_options={})
+    losses = [
+        trained(dataclasses.replace(plain, **changes)).history[-1]["test_loss"]
+        for changes in ({}, fast)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+    assert ("amp" in fast) == (losses[0] != pytest.approx(losses[1], rel=1e-6))
+
+
+@pytest.mark.slow
+def test_compiled_training_agrees() -> None:
+    plain = dataclasses.replace(TINY, model="lenet", model_options={}, steps=4)
+    losses = [
+        trained(dataclasses.replace(plain, compile=compiled)).history[-1]["test_loss"]
+        for compiled in (False, True)
+    ]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
+
+
 def test_seeds_decide_everything() -> None:
     first, same = trained(TINY), trained(TINY)
     assert_same_bits(first, same)

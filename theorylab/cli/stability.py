@@ -50,7 +50,7 @@ _RULES = "sgd,lrsgd_r,lrsgd_c"
 _OBJECTIVE = "stability_twins"
 _TIMES = 24
 _MOST_BURN_IN = 400
-_POPULATION_NUMBERS = 3e7
+_POPULATION_NUMBERS, _POPULATION_SEEDS = 3e7, 4096
 _EXPANSION_EFFORT = 3e5
 _EXPANSIONS = frozenset({"expected_twin_distance", "expected_perturbed_twin_distance"})
 
@@ -73,6 +73,9 @@ def command(
         str | None, typer.Option(help="breast_cancer, digits, diabetes, or a CSV or NPZ file.")
     ] = None,
     objective: Annotated[str | None, typer.Option(help="An objective family.")] = None,
+    parameters: Annotated[
+        str | None, typer.Option("--set", help="The family's parameters, as ell=2,delta=0.5.")
+    ] = None,
     n: Annotated[str | None, typer.Option(help="Sizes of the data, separated by commas.")] = None,
     steps: Annotated[str, typer.Option(help="Rounds T, separated by commas.")] = "100",
     c: Annotated[str, typer.Option(help="Step multipliers: eta_t = c/(t ell).")] = "0.5",
@@ -93,7 +96,7 @@ def command(
     """Measure uniform stability on perturbed twins, beside each theorem's bound."""
     if objective is None and data is None:
         objective = _OBJECTIVE
-    spec = objective_specs(objective, data)[0]
+    spec = _with_parameters(objective_specs(objective, data), parameters)
     report = stability(
         [name.strip() for name in rule.split(",")], spec, sizes=_numbers(n, int, "--n"),
         horizons=_numbers(steps, int, "--steps"), multipliers=_numbers(c, float, "--c"),
@@ -106,6 +109,28 @@ def command(
         print(json.dumps(report, indent=1, allow_nan=False))
     else:
         _print(report, out)
+
+
+def _with_parameters(specs: Sequence[Spec], text: str | None) -> Spec:
+    if not specs:
+        raise UsageError("that family has no default instance; name its data with --data")
+    changed = dict(specs[0].get("parameters", {}))
+    for part in (text or "").split(","):
+        name, _, value = part.partition("=")
+        if not part.strip():
+            continue
+        try:
+            number = float(value)
+        except ValueError:
+            changed[name.strip()] = value.strip()
+        else:
+            changed[name.strip()] = int(number) if number.is_integer() else number
+    spec = {**specs[0], "parameters": changed}
+    try:
+        build_objective(spec)
+    except TypeError as error:
+        raise UsageError(f"--set: {error}") from None
+    return spec
 
 
 def stability(
@@ -412,7 +437,7 @@ class _Growing(Schedule):
 def _generalization(
     base: FiniteSum, rule: UpdateRule, T: int, seeds: int, seed: int
 ) -> dict[str, Any] | None:
-    seeds = min(seeds, int(_POPULATION_NUMBERS / (base.n * base.dim)))
+    seeds = min(seeds, _POPULATION_SEEDS, int(_POPULATION_NUMBERS / (base.n * base.dim)))
     if seeds < 8:
         return None
     found = estimate(generalization_gap(base, rule, rounds=T, seeds=seeds, seed=seed + 7,
@@ -469,9 +494,14 @@ def _exponents(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if fit is None:
             continue
         predicted = members[-1]["exponent"] or {}
+        # Before the leading term dominates, the bound itself grows at another rate.
+        bounds = [(row[along], row["bound"]) for row in members if row["bound"]]
+        slope = None
+        if len({x for x, _ in bounds}) > 1:
+            slope = float(np.polyfit(*np.log(np.array(bounds)).T, 1)[0])
         fits.append({
             "rule": rule, "statement": key, "along": along, "n" if along == "T" else "T": fixed,
-            "c": c, "theta": theta, **fit, "predicted": predicted.get(along),
+            "c": c, "theta": theta, **fit, "bound": slope, "predicted": predicted.get(along),
             "older": predicted.get("older_" + along),
         })  # fmt: skip
     return fits
@@ -554,7 +584,8 @@ def _print(report: Mapping[str, Any], out: Path) -> None:
         low, high = fit["interval"]
         console.print(
             f"{fit['rule']}: gap ~ {fit['along']}^{fit['exponent']:.3f} "
-            f"({low:.3f} to {high:.3f}); predicted {_number(fit['predicted'])}, "
+            f"({low:.3f} to {high:.3f}); the bound's {_number(fit['bound'])}, "
+            f"its leading term's {_number(fit['predicted'])}, "
             f"older expansion {_number(fit['older'])}", highlight=False,
         )  # fmt: skip
     console.print(f"results: {out / 'stability.json'}")

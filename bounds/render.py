@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from html import unescape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape
 
 import sympy as sp
@@ -22,8 +22,10 @@ from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
 from sympy.printing.pretty.stringpict import prettyForm
 
-from bounds.statement import Claim, Condition, Statement
 from bounds.symbol import Measured, Symbol
+
+if TYPE_CHECKING:
+    from bounds.statement import Claim, Condition, Statement
 
 __all__ = ["claim_latex", "latex", "mathml", "text"]
 
@@ -61,6 +63,7 @@ def latex(statement: Statement) -> str:
 def claim_latex(claim: Claim) -> str:
     r"""The claim alone in LaTeX.
 
+    >>> from bounds import Claim
     >>> from bounds.notation import Delta, L, T, beta
     >>> from bounds.quantities import gradient_norm_at_w
     >>> print(claim_latex(Claim(gradient_norm_at_w, "<=", 2 * Delta * (1 - beta) / T)))

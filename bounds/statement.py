@@ -12,6 +12,7 @@ import sympy as sp
 
 from bounds.assumptions import Assumption
 from bounds.proof import Step
+from bounds.render import latex
 from bounds.symbol import Measured, Symbol
 from bounds.units import UnitsError, units_of
 
@@ -283,8 +284,6 @@ class Statement:
         return f"{self.key} ({self.form}): {self.claim}"
 
     def _repr_latex_(self) -> str:
-        from bounds.render import latex  # the renderer needs this class
-
         return f"$\\displaystyle {latex(self)}$"
 
 

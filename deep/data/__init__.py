@@ -23,11 +23,12 @@ from deep.data.augment import (
 )
 from deep.data.batches import Batch, Batches
 from deep.data.cifar import read_cifar10, read_cifar100
+from deep.data.dataset import Dataset, seeded
 from deep.data.digits import read_digits
 from deep.data.folder import read_cifar10_jpeg, read_folder, read_imagenet
 from deep.data.pairs import CITYSCAPES_PALETTE, PHOTO_PALETTE, generate_pairs, label_map, read_pairs
 from deep.data.source import Source
-from deep.data.splits import Dataset, FileSplit, Split, TensorSplit, channel_statistics, seeded
+from deep.data.splits import FileSplit, Split, TensorSplit, channel_statistics
 from deep.data.stl10 import read_stl10
 from deep.data.svhn import read_svhn
 from theorylab.errors import UnknownNameError, UsageError

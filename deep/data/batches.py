@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from deep.data.augment import AsIs, Augmentation, normalise
+from deep.data.splits import Split
 from theorylab.errors import UsageError
-
-if TYPE_CHECKING:
-    from deep.data.splits import Split
 
 __all__ = ["Batch", "Batches"]
 

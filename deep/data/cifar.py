@@ -8,9 +8,10 @@ import numpy as np
 import torch
 
 from deep.data.augment import CropFlip
+from deep.data.dataset import Dataset
 from deep.data.files import find, read_bytes
 from deep.data.pickles import read_pickle
-from deep.data.splits import Dataset, TensorSplit, channel_statistics
+from deep.data.splits import TensorSplit, channel_statistics
 from theorylab.errors import DataError
 
 __all__ = ["CIFAR10_CLASSES", "CIFAR10_MEAN", "CIFAR10_STD", "read_cifar10", "read_cifar100"]

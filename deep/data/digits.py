@@ -7,7 +7,8 @@ import torch
 from sklearn.datasets import load_digits
 
 from deep.data.augment import CropFlip
-from deep.data.splits import Dataset, TensorSplit, channel_statistics
+from deep.data.dataset import Dataset
+from deep.data.splits import TensorSplit, channel_statistics
 
 __all__ = ["read_digits"]
 

@@ -16,8 +16,9 @@ from PIL import Image, UnidentifiedImageError
 from deep.data.augment import CentreCrop, CropFlip, RandomResizedCrop
 from deep.data.cache import cached, default_cache, fingerprint
 from deep.data.cifar import CIFAR10_CLASSES, CIFAR10_MEAN, CIFAR10_STD
+from deep.data.dataset import Dataset
 from deep.data.files import contents, required_directory
-from deep.data.splits import Dataset, FileSplit, Split, TensorSplit, channel_statistics
+from deep.data.splits import FileSplit, Split, TensorSplit, channel_statistics
 from theorylab.errors import DataError
 from theorylab.progress import track
 

@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deep.data.augment import AsIs, Jitter
+from deep.data.dataset import Dataset
 from deep.data.files import contents, required_directory
 from deep.data.folder import decode
-from deep.data.splits import Dataset, TensorSplit
+from deep.data.splits import TensorSplit
 from theorylab.errors import DataError
 from theorylab.progress import track
 

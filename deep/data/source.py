@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, final
 
-from deep.data.splits import Dataset, TensorSplit
+from deep.data.dataset import Dataset
+from deep.data.splits import TensorSplit
 from theorylab.errors import DataError, UsageError
 
 __all__ = ["Source"]

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 
 from deep.data.augment import CropFlip
+from deep.data.dataset import Dataset
 from deep.data.files import find, read_bytes
-from deep.data.splits import Dataset, TensorSplit, channel_statistics
+from deep.data.splits import TensorSplit, channel_statistics
 from theorylab.errors import DataError
 
 __all__ = ["read_stl10"]

@@ -9,8 +9,9 @@ import torch
 from scipy.io import loadmat
 
 from deep.data.augment import CropFlip
+from deep.data.dataset import Dataset
 from deep.data.files import find
-from deep.data.splits import Dataset, TensorSplit, channel_statistics
+from deep.data.splits import TensorSplit, channel_statistics
 from theorylab.errors import DataError
 
 __all__ = ["read_svhn"]

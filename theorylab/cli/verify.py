@@ -44,7 +44,7 @@ def command(
         str | None,
         typer.Option(help="breast_cancer, digits, diabetes, or a CSV or NPZ file; adds it."),
     ] = None,
-    replicas: Annotated[int, typer.Option(min=2, help="Independent runs, at most.")] = 512,
+    replicas: Annotated[int, typer.Option(min=2, help="Independent runs, at most.")] = 256,
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which no new check starts.")
     ] = None,
@@ -82,8 +82,8 @@ def verify(
     specs: Sequence[Spec] | None = None,
     *,
     form: str = "both",
-    replicas: int = 512,
-    effort: float = 1e6,
+    replicas: int = 256,
+    effort: float = 3e5,
     count: int = 6,
     budget: float | None = None,
     seed: int = 0,

@@ -94,21 +94,25 @@ class WholeRun(Protocol):
         )
         at = range(1, steps + 1) if every_path else _times(steps, 1)
         paths = enumerate_paths(sgd) if every_path else None
-        return self._record(sgd, paths, "gradient_norm_squared", at).mean(0)
+        replicas = _replicas(experiment)  # as many as the run it stands beside
+        return self._record(sgd, paths, "gradient_norm_squared", at, replicas).mean(0)
 
     def _record(
         self, experiment: Experiment, paths: Paths | None, name: str,
-        at: Sequence[int] | Stratified,
+        at: Sequence[int] | Stratified, replicas: int | None = None,
     ) -> np.ndarray:  # fmt: skip
         if paths is not None and not isinstance(at, Stratified):
             return paths.record(name, at)
         # The same seed each time: every quantity is of the same runs.
-        per_replica = experiment.steps * experiment.batch_size
         out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
-                  batch_size=experiment.batch_size, replicas=experiment.affordable(per_replica),
+                  batch_size=experiment.batch_size, replicas=replicas or _replicas(experiment),
                   seed=experiment.run_seed, record=(name,), at=at, progress=False)  # fmt: skip
         # A run that left the numbers behind diverged: its norms and values are infinite.
         return np.nan_to_num(out[name], nan=np.inf, posinf=np.inf, neginf=-np.inf)
+
+
+def _replicas(experiment: Experiment) -> int:
+    return experiment.affordable(experiment.steps * experiment.batch_size)
 
 
 def _times(rounds: int, offset: int) -> Sequence[int] | Stratified:

@@ -186,7 +186,7 @@ def stability(
     store = Store(out)
     found = compute(stability_cell, cells, store, jobs=jobs, label="twins", progress=progress)
     rows = [row for row in found if row]
-    matched = [cell for row in rows for cell in _matches(row, common, rules)]
+    matched = [cell for row in rows for cell in _matches(row, common, rules, keys)]
     against = compute(stability_cell, [cell for _, _, cell in matched], store, jobs=jobs,
                       label="comparisons", progress=progress)  # fmt: skip
     checks = [
@@ -498,7 +498,8 @@ def _exponents(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         bounds = [(row[along], row["bound"]) for row in members if row["bound"]]
         slope = None
         if len({x for x, _ in bounds}) > 1:
-            slope = float(np.polyfit(*np.log(np.array(bounds)).T, 1)[0])
+            x, y = np.log(np.array(bounds)).T
+            slope = float(np.polyfit(x, y, 1)[0])
         fits.append({
             "rule": rule, "statement": key, "along": along, "n" if along == "T" else "T": fixed,
             "c": c, "theta": theta, **fit, "bound": slope, "predicted": predicted.get(along),
@@ -508,7 +509,10 @@ def _exponents(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _matches(
-    row: Mapping[str, Any], common: Mapping[str, Any], rules: Sequence[str]
+    row: Mapping[str, Any],
+    common: Mapping[str, Any],
+    rules: Sequence[str],
+    keys: Sequence[str] | None,
 ) -> list[tuple[Mapping[str, Any], str, dict[str, Any]]]:
     """SGD at the same outer step, the same effective step, and as many gradient evaluations."""
     if "sgd" not in rules or row["rule"] not in ("lrsgd_r", "lrsgd_c"):
@@ -517,7 +521,11 @@ def _matches(
     if row["theta"] is not None:
         law = geometric.subs(theta_symbol, row["theta"])
         multiplier = float(gain(0).subs(gamma, law).subs(theta_symbol, row["theta"]))
-    plain = {**common, "rule": "sgd", "statement": None, "n": row["n"], "theta": None}
+    # With statements named, SGD takes its steps from the one named for it.
+    named = None if keys is None else next((k for k in keys if _rule_of(_explicit(k)) == "sgd"), "")
+    if named == "":
+        return []
+    plain = {**common, "rule": "sgd", "statement": named, "n": row["n"], "theta": None}
     return [
         (row, "outer step", {**plain, "T": row["T"], "c": row["c"]}),
         (row, "effective step", {**plain, "T": row["T"], "c": multiplier * row["c"]}),

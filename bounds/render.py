@@ -27,7 +27,7 @@ from bounds.symbol import Measured, Symbol
 if TYPE_CHECKING:
     from bounds.statement import Claim, Condition, Statement
 
-__all__ = ["claim_latex", "latex", "mathml", "text"]
+__all__ = ["claim_latex", "expression_latex", "latex", "mathml", "text"]
 
 _LATEX_SENSES = {"<=": r"\leq", ">=": r"\geq", "==": "=", "<": "<", ">": ">"}
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "=", "<": "<", ">": ">"}
@@ -58,6 +58,16 @@ def latex(statement: Statement) -> str:
     if limits:
         parts.append(r"\mathrm{for}\ " + r",\ ".join(limits))
     return r",\quad ".join(parts)
+
+
+def expression_latex(expression: sp.Expr) -> str:
+    r"""One expression in LaTeX, such as a claim's left side for an axis label.
+
+    >>> from bounds.quantities import gradient_norm_at_w
+    >>> print(expression_latex(gradient_norm_at_w))
+    \|\nabla F(w)\|
+    """
+    return str(_latex_printer().doprint(_arranged(expression)))
 
 
 def claim_latex(claim: Claim) -> str:

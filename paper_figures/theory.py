@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from bounds.render import claim_latex
+from bounds.render import expression_latex
 from paper_figures.style import figure, rc, save
 from theorylab import registry
 from theorylab.check import constants_for
@@ -67,7 +67,7 @@ def draw(data: Mapping[str, Any], path: Path) -> list[Path]:
             axes.set_yscale("log")
         axes.set_xlabel(f"${_symbol(data['key'], data['axis'])}$")
         statement = registry.statement(data["key"])
-        axes.set_ylabel(f"${claim_latex(statement.claim.lhs)}$")
+        axes.set_ylabel(f"${expression_latex(statement.claim.lhs)}$")
         axes.set_title(f"{statement.paper}: {statement.label}, {data['objective']}")
         axes.legend()
         return save(canvas, path, data["provenance"])
@@ -83,7 +83,7 @@ def command(
     axis: Annotated[str | None, typer.Option(help="The symbol to vary: T, eta, B, n, ...")] = None,
     objective: Annotated[str | None, typer.Option(help="The objective family.")] = None,
     data: Annotated[str | None, typer.Option(help="A bundled data set, a CSV or NPZ file.")] = None,
-    replicas: Annotated[int, typer.Option(min=2)] = 512,
+    replicas: Annotated[int, typer.Option(min=2)] = 256,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Annotated[int, typer.Option(min=1)] = 1,
     out: Annotated[Path, typer.Option(help="Where figures and their data go.")] = Path(

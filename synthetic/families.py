@@ -120,7 +120,8 @@ FAMILIES: tuple[Family, ...] = (
         classification,
         (_N, _DIM, _SCALE, Parameter("flips", 0.0, 0.5), _ALPHA,
          Parameter("start", -10.0, 10.0), Parameter("seed", 0, 1000, integer=True)),
-        ({"n": 20, "dim": 3, "loss": "sigmoid", "alpha": 0.0}, {"n": 20, "dim": 3}),
+        ({"n": 20, "dim": 3, "loss": "sigmoid", "alpha": 0.0}, {"n": 20, "dim": 3},
+         {"n": 20, "dim": 3, "alpha": 0.0}),
     ),
     *(
         Family(name, partial(dataset_objective, name), (_SCALE, _ALPHA, _N), defaults=())

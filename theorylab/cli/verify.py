@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -29,6 +30,7 @@ _COLOURS = {"violated": "bold red", "inconclusive": "yellow", "holds": "green",
             "vacuous": "magenta", "not applicable": "dim"}  # fmt: skip
 _CONFIDENCE = 0.99
 _RATE_OBJECTIVES = 6
+_FEW = 4
 
 
 def command(
@@ -163,30 +165,55 @@ def _needs_no_repair(statement: Statement) -> bool:
 
 def _print(verdicts: Sequence[Verdict], out: Path) -> None:
     console = Console()
-    table = Table(title="Statements against measured runs", title_justify="left")
-    for name in ("statement", "form", "verdict"):
-        table.add_column(name, no_wrap=True)
-    for name in ("measured", "bound", "ratio"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("units")
-    table.add_column("objective", overflow="fold")
-    previous = ""
-    for v in verdicts:
-        if previous and v.key.split(".")[0] != previous.split(".")[0]:
-            table.add_section()
-        units = "[red]inconsistent[/]" if v.units == "inconsistent" else "ok"
-        table.add_row(
-            "" if v.key == previous else v.key, v.form, f"[{_COLOURS[v.verdict]}]{v.verdict}[/]",
-            _number(v.measured), _number(v.bound), _number(v.ratio), units, v.objective,
-        )  # fmt: skip
-        previous = v.key
+    if not console.is_terminal:
+        console = Console(width=110)
+    table = Table(box=box.SIMPLE_HEAD, title="Statements against measured runs",
+                  title_justify="left", padding=(0, 1))  # fmt: skip
+    table.add_column("statement", no_wrap=True)
+    for form in ("printed", "repaired"):
+        table.add_column(form, no_wrap=True)
+        table.add_column("ratio", justify="right", no_wrap=True)
+    table.add_column("units as printed", no_wrap=True)
+    keys = dict.fromkeys(v.key for v in verdicts)
+    by_form = {(v.key, v.form): v for v in verdicts}
+    paper = ""
+    for key in keys:
+        if key.split(".", 1)[0] != paper:
+            paper = key.split(".", 1)[0]
+            table.add_row(f"[bold]{paper}[/]")
+        pair = [by_form.get((key, form)) for form in ("printed", "repaired")]
+        cells = [text for v in pair for text in (("", "") if v is None else _cell(v))]
+        faulty = pair[0] is not None and pair[0].units == "inconsistent"
+        units = "[red]inconsistent[/]" if faulty else "ok" if pair[0] is not None else ""
+        table.add_row("  " + key.split(".", 1)[1], *cells, units)
     console.print(table)
+    if len(keys) <= _FEW:
+        for v in verdicts:
+            console.print(_detail(v), highlight=False)
     for form in ("printed", "repaired"):
         tally: Counter[str] = Counter(v.verdict for v in verdicts if v.form == form)
         if tally:
             parts = ", ".join(f"[{_COLOURS[k]}]{k} {tally[k]}[/]" for k in _COLOURS if tally[k])
             console.print(f"{form}: {parts}")
+    console.print("ratio: measured/bound at the deciding instance; 1 is attained")
     console.print(f"results: {out / 'results.json'}")
+
+
+def _cell(v: Verdict) -> tuple[str, str]:
+    return f"[{_COLOURS[v.verdict]}]{v.verdict}[/]", _number(v.ratio)
+
+
+def _detail(v: Verdict) -> str:
+    """The deciding instance in a line or two."""
+    values = ", ".join(
+        f"{k} = {_number(x)}" for k, x in {**v.constants, **v.hyperparameters}.items()
+    )
+    low, high = map(_number, v.interval)
+    line = (
+        f"{head}measured {_number(v.measured)} in \\[{low}, {high}] against {_number(v.bound)} "
+        f"on {v.objective} with {values}; {v.comparisons} instances, {v.undecided} undecided"
+    )
+    return line + (f"; {v.reason}" if v.reason else "")
 
 
 def _number(value: float) -> str:

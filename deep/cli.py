@@ -54,7 +54,7 @@ def command(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1)] = 32,
     accumulate: Annotated[int, typer.Option(min=1, help="Parts a batch is computed in.")] = 1,
-    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 20.0,
+    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 30.0,
     steps: Annotated[int | None, typer.Option(help="Steps, in place of epochs.")] = None,
     schedule_: Annotated[
         str, typer.Option("--schedule", help="; ".join(SCHEDULES.values()))
@@ -231,7 +231,7 @@ def _print(table: Mapping[str, Any], out: Path) -> None:
     shown = Table(box=None, padding=(0, 1), pad_edge=False)
     shown.add_column("arm", overflow="fold", min_width=14)
     for name in ("lr", "rounds", "gradients", "time\ns", "train\nloss", "test\nloss", "gap",
-                 "test accuracy\n%"):  # fmt: skip
+                 "accuracy\n%"):  # fmt: skip
         shown.add_column(name, justify="right", no_wrap=True)
     for name, entry in table["arms"].items():
         last = [h[-1] for h in entry["history"]]

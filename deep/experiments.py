@@ -262,7 +262,7 @@ def markdown(results: Mapping[str, Any]) -> str:
     >>> markdown({"label": "x", "groups": {}})
     ''
     """
-    blocks = []
+    blocks = [words] if (words := _words(results)) else []
     if missing := results.get("missing", 0):
         blocks.append(f"*Not finished: {missing} runs are missing.*")
     for name, group in results["groups"].items():
@@ -271,6 +271,22 @@ def markdown(results: Mapping[str, Any]) -> str:
         elif group.get("hitting"):
             blocks.append(_hits(f"{results['label']}, LRSGD-R over gamma", group))
     return "\n\n".join(blocks)
+
+
+def _words(results: Mapping[str, Any]) -> str:
+    """One sentence a method and arm: at which batch sizes the gain survives."""
+    found: dict[tuple[str, str], dict[str, list[str]]] = {}
+    for name, group in results["groups"].items():
+        for first, rows in group.get("gains", {}).items():
+            for row in rows:
+                verdicts = found.setdefault((first, row["arm"]), {})
+                verdicts.setdefault(row["survives"], []).append(name.removeprefix("batch "))
+    said = {"yes": "better", "no": "worse", "undecided": "not told apart"}
+    return "\n".join(
+        f"- {first} against `{arm}`: "
+        + "; ".join(f"{said[k]} at batch {', '.join(v)}" for k, v in verdicts.items()) + "."
+        for (first, arm), verdicts in found.items()
+    )  # fmt: skip
 
 
 def write_tables(page: Path, results: Mapping[str, Any]) -> None:

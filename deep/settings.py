@@ -49,8 +49,8 @@ METHODS: dict[str, Method] = {
     "sgd": Method(torch_optim.SGD, 0.1),
     "msgd": Method(torch_optim.MSGD, 0.02),
     "nesterov": Method(torch_optim.Nesterov, 0.02),
-    "sngd": Method(torch_optim.SNGD, 0.1),
-    "sngm": Method(torch_optim.SNGM, 0.02),
+    "sngd": Method(torch_optim.SNGD, 0.2),
+    "sngm": Method(torch_optim.SNGM, 0.03),
     "trsgd": Method(torch_optim.TRSGD, 0.1, {"lam": 0.1, "momentum": 0.9}),
     "lrsgd_r": Method(torch_optim.LRSGD_R, 0.02, {"lam": 0.1, "gamma": 0.1, "momentum": 0.9}),
     "lrsgd_c": Method(torch_optim.LRSGD_C, 0.1, {"lam": 0.1, "momentum": 0.9}),
@@ -74,7 +74,7 @@ def method(name: str) -> Method:
     """The optimizer registered under ``name``.
 
     >>> method("sngm").lr
-    0.02
+    0.03
     """
     if name not in METHODS:
         close = difflib.get_close_matches(name, METHODS, n=3)
@@ -127,7 +127,7 @@ class Settings:
         bfloat16 autocast; memory format; ``torch.compile``, with CUDA graphs.
 
     >>> Settings(optimizer="sngm").step_size
-    0.02
+    0.03
     """
 
     model: str = "lenet"
@@ -138,7 +138,7 @@ class Settings:
     lam_over_lr: float | None = None
     batch_size: int = 32
     accumulate: int = 1
-    epochs: float = 20.0
+    epochs: float = 30.0
     steps: int | None = None
     schedule: str = "poly:1"
     warmup: float = 0.0

@@ -1,6 +1,7 @@
 """Measures on networks, twins, arms and pix2pix against known answers."""
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +14,7 @@ from torch import nn
 
 from deep.arms import arms, gains, mean_step, per_round, report
 from deep.data import Batch, load
-from deep.experiments import Plan, compare, matching, scope
+from deep.experiments import Plan, compare, markdown, matching, scope, write_tables
 from deep.gan import GanSettings, GanTrainer, nearest_colour, score
 from deep.measures import gradient_noise, hessian_norm, hitting, relaxed_smoothness
 from deep.schedules import schedule
@@ -156,12 +157,42 @@ def test_the_comparison_is_matched_both_ways(tmp_path: Path) -> None:
     group = first["groups"]["batch 16"]
     assert {len(entry["runs"]) for entry in group["arms"].values()} == {2}
     assert {row["arm"] for row in group["gains"]["lrsgd_c"]} == set(found) - {"lrsgd_r", "lrsgd_c"}
+    page = tmp_path / "page.md"
+    page.write_text("before\n<!-- results -->\nstale\n<!-- end of results -->\nafter\n")
+    for _ in range(2):
+        write_tables(page, first)
+        assert markdown(first) in page.read_text()
+        assert "stale" not in page.read_text()
+    assert "- lrsgd_c against `mean step`: " in markdown(first)
+    page.write_text("no markers")
+    with pytest.raises(UsageError, match="needs the lines"):
+        write_tables(page, first)
     # Started again, nothing runs: a budget of no time still finds every run.
     again = compare(plan, tmp_path, budget=0.0, progress=False)
     assert again["groups"] == first["groups"]
     halved = compare(dataclasses.replace(plan, seeds=3), tmp_path, budget=0.0, progress=False)
     assert halved["missing"] == 8
     assert halved["groups"]["batch 16"]["gains"] == {}
+
+
+PAGES = Path(__file__).parent.parent / "docs"
+RESULTS = PAGES / "results" / "lrsgd_matching.json"
+
+
+@pytest.mark.skipif(not RESULTS.exists(), reason="the comparison has not been run")
+def test_the_page_shows_what_was_measured() -> None:
+    results = json.loads(RESULTS.read_text())
+    assert markdown(results) in (PAGES / "deep.md").read_text()
+    for group in results["groups"].values():
+        for first, rows in group.get("gains", {}).items():
+            scores = {
+                arm: [run["test_accuracy"][-1] for run in entry["runs"]]
+                for arm, entry in group["arms"].items()
+            }
+            for row in rows:
+                again = gains({first: scores[first], row["arm"]: scores[row["arm"]]})[0]
+                assert math.isclose(again.mean, row["mean"], abs_tol=1e-12)
+                assert again.survives == row["survives"]
 
 
 # --- twins ---------------------------------------------------------------------------------------

@@ -126,6 +126,11 @@ def draw_exponents(report: Report, path: Path) -> list[Path]:
                           color=_colour(fit["rule"]), linewidth=0.8)  # fmt: skip
             axes.set_xscale("log")
             axes.set_yscale("log")
+            ticks = sorted({row[symbol] for row in report["rows"]})
+            axes.set_xticks(ticks, [str(tick) for tick in ticks])
+            axes.minorticks_off()
+            low_end, high_end = axes.get_ylim()
+            axes.set_ylim(low_end, high_end * (high_end / low_end) ** 0.35)  # for the legend
             axes.set_xlabel(f"${symbol}$")
             axes.set_ylabel("stability gap (from below)")
             axes.legend()

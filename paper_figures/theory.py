@@ -67,7 +67,9 @@ def draw(data: Mapping[str, Any], path: Path) -> list[Path]:
             axes.set_yscale("log")
         axes.set_xlabel(f"${_symbol(data['key'], data['axis'])}$")
         statement = registry.statement(data["key"])
-        axes.set_ylabel(f"${expression_latex(statement.claim.lhs)}$")
+        # Mathtext sets a sum's limits over the fraction before it.
+        label = expression_latex(statement.claim.lhs).replace(r"\sum", r"\;\;\sum")
+        axes.set_ylabel(f"${label}$")
         axes.set_title(f"{statement.paper}: {statement.label}, {data['objective']}")
         axes.legend()
         return save(canvas, path, data["provenance"])

@@ -22,8 +22,11 @@ from theorylab.verdict import Verdict, worst
 
 
 def statement(claim, **kwargs):
-    defaults = {"assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE),
-                "algorithm": Algorithm("sgd"), "conditions": (Condition(eta, "<=", 1 / ell),)}  # fmt: skip
+    defaults = {
+        "assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE),
+        "algorithm": Algorithm("sgd"),
+        "conditions": (Condition(eta, "<=", 1 / ell),),
+    }
     return Statement("test.claim", "Claim", "printed", claim, **(defaults | kwargs))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-MODULE = '''
+MODULE = """
 from bounds import Algorithm, Claim, Condition, Statement
 from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
 from bounds.notation import B, Delta, T, ell, eta, sigma
@@ -25,7 +25,7 @@ def theorem(key, factor):
     )
 
 STATEMENTS = (theorem("mine.theorem_1", 1), theorem("mine.wrong", 1e-4))
-'''
+"""
 
 
 @pytest.fixture(scope="module")

@@ -205,13 +205,14 @@ def _cell(v: Verdict) -> tuple[str, str]:
 
 def _detail(v: Verdict) -> str:
     """The deciding instance in a line or two."""
-    values = ", ".join(
-        f"{k} = {_number(x)}" for k, x in {**v.constants, **v.hyperparameters}.items()
-    )
+    head = f"{v.key} ({v.form}): [{_COLOURS[v.verdict]}]{v.verdict}[/]: "
+    if v.verdict == "not applicable":
+        return head + v.reason
+    at = ", ".join(f"{k} = {_number(x)}" for k, x in {**v.constants, **v.hyperparameters}.items())
     low, high = map(_number, v.interval)
     line = (
         f"{head}measured {_number(v.measured)} in \\[{low}, {high}] against {_number(v.bound)} "
-        f"on {v.objective} with {values}; {v.comparisons} instances, {v.undecided} undecided"
+        f"on {v.objective} with {at}; {v.comparisons} instances, {v.undecided} undecided"
     )
     return line + (f"; {v.reason}" if v.reason else "")
 

@@ -134,8 +134,13 @@ class Hunt:
 
     @property
     def ratio(self) -> float:
-        """The best measured/bound; 0 if nothing was measured."""
-        return 0.0 if self.best is None or math.isnan(self.best.ratio) else self.best.ratio
+        """The best measured/bound, a sampled one at the lower end of its interval; 0 if none."""
+        best = self.best
+        if best is None or math.isnan(best.ratio):
+            return 0.0
+        if best.interval[0] == best.interval[1] or not best.bound > 0:
+            return best.ratio
+        return max(0.0, best.interval[0] / best.bound)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
@@ -143,6 +148,7 @@ class Hunt:
             "key": self.key, "form": self.form, "verdict": self.verdict, "how": self.how,
             "evaluations": self.evaluations, "seconds": round(self.seconds, 3),
             "reason": self.reason,
+            "ratio": self.ratio if math.isfinite(self.ratio) else None,
             "best": None if self.best is None else self.best.to_json(),
             "instance": None if self.instance is None else self.instance.to_json(),
         }  # fmt: skip
@@ -175,6 +181,8 @@ def score(verdict: Verdict, statement: Statement) -> float:
         return -1.0 if verdict.growth is None else math.tanh(verdict.growth[1])
     error = verdict.measured - verdict.interval[0]
     gap = verdict.measured - verdict.bound
+    if verdict.verdict == "inconclusive" and error == 0:
+        return -1.0  # exact and undecided: an overflow
     if statement.claim.sense == "==":
         gap = abs(gap)
     elif verdict.bound <= 0 and verdict.verdict != "violated":

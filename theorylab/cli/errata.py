@@ -19,8 +19,8 @@ __all__ = ["command", "errata"]
 _PAGE = """\
 # Errata
 
-Written by `theorylab errata` from the results of `theorylab falsify`{% if command %} (`{{ command }}`,
-code {{ code }}){% endif %}; do not edit by hand.
+Written by `theorylab errata` from the results of `theorylab falsify`
+{%- if command %} (`{{ command }}`, code {{ code }}){% endif %}; do not edit by hand.
 
 A printed statement is *violated* if a counterexample was found and repeated on fresh randomness;
 *not refuted* is no proof. All violations together are wrong with probability at most
@@ -118,7 +118,8 @@ def _row(
 def _one_line(result: Mapping[str, Any]) -> str:
     written = result.get("counterexample") or {}
     best = result["best"]
-    text = f"{_number(best['measured'])} against a bound of {_number(best['bound'])} on {_where(result)}"
+    measured, bound = _number(best["measured"]), _number(best["bound"])
+    text = f"{measured} against a bound of {bound} on {_where(result)}"
     if written.get("script"):
         exact = written.get("exact")
         sides = " against ".join(exact) if exact and sum(map(len, exact)) < 60 else (
@@ -133,7 +134,7 @@ def _tightness(result: Mapping[str, Any] | None) -> str:
         return "not hunted"
     if result["best"] is None:
         return f"{result['verdict']} ({result['reason']})"
-    ratio = result["best"]["ratio"]
+    ratio = result["ratio"] if "ratio" in result else result["best"]["ratio"]
     return f"{_number(ratio)} on {_where(result)}; {result['verdict']}"
 
 

@@ -228,7 +228,7 @@ def _results(
 def _print(table: Mapping[str, Any], out: Path) -> None:
     console = Console()
     # Two-line heads keep the table within 80 columns.
-    shown = Table(box=None, padding=(0, 1), pad_edge=False)
+    shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column("arm", overflow="fold", min_width=14)
     for name in ("lr", "rounds", "gradients", "time\ns", "train\nloss", "test\nloss", "gap",
                  "accuracy\n%"):  # fmt: skip

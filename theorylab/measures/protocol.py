@@ -121,7 +121,11 @@ class Protocol(abc.ABC):
 
     @abc.abstractmethod
     def measure(self, experiment: Experiment) -> Measurement:
-        """Measure the experiment's quantities."""
+        """Measure the experiment's quantities.
+
+        The instances (rows) depend on the seed alone: more effort or another ``repeat`` measures
+        the same ones again, more sharply or with fresh randomness.
+        """
 
 
 def steps_per_round(rule: UpdateRule) -> float:

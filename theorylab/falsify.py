@@ -411,6 +411,8 @@ class _Search:
     def _evaluate(self, instance: Instance | None) -> Evaluation | None:
         if instance is None or _length(instance.values) > _LONGEST:
             return None
+        if self.statement.claim.big_o and self._late(_RESERVE):
+            return None  # a growth over many sizes takes longest of all
         self.evaluations += 1
         try:
             with warnings.catch_warnings():

@@ -19,7 +19,7 @@ from theorylab.stability import SampleSpace, SharedDraws, generalization_gap, ru
 __all__ = ["TwinRound", "TwinRuns"]
 
 _PAIRS, _CANDIDATES, _LEAST_SEEDS = 4, 2, 512
-_POINTS, _ENUMERABLE = 12, 4096
+_POINTS, _ENUMERABLE, _LONG = 12, 4096, 2000
 
 
 class TwinRuns(Protocol):
@@ -41,8 +41,8 @@ class TwinRuns(Protocol):
         labels: tuple[str, ...] = ()
         if "stability_gap" in names:
             seeds = _seeds(experiment, per_run * (_PAIRS + 1))
-            affordable = int(2 * experiment.effort / (per_run * seeds)) - 1
-            pairs = max(1, min(_PAIRS, affordable))
+            # A repetition with more effort must measure the same twins.
+            pairs = _PAIRS if per_run <= _LONG else 2
             twins = run_twins(
                 sampled, rule, rounds=T, batch_size=experiment.batch_size, seeds=seeds,
                 seed=experiment.run_seed, twins=_replacements(experiment, sampled, pairs),

@@ -145,7 +145,8 @@ def _range(
     lower, upper, lower_open, upper_open = limits
     scale = natural_scale(symbol, known)
     typical = [v * scale for v in symbol.typical if v > 0] or [1e-2 * scale, 1e2 * scale]
-    high = upper if math.isfinite(upper) else max(max(typical), 2 * lower)
+    widest = max(typical) * (1 if symbol.domain.integer else 4)
+    high = upper if math.isfinite(upper) else max(widest, 2 * lower)
     if upper_open and math.isfinite(upper):
         high = _nudge(upper, lower, symbol)
     low = lower

@@ -136,8 +136,8 @@ class Outcome:
     """What the hunt made of one mutant.
 
     ``catchable`` is ``"instance"`` if it was caught, ``"worst case"`` if an exact worst case
-    refutes it, ``"true"`` if one shows that it still holds wherever it was solved (as far as
-    those points go), and ``"unknown"`` otherwise.
+    refutes it, ``"no, where solved"`` if exact worst cases obey it at every point tried (which
+    proves nothing elsewhere), and ``"unknown"`` otherwise.
     """
 
     kind: str
@@ -267,7 +267,7 @@ def _catchable(mutant: Mutant, caught: bool) -> str:
         return "unknown"
     if any(row.refutes for row in rows):
         return "worst case"
-    return "true" if rows and all(row.scope == "exact" for row in rows) else "unknown"
+    return "no, where solved" if rows and all(r.scope == "exact" for r in rows) else "unknown"
 
 
 def _exact_ratio(statement: Statement) -> float | None:

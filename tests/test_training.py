@@ -231,6 +231,7 @@ def test_faster_arithmetic_trains_alike(fast: dict[str, bool]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler, not ours
 def test_compiled_training_agrees() -> None:
     plain = dataclasses.replace(TINY, model="lenet", model_options={}, steps=4)
     losses = [

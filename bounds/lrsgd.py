@@ -424,21 +424,21 @@ remark_3_5 = Statement(
         ),
     ),
 )
-_matched = explicit(theorem_3_4_best_burn_in).subs({delta: ell, Bf: _HALF}, simultaneous=True)
+_matched = explicit(theorem_3_4_best_burn_in).subs({delta: ell}, simultaneous=True)
+_in_their_units = (
+    hardt_recht_singer.theorem_3_12.claim.rhs * (2 * Bf) ** (c / (c + 1)) + 2 * Bf / n
+)
 remark_3_5_constants = Statement(
     key="lrsgd.remark_3_5.constants",
     label="Remark 3.5",
     form="repaired",
-    claim=Claim(_matched, "==", hardt_recht_singer.theorem_3_12.claim.rhs + 1 / n),
+    claim=Claim(_matched, "==", _in_their_units),
     conditions=(Condition(n, ">=", 2),),
-    text="With losses in an interval of length 1 and delta = ell, the repaired Theorem 3.4 is "
-    "Theorem 3.12 of Hardt, Recht & Singer, constants included, plus 1/n for rounding t0 up.",
+    text="With delta = ell the repaired Theorem 3.4 is Theorem 3.12 of Hardt, Recht & Singer, "
+    "constants included, plus 2 Bf/n for rounding t0 up; they take losses in an interval of "
+    "length 1, which is 2 Bf here.",
     note="By substitution.",
-    proof=(
-        Identity(
-            "the difference is 0", _matched, hardt_recht_singer.theorem_3_12.claim.rhs + 1 / n
-        ),
-    ),
+    proof=(Identity("the difference is 0", _matched, _in_their_units),),
 )
 theorem_3_6 = Statement(
     key="lrsgd.theorem_3_6",
@@ -455,7 +455,7 @@ theorem_3_6 = Statement(
     prescription=KAPPA,
     conditions=(Condition(T, ">", n),),
     # At q = 2 the gap's n^{q/(1+q)} cannot hide behind the logarithm.
-    rate=Rate(n, {T: c * kappa, n: -1 - c * kappa}, {**_ten, c: 2 * ell / delta}),
+    rate=Rate(n, {T: c * kappa, n: -1 - c * kappa}, {T: 2 * n, c: 2 * ell / delta}),
     trivial=2 * Bf,
     text="SGD with alpha_t = c/(t ell) and T > n is stable up to O(log(n) T^q/n^{1+q}).",
     note="The early steps, of size c/ell and more than 1/n of them, are as large for every n; a "

@@ -34,6 +34,7 @@ _FLOOR = 1e-13
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
 _SCALAR_POINTS = 400
 _SIZES = 5
+_RATE_POINTS = 6
 # A run of fewer gradients than this at each step spends its time on overhead, not on gradients:
 # points of the domain that need a longer one are left to a larger effort.
 
@@ -353,7 +354,7 @@ def _check_rate(
         known |= follow
         try:
             if first is None:
-                first = points(statement, known, seed, 1)[0]
+                first = _telling(statement, points(statement, known, seed, _RATE_POINTS))
             free = {s.name for s in statement.hyperparameters} - set(known)
             known |= {k: first[k] for k in free if k in first}
             values = statement.validate(known)
@@ -383,6 +384,16 @@ def _check_rate(
     outcome: Outcome = "violated" if low > 0.02 else "holds" if high <= 0.1 else "inconclusive"
     reason = f"log(measured/bound) grows like {slope:+.3f} log {name} [{low:+.3f}, {high:+.3f}]"
     return replace(last, verdict=outcome, reason=reason, growth=(slope, low, high))
+
+
+def _telling(statement: Statement, table: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first point at which the bound says anything; the first of all if it never does."""
+    if statement.trivial is None:
+        return table[0]
+    for point in table:
+        if evaluate(statement.claim.rhs, point) < evaluate(statement.trivial, point):
+            return point
+    return table[0]
 
 
 def _sizes(statement: Statement, objective: Objective, effort: float) -> list[float]:

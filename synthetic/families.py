@@ -49,7 +49,7 @@ FAMILIES: tuple[Family, ...] = (
          Parameter("start", 0.0, 1.0), _SIGMA, _N),
         ({"dim": 1, "kappa": 0.5, "noise": "two_point", "sigma": 0.5},
          {"dim": 4, "kappa": 0.25, "noise": "shifts", "sigma": 0.3, "n": 6},
-         {"dim": 2, "kappa": 1.0},
+         {"dim": 2, "kappa": 1.0, "noise": "two_point", "sigma": 0.0},
          {"dim": 1, "kappa": 0.5, "ell": 0.01, "noise": "two_point", "sigma": 0.01}),
     ),
     Family(

@@ -409,7 +409,7 @@ def test_rates_are_those_of_the_bounds(statement):
 # --- Remarks 3.5, 3.7 and 4.5 -------------------------------------------------------------------
 def test_remark_3_5_constants():
     statement = lrsgd.remark_3_5_constants
-    values = {"c": 0.7, "ell": 3.0, "G": 1.7, "n": 9.0, "T": 55.0}
+    values = {"c": 0.7, "ell": 3.0, "G": 1.7, "n": 9.0, "T": 55.0, "Bf": 2.0}
     assert evaluate(statement.claim.lhs, values) == pytest.approx(bound(statement, **values))
 
 

@@ -191,7 +191,7 @@ def stability(
                       label="comparisons", progress=progress)  # fmt: skip
     checks = [
         {"kind": "expansion", "objective": spec, "key": key, "form": form, "seed": seed,
-         "seeds": seeds}
+         "seeds": seeds, "effort": _EXPANSION_EFFORT}
         for (key, form), s in registry.statements().items()
         if s.claim.measured and {m.name for m in s.claim.measured} & _EXPANSIONS
         and s.algorithm is not None and s.algorithm.rule in rules
@@ -295,7 +295,7 @@ def expansion_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         verdict = check(
             registry.statements()[cell["key"], cell["form"]], build_objective(cell["objective"]),
-            count=6, replicas=cell["seeds"], effort=_EXPANSION_EFFORT, seed=cell["seed"],
+            count=6, replicas=cell["seeds"], effort=cell["effort"], seed=cell["seed"],
         )  # fmt: skip
     except UsageError:
         return {}

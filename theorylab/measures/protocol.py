@@ -145,8 +145,9 @@ def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
     A setting that depends on ``t`` becomes a schedule.
 
     >>> from bounds import sngm
-    >>> build_rule(sngm.theorem_1, {"eta": 0.1, "beta": 0.5})
-    SNGM(eta=0.1, beta=0.5)
+    >>> rule = build_rule(sngm.theorem_1, {"eta": 0.1, "beta": 0.5})
+    >>> rule.name, rule.eta, rule.beta
+    ('sngm', 0.1, 0.5)
     """
     algorithm = statement.algorithm
     if algorithm is None:

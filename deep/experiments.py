@@ -263,6 +263,8 @@ def markdown(results: Mapping[str, Any]) -> str:
     ''
     """
     blocks = [words] if (words := _words(results)) else []
+    if note := results.get("note"):
+        blocks.append(f"*{note}*")
     if missing := results.get("missing", 0):
         blocks.append(f"*Not finished: {missing} runs are missing.*")
     for name, group in results["groups"].items():
@@ -314,18 +316,17 @@ def _accuracies(title: str, group: Mapping[str, Any]) -> str:
     ]
     for arm, entry in group["arms"].items():
         runs = entry["runs"]
-        score, train, test = (
-            [run[key][-1] for run in runs if run[key][-1] is not None]
-            for key in ("test_accuracy", "train_loss", "test_loss")
-        )
-        if not train:
-            lines.append(f"| {arm} | {entry['lr']:.3g} | {entry['steps']} | {len(runs)} | diverged")
-            continue
-        spread = f" ± {100 * stdev(score):.2f}" if len(score) > 1 else ""
+        score = [100 * (run["test_accuracy"][-1] or 0.0) for run in runs]
+        spread = f" ± {stdev(score):.2f}" if len(score) > 1 else ""
+        ends = [
+            (run["train_loss"][-1], run["test_loss"][-1]) for run in runs if "train_loss" in run
+        ]
+        ends = [pair for pair in ends if None not in pair]
+        train = f"{mean(a for a, _ in ends):.3f}" if ends else "-"
+        gap = f"{mean(b - a for a, b in ends):+.3f}" if ends else "-"
         lines.append(
             f"| {arm} | {entry['lr']:.3g} | {entry['steps']} | {len(runs)} | "
-            f"{100 * mean(score):.2f}{spread} | {mean(train):.3f} | "
-            f"{mean(test) - mean(train):+.3f} |"
+            f"{mean(score):.2f}{spread} | {train} | {gap} |"
         )
     lines += [
         "",

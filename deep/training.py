@@ -35,7 +35,7 @@ __all__ = ["Trainer", "device_named", "load_data", "processes"]
 
 _EVALUATION_BATCH = 1000
 # Purposes of a seed; different ones give unrelated streams.
-_ORDER, _SUBSET, _LAYERS = 1, 2, 3
+_ORDER, _SUBSET, _LAYERS, _PROBE = 1, 2, 3, 6
 
 
 def load_data(settings: Settings, directory: Path | str | None = None) -> Dataset:
@@ -290,7 +290,8 @@ class Trainer:
         data, limit = self.data, self.settings.evaluate_samples
         train = data.train
         if limit < len(train):
-            train = train.subset(torch.arange(limit))
+            # At random: many data sets are ordered by class.
+            train = train.subset(torch.randperm(len(train), generator=seeded(0, _PROBE))[:limit])
         row: dict[str, Any] = {
             "steps": self.steps, "rounds": self.optimizer.rounds, "gradients": self.gradients,
             "seconds": self.seconds,
@@ -304,7 +305,8 @@ class Trainer:
             row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
         row["gap"] = row["test_loss"] - row["train_loss"]
         if self.settings.measures and math.isfinite(row["train_loss"]):
-            probe = train.subset(torch.arange(min(self.settings.measures, len(train))))
+            mixed = torch.randperm(len(train), generator=seeded(0, _PROBE, 1))
+            probe = train.subset(mixed[: self.settings.measures])
             few = list(data.in_order(probe, max(1, len(probe) // 16)))
             noise = gradient_noise(self.network, few)
             whole = next(data.in_order(probe, len(probe)))

@@ -176,7 +176,7 @@ def test_the_comparison_is_matched_both_ways(tmp_path: Path) -> None:
 
 
 PAGES = Path(__file__).parent.parent / "docs"
-RESULTS = PAGES / "results" / "lrsgd_matching.json"
+RESULTS = PAGES / "measured" / "lrsgd_matching.json"
 
 
 @pytest.mark.skipif(not RESULTS.exists(), reason="the comparison has not been run")

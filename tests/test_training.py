@@ -248,6 +248,24 @@ def test_seeds_decide_everything() -> None:
     assert first.history[-1]["test_loss"] != other.history[-1]["test_loss"]
 
 
+def test_the_training_loss_is_measured_on_all_classes() -> None:
+    settings = dataclasses.replace(TINY, train_samples=None, steps=1, evaluate_samples=100)
+    data = load_data(settings)
+    by_class = data.train.subset(data.train.targets.argsort(stable=True))
+    trainer = Trainer(settings, dataclasses.replace(data, train=by_class))
+    seen: list[torch.Tensor] = []
+    measured = trainer.data.in_order
+
+    def watched(split: Any, *rest: Any) -> Any:
+        seen.append(split.targets)
+        return measured(split, *rest)
+
+    object.__setattr__(trainer.data, "in_order", watched)
+    trainer.run(progress=False)
+    assert len(seen[0]) == 100
+    assert len(seen[0].unique()) == 10
+
+
 def test_the_global_generator_is_left_alone() -> None:
     before = torch.get_rng_state()
     trained(dataclasses.replace(TINY, steps=2))

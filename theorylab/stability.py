@@ -456,9 +456,10 @@ def search_replacements(
 ) -> tuple[np.ndarray, FiniteSum]:
     """Twins whose loss gap a search made large, as :meth:`FiniteSum.replacement` gives them.
 
-    Where the objective is a :class:`SampleSpace`, each generation keeps the twin of the largest
-    gap and tries steps of shrinking size about its replacement; otherwise the objective's own
-    replacements are returned. Judge them with another seed: this one chose them.
+    Where the objective is a :class:`SampleSpace`, each generation keeps the half of the twins
+    with the largest gaps and moves their replacements by steps of shrinking size for the other
+    half; otherwise the objective's own replacements are returned. Judge them with another seed:
+    this one chose them.
     """
     twins = objective.replacement(seed, pairs)
     if not isinstance(objective, SampleSpace) or pairs < 2:
@@ -467,16 +468,20 @@ def search_replacements(
     for generation in range(generations):
         found = run_twins(objective, rule, rounds=rounds, batch_size=batch_size, seeds=seeds,
                           seed=seed + 1 + generation, twins=twins, progress=False)  # fmt: skip
-        best = largest_gap(found, ascent=0).pair
+        gaps = found.loss_gap(found.candidates(seed=seed)).mean(-1).max(-1)
+        parents = np.argsort(-gaps, kind="stable")[: (pairs + 1) // 2]
+        children = parents[: pairs - len(parents)]
         positions, whole = twins
         assert isinstance(whole, SampleSpace)
-        centre = whole.sample(torch.tensor([objective.n + best]))
-        steps = torch.from_numpy(rng.standard_normal((pairs, centre.shape[1]))).to(centre.dtype)
-        steps *= 0.5**generation * centre.norm() / steps.norm(dim=1, keepdim=True)
-        steps[0] = 0
-        steps[1] = -2 * centre[0]
-        moved = objective.admissible(centre + steps)
-        twins = np.full(pairs, positions[best]), objective.with_replacements(moved)
+        kept = whole.sample(torch.from_numpy(objective.n + parents))
+        start = kept[: len(children)]
+        steps = torch.from_numpy(rng.standard_normal(start.shape)).to(start.dtype)
+        steps *= 0.5**generation * start.norm(dim=1, keepdim=True) / steps.norm(dim=1, keepdim=True)
+        moved = torch.cat([kept, objective.admissible(start + steps)])
+        twins = (
+            positions[np.concatenate([parents, children])],
+            objective.with_replacements(moved),
+        )
     return twins
 
 

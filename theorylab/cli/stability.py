@@ -576,15 +576,15 @@ def _finite(interval: tuple[float, float]) -> list[float | None]:
 def _print(report: Mapping[str, Any], out: Path) -> None:
     console = Console()
     table = Table(title=f"Perturbed twins on {report['objective']['name']}", title_justify="left")
-    for name in ("rule", "n", "T", "c", "theta", "gap", "interval", "bound", "ratio"):
+    for name in ("rule", "n", "T", "c", "theta", "gap", "bound", "ratio"):
         table.add_column(name, justify="left" if name == "rule" else "right", no_wrap=True)
-    table.add_column("verdict")
+    table.add_column("verdict", no_wrap=True)
     colours = {"violated": "bold red", "inconclusive": "yellow", "not refuted": "green"}
     for row in report["rows"]:
-        low, high = (_number(v) for v in row["interval"])
+        half = (row["interval"][1] or math.inf) - row["gap"]
         colour = colours.get(row["verdict"], "dim")
         table.add_row(row["rule"], str(row["n"]), str(row["T"]), _number(row["c"]),
-                      _number(row["theta"]), _number(row["gap"]), f"{low} to {high}",
+                      _number(row["theta"]), f"{_number(row['gap'])} ± {half:.2g}",
                       _number(row["bound"]), _number(row["ratio"]),
                       f"[{colour}]{row['verdict']}[/]")  # fmt: skip
     console.print(table)

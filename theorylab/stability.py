@@ -556,14 +556,14 @@ def generalization_gap(
               progress=progress)  # fmt: skip
     w = torch.from_numpy(out["w"][0])
     with torch.no_grad():
-        step = max(1, _GATHER_BYTES // (size * objective.dim * 8))
-        own = [universe.sample_value(w[i : i + step], torch.from_numpy(chosen[i : i + step]))
-               for i in range(0, seeds, step)]  # fmt: skip
+        step = max(1, _GATHER_BYTES // (seeds * objective.dim * 8))
+        table = torch.from_numpy(chosen)
+        own = [universe.sample_value(w, table[:, i : i + step]) for i in range(0, size, step)]
         population = risk(w)
         if population is None:
             population = objective.value(w)
         # At the start the gap has mean zero: without it the same mean has less variance.
-        gap = population - torch.cat(own).mean(-1)
+        gap = population - torch.cat(own, dim=1).mean(-1)
         start = objective.start.unsqueeze(0)
         first = universe.sample_value(start, torch.arange(universe.n).unsqueeze(0))[0]
         offset = risk(start)

@@ -35,6 +35,7 @@ _OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
 _SCALAR_POINTS = 400
 _SIZES = 5
 _RATE_POINTS = 6
+_EFFORT_PER_STEP = 50  # of an O(.) check: the longest run takes this share of it
 # A run of fewer gradients than this at each step spends its time on overhead, not on gradients:
 # points of the domain that need a longer one are left to a larger effort.
 
@@ -361,6 +362,8 @@ def _check_rate(
         except (DomainError, UsageError):
             continue  # the domain may begin at a larger size
         experiment = Experiment(statement, here, values, replicas, effort / len(sizes), seed)
+        if experiment.steps > effort / _EFFORT_PER_STEP:
+            continue  # too long to run
         found = protocol.measure(experiment)
         compared = _compare(statement.claim, values, found, risk / len(sizes))
         comparisons += len(compared.measured)

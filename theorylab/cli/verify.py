@@ -99,8 +99,7 @@ def verify(
     registered family's default instances. Intervals are corrected for all checks together.
     """
     specs = objective_specs() if specs is None else specs
-    cells: list[dict[str, Any]] = []
-    owners: list[int] = []
+    queue: list[tuple[int, int, dict[str, Any]]] = []
     reasons: dict[int, str] = {}
     for i, statement in enumerate(statements):
         applicable: list[Spec | None] = [None]
@@ -114,14 +113,16 @@ def verify(
                     reasons[i] = str(error)
         if statement.claim.big_o:  # each such check is a whole experiment over growing sizes
             applicable = applicable[:_RATE_OBJECTIVES]
-        for chosen in applicable:
-            owners.append(i)
-            cells.append({
+        for rank, chosen in enumerate(applicable):
+            queue.append((rank, i, {
                 "kind": "check", "key": statement.key, "form": statement.form, "objective": chosen,
                 "count": count, "replicas": replicas, "effort": effort, "seed": seed,
-            })  # fmt: skip
-    for cell in cells:
-        cell["family"] = len(cells)
+            }))  # fmt: skip
+    # Every statement's first objective comes before any statement's second: a budget that runs
+    # out leaves no statement unchecked.
+    queue.sort(key=lambda entry: entry[0])
+    owners = [owner for _, owner, _ in queue]
+    cells = [{**cell, "family": len(queue)} for _, _, cell in queue]
     results = compute(check_cell, cells, Store(out), jobs=jobs, label="checking", budget=budget,
                       progress=progress)  # fmt: skip
     found: dict[int, list[Verdict]] = {}

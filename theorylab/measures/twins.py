@@ -19,7 +19,7 @@ from theorylab.stability import SampleSpace, SharedDraws, generalization_gap, ru
 __all__ = ["TwinRound", "TwinRuns"]
 
 _PAIRS, _CANDIDATES, _LEAST_SEEDS = 4, 2, 512
-_POINTS, _ENUMERABLE, _LONG = 12, 4096, 2000
+_POINTS, _ENUMERABLE, _LONG, _HELD = 12, 4096, 2000, 50_000
 
 
 class TwinRuns(Protocol):
@@ -36,11 +36,15 @@ class TwinRuns(Protocol):
         names, rule, T = experiment.measured, experiment.rule, experiment.rounds
         sampled = _finite_sum(experiment)
         per_run = experiment.steps * experiment.batch_size
-        seeds = _seeds(experiment, per_run * 2)
+        extra = sampled.n if "generalization_gap" in names else 0  # every sample's loss, at the end
+        seeds = _seeds(experiment, per_run * 2 + extra)
         found: dict[str, np.ndarray] = {}
         labels: tuple[str, ...] = ()
+        if extra:  # the samples of all repetitions are held at once
+            seeds = min(seeds, max(64, _HELD // extra))
         if "stability_gap" in names:
-            seeds = _seeds(experiment, per_run * (_PAIRS + 1))
+            if not extra:
+                seeds = _seeds(experiment, per_run * (_PAIRS + 1))
             # A repetition with more effort must measure the same twins.
             pairs = _PAIRS if per_run <= _LONG else 2
             twins = run_twins(

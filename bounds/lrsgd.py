@@ -425,9 +425,7 @@ remark_3_5 = Statement(
     ),
 )
 _matched = explicit(theorem_3_4_best_burn_in).subs({delta: ell}, simultaneous=True)
-_in_their_units = (
-    hardt_recht_singer.theorem_3_12.claim.rhs * (2 * Bf) ** (c / (c + 1)) + 2 * Bf / n
-)
+_in_their_units = hardt_recht_singer.theorem_3_12.claim.rhs * (2 * Bf) ** (c / (c + 1)) + 2 * Bf / n
 remark_3_5_constants = Statement(
     key="lrsgd.remark_3_5.constants",
     label="Remark 3.5",

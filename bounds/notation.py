@@ -37,8 +37,9 @@ L0 = _constant("L0", "(L, lambda)-smoothness: the L", _CURVATURE, "L", _NONNEGAT
 L1 = _constant("L1", "(L, lambda)-smoothness: the lambda", Units(X=-1), r"\lambda", _NONNEGATIVE)
 G = _constant("G", "bound on the gradient norm (Lipschitz constant)", _SLOPE)
 Bf = _constant("Bf", "bound on |f|", _VALUE, "B_f")
-sigma = _constant("sigma", "standard deviation of one stochastic gradient", _SLOPE, r"\sigma",
-                  _NONNEGATIVE)
+sigma = _constant(
+    "sigma", "standard deviation of one stochastic gradient", _SLOPE, r"\sigma", _NONNEGATIVE
+)
 Delta = _constant("Delta", "initial suboptimality F(w_0) - F*", _VALUE, r"\Delta", _NONNEGATIVE)
 n = _constant("n", "number of samples", Units(), "n", COUNT)
 d = _constant("d", "dimension", Units(), "d", COUNT)
@@ -46,27 +47,60 @@ d = _constant("d", "dimension", Units(), "d", COUNT)
 # What the experimenter chooses.
 eta = Symbol("eta", "step size", POSITIVE, _STEP, latex=r"\eta", typical=(1.0, 0.1, 0.01))
 beta = Symbol("beta", "momentum", UNIT_INTERVAL, latex=r"\beta", typical=(0.0, 0.5, 0.9))
-lam = Symbol("lam", "proximal weight", POSITIVE, _CURVATURE, latex=r"\lambda",
-             typical=(2.0, 4.0, 10.0))
-theta = Symbol("theta", "inner step times proximal weight", Domain(0, 1, True, True),
-               latex=r"\theta", typical=(0.25, 0.1, 0.01))
-psi = Symbol("psi", "accuracy of the inner problem's gradient", POSITIVE, _SLOPE, latex=r"\psi",
-             typical=(0.1, 1.0))
+lam = Symbol(
+    "lam", "proximal weight", POSITIVE, _CURVATURE, latex=r"\lambda", typical=(2.0, 4.0, 10.0)
+)
+theta = Symbol(
+    "theta",
+    "inner step times proximal weight",
+    Domain(0, 1, True, True),
+    latex=r"\theta",
+    typical=(0.25, 0.1, 0.01),
+)
+psi = Symbol(
+    "psi",
+    "accuracy of the inner problem's gradient",
+    POSITIVE,
+    _SLOPE,
+    latex=r"\psi",
+    typical=(0.1, 1.0),
+)
 c = Symbol("c", "step multiplier in eta_t = c/(t ell)", POSITIVE, typical=(0.25, 1.0, 2.0))
 B = Symbol("B", "mini-batch size", COUNT, typical=(1, 4, 16, 64))
 S = Symbol("S", "inner iterations in a round", COUNT, typical=(1, 4, 16, 64))
 T = Symbol("T", "(outer) iterations", COUNT, typical=(1, 10, 100, 400))
 C = Symbol("C", "total gradient evaluations", COUNT, typical=(64, 256, 1024, 4096))
 t = Symbol("t", "index of the (outer) iteration, from 1", COUNT, role="derived")
-eps = Symbol("eps", "accuracy: the target for E||grad f||^2", POSITIVE, Units(F=2, X=-2),
-             latex=r"\varepsilon", typical=(0.1, 0.03, 0.01))
+eps = Symbol(
+    "eps",
+    "accuracy: the target for E||grad f||^2",
+    POSITIVE,
+    Units(F=2, X=-2),
+    latex=r"\varepsilon",
+    typical=(0.1, 0.03, 0.01),
+)
 
 # What a prescription always gives.
-kappa = Symbol("kappa", "delta/ell (LRSGD) or (1+beta)/(1-beta)^2 (SNGM)", _NONNEGATIVE,
-               role="derived", latex=r"\kappa")
+kappa = Symbol(
+    "kappa",
+    "delta/ell (LRSGD) or (1+beta)/(1-beta)^2 (SNGM)",
+    _NONNEGATIVE,
+    role="derived",
+    latex=r"\kappa",
+)
 q = Symbol("q", "exponent of the expansion", _NONNEGATIVE, role="derived")
 rho = Symbol("rho", "delta/lam", _NONNEGATIVE, role="derived", latex=r"\rho")
-gamma = Symbol("gamma", "parameter of the geometric number of inner iterations",
-               Domain(0, 1, True), role="derived", latex=r"\gamma")
-t0 = Symbol("t0", "burn-in: rounds before the replaced sample may be drawn", POSITIVE,
-            role="derived", latex="t_0")
+gamma = Symbol(
+    "gamma",
+    "parameter of the geometric number of inner iterations",
+    Domain(0, 1, True),
+    role="derived",
+    latex=r"\gamma",
+)
+t0 = Symbol(
+    "t0",
+    "burn-in: rounds before the replaced sample may be drawn",
+    POSITIVE,
+    role="derived",
+    latex="t_0",
+)

@@ -28,7 +28,7 @@ MAIN = {
     "tralgo": ("tralgo.theorem_2", "T"),
     "lrsgd": ("lrsgd.theorem_3_4", "T"),
     "sngm": ("sngm.theorem_1", "T"),
-    "stochastic_batch_size": ("stochastic_batch_size.claim_variance", "B"),
+    "stochastic_batch_size": ("stochastic_batch_size.claim_noise_variance", "B"),
 }
 _STYLES = {"printed": ("C3", "--"), "repaired": ("C0", "-")}
 

@@ -35,7 +35,7 @@ _OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
 _SCALAR_POINTS = 400
 _SIZES = 5
 _RATE_POINTS = 6
-_EFFORT_PER_STEP = 50  # of an O(.) check: the longest run takes this share of it
+_EFFORT_PER_STEP = 15  # of an O(.) check: the longest run takes this share of it
 # A run of fewer gradients than this at each step spends its time on overhead, not on gradients:
 # points of the domain that need a longer one are left to a larger effort.
 
@@ -286,7 +286,8 @@ def _verdict(
     compared: _Comparison,
     i: int,
     reason: str,
-    comparisons: int, undecided: int = 0,
+    comparisons: int,
+    undecided: int = 0,
 ) -> Verdict:
     statement = experiment.statement
     measured, half = float(compared.measured[i]), float(compared.half[i])

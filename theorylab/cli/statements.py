@@ -32,9 +32,7 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
     if keys:
         wanted: list[str] = []
         for key in keys:
-            hits = [
-                k for k in chosen if k == key or k.startswith((f"{key}_", f"{key}."))
-            ]
+            hits = [k for k in chosen if k == key or k.startswith((f"{key}_", f"{key}."))]
             exact = [k for k in chosen if k == key]
             if not hits:
                 registry.statement(key)  # raises, with the nearest names

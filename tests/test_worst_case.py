@@ -88,6 +88,7 @@ def test_an_unbounded_problem_says_so():
     assert found.to_json()["primal"] is None
 
 
+@needs_pep
 @pytest.mark.parametrize(("statement", "values", "reason"), [
     (Statement("made_up.sngm", "L", "printed", Claim(mean_gradient_norm, "<=", Delta / (eta * T)),
                (SMOOTH,), Algorithm("sngm", {"eta": eta, "beta": 0.5})),

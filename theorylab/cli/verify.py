@@ -128,7 +128,8 @@ def verify(
     found: dict[int, list[Verdict]] = {}
     for owner, cell, result in zip(owners, cells, results, strict=True):
         blank = Verdict(cell["key"], cell["form"], "inconclusive", seed=seed,
-                        units=statements[owner].units, reason="the budget ran out")  # fmt: skip
+                        units=statements[owner].units, reason="the budget ran out",
+                        undecided=1)  # fmt: skip
         found.setdefault(owner, []).append(blank if result is None else Verdict.from_json(result))
     verdicts: list[Verdict] = []
     for i, statement in enumerate(statements):
@@ -196,6 +197,8 @@ def _print(verdicts: Sequence[Verdict], out: Path) -> None:
         if tally:
             parts = ", ".join(f"[{_COLOURS[k]}]{k} {tally[k]}[/]" for k in _COLOURS if tally[k])
             console.print(f"{form}: {parts}")
+    if undecided := sum(v.undecided for v in verdicts):
+        console.print(f"undecided: {undecided} instances, checks the budget left out included")
     console.print("ratio: measured/bound at the deciding instance; 1 is attained")
     console.print(f"results: {out / 'results.json'}")
 

@@ -51,7 +51,8 @@ def sweep(
     UsageError
         If the statement has no such axis.
     """
-    forms = [s for (k, _), s in registry.statements().items() if k == key]
+    # An O(.) claim has no constant, so no curve.
+    forms = [s for (k, _), s in registry.statements().items() if k == key and not s.claim.big_o]
     if not forms:
         registry.statement(key)
     lead = forms[-1]

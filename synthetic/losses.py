@@ -51,6 +51,10 @@ class Squared(Loss):
         return Ranges((0.0, math.inf), (-math.inf, math.inf), (1.0, 1.0), minimizer=0.0, peak=0.0)
 
 
+# The number 1 as addcmul takes it.
+_ONE = {dtype: torch.ones((), dtype=dtype) for dtype in (torch.float32, torch.float64)}
+
+
 @dataclass(frozen=True)
 class GemanMcClure(Loss):
     """``x^2 / (2 (1 + x^2))``, bounded by 1/2 (Geman & McClure 1987).
@@ -69,7 +73,7 @@ class GemanMcClure(Loss):
         return 0.5 * square / (1 + square)
 
     def slope(self, x: Tensor) -> Tensor:
-        return x.square().add_(1).square_().reciprocal_().mul_(x)
+        return x / torch.addcmul(_ONE[x.dtype], x, x).square_()
 
     def curvature(self, x: Tensor) -> Tensor:
         square = x.square()

@@ -120,19 +120,24 @@ class MarginSum(FiniteSum):
         return total + self._penalty(w).unsqueeze(1) if self.alpha else total
 
     def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
-        # One sample at a time: (R, d) temporaries stay in the cache, (R, B, d) ones do not.
-        total: Tensor | None = None
-        for i in draw.unbind(1):
-            rows = self.A.index_select(0, i)
-            margin = (rows * w).sum(-1)
-            if not self._centred:
-                margin.sub_(self.b.index_select(0, i))
-            rows.mul_(self.loss.slope(margin).unsqueeze(1))
-            total = rows if total is None else total.add_(rows)
-        assert total is not None
-        if draw.shape[1] > 1:
+        if draw.shape[1] == 1:
+            total = self._margin_gradient(w, draw.view(-1))
+        else:
+            # One sample at a time: (R, d) temporaries stay in the cache, (R, B, d) ones do not.
+            columns = iter(draw.unbind(1))
+            total = self._margin_gradient(w, next(columns))
+            for i in columns:
+                total.add_(self._margin_gradient(w, i))
             total.div_(draw.shape[1])
-        return self._penalised(total, w)
+        return self._penalised(total, w) if self.alpha else total
+
+    def _margin_gradient(self, w: Tensor, i: Tensor) -> Tensor:
+        """``phi'(<a_i, w> - b_i) a_i`` for one sample a row."""
+        rows = self.A.index_select(0, i)
+        margin = torch.linalg.vecdot(rows, w)
+        if not self._centred:
+            margin.sub_(self.b.index_select(0, i))
+        return rows.mul_(self.loss.slope(margin).unsqueeze(1))
 
     # --- what is certified -------------------------------------------------------------------
     @cached_property

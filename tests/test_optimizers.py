@@ -495,17 +495,17 @@ def test_variants_differ(case: str, change: dict[str, Any]) -> None:
     assert not np.allclose(path(other, Problem()), reference(CASES[case], Problem()), atol=1e-6)
 
 
-def _frozen_index(w: Tensor, state: Any, fresh: Tensor) -> Any:
-    state = dict(state)
+def _frozen_index(w: Tensor, state: Any, restart: Tensor) -> Any:
+    fresh = restart.to(w.dtype)
     return {**state, "k": state["k"] + 1, "anchor": torch.lerp(state["anchor"], w, fresh)}
 
 
-def _wandering_anchor(w: Tensor, state: Any, fresh: Tensor) -> Any:
-    return {**begin_round(w, state, fresh), "anchor": w}
+def _wandering_anchor(w: Tensor, state: Any, restart: Tensor) -> Any:
+    return {**begin_round(w, state, restart), "anchor": w}
 
 
-def _late_anchor(w: Tensor, state: Any, fresh: Tensor) -> Any:
-    return {**begin_round(w, state, fresh), "anchor": state["anchor"]}
+def _late_anchor(w: Tensor, state: Any, restart: Tensor) -> Any:
+    return {**begin_round(w, state, restart), "anchor": state["anchor"]}
 
 
 begin_round = proximal.begin_round
@@ -699,6 +699,26 @@ def test_restarts_in_pieces_are_the_whole(rule: Any, pieces: list[int], seed: in
     assert np.array_equal(np.concatenate(parts), whole)
     assert whole.dtype == bool
     assert not len(whole) or whole[0].all()
+
+
+ROUNDED_CASES = [
+    name for name, rule in CASES.items()
+    if rule.restarts(np.random.default_rng(0), 0, 1, 1) is not None
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ROUNDED_CASES)
+def test_a_restart_all_runs_share_may_be_a_plain_bool(case: str) -> None:
+    rule = CASES[case]
+    w, _, draw = batched(rule)
+    points, states = [w, w], [rule.init(w), rule.init(w)]
+    for t in range(1, 8):
+        begins = t % 3 == 1
+        draw["t"] = torch.tensor(float(t), dtype=w.dtype)
+        for j, restart in enumerate((begins, torch.full((len(w), 1), begins))):
+            draw["restart"] = restart
+            points[j], states[j] = rule.update(points[j], points[j].sin(), states[j], draw)
+        assert torch.allclose(points[0], points[1], rtol=1e-14, atol=0)
 
 
 def lengths(rule: LRSGD_R, steps: int = 4000, replicas: int = 50) -> np.ndarray:

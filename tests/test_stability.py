@@ -370,11 +370,11 @@ def test_a_leak_between_twins_would_show(data, monkeypatch):
     import theorylab.engine as engine
 
     def unshared(blocks, size, copies):
-        joined = np.concatenate(blocks, axis=1)[:, : size // copies]
+        joined = np.concatenate(list(blocks), axis=1)[:, : size // copies]
         wide = np.repeat(joined, copies, axis=1)
         return np.roll(wide, 1, axis=1) if joined.dtype == np.int32 else wide
 
-    monkeypatch.setattr(engine, "_copied", unshared)
+    monkeypatch.setattr(engine, "_side_by_side", unshared)
     twins = run_twins(data, SGD(eta=0.3), 5, pairs=3, seeds=4, at=range(6))
     before = twins.times[:, None, None] < twins.first_drawn
     assert (twins.distance[before] > 0).any()

@@ -6,10 +6,12 @@ Replica ``r`` draws from a stream that depends on the seed and ``r`` alone, in f
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -280,10 +282,12 @@ def _run_chunk(
             picked = flat % size
             snapshots.index_copy_(0, flat, w.index_select(0, picked))
             for name in state_names:
-                values = norm(state[name]).squeeze(-1).index_select(0, picked)
-                norms[name].index_copy_(0, flat, values)
+                entry = torch.as_tensor(state[name], dtype=w.dtype)  # one number where all agree
+                width = entry.shape[-1] if entry.ndim == 2 else 1
+                values = norm(entry.expand(size, width)).squeeze(-1)
+                norms[name].index_copy_(0, flat, values.index_select(0, picked))
 
-        last = 0
+        last, lags = 0, rule.lags
         for block in _time_chunks(
             objective, rule, rows, plan, horizon, by_rounds, batch_size, seed, copies, remap
         ):
@@ -292,12 +296,12 @@ def _run_chunk(
                 if (where := block.records.get(k)) is not None:
                     take(where)
                 sample = block.samples[k]
-                if rule.lags == 1:
+                if lags == 1:
                     g = objective.sample_gradient(w, sample)
                 else:
-                    lagged = [sample, *lagged][: rule.lags]
+                    lagged = [sample, *lagged][:lags]
                     gradients = [objective.sample_gradient(w, past) for past in lagged]
-                    gradients += [gradients[-1]] * (rule.lags - len(gradients))
+                    gradients += [gradients[-1]] * (lags - len(gradients))
                     g = torch.stack(gradients)
                 w, state = rule.update(w, g, state, draw)
             last = len(block.draws)
@@ -346,13 +350,14 @@ def _time_chunks(
         kind: [_generator(seed, first_block + b, kind) for b in range(blocks)] for kind in kinds
     }
     dtype = objective.start.dtype
+    one_restart = objective.start[:0].numpy().dtype
     one = objective.draw(np.random.default_rng(0), 1, 1, batch_size)
     per_coordinate = sum(d.per == "coordinate" for d in rule.draws)
     cost = size * (one.nbytes + 8 * (len(rule.draws) + per_coordinate * objective.dim + 1))
     span = max(1, _DRAW_BYTES // cost)
 
     def together(kind: int, draw: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
-        return _copied([draw(rng) for rng in streams[kind]], size, copies)
+        return _side_by_side((draw(rng) for rng in streams[kind]), size, copies)
 
     first, begun = 0, np.zeros(size, dtype=np.int64)
     rows_index = np.arange(size)
@@ -362,9 +367,8 @@ def _time_chunks(
         else:
             length = min(span, max(64, 2 * horizon))
         mask = _restart_mask(rule, streams[_RESTARTS], first, length, size, copies)
-        if mask is None:
-            rounds_of = np.arange(first + 1, first + length + 1)[:, None]
-        else:
+        rounds_of = np.arange(first + 1, first + length + 1)[:, None]
+        if mask is not None and (by_rounds or remap is not None):
             rounds_of = begun + np.cumsum(mask, axis=0)
         records: dict[int, np.ndarray] = {}
         spent = np.zeros_like(plan)
@@ -372,9 +376,10 @@ def _time_chunks(
         if by_rounds and mask is not None:
             # time_of[j, r]: the step (within this chunk) at which replica r begins round j.
             counted = rounds_of
+            full = np.broadcast_to(mask, (length, size))
             low, high = int(begun.min()), int(counted[-1].max())
             time_of = np.full((high - low + 1, size), -1, dtype=np.int64)
-            when, who = np.nonzero(mask)
+            when, who = np.nonzero(full)
             time_of[counted[when, who] - 1 - low, who] = when
             inside = (plan >= low) & (plan <= high)
             times = np.where(inside, time_of[np.clip(plan - low, 0, high - low), rows_index], -1)
@@ -412,10 +417,15 @@ def _time_chunks(
             for k, draw in enumerate(rule.draws)
         }
         tensors["t"] = torch.arange(first + 1, first + length + 1, dtype=dtype)
-        if mask is not None:
-            tensors["restart"] = torch.from_numpy(mask).unsqueeze(-1)
-        columns = [tensor.unbind(0) for tensor in tensors.values()]
-        draws = [dict(zip(tensors, row, strict=True)) for row in zip(*columns, strict=True)]
+        columns: dict[str, Sequence[Any]] = {
+            name: tensor.unbind(0) for name, tensor in tensors.items()
+        }
+        if mask is not None and mask.shape[1] == 1:
+            columns["restart"] = mask[:, 0].tolist()
+        elif mask is not None:
+            fresh = mask.astype(one_restart)[..., None]
+            columns["restart"] = torch.from_numpy(fresh).unbind(0)
+        draws = [dict(zip(columns, row)) for row in zip(*columns.values())]  # noqa: B905
         yield _TimeChunk(torch.from_numpy(samples).unbind(0), draws, records, spent)
         first += length
         if finished:
@@ -430,17 +440,26 @@ def _restart_mask(
     size: int,
     copies: int,
 ) -> np.ndarray | None:
-    parts = [rule.restarts(rng, first, length, BLOCK) for rng in streams]
-    if parts[0] is None:
-        return None
-    wide = [np.broadcast_to(part, (length, BLOCK)) for part in parts if part is not None]
-    return _copied(wide, size, copies)
+    """Which steps begin a round: ``(length, size)``, or ``(length, 1)`` where all rows agree."""
+    mask = rule.restarts(streams[0], first, length, BLOCK)
+    if mask is None or mask.shape[1] == 1:
+        return mask
+    others = (rule.restarts(rng, first, length, BLOCK) for rng in streams[1:])
+    parts = (part for part in itertools.chain([mask], others) if part is not None)
+    return _side_by_side(parts, size, copies)
 
 
-def _copied(blocks: list[np.ndarray], size: int, copies: int) -> np.ndarray:
-    """The blocks' replicas side by side, each as ``copies`` equal rows, ``size`` rows in all."""
-    joined = np.concatenate(blocks, axis=1)[:, : size // copies]
-    return np.ascontiguousarray(joined) if copies == 1 else np.repeat(joined, copies, axis=1)
+def _side_by_side(blocks: Iterable[np.ndarray], size: int, copies: int) -> np.ndarray:
+    """The blocks' replicas beside each other, each as ``copies`` equal rows, ``size`` in all."""
+    whole: np.ndarray | None = None
+    for b, block in enumerate(blocks):
+        if whole is None:
+            shape = (len(block), size // copies, copies, *block.shape[2:])
+            whole = np.empty(shape, block.dtype)
+        part = whole[:, b * BLOCK : (b + 1) * BLOCK]
+        part[:] = block[:, : part.shape[1], None]
+    assert whole is not None
+    return whole.reshape(len(whole), size, *whole.shape[3:])
 
 
 def _samples(

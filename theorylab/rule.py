@@ -25,7 +25,8 @@ from theorylab.schedules import Schedule
 __all__ = ["Draw", "Hyper", "State", "UpdateRule", "add_scaled", "is_zero", "norm"]
 
 Hyper = float | Tensor | Schedule
-State = dict[str, Tensor]
+State = dict[str, Any]
+_PLAIN = (float, int, type(None))
 
 
 def norm(x: Tensor) -> Tensor:
@@ -35,7 +36,7 @@ def norm(x: Tensor) -> Tensor:
 
 def is_zero(hyper: Any) -> bool:
     """Whether a hyperparameter is the plain number 0, so that its term need not be computed."""
-    return isinstance(hyper, int | float) and hyper == 0
+    return isinstance(hyper, (int, float)) and hyper == 0
 
 
 def add_scaled(x: Tensor, factor: Any, y: Tensor) -> Tensor:
@@ -44,11 +45,9 @@ def add_scaled(x: Tensor, factor: Any, y: Tensor) -> Tensor:
     >>> add_scaled(torch.ones(2), 0.5, torch.ones(2))
     tensor([1.5000, 1.5000])
     """
-    if is_zero(factor):
-        return x
     if isinstance(factor, Tensor):
         return torch.addcmul(x, factor, y)
-    return torch.add(x, y, alpha=factor)
+    return x if factor == 0 else torch.add(x, y, alpha=factor)
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,10 @@ class UpdateRule(abc.ABC):
         return 1
 
     def init(self, w: Tensor) -> State:
-        """The state before the first step, for parameters ``w`` of shape ``(..., d)``."""
+        """The state before the first step, for parameters ``w`` of shape ``(..., d)``.
+
+        Tensors by name; counts that all runs share may become plain numbers.
+        """
         return {}
 
     @abc.abstractmethod
@@ -119,9 +121,9 @@ class UpdateRule(abc.ABC):
         state : dict of str to Tensor
             As returned by :meth:`init` or the previous step.
         draw : mapping of str to Tensor
-            ``t``, the index of this step from 1 (a scalar tensor); ``restart``, shape
-            ``(..., 1)`` bool, for rules with rounds: whether this step begins a round; and one
-            entry for each of :attr:`draws`.
+            ``t``, the index of this step from 1 (a scalar tensor); ``restart``, for rules with
+            rounds: whether this step begins a round, shape ``(..., 1)`` (or a plain ``bool``
+            where all runs agree); and one entry for each of :attr:`draws`.
 
         Returns
         -------
@@ -155,5 +157,7 @@ class UpdateRule(abc.ABC):
         Tensors come in the type and on the device of ``t``, so a float64 table of step sizes
         does not turn a float32 run into a float64 one.
         """
+        if hyper.__class__ in _PLAIN:  # the common case, several times a step
+            return hyper
         value = hyper(t) if isinstance(hyper, Schedule) else hyper
         return value.to(t) if isinstance(value, Tensor) and isinstance(t, Tensor) else value

@@ -262,7 +262,7 @@ class TRAdam(UpdateRule):
         self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
     ) -> tuple[Tensor, State]:
         t = draw["t"]
-        state = begin_round(w, state, draw["restart"].to(w.dtype))
+        state = begin_round(w, state, draw["restart"])
         lam, eta = self.at(self.lam, t), self.at(self.eta, t)
         if not is_zero(self.lam):
             pull = 2 * lam / eta if self.variant == "authors" else lam

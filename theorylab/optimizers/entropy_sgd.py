@@ -109,8 +109,8 @@ class EntropySGD(UpdateRule):
         t, authors = draw["t"], self.variant == "authors"
         eta, inner, beta = self.at(self.eta, t), self.at(self.inner, t), self.at(self.beta, t)
         decay, eps, gamma = (self.at(x, t) for x in (self.weight_decay, self.eps, self.gamma0))
-        fresh = draw["restart"].to(w.dtype)
-        state = begin_round(w, state, fresh)
+        state = begin_round(w, state, draw["restart"])
+        fresh = torch.as_tensor(draw["restart"]).to(w)
         anchor, mu = state["anchor"], torch.lerp(state["mu"], w, fresh)
         if not authors and not is_zero(self.gamma1):
             gamma = gamma * (1 + self.at(self.gamma1, t)) ** (state["round"] - 1)
@@ -125,7 +125,7 @@ class EntropySGD(UpdateRule):
         w = add_scaled(add_scaled(w, -inner, direction), scale * eps * root, draw["z"])
         state["mu"] = mu = torch.lerp(mu, w, 1 - self.average if authors else self.average)
 
-        last = (state["k"] == int(self.S)).to(w.dtype)
+        last = torch.as_tensor(state["k"] == int(self.S)).to(w)
         outer = anchor - mu
         if not authors:
             outer = gamma * outer

@@ -10,6 +10,7 @@ import abc
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar, Literal, final
 
 import numpy as np
@@ -73,12 +74,17 @@ class Proximal(UpdateRule):
         if self.variant == "authors" and self.inner is None:
             raise ValueError(f"{self.name}: variant 'authors' needs inner, its learning rate")
 
+    @cached_property
+    def _plain(self) -> bool:
+        """Whether there is neither momentum nor weight decay."""
+        return is_zero(self.beta) and is_zero(self.weight_decay)
+
     @property
     def _counts_steps(self) -> bool:
         """Whether the index k within the round is needed."""
         return True
 
-    @property
+    @cached_property
     def _counts_rounds(self) -> bool:
         """Whether the index t of the round is needed."""
         return isinstance(self.lam, Schedule) or isinstance(self.inner, Schedule)
@@ -110,16 +116,15 @@ class Proximal(UpdateRule):
     def update(
         self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
     ) -> tuple[Tensor, State]:
-        fresh = draw["restart"].to(w.dtype)
-        state = begin_round(w, state, fresh)
+        state = begin_round(w, state, draw["restart"])
         t = state["round"] if self._counts_rounds else draw["t"]
         step, pull = self._step(t, state.get("k"), w)
-        decay, beta = self.at(self.weight_decay, t), self.at(self.beta, t)
-        if is_zero(beta) and is_zero(decay):
+        if self._plain:
             # w - step (g + pull (w - a)), as a move towards the anchor and a gradient step.
             if not is_zero(pull):
                 w = torch.lerp(w, state["anchor"], self._shrink(step, pull))
             return add_scaled(w, -step, g), state
+        decay, beta = self.at(self.weight_decay, t), self.at(self.beta, t)
         direction = add_scaled(g, decay, w)
         if not is_zero(pull):
             direction = add_scaled(direction, pull, w - state["anchor"])
@@ -129,12 +134,19 @@ class Proximal(UpdateRule):
         return add_scaled(w, -step, direction), state
 
 
-def begin_round(w: Tensor, state: State, fresh: Tensor) -> State:
-    """The state with anchor, ``k`` and ``round`` moved on; ``fresh`` is 1 where a round begins.
-
-    A lerp by exactly 0 or 1 returns one of its ends unchanged, at a third of a mask's cost.
-    """
+def begin_round(w: Tensor, state: State, restart: Tensor | bool) -> State:
+    """The state with anchor, ``k`` and ``round`` moved on where a round begins."""
     state = dict(state)
+    if isinstance(restart, bool):
+        if restart and "anchor" in state:
+            state["anchor"] = w
+        if "k" in state:
+            state["k"] = 1 if restart else state["k"] + 1
+        if "round" in state and restart:
+            state["round"] = state["round"] + 1
+        return state
+    # A lerp by exactly 0 or 1 returns one of its ends unchanged, at a third of a mask's cost.
+    fresh = restart.to(w.dtype)
     if "anchor" in state:
         state["anchor"] = torch.lerp(state["anchor"], w, fresh)
     if "k" in state:
@@ -222,12 +234,12 @@ class _LRSGD(Proximal):
         if count(self, "t0", 0) and self.eta is None:
             raise ValueError(f"{self.name}: t0 = {self.t0} rounds of plain SGD need eta")
 
-    @property
+    @cached_property
     def warm(self) -> int:
         """Rounds of plain SGD: the t <= t0."""
         return math.floor(self.t0)
 
-    @property
+    @cached_property
     def _counts_rounds(self) -> bool:
         return super()._counts_rounds or self.warm > 0
 
@@ -402,7 +414,10 @@ class LRSGD_C(_LRSGD):
 
 
 def _decaying(lam: Any, delta: Any, inner: Any, k: Any) -> Any:
-    return inner / k if inner is not None else torch.reciprocal(k * (lam - delta))
+    if inner is not None:
+        return inner / k
+    scale = k * (lam - delta)
+    return torch.reciprocal(scale) if isinstance(scale, Tensor) else 1 / scale
 
 
 def _check_step(rule: UpdateRule, lam: Hyper, delta: Hyper, inner: Hyper | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, final
 
 import torch
@@ -25,6 +26,7 @@ def guarded_norm(g: Tensor) -> Tensor:
     return norm(g).clamp_min(_floor(g.dtype))
 
 
+@cache
 def _floor(dtype: torch.dtype) -> float:
     info = torch.finfo(dtype)
     return math.sqrt(info.tiny / info.eps)

@@ -12,7 +12,6 @@ from typing import Annotated, Any
 
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from deep import experiments
@@ -22,6 +21,7 @@ from deep.measures import hitting, relaxed_smoothness
 from deep.schedules import SCHEDULES, schedule
 from deep.settings import METHODS, Option, Settings, method
 from deep.training import Trainer, device_named, load_data, processes
+from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.provenance import provenance
 from theorylab.store import write_json
@@ -226,7 +226,7 @@ def _results(
 
 
 def _print(table: Mapping[str, Any], out: Path) -> None:
-    console = Console()
+    terminal = console()
     # Two-line heads keep the table within 80 columns.
     shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column("arm", overflow="fold", min_width=14)
@@ -249,18 +249,18 @@ def _print(table: Mapping[str, Any], out: Path) -> None:
             column("seconds", ".3g"), column("train_loss", ".4f"), column("test_loss", ".4f"),
             column("gap", ".3f"), accuracy,
         )  # fmt: skip
-    console.print(shown)
+    terminal.print(shown)
     for name, entry in table["arms"].items():
         for place in entry.get("hitting", []):
             reached = "never" if place is None else ", ".join(
                 f"{axis} {value:.4g}" for axis, value in place.items())  # fmt: skip
-            console.print(f"{name} reaches the threshold: {reached}")
+            terminal.print(f"{name} reaches the threshold: {reached}")
         if fit := entry.get("relaxed_smoothness"):
-            console.print(f"{name}: ||Hessian|| ~ {fit['L']:.3g} + {fit['lambda_']:.3g} "
+            terminal.print(f"{name}: ||Hessian|| ~ {fit['L']:.3g} + {fit['lambda_']:.3g} "
                           f"||gradient||, R^2 = {fit['explained']:.2f} (an estimate)")  # fmt: skip
     if "report" in table:
-        console.print(table["report"], highlight=False)
-    console.print(f"results: {out / 'results.json'}")
+        terminal.print(table["report"], highlight=False)
+    terminal.print(f"results: {out / 'results.json'}")
 
 
 def _twins(
@@ -290,8 +290,8 @@ def _twins(
         shown.add_row(str(pair.sample), str(pair.first_drawn), f"{row['largest_loss_gap']:.4g}",
                       f"{row['mean_loss_gap']:.4g}", f"{row['distance']:.4g}",
                       f"{100 * row['disagreement']:.2f}%")  # fmt: skip
-    Console().print(shown)
-    Console().print(f"results: {out / 'twins.json'}")
+    console().print(shown)
+    console().print(f"results: {out / 'twins.json'}")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -335,20 +335,20 @@ def compare(
         json.dump(results, sys.stdout, indent=1, allow_nan=False)
         print()
         return
-    console = Console()
+    terminal = console()
     for name, group in results["groups"].items():
         if "gains" not in group:
             continue
-        console.print(f"[bold]{results['label']}, {name}[/]")
+        terminal.print(f"[bold]{results['label']}, {name}[/]")
         for arm, entry in group["arms"].items():
             scores = [100 * (run["test_accuracy"][-1] or 0.0) for run in entry["runs"]]
-            console.print(f"  {arm}: {mean(scores):.2f}% at step {entry['lr']:.3g}, "
+            terminal.print(f"  {arm}: {mean(scores):.2f}% at step {entry['lr']:.3g}, "
                           f"{entry['steps']} steps, {len(scores)} seeds")  # fmt: skip
         for first, rows in group["gains"].items():
             for row in rows:
-                console.print(f"  {first} - {row['arm']}: {100 * row['mean']:+.2f} "
+                terminal.print(f"  {first} - {row['arm']}: {100 * row['mean']:+.2f} "
                               f"[{100 * row['low']:+.2f}, {100 * row['high']:+.2f}] points: "
                               f"gain {row['survives']}", highlight=False)  # fmt: skip
     if results["missing"]:
-        console.print(f"{results['missing']} runs are missing; the same command goes on")
-    console.print(f"results: {out / 'results.json'}")
+        terminal.print(f"{results['missing']} runs are missing; the same command goes on")
+    terminal.print(f"results: {out / 'results.json'}")

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 import typer
-from rich.console import Console
 from torch import Tensor, nn
 
 from deep import checkpoint
@@ -20,6 +19,7 @@ from deep.data import PHOTO_PALETTE, Dataset, dataset, denormalise, label_map
 from deep.metrics import confusion, l1, psnr, segmentation, ssim
 from deep.networks import network
 from deep.training import device_named
+from theorylab.console import console
 from theorylab.errors import DataError, UsageError
 from theorylab.progress import bar
 from theorylab.provenance import provenance
@@ -281,12 +281,12 @@ def command(
     if as_json:
         print(json.dumps(table, indent=1, allow_nan=False))
         return
-    console = Console()
+    terminal = console()
     names = ("l1", "psnr", "ssim", "per_pixel", "per_class", "class_iou")
-    console.print(", ".join(f"{n} {result[n]:.4g}" for n in names if n in result), highlight=False)
+    terminal.print(", ".join(f"{n} {result[n]:.4g}" for n in names if n in result), highlight=False)
     if generated:
-        console.print("classes are read off by colour, in place of a segmentation network")
-    console.print(f"results: {out / 'results.json'}")
+        terminal.print("classes are read off by colour, in place of a segmentation network")
+    terminal.print(f"results: {out / 'results.json'}")
 
 
 def _shortened(data: Dataset, samples: int) -> Dataset:

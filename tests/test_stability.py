@@ -307,11 +307,14 @@ def test_one_round_by_hand():
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["lrsgd.expansion_lrsgd_r", "lrsgd.expansion_lrsgd_c"])
 def test_nested_expansions_stay_within_their_formula(key):
+    """Attained up to the one sample in n that is not concave at the start."""
     values = {"lam": 2.0, "theta": 0.25} if key.endswith("r") else {"lam": 2.0, "S": 3.0}
-    statement, table, found = _measured(key, values, n=10)
-    after = found.values["expected_twin_distance"].mean(-1)
+    statement, table, found = _measured(key, values, n=50)
+    after = found.values["expected_twin_distance"]
     bound = evaluate(statement.claim.rhs, {**table, **found.values})[:, 0]
-    assert (after / bound).max() == pytest.approx(1, abs=0.1)
+    error = 4 * after.std(axis=-1) / math.sqrt(after.shape[1])
+    assert (after.mean(-1) <= bound + error).all()
+    assert (after.mean(-1) / bound).max() > 0.97
 
 
 def test_one_and_two_workers_agree_bit_for_bit(tmp_path, monkeypatch):

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bounds.statement import Statement
 from theorylab import registry
 from theorylab.cli.statements import Keys, Paper, select
+from theorylab.console import console
 from theorylab.falsify import CONFIDENCE, Hunt, hunt
 from theorylab.provenance import provenance
 from theorylab.store import Store, compute, write_json
@@ -90,7 +90,7 @@ def hunt_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _print(hunts: Sequence[Hunt], out: Path) -> None:
-    console = Console()
+    terminal = console()
     table = Table(title="The hunt", title_justify="left")
     for name in ("statement", "form", "verdict", "how"):
         table.add_column(name, no_wrap=True)
@@ -109,9 +109,9 @@ def _print(hunts: Sequence[Hunt], out: Path) -> None:
             where = f"{family} {values}".strip()
         table.add_row(h.key, h.form, f"[{_COLOURS[h.verdict]}]{h.verdict}[/]", h.how, *shown,
                       str(h.evaluations), where)  # fmt: skip
-    console.print(table)
+    terminal.print(table)
     for form in ("printed", "repaired"):
         tally = Counter(h.verdict for h in hunts if h.form == form)
         if tally:
-            console.print(f"{form}: " + ", ".join(f"{k} {n}" for k, n in sorted(tally.items())))
-    console.print(f"results: {out / 'results.json'}")
+            terminal.print(f"{form}: " + ", ".join(f"{k} {n}" for k, n in sorted(tally.items())))
+    terminal.print(f"results: {out / 'results.json'}")

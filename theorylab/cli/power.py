@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from theorylab import registry
 from theorylab.cli.statements import Keys, Paper, select
+from theorylab.console import console
 from theorylab.falsify import CONFIDENCE, hunt
 from theorylab.power import FACTORS, measure_power
 from theorylab.provenance import provenance
@@ -110,7 +110,7 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _print(report: Mapping[str, Any]) -> None:
-    console = Console()
+    terminal = console()
     table = Table(title="Mutants of repaired statements", title_justify="left")
     for name in ("mutation", "statements"):
         table.add_column(name)
@@ -120,9 +120,9 @@ def _print(report: Mapping[str, Any]) -> None:
         name = row["kind"] if row["factor"] == 1 else f"{row['kind']} x {row['factor']:g}"
         which = "attained" if row["attained_only"] else "all"
         table.add_row(name, which, *(str(row[k]) for k in ("caught", "catchable", "all")))
-    console.print(table)
+    terminal.print(table)
     alarms = report["false_alarms"]
-    console.print(
+    terminal.print(
         f"false alarms: {len(alarms['called_violated'])} over {alarms['seeds']} seeds and "
         f"{alarms['statements']} statements (expected at most {alarms['expected_at_most']:.3g})"
     )

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bounds.lrsgd import gain, geometric
@@ -23,6 +22,7 @@ from bounds.notation import theta as theta_symbol
 from bounds.statement import DomainError, Statement, evaluate
 from theorylab import registry
 from theorylab.check import check, constants_for
+from theorylab.console import console
 from theorylab.domain import natural_scale
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.measures import build_rule
@@ -574,7 +574,7 @@ def _finite(interval: tuple[float, float]) -> list[float | None]:
 
 
 def _print(report: Mapping[str, Any], out: Path) -> None:
-    console = Console()
+    terminal = console()
     table = Table(title=f"Perturbed twins on {report['objective']['name']}", title_justify="left")
     for name in ("rule", "n", "T", "c", "theta", "gap", "bound", "ratio"):
         table.add_column(name, justify="left" if name == "rule" else "right", no_wrap=True)
@@ -587,16 +587,16 @@ def _print(report: Mapping[str, Any], out: Path) -> None:
                       _number(row["theta"]), f"{_number(row['gap'])} ± {half:.2g}",
                       _number(row["bound"]), _number(row["ratio"]),
                       f"[{colour}]{row['verdict']}[/]")  # fmt: skip
-    console.print(table)
+    terminal.print(table)
     for fit in report["exponents"]:
         low, high = fit["interval"]
-        console.print(
+        terminal.print(
             f"{fit['rule']}: gap ~ {fit['along']}^{fit['exponent']:.3f} "
             f"({low:.3f} to {high:.3f}); the bound's {_number(fit['bound'])}, "
             f"its leading term's {_number(fit['predicted'])}, "
             f"older expansion {_number(fit['older'])}", highlight=False,
         )  # fmt: skip
-    console.print(f"results: {out / 'stability.json'}")
+    terminal.print(f"results: {out / 'stability.json'}")
 
 
 def _number(value: float | None) -> str:

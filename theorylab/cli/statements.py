@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bounds.render import latex, text
 from bounds.statement import Statement
 from theorylab import registry
+from theorylab.console import console
 from theorylab.errors import UnknownNameError
 
 __all__ = ["command", "select"]
@@ -73,17 +73,17 @@ def command(
     if as_json:
         print(json.dumps({"schema": 1, "statements": [_row(s) for s in chosen]}, indent=1))
         return
-    console = Console()
+    terminal = console()
     if keys:
         for statement in chosen:
-            console.print(text(statement), highlight=False, markup=False)
-            console.print()
+            terminal.print(text(statement), highlight=False, markup=False)
+            terminal.print()
         return
     table = Table("key", "form", "label", "claim", "units", title=f"{len(chosen)} statements")
     for s in chosen:
         colour = "red" if s.units == "inconsistent" else "green"
         table.add_row(s.key, s.form, s.label, str(s.claim), f"[{colour}]{s.units}[/]")
-    console.print(table)
+    terminal.print(table)
 
 
 def _row(s: Statement) -> dict[str, Any]:

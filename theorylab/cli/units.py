@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bounds.statement import Statement
 from theorylab.cli.statements import Keys, Paper, select
+from theorylab.console import console
 from theorylab.provenance import provenance
 from theorylab.rescaling import Attack, rescaling_attack
 from theorylab.specs import objective_specs
@@ -46,7 +46,7 @@ def command(
     if as_json:
         print(json.dumps(report, indent=1, allow_nan=False))
         return
-    console = Console()
+    terminal = console()
     table = Table(title=f"{len(rows)} of {len(chosen)} statements have inconsistent units",
                   title_justify="left")  # fmt: skip
     for name in ("statement", "form", "fault", "violated under f -> a f(w/b)"):
@@ -59,7 +59,7 @@ def command(
             sides = f"{v['measured']:.4g} > {v['bound']:.4g}"
             broken = f"a={hit['a']:g}, b={hit['b']:g}: {sides} on {v['objective']}"
         table.add_row(row["key"], row["form"], row["fault"], broken)
-    console.print(table)
+    terminal.print(table)
 
 
 def unit_rows(

@@ -11,13 +11,13 @@ from typing import Annotated, Any, Literal
 
 import typer
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from bounds.statement import Statement
 from theorylab import registry
 from theorylab.check import check, constants_for
 from theorylab.cli.statements import Keys, Paper, select
+from theorylab.console import console
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.provenance import provenance
 from theorylab.specs import Spec, build_objective, objective_specs
@@ -166,9 +166,7 @@ def _needs_no_repair(statement: Statement) -> bool:
 
 
 def _print(verdicts: Sequence[Verdict], out: Path) -> None:
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=110)
+    terminal = console()
     table = Table(box=box.SIMPLE_HEAD, title="Statements against measured runs",
                   title_justify="left", padding=(0, 1))  # fmt: skip
     table.add_column("statement", no_wrap=True)
@@ -188,19 +186,19 @@ def _print(verdicts: Sequence[Verdict], out: Path) -> None:
         faulty = pair[0] is not None and pair[0].units == "inconsistent"
         units = "[red]inconsistent[/]" if faulty else "ok" if pair[0] is not None else ""
         table.add_row("  " + key.split(".", 1)[1], *cells, units)
-    console.print(table)
+    terminal.print(table)
     if len(keys) <= _FEW:
         for v in verdicts:
-            console.print(_detail(v), highlight=False)
+            terminal.print(_detail(v), highlight=False)
     for form in ("printed", "repaired"):
         tally: Counter[str] = Counter(v.verdict for v in verdicts if v.form == form)
         if tally:
             parts = ", ".join(f"[{_COLOURS[k]}]{k} {tally[k]}[/]" for k in _COLOURS if tally[k])
-            console.print(f"{form}: {parts}")
+            terminal.print(f"{form}: {parts}")
     if undecided := sum(v.undecided for v in verdicts):
-        console.print(f"undecided: {undecided} instances, checks the budget left out included")
-    console.print("ratio: measured/bound at the deciding instance; 1 is attained")
-    console.print(f"results: {out / 'results.json'}")
+        terminal.print(f"undecided: {undecided} instances, checks the budget left out included")
+    terminal.print("ratio: measured/bound at the deciding instance; 1 is attained")
+    terminal.print(f"results: {out / 'results.json'}")
 
 
 def _cell(v: Verdict) -> tuple[str, str]:

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from bounds.statement import DomainError, Statement
 from theorylab.cli.statements import Keys, Paper, select
+from theorylab.console import console
 from theorylab.domain import points
 from theorylab.errors import UsageError
 from theorylab.provenance import provenance
@@ -133,7 +133,7 @@ def _parse(items: Sequence[str]) -> dict[str, float]:
 
 
 def _print(rows: Sequence[WorstCase], skipped: Mapping[str, str]) -> None:
-    console = Console()
+    terminal = console()
     table = Table(title="Exact worst cases", title_justify="left")
     for name in ("statement", "form", "at"):
         table.add_column(name, overflow="fold")
@@ -148,6 +148,6 @@ def _print(rows: Sequence[WorstCase], skipped: Mapping[str, str]) -> None:
             row.key, row.form, at, f"{row.primal:.6g}", f"{row.dual:.6g}", f"{row.gap:.1e}",
             f"{row.bound:.6g}", f"[{colour}]{row.ratio:.6g}[/]", row.status, row.scope,
         )  # fmt: skip
-    console.print(table)
+    terminal.print(table)
     for name, reason in skipped.items():
-        console.print(f"[dim]{name}: {reason}[/]", highlight=False)
+        terminal.print(f"[dim]{name}: {reason}[/]", highlight=False)

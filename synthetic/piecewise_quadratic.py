@@ -78,13 +78,21 @@ class PiecewiseQuadratic(Scalar):
         return np.vstack([[x[0], values[0], s[0], self.left], inner])
 
     def _at(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        knots = torch.tensor(self.knots, dtype=x.dtype)
-        table = torch.tensor(self.pieces, dtype=x.dtype)
+        knots, table = self._tables(x.dtype)
         piece = torch.bucketize(x.detach().contiguous(), knots, right=True)
-        anchor, value, slope, curvature = (
-            column.contiguous()[piece] for column in table.unbind(1)
-        )  # fmt: skip
+        rows = table.index_select(0, piece.view(-1)).view(*x.shape, 4)
+        anchor, value, slope, curvature = rows.unbind(-1)
         return x - anchor, value, slope, curvature
+
+    def _tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The knots and the pieces as tensors, made once."""
+        found = self.__dict__.setdefault("_made", {})
+        if dtype not in found:
+            with torch.inference_mode(False):
+                knots = torch.tensor(self.knots, dtype=dtype)
+                found[dtype] = knots, torch.tensor(self.pieces, dtype=dtype)
+        made: tuple[Tensor, Tensor] = found[dtype]
+        return made
 
     def value(self, x: Tensor) -> Tensor:
         dx, value, slope, curvature = self._at(x)

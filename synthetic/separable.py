@@ -17,6 +17,8 @@ from theorylab.objective import Constant
 
 __all__ = ["Separable", "rotation", "spread"]
 
+_FEW = 4  # so many columns are summed one by one faster than in tiles
+
 
 def rotation(dim: int, seed: int) -> np.ndarray:
     """A random orthogonal matrix, shape ``(dim, dim)``.
@@ -96,33 +98,21 @@ class Separable(Deterministic):
         self._bend = torch.tensor(self._a * self._b**2, dtype=dtype)
 
     def value(self, w: Tensor) -> Tensor:
-        def tile(rows: Tensor) -> Tensor:
-            values = self.scalar.value(self._along_axes(rows) * self._frequency)
-            return (values * self._amplitude).sum(-1)
-
-        return self._rows(tile, w) + self.offset
+        values = self.scalar.value(self._along_axes(w) * self._frequency)
+        return (values * self._amplitude).sum(-1) + self.offset
 
     def gradient(self, w: Tensor) -> Tensor:
-        def tile(rows: Tensor) -> Tensor:
-            slopes = self.scalar.slope(self._along_axes(rows) * self._frequency)
-            slopes = slopes.mul_(self._steepness)
-            return slopes if self._Q is None else slopes @ self._Q
-
-        return self._rows(tile, w)
+        slopes = self.scalar.slope(self._along_axes(w) * self._frequency).mul_(self._steepness)
+        return slopes if self._Q is None else _product(slopes, self._Q)
 
     def hessian(self, w: Tensor) -> Tensor:
-        def tile(rows: Tensor) -> Tensor:
-            x = self._along_axes(rows) * self._frequency
-            diagonal = torch.diag_embed(self.scalar.curvature(x) * self._bend)
-            return diagonal if self._Q is None else self._Q.T @ diagonal @ self._Q
+        x = self._along_axes(w) * self._frequency
+        diagonal = torch.diag_embed(self.scalar.curvature(x) * self._bend)
+        Q = self._Q
+        return diagonal if Q is None else by_tiles(lambda tile: Q.T @ tile @ Q, diagonal)
 
-        return self._rows(tile, w)
-
-    def _along_axes(self, rows: Tensor) -> Tensor:
-        return rows if self._Q is None else rows @ self._Q.T
-
-    def _rows(self, tile: Any, w: Tensor) -> Tensor:
-        return tile(w) if self._Q is None else by_tiles(tile, w)
+    def _along_axes(self, w: Tensor) -> Tensor:
+        return w if self._Q is None else _product(w, self._Q.T)
 
     def deterministic_constants(self) -> Mapping[str, Constant]:
         ranges, a, b = self.scalar.ranges, self._a, self._b
@@ -160,3 +150,13 @@ class Separable(Deterministic):
             return None
         u = torch.tensor(x / self._b, dtype=self.start.dtype)
         return u if self._Q is None else self._Q.T @ u
+
+
+def _product(rows: Tensor, matrix: Tensor) -> Tensor:
+    """``rows @ matrix``, each row of it the same bits in any batch."""
+    if len(matrix) > _FEW:
+        return by_tiles(lambda tile: tile @ matrix, rows)
+    total = rows[:, :1] * matrix[0]
+    for j in range(1, len(matrix)):
+        total = torch.addcmul(total, rows[:, j : j + 1], matrix[j])
+    return total

@@ -22,8 +22,8 @@ def by_tiles(function: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
     Parameters
     ----------
     function : callable
-        From ``(HEIGHT, d)`` to ``(HEIGHT, ...)``, row by row.
-    w : Tensor, shape (R, d)
+        From ``(HEIGHT, ...)`` to ``(HEIGHT, ...)``, row by row.
+    w : Tensor, shape (R, ...)
 
     Examples
     --------
@@ -36,10 +36,10 @@ def by_tiles(function: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
         tile = w[first : first + HEIGHT]
         height = tile.shape[0]
         if height < HEIGHT:
-            tile = torch.cat([tile, tile.new_zeros(HEIGHT - height, w.shape[1])])
+            tile = torch.cat([tile, tile.new_zeros(HEIGHT - height, *w.shape[1:])])
         parts.append(function(tile.contiguous())[:height])
     if not parts:
-        return function(w.new_zeros(HEIGHT, w.shape[1]))[:0]
+        return function(w.new_zeros(HEIGHT, *w.shape[1:]))[:0]
     return parts[0] if len(parts) == 1 else torch.cat(parts)
 
 

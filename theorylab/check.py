@@ -267,9 +267,9 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
         compared = _compare(statement.claim, experiment.values, protocol.measure(again), risk)
         outcomes = compared.outcomes(statement.claim)
         outcomes = np.where((outcomes == "violated") & ~seen, "inconclusive", outcomes)
-    order = {"violated": 2, "holds": 1, "inconclusive": 0}
     ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
-    decisive = max(range(len(outcomes)), key=lambda i: (order[str(outcomes[i])], ratio[i]))
+    rank = np.select([outcomes == "violated", outcomes == "holds"], [2, 1])
+    decisive = int(np.lexsort((ratio, rank))[-1])
     outcome: Outcome = str(outcomes[decisive])  # type: ignore[assignment]
     reason = found.labels[decisive] if decisive < len(found.labels) else ""
     if outcome == "holds" and statement.trivial is not None:

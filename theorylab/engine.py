@@ -359,8 +359,8 @@ def _time_chunks(
     def together(kind: int, draw: Callable[[np.random.Generator], np.ndarray]) -> np.ndarray:
         return _side_by_side((draw(rng) for rng in streams[kind]), size, copies)
 
-    first, begun = 0, np.zeros(size, dtype=np.int64)
-    rows_index = np.arange(size)
+    # Counts have one column where all rows agree, one a row where they do not.
+    first, begun = 0, np.zeros(1, dtype=np.int64)
     while True:
         if not by_rounds or rule.restarts(np.random.default_rng(0), 0, 1, 1) is None:
             length = min(span, horizon - first)
@@ -376,13 +376,13 @@ def _time_chunks(
         if by_rounds and mask is not None:
             # time_of[j, r]: the step (within this chunk) at which replica r begins round j.
             counted = rounds_of
-            full = np.broadcast_to(mask, (length, size))
+            column = np.arange(mask.shape[1]) if mask.shape[1] > 1 else 0
             low, high = int(begun.min()), int(counted[-1].max())
-            time_of = np.full((high - low + 1, size), -1, dtype=np.int64)
-            when, who = np.nonzero(full)
+            time_of = np.full((high - low + 1, mask.shape[1]), -1, dtype=np.int64)
+            when, who = np.nonzero(mask)
             time_of[counted[when, who] - 1 - low, who] = when
             inside = (plan >= low) & (plan <= high)
-            times = np.where(inside, time_of[np.clip(plan - low, 0, high - low), rows_index], -1)
+            times = np.where(inside, time_of[np.clip(plan - low, 0, high - low), column], -1)
             finished = bool(np.all(counted[-1] > horizon))
             if finished:
                 reached = np.argmax(counted > horizon, axis=0)

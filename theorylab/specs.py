@@ -13,10 +13,10 @@ from theorylab.errors import UsageError
 from theorylab.objective import Objective
 from theorylab.provenance import file_digest
 
-__all__ = ["Spec", "build_objective", "objective_specs"]
+__all__ = ["DATA_FAMILY", "Spec", "build_objective", "objective_specs"]
 
 Spec = Mapping[str, Any]
-_DATA_FAMILY = "data"
+DATA_FAMILY = "data"
 
 
 def build_objective(spec: Spec) -> Objective:
@@ -49,11 +49,11 @@ def objective_specs(objective: str | None = None, data: str | None = None) -> li
     specs: list[Spec] = [
         {"family": family.name, "parameters": dict(p)}
         for family in registry.families().values()
-        if family.name != _DATA_FAMILY
+        if family.name != DATA_FAMILY
         for p in family.defaults
     ]
     if data is not None:
-        spec: dict[str, Any] = {"family": _DATA_FAMILY, "parameters": {"source": data}}
+        spec: dict[str, Any] = {"family": DATA_FAMILY, "parameters": {"source": data}}
         if Path(data).is_file():
             spec["digest"] = file_digest(data)
         build_objective(spec)  # a bad file is refused before anything runs

@@ -28,9 +28,10 @@ class Verdict:
         The statement.
     verdict : str
         ``violated``: the interval clears the bound, and did so again on fresh randomness.
-        ``holds``: every interval lies below its bound, or meets it while narrower than 2% of it
-        (the bound is attained, as far as can be measured). ``inconclusive``: a wider interval
-        crosses the bound, or the numbers overflowed.
+        ``holds``: nothing was violated, and at the decisive instance (as wherever anything was
+        decided) the interval lies below the bound, or meets it while narrower than 2% of it (the
+        bound is attained, as far as can be measured). ``inconclusive``: nothing was decided;
+        every interval crosses its bound and is wider than that, or the numbers overflowed.
         ``vacuous``: no bound was below the trivial value. ``not applicable``: the objective
         lacks an assumption.
     measured, interval, bound, ratio : float

@@ -6,11 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from theorylab.measures.protocol import Experiment, Measurement, Protocol
+from theorylab.measures.protocol import (
+    Experiment,
+    Measurement,
+    Protocol,
+    steps_per_round,
+)
 
 __all__ = ["RoundLengths"]
 
-_RUNS, _ROUNDS, _STEPS = 64, 64, 4096
+_RUNS, _STEPS = 64, 4096
+_PER_GRADIENT = 40  # a draw costs this much less than the sample gradient effort is counted in
 
 
 class RoundLengths(Protocol):
@@ -33,9 +39,11 @@ class RoundLengths(Protocol):
         """The first rounds of many runs: taking all that fit into a run would favour short ones."""
         rule = experiment.rule
         rng = np.random.default_rng(experiment.run_seed)
+        draws = _PER_GRADIENT * experiment.effort
+        rounds = max(64, round(draws / steps_per_round(rule) / _RUNS))
         parts: list[np.ndarray] = []
         begun = np.zeros(_RUNS, dtype=np.int64)
-        while begun.min() <= _ROUNDS:
+        while begun.min() <= rounds:
             mask = rule.restarts(rng, _STEPS * len(parts), _STEPS, _RUNS)
             if mask is None:
                 return np.ones(_RUNS)
@@ -43,5 +51,5 @@ class RoundLengths(Protocol):
             begun += parts[-1].sum(0)
         columns = np.concatenate(parts).T
         return np.concatenate(
-            [np.diff(np.flatnonzero(column)[: _ROUNDS + 1]) for column in columns]
+            [np.diff(np.flatnonzero(column)[: rounds + 1]) for column in columns]
         ).astype(float)

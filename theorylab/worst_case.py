@@ -116,6 +116,8 @@ class WorstCase:
         maximised.
     scope : str
         ``"exact"`` for the class and the two-atom law, ``"upper bound"`` if it was relaxed.
+    measured : float, optional
+        The measured side of an actual run at the same values, where one was hunted for.
     """
 
     key: str
@@ -126,6 +128,14 @@ class WorstCase:
     status: str
     bound: float
     scope: str
+    measured: float | None = None
+
+    @property
+    def reached(self) -> float | None:
+        """The share of the worst case that an actual run reaches."""
+        if self.measured is None or not self.primal > 0:
+            return None
+        return self.measured / self.primal
 
     @property
     def gap(self) -> float:
@@ -147,7 +157,9 @@ class WorstCase:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; numbers that are not finite become ``None``."""
-        table = dataclasses.asdict(self) | {"gap": self.gap, "ratio": self.ratio}
+        table = dataclasses.asdict(self) | {
+            "gap": self.gap, "ratio": self.ratio, "reached": self.reached,
+        }  # fmt: skip
         table["values"] = {k: _finite(float(v)) for k, v in self.values.items()}
         return {k: _finite(v) if isinstance(v, float) else v for k, v in table.items()}
 

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
 
-from bounds.statement import DomainError, Statement
+from bounds.statement import Condition, DomainError, Statement
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.domain import points
 from theorylab.errors import UsageError
+from theorylab.falsify import hunt
 from theorylab.provenance import provenance
 from theorylab.store import write_json
 from theorylab.worst_case import MissingExtra, WorstCase, worst_case
 
-__all__ = ["command", "normalised_points", "solve_points"]
+__all__ = ["command", "hunted", "normalised_points", "solve_points"]
 
 # One representative of each scale: units of f and w are free, so ell = Delta = 1 is no loss.
 _CONSTANTS = {"ell": 1.0, "L": 1.0, "mu": 0.1, "Delta": 1.0, "Bf": 1.0, "G": 1.0, "n": 2.0,
@@ -29,6 +32,7 @@ _VARIED = (
     {"delta": 0.25, "sigma": 1.0},
     {"delta": 1.0, "sigma": 0.0},
 )
+_FEW = 2  # rounds and inner steps of the runs a hunt may try: more are too many to solve for
 _SHORT = ({"T": 1.0, "S": 1.0}, {"T": 2.0, "S": 2.0})
 
 
@@ -43,6 +47,9 @@ def command(
         typer.Option("--set", metavar="NAME=VALUE", help="Fix a constant or hyperparameter."),
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="Points of the domain, at most.")] = 6,
+    hunt_seconds: Annotated[
+        float, typer.Option("--hunt", min=0.0, help="Seconds to look for an actual run as bad.")
+    ] = 5.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/worst_case"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
@@ -55,6 +62,8 @@ def command(
     for statement in chosen:
         try:
             rows += list(solve_points(statement, fixed, count, seed))
+            if hunt_seconds and (joined := hunted(statement, fixed, hunt_seconds, seed)):
+                rows.append(joined)
         except MissingExtra:
             raise
         except (UsageError, DomainError) as error:
@@ -98,6 +107,32 @@ def solve_points(
         raise failure
 
 
+def hunted(
+    statement: Statement, fixed: Mapping[str, float], budget: float, seed: int
+) -> WorstCase | None:
+    """The worst run a hunt finds, beside the exact worst case at the very same values.
+
+    So that measured <= worst case <= bound can be read in one row. ``None`` if nothing was
+    found at which the problem can be solved.
+    """
+    held = [Condition(s, op, fixed[s.name])  # type: ignore[arg-type]
+            for s in statement.symbols if s.name in fixed for op in ("<=", ">=")]  # fmt: skip
+    few = [Condition(s, "<=", _FEW) for s in statement.hyperparameters if s.name in ("T", "S")]
+    short = replace(statement, conditions=(*statement.conditions, *held, *few))
+    found = hunt(short, budget=budget, seed=seed, stop=False)
+    if found.best is None or not math.isfinite(found.ratio):
+        return None
+    values = {**found.best.constants, **found.best.hyperparameters}
+    try:
+        row = worst_case(statement, values)
+    except MissingExtra:
+        raise
+    except (UsageError, DomainError, KeyError):
+        return None
+    measured = found.ratio * row.bound if row.bound > 0 else found.best.interval[0]
+    return replace(row, measured=measured)
+
+
 def normalised_points(
     statement: Statement, fixed: Mapping[str, float], count: int, seed: int
 ) -> list[dict[str, Any]]:
@@ -135,18 +170,18 @@ def _parse(items: Sequence[str]) -> dict[str, float]:
 def _print(rows: Sequence[WorstCase], skipped: Mapping[str, str]) -> None:
     terminal = console()
     table = Table(title="Exact worst cases", title_justify="left")
-    for name in ("statement", "form", "at"):
-        table.add_column(name, overflow="fold")
-    for name in ("primal", "dual", "gap", "bound", "ratio"):
+    table.add_column("statement", overflow="fold", min_width=26)
+    for name in ("measured", "primal", "dual", "gap", "bound", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
-    for name in ("status", "scope"):
-        table.add_column(name)
+    table.add_column("status, scope")
     for row in rows:
         at = ", ".join(f"{k}={v:.4g}" for k, v in row.values.items())
         colour = "bold red" if row.refutes else "green"
+        measured = "" if row.measured is None else f"{row.measured:.6g}"
         table.add_row(
-            row.key, row.form, at, f"{row.primal:.6g}", f"{row.dual:.6g}", f"{row.gap:.1e}",
-            f"{row.bound:.6g}", f"[{colour}]{row.ratio:.6g}[/]", row.status, row.scope,
+            f"{row.key} ({row.form})\n[dim]{at}[/]", measured, f"{row.primal:.6g}",
+            f"{row.dual:.6g}", f"{row.gap:.1e}", f"{row.bound:.6g}",
+            f"[{colour}]{row.ratio:.6g}[/]", f"{row.status}, {row.scope}",
         )  # fmt: skip
     terminal.print(table)
     for name, reason in skipped.items():

@@ -14,17 +14,18 @@ from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
 from bounds.notation import B, Delta, T, ell, eta, sigma
 from bounds.quantities import mean_gradient_norm_squared
 
-def theorem(key, factor):
+def theorem(key, factor, noise=1):
     return Statement(
         key=key, label="Theorem 1", form="printed",
         claim=Claim(mean_gradient_norm_squared, "<=",
-                    factor * (2 * Delta / (eta * T) + ell * eta * sigma**2 / B)),
+                    factor * (2 * Delta / (eta * T) + noise * ell * eta * sigma**2 / B)),
         assumptions=(SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE),
         algorithm=Algorithm("sgd"), conditions=(Condition(eta, "<=", 1 / ell),),
         note="descent lemma, telescoped",
     )
 
-STATEMENTS = (theorem("mine.theorem_1", 1), theorem("mine.wrong", 1e-4))
+STATEMENTS = (theorem("mine.theorem_1", 1), theorem("mine.wrong", 1e-4),
+              theorem("mine.forgot_the_noise", 1, noise=0))
 """
 
 
@@ -51,7 +52,11 @@ def test_it_is_listed(environment, tmp_path):
     done = theorylab(environment, "statements", "--paper", "mine", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     listed = json.loads(done.stdout)["statements"]
-    assert [s["key"] for s in listed] == ["mine.theorem_1", "mine.wrong"]
+    assert [s["key"] for s in listed] == [
+        "mine.theorem_1",
+        "mine.wrong",
+        "mine.forgot_the_noise",
+    ]
 
 
 def test_it_is_checked_and_strict_sees_the_false_one(environment, tmp_path):
@@ -66,3 +71,17 @@ def test_it_is_checked_and_strict_sees_the_false_one(environment, tmp_path):
     assert verdicts["mine.wrong", "printed"] == "violated"
     assert {"measured", "interval", "bound", "ratio", "units", "objective", "constants",
             "hyperparameters", "replicas", "seed"} <= set(rows[0])  # fmt: skip
+
+
+def test_the_hunt_treats_it_like_the_rest(environment, tmp_path):
+    done = theorylab(environment, "falsify", "--paper", "mine", "--budget", "9", "--json",
+                     "--out", "hunt", cwd=tmp_path)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    rows = {r["key"]: r for r in json.loads(done.stdout)["results"]}
+    assert rows["mine.theorem_1"]["verdict"] == "not refuted"
+    for key in ("mine.wrong", "mine.forgot_the_noise"):
+        assert rows[key]["verdict"] == "violated"
+    (script,) = (tmp_path / "hunt" / "counterexamples").glob("mine_forgot*.py")
+    alone = subprocess.run([sys.executable, "-I", str(script)], capture_output=True, text=True,
+                           cwd=tmp_path, check=True)  # fmt: skip
+    assert "lhs <= rhs" in alone.stdout

@@ -203,6 +203,7 @@ def hunt(
     replicas: int = 128,
     watch: Callable[[Evaluation], None] | None = None,
     stop: bool = True,
+    limit: int | None = None,
 ) -> Hunt:
     """Search for an instance on which the statement fails.
 
@@ -225,6 +226,9 @@ def hunt(
         Sees every evaluation.
     stop : bool
         Whether to stop at the first confirmed violation.
+    limit : int, optional
+        Instances to try, in place of ``budget``: the hunt is then the same, bit for bit, on any
+        machine.
 
     Returns
     -------
@@ -241,7 +245,7 @@ def hunt(
     ('violated', 0.7)
     """
     begun = time.monotonic()
-    search = _Search(statement, specs, budget, seed, replicas, watch)
+    search = _Search(statement, specs, budget, limit, seed, replicas, watch)
     risk = (1 - confidence) / max(1, family) / (_TRIES + 1)
     tries, how = 0, ""
     confirmed: Evaluation | None = None
@@ -322,9 +326,11 @@ class _Search:
     statement: Statement
     specs: Sequence[Spec] | None
     budget: float
+    limit: int | None
     seed: int
     replicas: int
     watch: Callable[[Evaluation], None] | None
+    asked: int = 0
     evaluations: int = 0
     how: str = ""
     how_best: str = ""
@@ -333,7 +339,7 @@ class _Search:
 
     def candidates(self) -> Iterator[Evaluation]:
         """Every evaluation, in the order made."""
-        self.deadline = time.monotonic() + self.budget
+        self.begun = time.monotonic()
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0xFA,)))
         try:
             arms = self._arms()
@@ -409,6 +415,7 @@ class _Search:
         return replace(draft, values={name: float(table[name]) for name in arm.free})
 
     def _evaluate(self, instance: Instance | None) -> Evaluation | None:
+        self.asked += 1
         if instance is None or _length(instance.values) > _LONGEST:
             return None
         if self.statement.claim.big_o and self._late(_RESERVE):
@@ -431,8 +438,8 @@ class _Search:
         if self.statement.units_fault is None or self.statement.claim.big_o:
             return
         specs = [arm.spec for arm in arms if arm.spec is not None and not arm.quiet]
-        attack = rescaling_attack(self.statement, specs, seed=self.seed,
-                                  budget=0.25 * self.budget)  # fmt: skip
+        seconds = math.inf if self.limit is not None else 0.25 * self.budget
+        attack = rescaling_attack(self.statement, specs, seed=self.seed, budget=seconds)
         if attack is None:
             return
         names = {s.name for s in self.statement.symbols} if attack.spec is None else {
@@ -487,23 +494,20 @@ class _Search:
         for turn, (k, at) in enumerate(starts):
             if self._late(1.0):
                 return
-            share = (self.deadline - time.monotonic()) / min(3, len(starts) - turn)
-            yield from self._descend(arms[k], at, share, turn)
+            until = self._spent + (1 - self._spent) / min(3, len(starts) - turn)
+            yield from self._descend(arms[k], at, until, turn)
 
-    def _descend(
-        self, arm: _Arm, at: np.ndarray, seconds: float, turn: int
-    ) -> Iterator[Evaluation]:
+    def _descend(self, arm: _Arm, at: np.ndarray, until: float, turn: int) -> Iterator[Evaluation]:
         import cma
 
         size = max(2, arm.size)  # CMA-ES needs two dimensions; a spare one moves nothing
         start = np.clip(np.resize(at, size), 0.02, 0.98)
-        until = time.monotonic() + seconds
         options = {"bounds": [0, 1], "seed": self.seed + turn + 1, "verbose": -9,
                    "tolfun": 1e-9, "tolx": 1e-6}  # fmt: skip
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             strategy = cma.CMAEvolutionStrategy(start, 0.2, options)
-        while not strategy.stop() and time.monotonic() < until:
+        while not strategy.stop() and not self._late(until):
             asked = strategy.ask()
             costs = []
             for x in asked:
@@ -517,8 +521,15 @@ class _Search:
                 warnings.simplefilter("ignore")
                 strategy.tell(asked, costs)
 
+    @property
+    def _spent(self) -> float:
+        """The share of the search that is over."""
+        if self.limit is not None:
+            return self.asked / self.limit
+        return (time.monotonic() - self.begun) / self.budget
+
     def _late(self, share: float) -> bool:
-        return time.monotonic() > self.deadline - (1 - share) * self.budget
+        return self._spent >= share
 
 
 def _movable(spec: Spec, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:

@@ -33,6 +33,14 @@ def command(
     budget: Annotated[
         float, typer.Option(min=0.1, help="Seconds of search, shared by the statements.")
     ] = 600.0,
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--instances",
+            min=1,
+            help="Instances a statement, instead of seconds: the same bits on any machine.",
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/falsify"),
@@ -41,7 +49,7 @@ def command(
 ) -> None:
     """Search for an instance on which each statement fails, and write it as a counterexample."""
     chosen = select(keys or [], paper, form)
-    hunts = falsify(chosen, budget=budget, seed=seed, jobs=jobs, out=out)
+    hunts = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=jobs, out=out)
     rows = [h.to_json() for h in hunts]
     if write:
         from theorylab.shrink import write_counterexample
@@ -66,16 +74,20 @@ def falsify(
     statements: Sequence[Statement],
     *,
     budget: float = 600.0,
+    limit: int | None = None,
     seed: int = 0,
     jobs: int = 1,
     out: Path | str = "results/falsify",
     progress: bool | None = None,
 ) -> list[Hunt]:
-    """Hunt every statement; the budget is shared equally, confidence is that of all together."""
+    """Hunt every statement; the budget is shared equally, confidence is that of all together.
+
+    ``limit`` counts the instances tried for each statement instead.
+    """
     each = budget * jobs / max(1, len(statements))
     cells = [
-        {"kind": "hunt", "key": s.key, "form": s.form, "budget": each, "seed": seed,
-         "family": len(statements)}
+        {"kind": "hunt", "key": s.key, "form": s.form, "seed": seed, "family": len(statements),
+         **({"budget": each} if limit is None else {"limit": limit})}
         for s in statements
     ]  # fmt: skip
     results = compute(hunt_cell, cells, Store(out), jobs=jobs, label="hunting", progress=progress)
@@ -85,7 +97,8 @@ def falsify(
 def hunt_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     """Hunt one statement."""
     statement = registry.statements()[cell["key"], cell["form"]]
-    found = hunt(statement, budget=cell["budget"], seed=cell["seed"], family=cell["family"])
+    allowed = {name: cell[name] for name in ("budget", "limit") if name in cell}
+    found = hunt(statement, **allowed, seed=cell["seed"], family=cell["family"])
     return found.to_json()
 
 

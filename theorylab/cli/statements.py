@@ -38,13 +38,14 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
                 registry.statement(key)  # raises, with the nearest names
             wanted += exact or hits
         chosen = list(dict.fromkeys(wanted))
-    forms = ("printed", "repaired") if form == "both" else (form,)
-    return [
-        table[key, f]  # type: ignore[index]
-        for key in chosen
-        for f in forms
-        if (key, f) in table
-    ]
+    found = []
+    for key in chosen:
+        printed, repaired = (table.get((key, f)) for f in ("printed", "repaired"))
+        wanted_forms = {"printed": [printed], "repaired": [repaired or printed]}.get(
+            form, [printed, repaired]
+        )
+        found += [statement for statement in wanted_forms if statement is not None]
+    return found
 
 
 def _complete(incomplete: str) -> list[str]:

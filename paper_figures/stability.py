@@ -12,7 +12,7 @@ import numpy as np
 import typer
 from rich.console import Console
 
-from paper_figures.style import PAGE, figure, rc, save
+from paper_figures.style import PAGE, decade_ticks, figure, rc, save
 from theorylab.errors import UsageError
 
 __all__ = ["command", "draw_exponents", "draw_map", "draw_over_time", "draw_trade_off"]
@@ -129,6 +129,7 @@ def draw_exponents(report: Report, path: Path) -> list[Path]:
             ticks = sorted({row[symbol] for row in report["rows"]})
             axes.set_xticks(ticks, [str(tick) for tick in ticks])
             axes.minorticks_off()
+            decade_ticks(axes.yaxis)
             low_end, high_end = axes.get_ylim()
             axes.set_ylim(low_end, high_end * (high_end / low_end) ** 0.35)  # for the legend
             axes.set_xlabel(f"${symbol}$")
@@ -198,6 +199,10 @@ def draw_trade_off(report: Report, path: Path) -> list[Path]:
             if others:
                 axes.plot([o["gradient_norm_squared"] for o in others], [o["gap"] for o in others],
                           marker, color=_colour("sgd"), label=f"sgd, same {how}")  # fmt: skip
+        axes.set_xscale("log")
+        axes.set_yscale("log")
+        for axis in (axes.xaxis, axes.yaxis):
+            decade_ticks(axis)
         axes.set_xlabel(r"$\mathbb{E}\|\nabla F(w_T)\|^2$")
         axes.set_ylabel("stability gap (from below)")
         axes.legend()

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-__all__ = ["COLUMN", "PAGE", "figure", "save"]
+__all__ = ["COLUMN", "PAGE", "decade_ticks", "figure", "save"]
 
 COLUMN, PAGE = 3.25, 6.75  # inches: one column, and the whole width of a two-column page
 GOLDEN = 0.68
@@ -48,3 +50,10 @@ def save(canvas: Figure, path: Path, provenance: Mapping[str, Any]) -> list[Path
 def rc() -> Any:
     """The style as a context: artists created inside follow it."""
     return mpl.rc_context(_RC)
+
+
+def decade_ticks(axis: Axis) -> None:
+    """Labels at 1, 2 and 5 of each decade of a logarithmic axis, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_locator(NullLocator())

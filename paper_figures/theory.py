@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from bounds.render import expression_latex
-from paper_figures.style import figure, rc, save
+from paper_figures.style import COLUMN, figure, rc, save
 from theorylab import registry
 from theorylab.check import constants_for
 from theorylab.cli.statements import Keys, select
+from theorylab.console import console
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.objective import FiniteSum
 from theorylab.specs import Spec, build_objective, objective_specs
@@ -44,7 +44,7 @@ def draw(data: Mapping[str, Any], path: Path) -> list[Path]:
     if not data["rows"]:
         raise UsageError(f"{data['key']}: no point of the sweep over {data['axis']} is admissible")
     with rc():
-        canvas = figure()
+        canvas = figure(COLUMN, 0.8 * COLUMN)
         axes = canvas.add_subplot()
         measured = False
         for form in ("printed", "repaired"):
@@ -70,8 +70,8 @@ def draw(data: Mapping[str, Any], path: Path) -> list[Path]:
         # Mathtext sets a sum's limits over the fraction before it.
         label = expression_latex(statement.claim.lhs).replace(r"\sum", r"\;\;\sum")
         axes.set_ylabel(f"${label}$")
-        axes.set_title(f"{statement.paper}: {statement.label}, {data['objective']}")
-        axes.legend()
+        axes.set_title(f"{statement.paper}: {statement.label}\n{data['objective']}")
+        canvas.legend(loc="outside lower center", ncols=3)
         return save(canvas, path, data["provenance"])
 
 
@@ -96,7 +96,7 @@ def command(
     chosen = (
         [(s.key, axis) for s in select(keys or [], None, "both")] if keys else list(MAIN.values())
     )
-    console = Console()
+    terminal = console()
     for key, along in dict(chosen).items():
         spec = _spec(key, objective, data)
         names = [s.name for s in registry.statement(key, "repaired").symbols]
@@ -106,7 +106,7 @@ def command(
         write_json(stem.with_name(stem.name + ".json"), table)
         stored = json.loads(stem.with_name(stem.name + ".json").read_text())
         for path in draw(stored, stem):
-            console.print(f"figure: {path}")
+            terminal.print(f"figure: {path}")
 
 
 def _spec(key: str, objective: str | None, data: str | None) -> Spec:

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
 
 from paper_figures.style import PAGE, decade_ticks, figure, rc, save
+from theorylab.console import console
 from theorylab.errors import UsageError
 
 __all__ = ["command", "draw_exponents", "draw_map", "draw_over_time", "draw_trade_off"]
@@ -37,16 +37,16 @@ def command(
     except json.JSONDecodeError as error:
         raise UsageError(f"{report}: not JSON ({error})") from None
     folder = out or report.parent
-    console = Console()
+    terminal = console()
     for name, draw in (("over_time", draw_over_time), ("exponents", draw_exponents),
                        ("map", draw_map), ("trade_off", draw_trade_off)):  # fmt: skip
         try:
             written = draw(table, folder / f"stability_{name}")
         except UsageError as error:
-            console.print(f"{name}: {error}", highlight=False)
+            terminal.print(f"{name}: {error}", highlight=False)
             continue
         for path in written:
-            console.print(str(path), highlight=False)
+            terminal.print(str(path), highlight=False)
 
 
 def draw_over_time(report: Report, path: Path) -> list[Path]:

@@ -17,7 +17,7 @@ from bounds.quantities import (
     value_difference,
 )
 from theorylab import worst_case as module
-from theorylab.cli.worst_case import normalised_points
+from theorylab.cli.worst_case import hunted, normalised_points
 from theorylab.errors import UsageError
 from theorylab.optimizers import SGD, TRSGD
 from theorylab.worst_case import FunctionClass, MissingExtra, expansion_factor, worst_case
@@ -115,3 +115,14 @@ def test_points_are_normalised_and_admissible():
     for values in points:
         assert values["ell"] == 1.0
         DESCENT.validate(values)
+
+
+@needs_pep
+def test_a_hunted_run_stands_beside_the_worst_case_at_its_own_values():
+    row = hunted(DESCENT, {}, 2.0, 0)
+    assert row is not None
+    assert row.measured is not None
+    assert row.measured <= row.primal * (1 + 1e-6) + 1e-8
+    assert row.reached is not None
+    assert row.reached > 0.9
+    assert row.to_json()["reached"] == row.reached

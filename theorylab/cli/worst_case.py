@@ -13,9 +13,10 @@ import typer
 from rich.table import Table
 
 from bounds.statement import Condition, DomainError, Statement
+from bounds.symbol import Symbol
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
-from theorylab.domain import points
+from theorylab.domain import natural_scale, points
 from theorylab.errors import UsageError
 from theorylab.falsify import hunt
 from theorylab.provenance import provenance
@@ -32,6 +33,7 @@ _VARIED = (
     {"delta": 0.25, "sigma": 1.0},
     {"delta": 1.0, "sigma": 0.0},
 )
+_BLIND = 1e-6  # in natural units; the solver's error is no smaller than 1e-9
 _FEW = 2  # rounds and inner steps of the runs a hunt may try: more are too many to solve for
 _SHORT = ({"T": 1.0, "S": 1.0}, {"T": 2.0, "S": 2.0})
 
@@ -123,14 +125,27 @@ def hunted(
     if found.best is None or not math.isfinite(found.ratio):
         return None
     values = {**found.best.constants, **found.best.hyperparameters}
+    if statement.units_fault is None:
+        values = _natural(statement, values)
     try:
         row = worst_case(statement, values)
     except MissingExtra:
         raise
     except (UsageError, DomainError, KeyError):
         return None
+    if 0 < row.bound < _BLIND:
+        return None
     measured = found.ratio * row.bound if row.bound > 0 else found.best.interval[0]
     return replace(row, measured=measured)
+
+
+def _natural(statement: Statement, values: Mapping[str, float]) -> dict[str, float]:
+    """``values`` in the units in which curvature and initial value are 1: solvers like those."""
+    units = {
+        s.name: s.units for s in (*statement.symbols, *statement.constants, *statement.prescription)
+    }
+    one = {name: Symbol(name, units=u) for name, u in units.items()}
+    return {k: v / natural_scale(one[k], values) if k in one else v for k, v in values.items()}
 
 
 def normalised_points(

@@ -18,6 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import torch
 
 from bounds.statement import Statement
 from theorylab import registry
@@ -39,7 +40,7 @@ _LONGEST = 4_000  # sample gradients of one replica that one evaluation may take
 _RESERVE = 0.6  # share of the budget spent before the local search begins
 _CORNERS = 6
 # What building or measuring an instance outside its range may raise: it is no candidate then.
-_FAILURES = (ValueError, LookupError, ArithmeticError)
+_FAILURES = (ValueError, LookupError, ArithmeticError, torch.linalg.LinAlgError)
 
 
 @dataclass(frozen=True)

@@ -25,11 +25,14 @@ def command(
     keys: Keys = None,
     paper: Paper = None,
     budget: Annotated[
-        float, typer.Option(min=0.1, help="Seconds in all, shared by the statements.")
+        float, typer.Option(min=0.1, help="Seconds on mutants in all, shared by the statements.")
     ] = 1800.0,
     seeds: Annotated[
         int, typer.Option(min=0, help="Further seeds on the unmutated statements.")
     ] = 0,
+    instances: Annotated[
+        int, typer.Option(min=1, help="Instances of each statement tried at each further seed.")
+    ] = 12,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/power"),
@@ -37,8 +40,7 @@ def command(
 ) -> None:
     """Weaken every repaired statement on purpose and count what the hunt catches."""
     chosen = [s for s in select(keys or [], paper, "repaired") if not s.claim.big_o]
-    share = 0.25 if seeds else 0.0
-    each = (1 - share) * budget * jobs / max(1, len(chosen))
+    each = budget * jobs / max(1, len(chosen))
     store = Store(out)
     cells: list[dict[str, Any]] = [
         {"kind": "power", "key": s.key, "budget": each, "seed": seed, "family": len(chosen)}
@@ -47,7 +49,7 @@ def command(
     rows = [r for r in compute(power_cell, cells, store, jobs=jobs, label="mutants") if r]
     quiet: list[dict[str, Any]] = [
         {"kind": "alarm", "key": s.key, "seed": seed + 1 + k, "family": len(chosen),
-         "budget": share * budget * jobs / max(1, len(chosen) * seeds)}
+         "limit": instances}
         for k in range(seeds) for s in chosen
     ]  # fmt: skip
     alarms = [
@@ -60,7 +62,7 @@ def command(
         "provenance": provenance(seed=seed),
         "summary": summary(rows),
         "false_alarms": {
-            "seeds": seeds + 1, "statements": len(chosen),
+            "seeds": seeds + 1, "statements": len(chosen), "instances": instances,
             "called_violated": [r["key"] for r in rows if r["false_alarm"]]
             + [c["key"] for c in alarms],
             "expected_at_most": (seeds + 1) * (1 - CONFIDENCE),
@@ -84,7 +86,7 @@ def power_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
 def alarm_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     """Hunt one unmutated statement with another seed."""
     statement = registry.statement(cell["key"], "repaired")
-    found = hunt(statement, budget=cell["budget"], seed=cell["seed"], family=cell["family"])
+    found = hunt(statement, limit=cell["limit"], seed=cell["seed"], family=cell["family"])
     return {"violated": found.verdict == "violated", "ratio": min(found.ratio, 1e300)}
 
 

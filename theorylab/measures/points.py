@@ -87,12 +87,12 @@ class Points(Protocol):
             if "absolute_value" in names:
                 found["absolute_value"] = _column(objective.value(w).abs())
             if hessians:
-                spectrum = torch.linalg.eigvalsh(objective.hessian(w))
+                spectrum = _eigenvalues(objective.hessian(w))
                 found["hessian_norm"] = _column(spectrum.abs().amax(-1))
                 # Eigenvalues are accurate relative to the largest one only.
-                rounding = 1e-12 * spectrum.abs().amax(-1)
-                lowest = (spectrum[:, 0] + rounding).min().expand(len(w))
-                found["least_curvature"] = _column(lowest)
+                least = (spectrum[:, 0] + 1e-12 * spectrum.abs().amax(-1)).numpy()
+                lowest = np.nan if np.isnan(least).all() else np.nanmin(least)
+                found["least_curvature"] = np.full((len(w), 1), lowest)
             exact, rounding = True, np.zeros(1)
             if batches:
                 noise, exact = batch_noise(experiment, w, gradient_w)
@@ -110,6 +110,14 @@ class Points(Protocol):
                 lost = 8 * torch.finfo(w.dtype).eps * norm(gradient_w).numpy()[:, 0]
                 rounding = lost * (2 * np.sqrt(found["gradient_deviation"][:, 0]) + lost)
         return Measurement({k: found[k] for k in names}, exact, rounding=rounding)
+
+
+def _eigenvalues(hessian: Tensor) -> Tensor:
+    """Eigenvalues of each matrix, NaN where an entry overflowed."""
+    finite = hessian.isfinite().all(-1).all(-1)
+    spectrum = hessian.new_full(hessian.shape[:-1], math.nan)
+    spectrum[finite] = torch.linalg.eigvalsh(hessian[finite])
+    return spectrum
 
 
 def _column(values: Tensor) -> np.ndarray:

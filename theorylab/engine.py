@@ -350,7 +350,6 @@ def _time_chunks(
         kind: [_generator(seed, first_block + b, kind) for b in range(blocks)] for kind in kinds
     }
     dtype = objective.start.dtype
-    one_restart = objective.start[:0].numpy().dtype
     one = objective.draw(np.random.default_rng(0), 1, 1, batch_size)
     per_coordinate = sum(d.per == "coordinate" for d in rule.draws)
     cost = size * (one.nbytes + 8 * (len(rule.draws) + per_coordinate * objective.dim + 1))
@@ -410,21 +409,17 @@ def _time_chunks(
             samples = remap(Samples(samples, rows, first, rounds_of[:length]))
         if mask is not None and length:
             begun = rounds_of[-1]
-        tensors = {
+        columns: dict[str, Sequence[Any]] = {
             draw.name: torch.from_numpy(
                 together(_RULE + k, partial(_draw, draw, (length, BLOCK), objective.dim))
-            ).to(dtype)
+            ).to(dtype).unbind(0)
             for k, draw in enumerate(rule.draws)
-        }
-        tensors["t"] = torch.arange(first + 1, first + length + 1, dtype=dtype)
-        columns: dict[str, Sequence[Any]] = {
-            name: tensor.unbind(0) for name, tensor in tensors.items()
-        }
+        }  # fmt: skip
+        columns["t"] = torch.arange(first + 1, first + length + 1, dtype=dtype).unbind(0)
         if mask is not None and mask.shape[1] == 1:
             columns["restart"] = mask[:, 0].tolist()
         elif mask is not None:
-            fresh = mask.astype(one_restart)[..., None]
-            columns["restart"] = torch.from_numpy(fresh).unbind(0)
+            columns["restart"] = torch.from_numpy(mask).unsqueeze(-1).to(dtype).unbind(0)
         draws = [dict(zip(columns, row)) for row in zip(*columns.values())]  # noqa: B905
         yield _TimeChunk(torch.from_numpy(samples).unbind(0), draws, records, spent)
         first += length

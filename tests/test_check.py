@@ -1,9 +1,12 @@
 """The judge itself: true statements hold, false ones are caught, and chance is not mistaken."""
 
 import dataclasses
+import importlib
+import math
 
 import numpy as np
 import pytest
+import torch
 
 import synthetic
 from bounds import Algorithm, Claim, Condition, Domain, Rate, Statement, Symbol
@@ -18,7 +21,10 @@ from bounds.statement import DomainError
 from theorylab import check
 from theorylab.domain import points
 from theorylab.errors import AssumptionError, UsageError
+from theorylab.measures import points as measured_at_points
 from theorylab.verdict import Verdict, worst
+
+checking = importlib.import_module("theorylab.check")  # the package's name for it is the function
 
 
 def statement(claim, **kwargs):
@@ -140,3 +146,22 @@ def test_worst_of_several():
 def test_verdicts_round_trip_through_json():
     verdict = Verdict("k", "printed", "holds", 1.0, (0.5, 1.5), 2.0, 0.5, growth=(0.1, 0.0, 0.2))
     assert Verdict.from_json(verdict.to_json()) == verdict
+
+
+def test_a_hessian_that_overflows_is_no_evidence():
+    """Beyond the range of the number type nothing is known: neither a violation nor a crash."""
+    bent = torch.tensor([[[math.inf, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]]])
+    found = measured_at_points._eigenvalues(bent)
+    assert found[0].isnan().all()
+    assert found[1].tolist() == [1.0, 2.0]
+
+
+def test_rounding_may_leave_an_exact_instance_undecided():
+    """1 + 1e-12 against 1, from terms of size 1e6: no digit of the difference is left."""
+    claim = Claim(ell, "<=", 1)
+    sides = {"measured": np.array([1.001, 0.5]), "bound": np.array([1.0, 1.0])}
+    for tolerance, expected in ((0.1, ["inconclusive", "holds"]), (1e-9, ["violated", "holds"])):
+        compared = checking._Comparison(
+            **sides, half=np.zeros(2), tolerance=np.full(2, tolerance), replicas=1, exact=True
+        )
+        assert list(compared.outcomes(claim)) == expected

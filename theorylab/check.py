@@ -31,6 +31,7 @@ _ROUNDING = 1e-9
 # An interval this narrow, relative to the bound, that meets the bound shows it attained.
 RESOLUTION = 0.02
 _FLOOR = 1e-13
+_LOST = 64 * float(np.finfo(float).eps)  # of numbers of size 1, by a sum of some terms
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
 _SCALAR_POINTS = 400
 _SIZES = 5
@@ -229,8 +230,24 @@ def _compare(
         half = np.full_like(measured, np.inf)
     # Where all terms vanish, rounding is that of the values they were computed from.
     tolerance = np.maximum(_ROUNDING * size, _FLOOR * _natural_size(claim, values))
-    tolerance = tolerance + found.rounding
+    tolerance = tolerance + found.rounding + _inherited(claim, table, found, shape)
     return _Comparison(measured, half, bound, tolerance, shape[1], found.exact)
+
+
+def _inherited(
+    claim: Claim, table: Mapping[str, Any], found: Measurement, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Rounding that differences of large numbers bring into the claim's sides."""
+    from sympy import Add
+
+    lost = np.zeros(shape[:-1])
+    named = {s for s in claim.measured if s.name in found.scales}
+    for side in claim.sides if named else ():
+        for term in Add.make_args(side):
+            if term.free_symbols & named:
+                size = np.abs(np.atleast_2d(evaluate(term, {**table, **found.scales})))
+                lost = lost + _LOST * np.broadcast_to(size, shape).max(-1)
+    return lost
 
 
 def _natural_size(claim: Claim, values: Mapping[str, Any]) -> float:
@@ -258,7 +275,7 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
     statement = experiment.statement
     found = protocol.measure(experiment)
     compared = _compare(statement.claim, experiment.values, found, risk)
-    outcomes = compared.outcomes(statement.claim)
+    outcomes = _outcomes(statement.claim, compared, found)
     if not found.exact and not np.all(outcomes == "holds"):
         # A violation must repeat on fresh randomness; a crossing deserves a closer look.
         seen = outcomes == "violated"
@@ -267,8 +284,9 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
             experiment, repeat=experiment.repeat + 1, effort=closer * experiment.effort,
             replicas=closer**2 * experiment.replicas,
         )  # fmt: skip
-        compared = _compare(statement.claim, experiment.values, protocol.measure(again), risk)
-        outcomes = compared.outcomes(statement.claim)
+        found = protocol.measure(again)
+        compared = _compare(statement.claim, experiment.values, found, risk)
+        outcomes = _outcomes(statement.claim, compared, found)
         outcomes = np.where((outcomes == "violated") & ~seen, "inconclusive", outcomes)
     ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
     rank = np.select([outcomes == "violated", outcomes == "holds"], [2, 1])
@@ -281,6 +299,15 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
             outcome, reason = "vacuous", f"the bound exceeds the trivial {trivial:.4g}"
     undecided = int((outcomes == "inconclusive").sum())
     return _verdict(experiment, outcome, compared, decisive, reason, len(outcomes), undecided)
+
+
+def _outcomes(claim: Claim, compared: _Comparison, found: Measurement) -> np.ndarray:
+    """Instance by instance; a supremum known from below cannot be what is exceeded."""
+    outcomes = compared.outcomes(claim)
+    larger = claim.lhs if claim.sense == ">=" else claim.rhs
+    if any(s.name in found.from_below for s in larger.free_symbols):
+        outcomes = np.where(outcomes == "violated", "inconclusive", outcomes)
+    return outcomes
 
 
 def _verdict(
@@ -388,7 +415,9 @@ def _check_rate(
         return replace(last, verdict="inconclusive", reason="too few sizes gave a positive ratio")
     # The small sizes are pre-asymptotic: the slope is that of the larger ones.
     slope, low, high = _slope(np.array(logs)[-4:], np.array(ratios)[-4:], np.array(errors)[-4:])
-    outcome: Outcome = "violated" if low > 0.02 else "holds" if high <= 0.1 else "inconclusive"
+    # A ratio that grows but is still below 1 may be on its way to a constant.
+    grows = low > 0.02 and ratios[-1] > 0
+    outcome: Outcome = "violated" if grows else "holds" if high <= 0.1 else "inconclusive"
     reason = f"log(measured/bound) grows like {slope:+.3f} log {name} [{low:+.3f}, {high:+.3f}]"
     return replace(last, verdict=outcome, reason=reason, growth=(slope, low, high))
 

@@ -88,10 +88,11 @@ class OneRound(Protocol):
             return table if weights is None else (table * weights).sum(-1, keepdims=True)
 
         found: dict[str, np.ndarray] = {}
+        scales: dict[str, np.ndarray] = {}
         if "decrease" in names:
-            found["decrease"] = objective.value(w).numpy()[:, None] - expected(
-                objective.value(flat)
-            )
+            before, later = objective.value(w).numpy()[:, None], objective.value(flat)
+            found["decrease"] = before - expected(later)
+            scales["decrease"] = np.abs(before) + float(later.abs().max())
         if "gradient_norm_squared" in names:
             found["gradient_norm_squared"] = _square(objective.gradient(w)).numpy()[:, None]
         if names & {"next_gradient_norm_squared", "inner_gradient_norm_squared"}:
@@ -112,7 +113,7 @@ class OneRound(Protocol):
             found["inner_distance_squared"] = expected(
                 _square(after - target[:, None, :]).reshape(-1)
             )
-        return Measurement({k: found[k] for k in names}, exact=weights is not None)
+        return Measurement({k: found[k] for k in names}, exact=weights is not None, scales=scales)
 
 
 def _square(x: Tensor) -> Tensor:

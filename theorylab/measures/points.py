@@ -72,16 +72,20 @@ class Points(Protocol):
         near = torch.from_numpy(rng.random((count, 1)) < 0.5)
         u = torch.where(near, w + scale * (u - w), u)
         found: dict[str, np.ndarray] = {}
+        scales: dict[str, np.ndarray] = {}
         with torch.no_grad():
             gradient_w = objective.gradient(w)
             if names & {"value_difference", "linear_term", "distance", "distance_squared",
                         "gradient_difference", "gradient_norm_at_u"}:  # fmt: skip
                 gradient_u, step = objective.gradient(u), u - w
-                found["value_difference"] = _column(objective.value(u) - objective.value(w))
+                values = objective.value(u), objective.value(w)
+                found["value_difference"] = _column(values[0] - values[1])
+                scales["value_difference"] = _column(values[0].abs() + values[1].abs())
                 found["linear_term"] = _column((gradient_w * step).sum(-1))
                 found["distance"] = norm(step).numpy()
                 found["distance_squared"] = found["distance"] ** 2
                 found["gradient_difference"] = norm(gradient_u - gradient_w).numpy()
+                scales["gradient_difference"] = (norm(gradient_u) + norm(gradient_w)).numpy()
                 found["gradient_norm_at_u"] = norm(gradient_u).numpy()
             found["gradient_norm_at_w"] = norm(gradient_w).numpy()
             if "absolute_value" in names:
@@ -109,7 +113,7 @@ class Points(Protocol):
                 # g - grad F loses what the rounding of a huge gradient leaves of it.
                 lost = 8 * torch.finfo(w.dtype).eps * norm(gradient_w).numpy()[:, 0]
                 rounding = lost * (2 * np.sqrt(found["gradient_deviation"][:, 0]) + lost)
-        return Measurement({k: found[k] for k in names}, exact, rounding=rounding)
+        return Measurement({k: found[k] for k in names}, exact, rounding=rounding, scales=scales)
 
 
 def _eigenvalues(hessian: Tensor) -> Tensor:

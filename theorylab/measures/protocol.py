@@ -105,13 +105,17 @@ class Measurement:
 
     Rows are instances that must obey the claim one by one; columns are independent repetitions
     whose mean must obey it. An exact measurement has one column. ``rounding`` bounds the
-    floating-point error of each instance's measured side beyond the usual 1e-9 of its terms.
+    floating-point error of each instance's measured side beyond the usual 1e-9 of its terms;
+    ``scales``, by name, the size of the numbers that a quantity is a difference of, whose rounding
+    it inherits. ``from_below`` names quantities that are suprema, approached from below.
     """
 
     values: Mapping[str, np.ndarray]
     exact: bool
     labels: tuple[str, ...] = field(default=())
     rounding: np.ndarray | float = 0.0
+    scales: Mapping[str, np.ndarray | float] = field(default_factory=dict)
+    from_below: frozenset[str] = frozenset()
 
 
 class Protocol(abc.ABC):

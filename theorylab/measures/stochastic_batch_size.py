@@ -31,6 +31,8 @@ _KIND = "layer"
 _EPS = float(np.finfo(float).eps)
 # A deviation below this part of the mean is rounding error of equal numbers.
 _EQUAL = 4e-15
+# Above that, but below this part, standardising shows mostly rounding: nothing can be said.
+_BLURRED = 1e-9
 # Draws that make the rule's own probability, 1/2 at alpha = lambda = 0, say yes and no.
 _YES, _NO = 0.0, 0.9
 
@@ -85,6 +87,16 @@ def _standardise(g: np.ndarray, sizes: Sequence[int]) -> _Standardised:
         spread_out(stds), spread_out(layer),
         mean_of_layer * everywhere, std_of_layer * everywhere, spread * everywhere,
     )  # fmt: skip
+
+
+def _blurred(g: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
+    """Rows whose magnitudes, or whose layers' means, are equal up to a few digits of rounding."""
+    parts = np.split(np.abs(g), np.cumsum(sizes)[:-1], axis=-1)
+    means = np.stack([part.mean(-1) for part in parts], -1)
+    stds = np.stack([part.std(-1) for part in parts], -1)
+    near = (stds > 0) & (stds <= _BLURRED * means)
+    apart = np.ptp(means, axis=-1)
+    return near.any(-1) | ((apart > 0) & (apart <= _BLURRED * means.max(-1)))
 
 
 def _ratio(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -249,13 +261,16 @@ class CoordinateSteps(Protocol):
         with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
             w = objective.start.expand(_ROWS, -1).contiguous()
             state, count = rule.init(w), np.ones(w.shape)
+            blurred = np.zeros((_ROWS, 1), dtype=bool)
             iterates: list[np.ndarray] = []
             gradients: list[np.ndarray] = []
             for t in range(_STEPS):
                 iterates.append(w.numpy())
                 gradients.append(objective.sample_gradient(w, samples[t]).numpy())
                 pooled = _pooled(objective.sample_gradient, w, samples[: t + 1], count)
-                chi = _indicator(rule, pooled if first else gradients[-1], uniforms[t], sizes)
+                judged = pooled if first else gradients[-1]
+                chi = _indicator(rule, judged, uniforms[t], sizes)
+                blurred = blurred | _blurred(judged, sizes)[:, None]
                 g = torch.from_numpy(gradients[-1])
                 if first:
                     past = [objective.sample_gradient(w, s) for s in samples[: t + 1].flip(0)]
@@ -269,14 +284,18 @@ class CoordinateSteps(Protocol):
                     own = kept["mean"].numpy()
                 rows.append(
                     _account(iterates, gradients, count, pooled, own)
-                    | {"update_indicator": chi, "coordinate_move": (after - w).numpy()}
+                    | {
+                        "update_indicator": chi,
+                        "coordinate_move": (after - w).numpy(),
+                        "blurred": np.broadcast_to(blurred, w.shape),
+                    }
                 )
                 if not bool(torch.isfinite(after).all()):
                     break
                 w, state, count = after, new, np.where(chi > 0, 1.0, count + 1)
         # Gradients that overflowed are no evidence; moves that did are, of the rule.
         seen = [r["lost_gradient"] + np.abs(r["accumulated_gradient"]) for r in rows]
-        keep = np.isfinite(np.stack(seen)).ravel()
+        keep = (np.isfinite(np.stack(seen)) & ~np.stack([r["blurred"] for r in rows])).ravel()
         values = {k: np.stack([r[k] for r in rows]).ravel()[keep, None] for k in names}
         rounding = np.stack([r["lost_gradient"] for r in rows])
         if "coordinate_move" in names:

@@ -66,7 +66,8 @@ class TwinRuns(Protocol):
                 sampled, rule, rounds=T, batch_size=experiment.batch_size, seeds=seeds,
                 seed=experiment.run_seed + 1, progress=False,
             )[None, :]  # fmt: skip
-        return Measurement({k: found[k] for k in names}, exact=False, labels=labels)
+        return Measurement({k: found[k] for k in names}, exact=False, labels=labels,
+                           from_below=frozenset({"stability_gap"}))  # fmt: skip
 
 
 class TwinRound(Protocol):

@@ -37,6 +37,7 @@ class WholeRun(Protocol):
         names, T = experiment.measured, experiment.rounds
         paths = enumerate_paths(experiment)
         found: dict[str, np.ndarray] = {}
+        scales: dict[str, float] = {}
         if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
             norms = self._record(experiment, paths, "gradient_norm", _times(T, 0))
             found["mean_gradient_norm"] = norms.mean(0)
@@ -55,8 +56,11 @@ class WholeRun(Protocol):
             found["first_gradient_norm_squared"], found["final_gradient_norm_squared"] = ends
         if names & {"final_suboptimality", "total_decrease"}:
             ends = self._record(experiment, paths, "value", (0, T))
+            lowest = experiment.objective.minimum()
             found["total_decrease"] = ends[0] - ends[1]
-            found["final_suboptimality"] = ends[1] - experiment.objective.minimum()
+            found["final_suboptimality"] = ends[1] - lowest
+            largest = float(np.abs(ends).max())
+            scales = {"total_decrease": 2 * largest, "final_suboptimality": largest + abs(lowest)}
         if "final_displacement_squared" in names:
             moved = self._record(experiment, paths, "distance", (T,))[0]
             found["final_displacement_squared"] = moved**2
@@ -73,9 +77,9 @@ class WholeRun(Protocol):
         surely = names == {"buffer_norm"}
         if paths is not None and T <= _STRATA and not surely:
             means = {k: np.array([[found[k] @ paths.weights]]) for k in names}
-            return Measurement(means, exact=True)
+            return Measurement(means, exact=True, scales=scales)
         shape = (-1, 1) if surely else (1, -1)
-        return Measurement({k: found[k].reshape(shape) for k in names}, exact=surely)
+        return Measurement({k: found[k].reshape(shape) for k in names}, surely, scales=scales)
 
     def _matched(self, experiment: Experiment, every_path: bool) -> np.ndarray:
         """SGD at ``1/(2 ell)`` for as many steps, on the same batches."""

@@ -365,7 +365,8 @@ class _Search:
     # --- where to look --------------------------------------------------------------------------
     def _arms(self) -> list[_Arm]:
         statement = self.statement
-        rescaled = statement.units_fault is not None
+        # The constant that an O(.) hides may carry units.
+        rescaled = statement.units_fault is not None and not statement.claim.big_o
         prescribed = {s.name for s in statement.prescription}
         if not statement.claim.measured:
             free = tuple(s.name for s in statement.symbols if s.name not in prescribed)

@@ -12,6 +12,8 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import subprocess
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -850,6 +852,12 @@ def _plot(table: Tabular, path: Path) -> None:
     figure.savefig(path)
 
 
+def _shows_it(path: Path) -> bool:
+    """Whether the script, run alone, ends with its assertion that the claim fails."""
+    done = subprocess.run([sys.executable, "-I", str(path)], capture_output=True, check=False)
+    return done.returncode == 0
+
+
 def write_counterexample(statement: Statement, found: Hunt, out: Path | str) -> dict[str, Any]:
     """Write script, paragraph and plot under ``out/counterexamples``; returns a summary.
 
@@ -860,19 +868,27 @@ def write_counterexample(statement: Statement, found: Hunt, out: Path | str) -> 
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{statement.key.replace('.', '_')}_{statement.form}"
     summary: dict[str, Any] = {"script": None, "reason": ""}
-    table = shrink(statement, found)
-    if table is None:
+
+    def keep(reason: str) -> dict[str, Any]:
         instance = None if found.instance is None else found.instance.to_json()
         (folder / f"{stem}.json").write_text(json.dumps(instance, indent=1) + "\n")
-        return summary | {"reason": "no form on the line with few enough paths; instance kept",
+        return summary | {"reason": f"{reason}; instance kept",
                           "instance": f"counterexamples/{stem}.json"}  # fmt: skip
-    exact = table.confirm_exactly()
-    small, large = table.sides()
+
+    table = shrink(statement, found)
+    if table is None:
+        return keep("no form on the line with few enough paths")
     try:
         (folder / f"{stem}.py").write_text(script(table))
         summary["script"] = f"counterexamples/{stem}.py"
     except UsageError as error:
         summary["reason"] = str(error)
+    if summary["script"] and not _shows_it(folder / f"{stem}.py"):
+        (folder / f"{stem}.py").unlink()
+        summary["script"] = None
+        return keep("the script's own arithmetic does not show it")
+    exact = table.confirm_exactly()
+    small, large = table.sides()
     (folder / f"{stem}.tex").write_text(_latex(table, exact))
     _plot(table, folder / f"{stem}.svg")
     return summary | {

@@ -12,7 +12,7 @@ from torch import Tensor
 from theorylab.engine import run
 from theorylab.errors import UsageError
 from theorylab.measures.points import sample_points
-from theorylab.measures.protocol import Experiment, Measurement, Protocol
+from theorylab.measures.protocol import Experiment, Measurement, Protocol, value_scale
 from theorylab.objective import Objective
 from theorylab.rule import UpdateRule
 
@@ -88,11 +88,11 @@ class OneRound(Protocol):
             return table if weights is None else (table * weights).sum(-1, keepdims=True)
 
         found: dict[str, np.ndarray] = {}
-        scales: dict[str, np.ndarray] = {}
+        scales: dict[str, float] = {}
         if "decrease" in names:
             before, later = objective.value(w).numpy()[:, None], objective.value(flat)
             found["decrease"] = before - expected(later)
-            scales["decrease"] = np.abs(before) + float(later.abs().max())
+            scales["decrease"] = 2 * value_scale(objective, before, later)
         if "gradient_norm_squared" in names:
             found["gradient_norm_squared"] = _square(objective.gradient(w)).numpy()[:, None]
         if names & {"next_gradient_norm_squared", "inner_gradient_norm_squared"}:

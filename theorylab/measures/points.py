@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from theorylab.measures.batches import batch_noise
-from theorylab.measures.protocol import Experiment, Measurement, Protocol
+from theorylab.measures.protocol import Experiment, Measurement, Protocol, value_scale
 from theorylab.objective import Objective
 from theorylab.rule import norm
 
@@ -72,7 +72,7 @@ class Points(Protocol):
         near = torch.from_numpy(rng.random((count, 1)) < 0.5)
         u = torch.where(near, w + scale * (u - w), u)
         found: dict[str, np.ndarray] = {}
-        scales: dict[str, np.ndarray] = {}
+        scales: dict[str, np.ndarray | float] = {}
         with torch.no_grad():
             gradient_w = objective.gradient(w)
             if names & {"value_difference", "linear_term", "distance", "distance_squared",
@@ -80,7 +80,7 @@ class Points(Protocol):
                 gradient_u, step = objective.gradient(u), u - w
                 values = objective.value(u), objective.value(w)
                 found["value_difference"] = _column(values[0] - values[1])
-                scales["value_difference"] = _column(values[0].abs() + values[1].abs())
+                scales["value_difference"] = 2 * value_scale(objective, *values)
                 found["linear_term"] = _column((gradient_w * step).sum(-1))
                 found["distance"] = norm(step).numpy()
                 found["distance_squared"] = found["distance"] ** 2

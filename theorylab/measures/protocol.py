@@ -17,7 +17,7 @@ from theorylab.objective import Objective
 from theorylab.rule import UpdateRule
 from theorylab.schedules import Expression
 
-__all__ = ["Experiment", "Measurement", "Protocol", "build_rule", "steps_per_round"]
+__all__ = ["Experiment", "Measurement", "Protocol", "build_rule", "steps_per_round", "value_scale"]
 
 
 LEAST_REPLICAS = 16
@@ -130,6 +130,20 @@ class Protocol(abc.ABC):
         The instances (rows) depend on the seed alone: more effort or another ``repeat`` measures
         the same ones again, more sharply or with fresh randomness.
         """
+
+
+def value_scale(objective: Objective, *values: Any) -> float:
+    """The size of the numbers that values of F are computed from.
+
+    Near a minimum F is small, but not what it is the sum or difference of: a certified bound on
+    the values counts as well.
+    """
+    bound = objective.constants().get("Bf")
+    sizes = np.abs(np.concatenate([np.ravel(np.asarray(v, dtype=float)) for v in values]))
+    # A run that diverged says nothing of rounding.
+    return max(
+        float(sizes[np.isfinite(sizes)].max(initial=0.0)), 0.0 if bound is None else float(bound)
+    )
 
 
 def steps_per_round(rule: UpdateRule) -> float:

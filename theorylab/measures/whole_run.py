@@ -13,7 +13,7 @@ from bounds.statement import Algorithm
 from theorylab.engine import Stratified, run
 from theorylab.errors import UsageError
 from theorylab.measures.enumeration import Paths, enumerate_paths
-from theorylab.measures.protocol import Experiment, Measurement, Protocol
+from theorylab.measures.protocol import Experiment, Measurement, Protocol, value_scale
 
 __all__ = ["WholeRun"]
 
@@ -59,8 +59,8 @@ class WholeRun(Protocol):
             lowest = experiment.objective.minimum()
             found["total_decrease"] = ends[0] - ends[1]
             found["final_suboptimality"] = ends[1] - lowest
-            largest = float(np.abs(ends).max())
-            scales = {"total_decrease": 2 * largest, "final_suboptimality": largest + abs(lowest)}
+            largest = 2 * value_scale(experiment.objective, ends, np.array(lowest))
+            scales = {"total_decrease": largest, "final_suboptimality": largest}
         if "final_displacement_squared" in names:
             moved = self._record(experiment, paths, "distance", (T,))[0]
             found["final_displacement_squared"] = moved**2

@@ -129,7 +129,7 @@ class MarginSum(FiniteSum):
             for i in columns:
                 total.add_(self._margin_gradient(w, i))
             total.div_(draw.shape[1])
-        return self._penalised(total, w) if self.alpha else total
+        return self._penalised(total, w)
 
     def _margin_gradient(self, w: Tensor, i: Tensor) -> Tensor:
         """``phi'(<a_i, w> - b_i) a_i`` for one sample a row."""

@@ -21,6 +21,7 @@ from bounds.statement import DomainError
 from theorylab import check
 from theorylab.domain import points
 from theorylab.errors import AssumptionError, UsageError
+from theorylab.measures import Measurement
 from theorylab.measures import points as measured_at_points
 from theorylab.verdict import Verdict, worst
 
@@ -165,3 +166,31 @@ def test_rounding_may_leave_an_exact_instance_undecided():
             **sides, half=np.zeros(2), tolerance=np.full(2, tolerance), replicas=1, exact=True
         )
         assert list(compared.outcomes(claim)) == expected
+
+
+def compared(measured, bound, tolerance=0.0):
+    sides = {"measured": np.array([measured]), "bound": np.array([bound])}
+    return checking._Comparison(
+        **sides, half=np.zeros(1), tolerance=np.array([tolerance]), replicas=1, exact=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("claim", "outcome"),
+    [(Claim(ell, "<=", decrease), "inconclusive"), (Claim(decrease, "<=", ell), "violated"),
+     (Claim(decrease, ">=", ell), "inconclusive")],
+)  # fmt: skip
+def test_a_supremum_from_below_can_exceed_but_not_be_exceeded(claim, outcome):
+    found = Measurement({}, exact=True, from_below=frozenset({"decrease"}))
+    assert list(checking._outcomes(claim, compared(2.0, 1.0), found)) == [outcome]
+
+
+@pytest.mark.parametrize(("scale", "outcome"), [(1e3, "inconclusive"), (1e-3, "violated")])
+def test_a_difference_has_the_rounding_of_its_numbers(scale, outcome):
+    """1e-13 above 0: nothing if it was 1000 - 1000, a violation if the numbers were 0.001."""
+    claim = Claim(decrease, "<=", 0)
+    found = Measurement({"decrease": np.array([[1e-13]])}, True, scales={"decrease": scale})
+    judged = checking._compare(claim, {}, found, 0.01)
+    if outcome == "violated":  # the natural floor is that of Delta = 1, and must not hide it
+        judged = dataclasses.replace(judged, tolerance=judged.tolerance - checking._FLOOR)
+    assert list(checking._outcomes(claim, judged, found)) == [outcome]

@@ -43,7 +43,7 @@ def test_the_demonstration_takes_a_few_measurements():
     assert found.verdict == "violated"
     assert found.evaluations < 50
     half = Instance(QUADRATIC, {"eta": 0.5, "T": 1.0}, quiet=True)
-    assert half.check(GRADIENT_DESCENT).verdict in ("violated", "holds")
+    assert half.check(GRADIENT_DESCENT).verdict == "holds"  # a quadratic does not show it there
 
 
 def test_a_hunt_of_so_many_instances_is_the_same_bits():

@@ -1,6 +1,8 @@
 """Statements that no paper makes, true and false ones, for the tests of the hunt."""
 
-from bounds import Algorithm, Claim, Condition, Statement
+import sympy as sp
+
+from bounds import Algorithm, Claim, Condition, Rate, Statement
 from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
 from bounds.notation import B, Delta, T, beta, ell, eta, sigma
 from bounds.quantities import (
@@ -46,6 +48,12 @@ GRADIENT_DESCENT = Statement(
     Claim(min_gradient_norm_squared, "<=", 4 * ell / (3 * T) * total_decrease),
     (SMOOTH,), Algorithm("sgd"),
     conditions=(Condition(eta, "<=", 1 / ell), Condition(sigma, "<=", 0)),
+)  # fmt: skip
+HIDDEN = Statement(
+    "made_up.hidden_constant", "Theorem", "printed",
+    Claim(mean_gradient_norm_squared, "<=", 1 / sp.sqrt(T), big_o=True),
+    (*_NOISY, BOUNDED_BELOW), Algorithm("msgd", {"eta": 1 / (2 * ell * sp.sqrt(T)), "beta": beta}),
+    rate=Rate(T, {T: -sp.Rational(1, 2)}),
 )  # fmt: skip
 NUMBERS_TRUE = Statement(
     "made_up.numbers_true", "Remark", "printed", Claim(beta * (1 - beta), "<=", 0.25)

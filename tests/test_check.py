@@ -116,6 +116,25 @@ def test_big_o_claims_are_judged_by_growth(bowl):
     assert verdict.growth[1] > 0.2
 
 
+def test_a_ratio_that_grows_but_stays_below_the_bound_is_no_violation(bowl):
+    settings = {"assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), "rate": Rate(T, {T: -1})}
+    values = {"eta": 0.2, "B": 1}
+    bound = 1e6 * ell * Delta / T  # the noise floor reaches it at sizes beyond those tried
+    verdict = check(statement(Claim(mean_gradient_norm_squared, "<=", bound, True), **settings),
+                    bowl, values=values)  # fmt: skip
+    assert verdict.growth[1] > 0.2
+    assert verdict.ratio < 1
+    assert verdict.verdict == "inconclusive"
+
+
+def test_typical_points_have_no_corners():
+    corners = points(THEOREM, {"ell": 1.0, "Delta": 1.0, "sigma": 1.0}, count=40)
+    usual = points(THEOREM, {"ell": 1.0, "Delta": 1.0, "sigma": 1.0}, count=40, typical=True)
+    assert {p["T"] for p in usual} <= set(T.typical)
+    assert {p["eta"] for p in usual} <= set(eta.typical)
+    assert not {p["T"] for p in corners} <= set(T.typical)
+
+
 def test_relations_between_numbers_need_no_objective():
     x = Symbol("x", "a number", Domain(0, 1, lower_open=True))
     true = Statement("test.true", "True", "printed", Claim(x**2, "<=", x))

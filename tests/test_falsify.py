@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hunting import AVERAGE, DESCENT, FALSE, GRADIENT_DESCENT, QUADRATIC, SPECS, TRUE, WAVES
+from hunting import AVERAGE, DESCENT, FALSE, GRADIENT_DESCENT, HIDDEN, QUADRATIC, SPECS, TRUE, WAVES
 
 import synthetic
 import theorylab
@@ -79,6 +79,14 @@ def test_no_winners_curse(seed):
     # True with equality in expectation: a lucky sample must not be believed.
     found = hunt(AVERAGE, [WAVES], budget=0.4, seed=seed)
     assert found.verdict == "not refuted"
+
+
+def test_a_hidden_constant_is_not_hunted_through_extreme_hyperparameters():
+    # True as an order for every beta, but at beta = 0.999 the sizes within reach come first.
+    seen = []
+    found = hunt(HIDDEN, SPECS, limit=40, watch=seen.append)
+    assert found.verdict == "not refuted"
+    assert {e.instance.values["beta"] for e in seen} <= set(beta.typical)
 
 
 def test_no_statement_is_known_by_name():

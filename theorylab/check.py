@@ -386,7 +386,9 @@ def _check_rate(
         known |= follow
         try:
             if first is None:
-                first = _telling(statement, points(statement, known, seed, _RATE_POINTS))
+                first = _telling(
+                    statement, points(statement, known, seed, _RATE_POINTS, typical=True)
+                )
             free = {s.name for s in statement.hyperparameters} - set(known)
             known |= {k: first[k] for k in free if k in first}
             values = statement.validate(known)

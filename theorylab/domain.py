@@ -43,13 +43,15 @@ def points(
     seed: int = 0,
     count: int = 16,
     admit: Callable[[Mapping[str, Any]], bool] | None = None,
+    typical: bool = False,
 ) -> list[dict[str, Any]]:
     """At most ``count`` distinct points of the domain, each a full table of values.
 
     Corners come first: for each free symbol, each closed end of its range (as the domain and
     the conditions leave it) with the others at typical values. Then typical and random values
     mixed. ``known`` holds the values that are fixed, the objective's constants first of all;
-    ``admit`` may turn points down (those that would take too long to run).
+    ``admit`` may turn points down (those that would take too long to run). With ``typical``
+    there are no corners and nothing random between: typical values alone.
 
     Raises
     ------
@@ -68,7 +70,7 @@ def points(
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xD0,)))
     free = [s for s in _ordered(statement) if s.name not in known]
     wishes: list[dict[str, str]] = [{}]
-    for symbol in free:
+    for symbol in () if typical else free:
         wishes += [{symbol.name: "upper"}, {symbol.name: "lower"}]
     found: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
@@ -77,7 +79,7 @@ def points(
         if len(found) >= count:
             break
         wish = wishes[attempt] if attempt < len(wishes) else None
-        values = _one(statement, free, known, wish, rng)
+        values = _one(statement, free, known, wish, rng, typical)
         if values is None or not (admit is None or admit(values)):
             continue
         key = tuple(values[s.name] for s in free)
@@ -165,6 +167,7 @@ def _one(
     known: Mapping[str, float],
     wish: Mapping[str, str] | None,
     rng: np.random.Generator,
+    typical: bool,
 ) -> dict[str, Any] | None:
     values: dict[str, Any] = dict(known)
     for symbol in free:
@@ -174,7 +177,7 @@ def _one(
         limits = _limits(symbol, statement.conditions, values)
         if not limits[0] < math.inf or limits[0] > limits[1]:
             return None
-        values[symbol.name] = _choose(symbol, limits, known, wish, rng)
+        values[symbol.name] = _choose(symbol, limits, known, wish, rng, typical)
     try:
         return statement.validate(values)
     except (DomainError, KeyError, ZeroDivisionError, FloatingPointError):
@@ -187,13 +190,14 @@ def _choose(
     known: Mapping[str, float],
     wish: Mapping[str, str] | None,
     rng: np.random.Generator,
+    only_usual: bool,
 ) -> float:
     lower, upper, lower_open, upper_open = limits
     scale = natural_scale(symbol, known)
     typical = [v * scale for v in symbol.typical] or [scale]
     inside = [v for v in typical if lower <= v <= upper]
     mode = "typical" if wish is None else wish.get(symbol.name, "typical")
-    if wish is None:
+    if wish is None and not only_usual:
         mode = rng.choice(["typical", "random", "upper", "lower"], p=[0.35, 0.35, 0.2, 0.1])
     if mode == "upper" and math.isfinite(upper):
         value = upper if not upper_open else _nudge(upper, lower, symbol)

@@ -455,15 +455,20 @@ class _Search:
             yield found
 
     def _corners(self, arms: list[_Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
-        """The domain's corners on every arm's own default objective."""
+        """The domain's corners on every arm's own default objective.
+
+        What an O(.) hides may depend on the hyperparameters, and where they are extreme the
+        sizes within reach come before the rate: such claims are tried at typical ones alone.
+        """
+        big_o = self.statement.claim.big_o
         tables: list[list[dict[str, Any]]] = []
         for arm in arms:
             home = arm.home.objective(self.statement)
             known = {} if home is None else constants_for(self.statement, home)
-            tables.append(points(self.statement, known, self.seed, _CORNERS))
+            tables.append(points(self.statement, known, self.seed, _CORNERS, typical=big_o))
         for turn in range(_CORNERS):
             for k, (arm, table) in enumerate(zip(arms, tables, strict=True)):
-                if self._late(0.3):
+                if self._late(_RESERVE if big_o else 0.3):
                     return
                 if turn >= len(table):
                     continue
@@ -474,6 +479,8 @@ class _Search:
                     yield found
 
     def _random(self, arms: list[_Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        if self.statement.claim.big_o:
+            return
         while arms and not self._late(_RESERVE) and any(arm.size for arm in arms):
             for k, arm in enumerate(arms):
                 at = rng.random(arm.size)

@@ -213,7 +213,11 @@ def _print(verdicts: Sequence[Verdict], out: Path) -> None:
             parts = ", ".join(f"[{_COLOURS[k]}]{k} {tally[k]}[/]" for k in _COLOURS if tally[k])
             terminal.print(f"{form}: {parts}")
     if undecided := sum(v.undecided for v in verdicts):
-        terminal.print(f"undecided: {undecided} instances, checks the budget left out included")
+        most = max(verdicts, key=lambda v: v.undecided)
+        terminal.print(
+            f"undecided: {undecided:,} of {sum(v.comparisons for v in verdicts):,} instances, "
+            f"most in {most.key} ({most.undecided:,}); a check the budget left out counts as one"
+        )
     terminal.print("ratio: measured/bound at the deciding instance; 1 is attained")
     terminal.print(f"results: {out / 'results.json'}")
 

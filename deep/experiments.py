@@ -7,6 +7,7 @@ ways. One cell is one run; finished cells are kept, so a stopped experiment goes
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,13 +22,13 @@ from deep.measures import hitting
 from deep.settings import Settings
 from deep.training import Trainer, load_data
 from theorylab.errors import UsageError
+from theorylab.pages import fill, markdown_table
 from theorylab.provenance import file_digest, provenance
 from theorylab.store import Store, compute, write_json
 
 __all__ = ["DATA_VARIABLE", "Plan", "compare", "markdown", "matching", "scope", "write_tables"]
 
 DATA_VARIABLE = "THEORYLAB_CIFAR10_JPEG"
-START, END = "<!-- results -->", "<!-- end of results -->"
 _GRID = (0.1, 0.316, 1.0, 3.16, 10.0)
 _TUNING_SEED = 1000
 
@@ -267,7 +268,7 @@ def markdown(results: Mapping[str, Any]) -> str:
         blocks.append(f"*{note}*")
     if missing := results.get("missing", 0):
         blocks.append(f"*Not finished: {missing} runs are missing.*")
-    for name, group in results["groups"].items():
+    for name, group in _by_size(results):
         if "gains" in group and group["arms"]:
             blocks.append(_accuracies(f"{results['label']}, {name}", group))
         elif group.get("hitting"):
@@ -275,10 +276,20 @@ def markdown(results: Mapping[str, Any]) -> str:
     return "\n\n".join(blocks)
 
 
+def _by_size(results: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The groups by batch size; they were run in another order. Those without one come last."""
+
+    def size(entry: tuple[str, Any]) -> float:
+        number = entry[0].removeprefix("batch ")
+        return float(number) if number.isdecimal() else math.inf
+
+    return sorted(results["groups"].items(), key=size)
+
+
 def _words(results: Mapping[str, Any]) -> str:
     """One sentence a method and arm: at which batch sizes the gain survives."""
     found: dict[tuple[str, str], dict[str, list[str]]] = {}
-    for name, group in results["groups"].items():
+    for name, group in _by_size(results):
         for first, rows in group.get("gains", {}).items():
             for row in rows:
                 verdicts = found.setdefault((first, row["arm"]), {})
@@ -294,26 +305,18 @@ def _words(results: Mapping[str, Any]) -> str:
 def write_tables(page: Path, results: Mapping[str, Any]) -> None:
     """Put :func:`markdown` between the page's markers, so that it shows what was measured.
 
+    The markers say ``results``, or ``tuned results`` where every arm has a step of its own.
+
     Raises
     ------
     UsageError
         If the page has no markers.
     """
-    try:
-        before, rest = page.read_text().split(START)
-        _, after = rest.split(END)
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{page} needs the lines {START} and {END} once each") from error
-    page.write_text(f"{before}{START}\n{markdown(results)}\n{END}{after}")
+    fill(page, "tuned results" if results["plan"]["tune"] else "results", markdown(results))
 
 
 def _accuracies(title: str, group: Mapping[str, Any]) -> str:
-    lines = [
-        f"**{title}**",
-        "",
-        "| arm | step | steps | seeds | test accuracy % | train loss | gap |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    scores = []
     for arm, entry in group["arms"].items():
         runs = entry["runs"]
         score = [100 * (run["test_accuracy"][-1] or 0.0) for run in runs]
@@ -324,30 +327,26 @@ def _accuracies(title: str, group: Mapping[str, Any]) -> str:
         ends = [pair for pair in ends if None not in pair]
         train = f"{mean(a for a, _ in ends):.3f}" if ends else "-"
         gap = f"{mean(b - a for a, b in ends):+.3f}" if ends else "-"
-        lines.append(
-            f"| {arm} | {entry['lr']:.3g} | {entry['steps']} | {len(runs)} | "
-            f"{mean(score):.2f}{spread} | {train} | {gap} |"
-        )
-    lines += [
-        "",
-        "| gain in points | over | 95% interval | survives |",
-        "|---|---|---|---|",
-    ]
-    for first, rows in group["gains"].items():
-        lines += [
-            f"| {first} {100 * row['mean']:+.2f} | {row['arm']} | "
-            f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f} | {row['survives']} |"
-            for row in rows
-        ]
-    return "\n".join(lines)
+        scores.append((arm, f"{entry['lr']:.3g}", entry["steps"], len(runs),
+                       f"{mean(score):.2f}{spread}", train, gap))  # fmt: skip
+    compared = [
+        (f"{first} {100 * row['mean']:+.2f}", row["arm"],
+         f"{100 * row['low']:+.2f} to {100 * row['high']:+.2f}", row["survives"])
+        for first, rows in group["gains"].items() for row in rows
+    ]  # fmt: skip
+    return "\n\n".join((
+        f"**{title}**",
+        markdown_table(("arm", "step", "steps", "seeds", "test accuracy %", "train loss", "gap"),
+                       scores),
+        markdown_table(("gain in points", "over", "95% interval", "survives"), compared),
+    ))  # fmt: skip
 
 
 def _hits(title: str, group: Mapping[str, Any]) -> str:
     """Outer iterations and gradients until the training loss reaches each threshold, mean."""
     thresholds = list(next(iter(group["hitting"].values())))
-    heads = " | ".join(f"train loss {x}: rounds / gradients" for x in thresholds)
-    lines = [f"**{title}**", "", f"| arm | {heads} | gap at the end |",
-             "|---" * (len(thresholds) + 2) + "|"]  # fmt: skip
+    heads = ("arm", *(f"train loss {x}: rounds / gradients" for x in thresholds), "gap at the end")
+    lines = []
     for arm, found in group["hitting"].items():
         cells = []
         for x in thresholds:
@@ -362,5 +361,5 @@ def _hits(title: str, group: Mapping[str, Any]) -> str:
         ends = [(run["test_loss"][-1], run["train_loss"][-1]) for run in group["arms"][arm]["runs"]]
         gaps = [test - train for test, train in ends if test is not None and train is not None]
         gap = f"{mean(gaps):+.3f}" if gaps else "diverged"
-        lines.append(f"| {arm} | {' | '.join(cells)} | {gap} |")
-    return "\n".join(lines)
+        lines.append((arm, *cells, gap))
+    return f"**{title}**\n\n{markdown_table(heads, lines)}"

@@ -176,12 +176,14 @@ def test_the_comparison_is_matched_both_ways(tmp_path: Path) -> None:
 
 
 PAGES = Path(__file__).parent.parent / "docs"
-RESULTS = PAGES / "measured" / "lrsgd_matching.json"
 
 
-@pytest.mark.skipif(not RESULTS.exists(), reason="the comparison has not been run")
-def test_the_page_shows_what_was_measured() -> None:
-    results = json.loads(RESULTS.read_text())
+@pytest.mark.parametrize("name", ["lrsgd_matching", "lrsgd_matching_tuned"])
+def test_the_page_shows_what_was_measured(name: str) -> None:
+    path = PAGES / "measured" / f"{name}.json"
+    if not path.exists():
+        pytest.skip("the comparison has not been run")
+    results = json.loads(path.read_text())
     assert markdown(results) in (PAGES / "deep.md").read_text()
     for group in results["groups"].values():
         for first, rows in group.get("gains", {}).items():

@@ -5,7 +5,7 @@ import sympy as sp
 from hunting import AVERAGE, DESCENT, GRADIENT_DESCENT, NUMBERS_TRUE
 
 from bounds.statement import evaluate
-from theorylab.cli.power import summary
+from theorylab.cli.power import markdown, summary
 from theorylab.power import FACTORS, measure_power, mutants
 
 VALUES = {"ell": 2.0, "Delta": 1.5, "sigma": 0.7, "T": 5.0, "B": 3.0, "eta": 0.1, "beta": 0.4}
@@ -41,6 +41,29 @@ def test_numbers_are_mutated_and_caught():
     assert score.attained
     assert not score.false_alarm
     assert all(o.caught for o in score.outcomes)
+
+
+def test_the_page_says_what_escaped_and_why():
+    outcomes = [
+        {"kind": "bound", "factor": 0.5, "detail": "all x 0.5", "caught": caught, "ratio": 0.7,
+         "catchable": "instance" if caught else "unknown"}
+        for caught in (True, False)
+    ]  # fmt: skip
+    rows = [
+        {"key": key, "attained": attained, "outcomes": outcomes}
+        for key, attained in (("made_up.sharp", True), ("made_up.loose", False))
+    ]
+    text = markdown({
+        "summary": summary(rows), "results": rows,
+        "false_alarms": {"called_violated": [], "seeds": 3, "statements": 2, "instances": 4,
+                         "expected_at_most": 0.003},
+        "provenance": {"command": "theorylab power", "code": "abc"},
+    })  # fmt: skip
+    assert "| bound x 0.5 | 1 / 1 / 2 | 2 / 2 / 4 |" in text
+    escaped = [line for line in text.splitlines() if "made_up" in line]
+    assert escaped == ["| `made_up.sharp` | `all x 0.5` | 0.7 | no instance and no exact worst "
+                       "case says whether it is false |"]  # fmt: skip
+    assert "false alarms: 0 over 3 seeds" in text
 
 
 @pytest.mark.slow

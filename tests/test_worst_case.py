@@ -17,7 +17,7 @@ from bounds.quantities import (
     value_difference,
 )
 from theorylab import worst_case as module
-from theorylab.cli.worst_case import hunted, normalised_points
+from theorylab.cli.worst_case import hunted, markdown, normalised_points
 from theorylab.errors import UsageError
 from theorylab.optimizers import SGD, TRSGD
 from theorylab.worst_case import FunctionClass, MissingExtra, expansion_factor, worst_case
@@ -126,3 +126,6 @@ def test_a_hunted_run_stands_beside_the_worst_case_at_its_own_values():
     assert row.reached is not None
     assert row.reached > 0.9
     assert row.to_json()["reached"] == row.reached
+    report = {"results": [row.to_json()], "provenance": {"command": "c", "code": "d"}}
+    line = markdown(report).splitlines()[2]
+    assert line.startswith(f"| `{DESCENT.key}` | printed | 1 | {row.reached:.3f} | ")

@@ -14,11 +14,12 @@ from theorylab import registry
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.falsify import CONFIDENCE, hunt
+from theorylab.pages import fill, markdown_table, source
 from theorylab.power import FACTORS, measure_power
 from theorylab.provenance import provenance
 from theorylab.store import Store, compute, write_json
 
-__all__ = ["command", "summary"]
+__all__ = ["command", "markdown", "summary"]
 
 
 def command(
@@ -36,6 +37,9 @@ def command(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/power"),
+    page: Annotated[
+        Path | None, typer.Option(help="A page to write the tables into, between its markers.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Weaken every repaired statement on purpose and count what the hunt catches."""
@@ -70,6 +74,8 @@ def command(
         "results": rows,
     }  # fmt: skip
     write_json(out / "results.json", report)
+    if page is not None:
+        fill(page, "power", markdown(report))
     if as_json:
         print(json.dumps(report, indent=1, allow_nan=False))
     else:
@@ -111,20 +117,64 @@ def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return table
 
 
+_WHY = {
+    "worst case": "an exact worst case refutes it; the hunt found no such run",
+    "no, where solved": "true at every point where the exact worst case was solved",
+    "unknown": "no instance and no exact worst case says whether it is false",
+}
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The shares caught, what escaped at attained statements and why, and the false alarms."""
+    pairs: dict[str, dict[bool, Mapping[str, Any]]] = {}
+    for row in report["summary"]:
+        pairs.setdefault(_name(row), {})[row["attained_only"]] = row
+    counts = [
+        (name, *(f"{row['caught']} / {row['catchable']} / {row['all']}"
+                 for row in (pair[True], pair[False])))
+        for name, pair in pairs.items()
+    ]  # fmt: skip
+    attained = [row for row in report["results"] if row["attained"]]
+    escaped = [
+        (f"`{row['key']}`", f"`{o['detail']}`", f"{o['ratio'] or 0:.3g}", _WHY[o["catchable"]])
+        for row in attained for o in row["outcomes"]
+        if not o["caught"] and o["kind"] in ("bound", "constant")
+    ]  # fmt: skip
+    parts = [
+        f"{len(attained)} of {len(report['results'])} statements are attained (within 1%). "
+        "Caught / can be caught / all:",
+        markdown_table(("mutation", "of attained statements", "of all statements"), counts),
+        "What escaped of the scaled bounds and terms of attained statements:" if escaped else
+        "No scaled bound or term of an attained statement escaped.",
+        markdown_table(("statement", "mutation", "best ratio", "why"), escaped) if escaped else "",
+        _alarms(report["false_alarms"]) + ".",
+        source(report),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part)
+
+
+def _name(row: Mapping[str, Any]) -> str:
+    return row["kind"] if row["factor"] == 1 else f"{row['kind']} x {row['factor']:g}"
+
+
+def _alarms(alarms: Mapping[str, Any]) -> str:
+    named = "".join(f" {key}" for key in alarms["called_violated"])
+    return (
+        f"false alarms: {len(alarms['called_violated'])}{named} over {alarms['seeds']} seeds and "
+        f"{alarms['statements']} statements, {alarms['instances']} instances each (expected at "
+        f"most {alarms['expected_at_most']:.3g})"
+    )
+
+
 def _print(report: Mapping[str, Any]) -> None:
     terminal = console()
-    table = Table(title="Mutants of repaired statements", title_justify="left")
+    grid = Table(title="Mutants of repaired statements", title_justify="left")
     for name in ("mutation", "statements"):
-        table.add_column(name)
+        grid.add_column(name)
     for name in ("caught", "catchable", "all"):
-        table.add_column(name, justify="right")
+        grid.add_column(name, justify="right")
     for row in report["summary"]:
-        name = row["kind"] if row["factor"] == 1 else f"{row['kind']} x {row['factor']:g}"
         which = "attained" if row["attained_only"] else "all"
-        table.add_row(name, which, *(str(row[k]) for k in ("caught", "catchable", "all")))
-    terminal.print(table)
-    alarms = report["false_alarms"]
-    terminal.print(
-        f"false alarms: {len(alarms['called_violated'])} over {alarms['seeds']} seeds and "
-        f"{alarms['statements']} statements (expected at most {alarms['expected_at_most']:.3g})"
-    )
+        grid.add_row(_name(row), which, *(str(row[k]) for k in ("caught", "catchable", "all")))
+    terminal.print(grid)
+    terminal.print(_alarms(report["false_alarms"]))

@@ -19,11 +19,12 @@ from theorylab.console import console
 from theorylab.domain import natural_scale, points
 from theorylab.errors import UsageError
 from theorylab.falsify import hunt
+from theorylab.pages import fill, markdown_table, source
 from theorylab.provenance import provenance
 from theorylab.store import write_json
 from theorylab.worst_case import MissingExtra, WorstCase, worst_case
 
-__all__ = ["command", "hunted", "normalised_points", "solve_points"]
+__all__ = ["command", "hunted", "markdown", "normalised_points", "solve_points"]
 
 # One representative of each scale: units of f and w are free, so ell = Delta = 1 is no loss.
 _CONSTANTS = {"ell": 1.0, "L": 1.0, "mu": 0.1, "Delta": 1.0, "Bf": 1.0, "G": 1.0, "n": 2.0,
@@ -54,6 +55,10 @@ def command(
     ] = 5.0,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/worst_case"),
+    page: Annotated[
+        Path | None,
+        typer.Option(help="A page to write the hunted rows into, between its markers."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """The exact worst case of one or a few steps, beside each statement's bound."""
@@ -79,6 +84,8 @@ def command(
         "skipped": skipped,
     }
     write_json(out / "results.json", report)
+    if page is not None:
+        fill(page, "worst cases", markdown(report))
     if as_json:
         print(json.dumps(report, indent=1, allow_nan=False))
     else:
@@ -180,6 +187,23 @@ def _parse(items: Sequence[str]) -> dict[str, float]:
         except ValueError as error:
             raise UsageError(f"--set expects NAME=NUMBER, got {item!r}") from error
     return table
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The hunted rows as a Markdown table: measured, worst case and bound at the same values."""
+    rows = [
+        (f"`{row['key']}`", row["form"], _size(row["values"]), f"{row['reached']:.3f}",
+         f"{row['ratio']:.3f}", row["scope"])
+        for row in report["results"] if row["reached"] is not None and row["ratio"] is not None
+    ]  # fmt: skip
+    heads = ("statement", "form", "rounds (x inner steps)", "measured / worst case",
+             "worst case / bound", "scope")  # fmt: skip
+    return f"{markdown_table(heads, rows)}\n\n{source(report)}"
+
+
+def _size(values: Mapping[str, float]) -> str:
+    inner = f" x {values['S']:g}" if "S" in values else ""
+    return f"{values.get('T', 1):g}{inner}"
 
 
 def _print(rows: Sequence[WorstCase], skipped: Mapping[str, str]) -> None:

@@ -1,0 +1,55 @@
+"""Tables inside pages that people write: a command fills what lies between two marker lines."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from theorylab.errors import UsageError
+
+__all__ = ["fill", "markdown_table", "source"]
+
+
+def fill(page: Path, name: str, text: str) -> None:
+    """Put ``text`` between the lines ``<!-- NAME -->`` and ``<!-- end of NAME -->`` of a page.
+
+    Raises
+    ------
+    UsageError
+        If the page cannot be read or lacks either line, or has it twice.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> page = Path(tempfile.mkdtemp()) / "page.md"
+    >>> _ = page.write_text("Before\\n<!-- results -->\\nold\\n<!-- end of results -->\\nAfter\\n")
+    >>> fill(page, "results", "new")
+    >>> page.read_text().split()
+    ['Before', '<!--', 'results', '-->', 'new', '<!--', 'end', 'of', 'results', '-->', 'After']
+    """
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    try:
+        before, rest = page.read_text().split(start)
+        _, after = rest.split(end)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{page} needs the lines {start} and {end} once each") from error
+    page.write_text(f"{before}{start}\n{text}\n{end}{after}")
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A Markdown table.
+
+    >>> print(markdown_table(("a", "b"), [(1, 2)]))
+    | a | b |
+    |---|---|
+    | 1 | 2 |
+    """
+    lines = ["| " + " | ".join(map(str, row)) + " |" for row in (heads, *rows)]
+    return "\n".join([lines[0], "|---" * len(heads) + "|", *lines[1:]])
+
+
+def source(report: Mapping[str, Any]) -> str:
+    """What made a report: its command and code, as one line of Markdown."""
+    made = report["provenance"]
+    return f"*`{made['command']}`, code {made['code']}.*"

@@ -9,6 +9,7 @@ import pytest
 import sympy as sp
 from hunting import FALSE, GRADIENT_DESCENT, NUMBERS_FALSE, QUADRATIC, TOO_SHARP
 
+from theorylab import registry
 from theorylab.falsify import Hunt, Instance
 from theorylab.shrink import Tabular, script, shrink, shrink_instance, write_counterexample
 
@@ -81,3 +82,27 @@ def test_a_table_that_obeys_the_claim_is_no_counterexample():
     assert not table.violates
     assert table.confirm_exactly() is None
     assert "assert not lhs >= rhs" in script(table)
+
+
+def test_what_numpy_alone_cannot_show_is_replayed(tmp_path):
+    # Twins have no form on the line.
+    statement = registry.statement("lrsgd.theorem_3_6")
+    twins = Instance({"family": "stability_twins"}, {"c": 2.0, "T": 1024.0})
+    found = Hunt(statement.key, "printed", "violated", None, twins)
+    summary = write_counterexample(statement, found, tmp_path)
+    assert summary["script"] is None
+    path = tmp_path / summary["replay"]
+    done = subprocess.run([sys.executable, str(path)], capture_output=True, text=True,
+                          cwd=tmp_path, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"measured = \S+, between .*\nbound = ", done.stdout)
+
+
+def test_a_replay_that_shows_nothing_is_not_kept(tmp_path):
+    statement = registry.statement("sngm.lemma_2")
+    bowl = Instance(QUADRATIC, {"T": 4.0, "beta": 0.5})
+    assert bowl.check(statement).verdict == "holds"
+    found = Hunt(statement.key, "printed", "violated", None, bowl)
+    summary = write_counterexample(statement, found, tmp_path)
+    assert summary["script"] is summary["replay"] is None
+    assert not list((tmp_path / "counterexamples").glob("*.py"))

@@ -10,7 +10,6 @@ violates the claim, and where the numbers are rational the violation is confirme
 from __future__ import annotations
 
 import itertools
-import json
 import math
 import subprocess
 import sys
@@ -36,6 +35,7 @@ from theorylab.falsify import Hunt, Instance
 from theorylab.measures.enumeration import enumerate_paths
 from theorylab.measures.points import sample_points
 from theorylab.measures.protocol import Experiment, build_rule
+from theorylab.replay import replay
 from theorylab.rule import UpdateRule
 
 __all__ = ["Tabular", "script", "shrink", "shrink_instance", "write_counterexample"]
@@ -852,48 +852,56 @@ def _plot(table: Tabular, path: Path) -> None:
     figure.savefig(path)
 
 
-def _shows_it(path: Path) -> bool:
-    """Whether the script, run alone, ends with its assertion that the claim fails."""
-    done = subprocess.run([sys.executable, "-I", str(path)], capture_output=True, check=False)
+def _shows_it(path: Path, *flags: str) -> bool:
+    """Whether the script, run by itself, ends with its assertion that the claim fails."""
+    done = subprocess.run([sys.executable, *flags, str(path)], capture_output=True, check=False)
+    if done.returncode != 0:
+        path.unlink()
     return done.returncode == 0
 
 
 def write_counterexample(statement: Statement, found: Hunt, out: Path | str) -> dict[str, Any]:
     """Write script, paragraph and plot under ``out/counterexamples``; returns a summary.
 
-    Where the counterexample has no canonical form, the instance alone is kept, and ``reason``
-    says why.
+    Where the counterexample has no canonical form, or its script's own arithmetic does not show
+    the violation, ``reason`` says so and ``replay`` names a script that needs theorylab
+    (``None`` if the violation does not show there either).
     """
     folder = Path(out) / "counterexamples"
     folder.mkdir(parents=True, exist_ok=True)
     stem = f"{statement.key.replace('.', '_')}_{statement.form}"
-    summary: dict[str, Any] = {"script": None, "reason": ""}
-
-    def keep(reason: str) -> dict[str, Any]:
-        instance = None if found.instance is None else found.instance.to_json()
-        (folder / f"{stem}.json").write_text(json.dumps(instance, indent=1) + "\n")
-        return summary | {"reason": f"{reason}; instance kept",
-                          "instance": f"counterexamples/{stem}.json"}  # fmt: skip
-
+    path = folder / f"{stem}.py"
     table = shrink(statement, found)
     if table is None:
-        return keep("no form on the line with few enough paths")
+        return _write_replay(statement, found, path, "no form on the line with few enough paths")
     try:
-        (folder / f"{stem}.py").write_text(script(table))
-        summary["script"] = f"counterexamples/{stem}.py"
+        path.write_text(script(table))
     except UsageError as error:
-        summary["reason"] = str(error)
-    if summary["script"] and not _shows_it(folder / f"{stem}.py"):
-        (folder / f"{stem}.py").unlink()
-        summary["script"] = None
-        return keep("the script's own arithmetic does not show it")
+        return _write_replay(statement, found, path, str(error))
+    if not _shows_it(path, "-I"):
+        reason = "the script's own arithmetic does not show it"
+        return _write_replay(statement, found, path, reason)
     exact = table.confirm_exactly()
     small, large = table.sides()
     (folder / f"{stem}.tex").write_text(_latex(table, exact))
     _plot(table, folder / f"{stem}.svg")
-    return summary | {
+    return {
+        "script": f"counterexamples/{stem}.py", "reason": "",
         "smaller": small, "larger": large, "knots": list(table.knots),
         "slopes": [list(row) for row in table.slopes], "start": table.start,
         "values": dict(table.values),
         "exact": None if exact is None else [str(side) for side in exact],
     }  # fmt: skip
+
+
+def _write_replay(statement: Statement, found: Hunt, path: Path, reason: str) -> dict[str, Any]:
+    path = path.with_stem(path.stem + "_replay")
+    assert found.instance is not None
+    instances = [found.instance]
+    if not statement.claim.big_o:
+        instances.insert(0, shrink_instance(statement, found.instance))
+    for instance in instances:
+        path.write_text(replay(statement, instance))
+        if _shows_it(path):
+            return {"script": None, "reason": reason, "replay": f"counterexamples/{path.name}"}
+    return {"script": None, "reason": reason, "replay": None}

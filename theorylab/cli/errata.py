@@ -126,6 +126,8 @@ def _one_line(result: Mapping[str, Any]) -> str:
             f"{_number(written['smaller'])} against {_number(written['larger'])}"
         )  # fmt: skip
         text += f"; shrunk to {len(written['knots'])} knots: {sides} (`{written['script']}`)"
+    elif written.get("replay"):
+        text += f"; measured again by `{written['replay']}`"
     return text
 
 

@@ -84,15 +84,17 @@ class PiecewiseQuadratic(Scalar):
         anchor, value, slope, curvature = rows.unbind(-1)
         return x - anchor, value, slope, curvature
 
+    @cached_property
+    def _made(self) -> dict[torch.dtype, tuple[Tensor, Tensor]]:
+        return {}
+
     def _tables(self, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """The knots and the pieces as tensors, made once."""
-        found = self.__dict__.setdefault("_made", {})
-        if dtype not in found:
+        if dtype not in self._made:
             with torch.inference_mode(False):
                 knots = torch.tensor(self.knots, dtype=dtype)
-                found[dtype] = knots, torch.tensor(self.pieces, dtype=dtype)
-        made: tuple[Tensor, Tensor] = found[dtype]
-        return made
+                self._made[dtype] = knots, torch.tensor(self.pieces, dtype=dtype)
+        return self._made[dtype]
 
     def value(self, x: Tensor) -> Tensor:
         dx, value, slope, curvature = self._at(x)

@@ -52,7 +52,7 @@ def command(
     hunts = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=jobs, out=out)
     rows = [h.to_json() for h in hunts]
     if write:
-        from theorylab.shrink import write_counterexample
+        from theorylab.counterexample import write_counterexample
 
         for statement, found, row in zip(chosen, hunts, rows, strict=True):
             if found.verdict == "violated":

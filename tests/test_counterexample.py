@@ -10,8 +10,10 @@ import sympy as sp
 from hunting import FALSE, GRADIENT_DESCENT, NUMBERS_FALSE, QUADRATIC, TOO_SHARP
 
 from theorylab import registry
+from theorylab.counterexample import script, write_counterexample
 from theorylab.falsify import Hunt, Instance
-from theorylab.shrink import Tabular, script, shrink, shrink_instance, write_counterexample
+from theorylab.shrink import shrink, shrink_instance
+from theorylab.tabular import Tabular
 
 FOUND = {
     TOO_SHARP.key: Instance(QUADRATIC, {"B": 1.0, "eta": 0.4876543}),

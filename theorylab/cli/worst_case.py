@@ -18,10 +18,11 @@ from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.domain import natural_scale, points
 from theorylab.errors import UsageError
-from theorylab.falsify import hunt
+from theorylab.falsify import Evaluation, hunt, score
 from theorylab.pages import fill, markdown_table, source
 from theorylab.provenance import provenance
 from theorylab.store import write_json
+from theorylab.verdict import Verdict
 from theorylab.worst_case import MissingExtra, WorstCase, worst_case
 
 __all__ = ["command", "hunted", "markdown", "normalised_points", "solve_points"]
@@ -35,6 +36,7 @@ _VARIED = (
     {"delta": 1.0, "sigma": 0.0},
 )
 _BLIND = 1e-6  # in natural units; the solver's error is no smaller than 1e-9
+_NEXT = 5
 _FEW = 2  # rounds and inner steps of the runs a hunt may try: more are too many to solve for
 _SHORT = ({"T": 1.0, "S": 1.0}, {"T": 2.0, "S": 2.0})
 
@@ -128,10 +130,22 @@ def hunted(
             for s in statement.symbols if s.name in fixed for op in ("<=", ">=")]  # fmt: skip
     few = [Condition(s, "<=", _FEW) for s in statement.hyperparameters if s.name in ("T", "S")]
     short = replace(statement, conditions=(*statement.conditions, *held, *few))
-    found = hunt(short, budget=budget, seed=seed, stop=False)
+    seen: list[Evaluation] = []
+    found = hunt(short, budget=budget, seed=seed, stop=False, watch=seen.append)
     if found.best is None or not math.isfinite(found.ratio):
         return None
-    values = {**found.best.constants, **found.best.hyperparameters}
+    # Where the worst run's bound is too small for the solver, the next ones will do.
+    seen.sort(key=lambda e: -score(e.verdict, short))
+    for verdict in (found.best, *(e.verdict for e in seen[:_NEXT])):
+        row = _beside(statement, verdict)
+        if row is not None:
+            return row
+    return None
+
+
+def _beside(statement: Statement, verdict: Verdict) -> WorstCase | None:
+    """The exact worst case at a run's own values; ``None`` if it cannot be solved sharply."""
+    values = {**verdict.constants, **verdict.hyperparameters}
     if statement.units_fault is None:
         values = _natural(statement, values)
     try:
@@ -142,8 +156,8 @@ def hunted(
         return None
     if 0 < row.bound < _BLIND:
         return None
-    measured = found.ratio * row.bound if row.bound > 0 else found.best.interval[0]
-    return replace(row, measured=measured)
+    low = verdict.interval[0]
+    return replace(row, measured=low / verdict.bound * row.bound if verdict.bound > 0 else low)
 
 
 def _natural(statement: Statement, values: Mapping[str, float]) -> dict[str, float]:

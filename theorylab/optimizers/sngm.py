@@ -50,11 +50,9 @@ class _Normalised(UpdateRule):
         decay, step = self.at(weight_decay, t), self.at(eta, t)
         if not decoupled:
             g = add_scaled(g, decay, w)
-        length = guarded_norm(g)
-        if is_zero(beta):
-            u = g * length.reciprocal()
-        else:
-            u = torch.addcdiv(state["u"] * self.at(beta, t), g, length)
+        u = g * guarded_norm(g).reciprocal()  # a division a row costs twice as much
+        if not is_zero(beta):
+            u = add_scaled(u, self.at(beta, t), state["u"])
         state = {"u": u} if "u" in state else {}
         direction = add_scaled(u, decay, w) if decoupled else u
         return add_scaled(w, -step, direction), state

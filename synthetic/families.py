@@ -58,7 +58,10 @@ FAMILIES: tuple[Family, ...] = (
         (*(Parameter(f"s{k}", -2.0, 2.0) for k in range(5)), Parameter("left", 0.0, 2.0),
          Parameter("right", 0.0, 2.0), Parameter("spacing", 0.1, 10.0, log=True),
          Parameter("start", -20.0, 20.0), _SIGMA),
-        ({"s0": -1.0, "s4": 1.0, "noise": "two_point", "sigma": 0.5},),
+        ({"s0": -1.0, "s4": 1.0, "noise": "two_point", "sigma": 0.5},
+         # A long slope under noise just above it: its stochastic gradients point either way.
+         {"s0": -1.0, "s1": -1.0, "s2": -1.0, "s3": 0.0, "s4": 0.0, "spacing": 10.0,
+          "start": -10.0, "noise": "two_point", "sigma": 1.02}),
     ),
     Family(
         "piecewise_quadratic_sum",

@@ -14,13 +14,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
+import sympy as sp
 import torch
 
-from bounds.statement import Statement
+from bounds.statement import Statement, evaluate
+from bounds.symbol import Measured
 from theorylab import registry
 from theorylab.check import check, constants_for
 from theorylab.domain import place, points
@@ -279,15 +281,23 @@ def hunt(
         # The winner's own number is the luckiest of many: report it as measured afresh.
         again = _confirm(statement, winner.instance, _TRIES + 1, risk, seed, 4 * replicas)
         winner = winner if again is None else Evaluation(winner.instance, again)
+        # That is one of the confirmations that the risk was shared among.
+        if again is not None and again.verdict == "violated" and not statement.claim.big_o:
+            return Hunt(statement.key, statement.form, "violated", again, winner.instance,
+                        search.how_best, **common)  # fmt: skip
     return Hunt(statement.key, statement.form, "not refuted", winner.verdict, winner.instance,
                 search.how_best, reason=f"{tries} winners did not repeat" if tries else "",
                 **common)  # fmt: skip
 
 
 def _confirm(
-    statement: Statement, instance: Instance, attempt: int, risk: float, seed: int,
+    statement: Statement,
+    instance: Instance,
+    attempt: int,
+    risk: float,
+    seed: int,
     replicas: int = 4096,
-) -> Verdict | None:  # fmt: skip
+) -> Verdict | None:
     """The instance on randomness that no search has seen."""
     fresh = replace(instance, seed=instance.seed + 1) if statement.claim.big_o else instance
     try:
@@ -336,7 +346,7 @@ class _Search:
     how: str = ""
     how_best: str = ""
     reason: str = ""
-    pool: list[tuple[float, int, np.ndarray | None]] = field(default_factory=list)
+    pool: list[tuple[float, int, np.ndarray, int]] = field(default_factory=list)
 
     def candidates(self) -> Iterator[Evaluation]:
         """Every evaluation, in the order made."""
@@ -467,7 +477,7 @@ class _Search:
             known = {} if home is None else constants_for(self.statement, home)
             tables.append(points(self.statement, known, self.seed, _CORNERS, typical=big_o))
         for turn in range(_CORNERS):
-            for k, (arm, table) in enumerate(zip(arms, tables, strict=True)):
+            for arm, table in zip(arms, tables, strict=True):
                 if self._late(_RESERVE if big_o else 0.3):
                     return
                 if turn >= len(table):
@@ -475,7 +485,6 @@ class _Search:
                 values = {name: float(table[turn][name]) for name in arm.free}
                 found = self._evaluate(replace(arm.home, values=values, seed=self.seed))
                 if found is not None:
-                    self.pool.append((self.score(found), k, None))
                     yield found
 
     def _random(self, arms: list[_Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
@@ -488,25 +497,53 @@ class _Search:
                 at = np.where(ends < 0.2, 0.0, np.where(ends > 0.75, 1.0, at))
                 found = self._evaluate(self._instance(arm, at))
                 if found is not None:
-                    self.pool.append((self.score(found), k, at))
+                    self.pool.append((self.score(found), k, at, self._leading(found)))
                     yield found
                 if self._late(_RESERVE):
                     return
 
     def _cma(self, arms: list[_Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
-        """CMA-ES from the best random points, the best arms first, each once in turn."""
-        ranked = sorted((p for p in self.pool if p[2] is not None), key=lambda p: -p[0])
-        starts: list[tuple[int, np.ndarray]] = []
-        for _, k, at in ranked:
-            if at is not None and sum(1 for j, _ in starts if j == k) < 2:
+        """CMA-ES from the best random points, each term of the bound in the lead in turn.
+
+        Where one term leads, the bound may be attained in ways that say nothing of the others.
+        """
+        niches: dict[int, list[tuple[int, np.ndarray]]] = {}
+        for _, k, at, term in sorted(self.pool, key=lambda p: -p[0]):
+            starts = niches.setdefault(term, [])
+            if sum(1 for j, _ in starts if j == k) < 2:
                 starts.append((k, at))
-        for turn, (k, at) in enumerate(starts):
+        # The best start of every niche, then the second best of every niche, and so on.
+        rounds = itertools.zip_longest(*([(term, *s) for s in found]
+                                         for term, found in niches.items()))  # fmt: skip
+        queue = [entry for row in rounds for entry in row if entry is not None]
+        for turn, (term, k, at) in enumerate(queue):
             if self._late(1.0):
                 return
-            until = self._spent + (1 - self._spent) / min(3, len(starts) - turn)
-            yield from self._descend(arms[k], at, until, turn)
+            share = (1 - self._spent) / min(max(3, len(niches)), len(queue) - turn)
+            yield from self._descend(arms[k], at, self._spent + share, turn, term)
 
-    def _descend(self, arm: _Arm, at: np.ndarray, until: float, turn: int) -> Iterator[Evaluation]:
+    @cached_property
+    def _terms(self) -> tuple[sp.Expr, ...]:
+        """The terms whose sum is the bound, where there are several to tell apart."""
+        large = self.statement.claim.sides[1]
+        terms = tuple(t for t in sp.Add.make_args(large) if not t.could_extract_minus_sign())
+        apart = len(terms) > 1 and not any(isinstance(x, Measured) for x in large.free_symbols)
+        return terms if apart else ()
+
+    def _leading(self, found: Evaluation) -> int:
+        """Which term makes up most of the bound."""
+        if not self._terms:
+            return 0
+        table = {**found.verdict.constants, **found.verdict.hyperparameters}
+        try:
+            sizes = [float(evaluate(term, table)) for term in self._terms]
+        except (KeyError, TypeError, ValueError, ArithmeticError):
+            return 0
+        return int(np.argmax(sizes))
+
+    def _descend(
+        self, arm: _Arm, at: np.ndarray, until: float, turn: int, term: int
+    ) -> Iterator[Evaluation]:
         import cma
 
         size = max(2, arm.size)  # CMA-ES needs two dimensions; a spare one moves nothing
@@ -521,9 +558,11 @@ class _Search:
             costs = []
             for x in asked:
                 found = self._evaluate(self._instance(arm, np.asarray(x)[: arm.size]))
-                costs.append(2.0 if found is None else -self.score(found))
+                cost = 2.0
                 if found is not None:
+                    cost = -self.score(found) if self._leading(found) == term else 1.5
                     yield found
+                costs.append(cost)
             if max(costs) == 2.0 == min(costs):
                 return
             with warnings.catch_warnings():

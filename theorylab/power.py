@@ -28,6 +28,7 @@ __all__ = ["FACTORS", "Mutant", "Outcome", "Score", "measure_power", "mutants"]
 
 FACTORS = (0.9, 0.75, 0.5)
 _ATTAINED = 0.99
+_ROUNDING = 1e-6
 _QUARTER = sp.Rational(1, 4)
 
 
@@ -45,12 +46,15 @@ class Mutant:
     factor : float
         For ``"bound"`` and ``"constant"``; otherwise 1.
     detail : str
+    part : str
+        What was changed: mutants with the same part and a smaller factor claim more.
     """
 
     statement: Statement
     kind: str
     factor: float
     detail: str
+    part: str
 
 
 def mutants(statement: Statement) -> list[Mutant]:
@@ -69,9 +73,9 @@ def mutants(statement: Statement) -> list[Mutant]:
 
     def add(kind: str, detail: str, factor: float = 1.0, **changes: Any) -> None:
         key = f"{statement.key}@{len(found) + 1}"
-        found.append(
-            Mutant(dataclasses.replace(statement, key=key, **changes), kind, factor, detail)
-        )
+        part = f"{kind} {detail.removesuffix(f' x {factor:g}')}"
+        changed = dataclasses.replace(statement, key=key, **changes)
+        found.append(Mutant(changed, kind, factor, detail, part))
 
     for detail, kind, factor, claim in _claims(statement):
         add(kind, detail, factor, claim=claim)
@@ -184,43 +188,60 @@ def measure_power(statement: Statement, *, budget: float = 30.0, seed: int = 0,
                   family: int = 1) -> Score:  # fmt: skip
     """Hunt a statement, then each of its mutants.
 
-    A third of the budget goes to the statement itself. Every measurement made there is held
+    A third of the budget goes to the statement itself. Every measurement made so far is held
     against every mutant first, since a mutant changes the bound alone; those that survive are
-    hunted on their own with what is left.
+    hunted on their own with what is left, the boldest of each part first: where x 0.5 escapes,
+    x 0.9 is not tried. Dropped conditions, many of which leave a true claim, come last.
     """
     pool: list[Evaluation] = []
     base = hunt(statement, budget=budget / 3, seed=seed, family=family, watch=pool.append)
+    best = _best(base, pool)  # before mutants' own measurements join the pool
     every = mutants(statement)
     deadline = time.monotonic() + 2 * budget / 3
     caught: dict[int, float] = {}
-    for k, mutant in enumerate(every):
-        found = _from_pool(mutant, pool, seed)
-        if found is not None:
-            caught[k] = found
-    left = [k for k in range(len(every)) if k not in caught]
     ratios: dict[int, float] = {}
-    for turn, k in enumerate(left):
-        share = max(0.2, (deadline - time.monotonic()) / (len(left) - turn))
-        result = hunt(every[k].statement, budget=share, seed=seed)
-        ratios[k] = result.ratio
+    escaped: dict[str, float] = {}
+
+    def pooled(k: int) -> bool:
+        if k not in caught and (found := _from_pool(every[k], pool, seed)) is not None:
+            caught[k] = found
+        return k in caught
+
+    order = sorted(range(len(every)), key=lambda k: (every[k].kind == "condition", every[k].factor))
+    left = [k for k in order if not pooled(k)]
+    while left:
+        k = left.pop(0)
+        mutant = every[k]
+        if mutant.part in escaped:
+            ratios[k] = escaped[mutant.part]
+            continue
+        parts = {every[j].part for j in left} - {mutant.part, *escaped}
+        share = max(0.2, (deadline - time.monotonic()) / (len(parts) + 1))
+        result = hunt(mutant.statement, budget=share, seed=seed, watch=pool.append)
         if result.verdict == "violated":
             caught[k] = result.ratio
+            left = [j for j in left if not (every[j].part == mutant.part and pooled(j))]
+        else:
+            ratios[k] = escaped[mutant.part] = result.ratio
     outcomes = tuple(
         Outcome(m.kind, m.factor, m.detail, k in caught, _catchable(m, k in caught),
                 caught.get(k, ratios.get(k, 0.0)))
         for k, m in enumerate(every)
     )  # fmt: skip
-    best = _best(base, pool)
     return Score(statement.key, statement.form, best, _exact_ratio(statement),
                  base.verdict == "violated", outcomes, base.to_json())  # fmt: skip
 
 
 def _best(base: Hunt, pool: Sequence[Evaluation]) -> float:
     """The largest ratio that is exact, or the lower end of a sampled one's interval."""
-    exact = [e.verdict.ratio for e in pool if e.verdict.interval[0] == e.verdict.interval[1]]
+    exact = [
+        e.verdict.ratio for e in pool
+        if e.verdict.interval[0] == e.verdict.interval[1] and e.verdict.verdict == "holds"
+    ]  # fmt: skip
     if base.best is not None and base.best.bound > 0:
         exact.append(base.best.interval[0] / base.best.bound)
-    return max((r for r in exact if math.isfinite(r)), default=0.0)
+    # Beyond 1 and yet no violation: a supremum that was itself found by search.
+    return max((r for r in exact if math.isfinite(r) and r <= 1 + _ROUNDING), default=0.0)
 
 
 def _from_pool(mutant: Mutant, pool: Sequence[Evaluation], seed: int) -> float | None:

@@ -43,6 +43,13 @@ ODD_UNITS = Statement(
     Claim(mean_gradient_norm_squared, "<=", 8 * ell * Delta / (3 * T) + sigma / (3 * B)),
     (*_NOISY, BOUNDED_BELOW), Algorithm("sgd", {"eta": 1 / (2 * ell)}),
 )  # fmt: skip
+# Attained at T = 1, whatever its second term, which is a fifth too small.
+HALF_ATTAINED = Statement(
+    "made_up.half_attained", "Theorem", "printed",
+    Claim(mean_gradient_norm_squared, "<=",
+          2 * Delta / (eta * T) + sp.Rational(4, 5) * ell * eta * sigma**2 / B),
+    (*_NOISY, BOUNDED_BELOW), Algorithm("sgd"), {}, (Condition(eta, "<=", 1 / ell),),
+)  # fmt: skip
 GRADIENT_DESCENT = Statement(
     "made_up.gradient_descent", "Theorem", "printed",
     Claim(min_gradient_norm_squared, "<=", 4 * ell / (3 * T) * total_decrease),

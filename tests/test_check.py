@@ -76,6 +76,20 @@ def test_a_false_theorem_is_violated(bowl):
     assert verdict.interval[0] > verdict.bound
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_small_violation_shows_at_a_closer_look(seed):
+    # Sixteen replicas see the bound inside the interval; more see it below, twice.
+    wrong = statement(
+        Claim(mean_gradient_norm_squared, "<=",
+              2 * Delta / (eta * T) + 0.8 * ell * eta * sigma**2 / B)
+    )  # fmt: skip
+    bowl = synthetic.quadratic(dim=1, noise="gaussian", sigma=1.0, start=0.01)
+    verdict = check(wrong, bowl, values={"B": 1, "T": 100, "eta": 0.9}, replicas=16, effort=1e5,
+                    seed=seed)  # fmt: skip
+    assert verdict.verdict == "violated"
+    assert 1.05 < verdict.ratio < 1.2
+
+
 def test_an_attained_bound_is_not_called_violated_by_chance(bowl):
     """The law at T = 1 equals its mean exactly: over many seeds no seed may cry wolf."""
     exact = statement(

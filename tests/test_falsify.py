@@ -5,7 +5,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hunting import AVERAGE, DESCENT, FALSE, GRADIENT_DESCENT, HIDDEN, QUADRATIC, SPECS, TRUE, WAVES
+from hunting import (
+    AVERAGE,
+    DESCENT,
+    FALSE,
+    GRADIENT_DESCENT,
+    HALF_ATTAINED,
+    HIDDEN,
+    QUADRATIC,
+    SPECS,
+    TRUE,
+    WAVES,
+)
 
 import synthetic
 import theorylab
@@ -28,6 +39,13 @@ def test_false_statements_are_refuted(statement):
     assert found.verdict == "violated"
     again = found.instance.check(statement, repeat=77)
     assert again.verdict == "violated"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_each_term_of_a_bound_is_hunted_where_it_leads(seed):
+    found = hunt(HALF_ATTAINED, SPECS, limit=300, seed=seed)
+    assert found.verdict == "violated"
+    assert found.ratio > 1.01
 
 
 @pytest.mark.parametrize("statement", TRUE, ids=lambda s: s.key)

@@ -277,17 +277,22 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
     compared = _compare(statement.claim, experiment.values, found, risk)
     outcomes = _outcomes(statement.claim, compared, found)
     if not found.exact and not np.all(outcomes == "holds"):
-        # A violation must repeat on fresh randomness; a crossing deserves a closer look.
+        # A violation must be seen twice, on fresh randomness; a crossing deserves a closer look.
         seen = outcomes == "violated"
         closer = 2 if seen.any() else 8
         again = replace(
-            experiment, repeat=experiment.repeat + 1, effort=closer * experiment.effort,
+            experiment, effort=closer * experiment.effort,
             replicas=closer**2 * experiment.replicas,
         )  # fmt: skip
-        found = protocol.measure(again)
-        compared = _compare(statement.claim, experiment.values, found, risk)
-        outcomes = _outcomes(statement.claim, compared, found)
-        outcomes = np.where((outcomes == "violated") & ~seen, "inconclusive", outcomes)
+        for repeat in (1, 2):
+            found = protocol.measure(replace(again, repeat=experiment.repeat + repeat))
+            compared = _compare(statement.claim, experiment.values, found, risk)
+            outcomes = _outcomes(statement.claim, compared, found)
+            once = (outcomes == "violated") & ~seen
+            if not once.any():
+                break
+            seen |= once
+        outcomes = np.where(once, "inconclusive", outcomes)
     ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
     rank = np.select([outcomes == "violated", outcomes == "holds"], [2, 1])
     decisive = int(np.lexsort((ratio, rank))[-1])

@@ -284,7 +284,7 @@ def _catchable(mutant: Mutant, caught: bool) -> str:
 
     try:
         rows = list(solve_points(mutant.statement, {}, 6, 0))
-    except (MissingExtra, UsageError, ValueError, KeyError):
+    except (MissingExtra, UsageError, ValueError, KeyError, ArithmeticError):
         return "unknown"
     if any(row.refutes for row in rows):
         return "worst case"
@@ -296,6 +296,6 @@ def _exact_ratio(statement: Statement) -> float | None:
 
     try:
         rows = [r.ratio for r in solve_points(statement, {}, 6, 0) if r.scope == "exact"]
-    except (MissingExtra, UsageError, ValueError, KeyError):
+    except (MissingExtra, UsageError, ValueError, KeyError, ArithmeticError):
         return None
     return max(rows, default=None)

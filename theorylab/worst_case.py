@@ -391,7 +391,10 @@ class _Problem:
         if statement.algorithm is not None:
             sigma = values.get("sigma", 0.0) if "sigma" in names else 0.0
             batch = max(1, round(values.get("B", 1)))
-            rounds = max(1, round(values.get("T", 1)))
+            length = float(values.get("T", 1))
+            if not math.isfinite(length):
+                raise UsageError(f"{statement.key}: a worst case needs a finite T, got {length}")
+            rounds = max(1, round(length))
             path = _unroll(build_rule(statement, values), rounds, batch, sigma > 0)
             self.parents = path.parents
             if measured & _TWINS:

@@ -4,7 +4,7 @@ import importlib.util
 import math
 
 import pytest
-from hunting import DESCENT, GRADIENT_DESCENT, TOO_SHARP
+from hunting import AVERAGE, DESCENT, GRADIENT_DESCENT, TOO_SHARP
 
 from bounds import Algorithm, Claim, Statement
 from bounds.assumptions import BOUNDED_BELOW, SMOOTH, WEAKLY_CONVEX
@@ -101,6 +101,13 @@ def test_an_unbounded_problem_says_so():
 def test_what_does_not_fit_is_refused_with_the_reason(statement, values, reason):
     with pytest.raises(UsageError, match=reason):
         worst_case(statement, values)
+
+
+@needs_pep
+def test_an_infinite_run_is_refused():
+    values = {"ell": 1.0, "Delta": 1.0, "sigma": 1.0, "B": 1.0, "T": math.inf}
+    with pytest.raises(UsageError, match="finite T"):
+        worst_case(AVERAGE, values)
 
 
 def test_a_missing_extra_is_named(monkeypatch):

@@ -190,6 +190,12 @@ def test_a_hessian_that_overflows_is_no_evidence():
     assert found[1].tolist() == [1.0, 2.0]
 
 
+def test_small_gradients_carry_the_rounding_of_the_steepest():
+    # Near a critical point, 1e-3 from the origin, gradients of 1e-7 differ by 1e-15 too much.
+    waves = synthetic.bounded_nonconvex(dim=1, kappa=1.0, ell=1.0, Bf=1.0, start=0.0009)
+    assert check("lrsgd.condition_2_1.smooth", waves, count=1).verdict == "holds"
+
+
 def test_rounding_may_leave_an_exact_instance_undecided():
     """1 + 1e-12 against 1, from terms of size 1e6: no digit of the difference is left."""
     claim = Claim(ell, "<=", 1)

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import sympy as sp
 
 from bounds.statement import Claim, Statement, evaluate
@@ -254,7 +255,8 @@ def _from_pool(mutant: Mutant, pool: Sequence[Evaluation], seed: int) -> float |
         v = evaluation.verdict
         table = {**v.constants, **v.hyperparameters}
         try:
-            bound = float(evaluate(large, table))
+            with np.errstate(all="ignore"):  # a mutant's bound may overflow where it is not asked
+                bound = float(evaluate(large, table))
         except (KeyError, TypeError, ValueError):
             bound = v.bound * (mutant.factor if mutant.kind == "bound" else 1.0)
         gap = v.interval[0] - bound

@@ -10,7 +10,13 @@ import torch
 from torch import Tensor
 
 from theorylab.measures.batches import batch_noise
-from theorylab.measures.protocol import Experiment, Measurement, Protocol, value_scale
+from theorylab.measures.protocol import (
+    Experiment,
+    Measurement,
+    Protocol,
+    gradient_scale,
+    value_scale,
+)
 from theorylab.objective import Objective
 from theorylab.rule import norm
 
@@ -85,7 +91,9 @@ class Points(Protocol):
                 found["distance"] = norm(step).numpy()
                 found["distance_squared"] = found["distance"] ** 2
                 found["gradient_difference"] = norm(gradient_u - gradient_w).numpy()
-                scales["gradient_difference"] = (norm(gradient_u) + norm(gradient_w)).numpy()
+                scales["gradient_difference"] = gradient_scale(
+                    objective, (u, gradient_u), (w, gradient_w)
+                )
                 found["gradient_norm_at_u"] = norm(gradient_u).numpy()
             found["gradient_norm_at_w"] = norm(gradient_w).numpy()
             if "absolute_value" in names:

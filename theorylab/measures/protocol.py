@@ -10,14 +10,23 @@ from typing import Any, ClassVar
 
 import numpy as np
 import sympy as sp
+from torch import Tensor
 
 from bounds.statement import Statement, evaluate
 from theorylab import registry
 from theorylab.objective import Objective
-from theorylab.rule import UpdateRule
+from theorylab.rule import UpdateRule, norm
 from theorylab.schedules import Expression
 
-__all__ = ["Experiment", "Measurement", "Protocol", "build_rule", "steps_per_round", "value_scale"]
+__all__ = [
+    "Experiment",
+    "Measurement",
+    "Protocol",
+    "build_rule",
+    "gradient_scale",
+    "steps_per_round",
+    "value_scale",
+]
 
 
 LEAST_REPLICAS = 16
@@ -144,6 +153,18 @@ def value_scale(objective: Objective, *values: Any) -> float:
     return max(
         float(sizes[np.isfinite(sizes)].max(initial=0.0)), 0.0 if bound is None else float(bound)
     )
+
+
+def gradient_scale(objective: Objective, *at: tuple[Tensor, Tensor]) -> np.ndarray:
+    """The size of the numbers that gradients are computed from, summed over points ``(w, g)``.
+
+    A small gradient far from the origin, or one of many terms that cancel, carries the rounding of
+    ``ell ||w||`` and of the steepest slope.
+    """
+    known = {k: float(v) for k, v in objective.constants().items()}
+    bend = known.get("ell", known.get("L", 0.0))
+    sizes = [(norm(g) + bend * norm(w)).numpy() + known.get("G", 0.0) for w, g in at]
+    return np.asarray(sum(sizes))
 
 
 def steps_per_round(rule: UpdateRule) -> float:

@@ -46,7 +46,7 @@ class Condition:
         if self.op in ("<=", "<"):
             ok = left < right if self.op == "<" else left <= right + slack
         else:
-            ok = left > right if self.op == ">" else left >= right - slack
+            ok = left > right if self.op == ">" else left + slack >= right
         return bool(np.all(ok))
 
     def __str__(self) -> str:

@@ -1,6 +1,10 @@
 """The errata page is what the results say, and nothing is written without them."""
 
 import json
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -34,6 +38,37 @@ def test_the_page_follows_the_results(verdict):
     assert "**Tightness:** 1.25 on `quadratic(dim=1)` with eta = 0.5; not refuted" in page
     assert f"{int(verdict == 'violated')} of 1 printed statements are violated" in page
     assert errata(json.loads(json.dumps(report))) == page
+
+
+def test_the_scripts_lie_beside_the_page(tmp_path):
+    report = _report("violated")
+    report["results"][0]["counterexample"] = {"script": None, "replay": "counterexamples/a.py"}
+    (tmp_path / "counterexamples").mkdir()
+    (tmp_path / "counterexamples" / "a.py").write_text("print(1)\n")
+    (tmp_path / "results.json").write_text(json.dumps(report))
+    page = tmp_path / "docs" / "errata.md"
+    done = CliRunner().invoke(
+        build(), ["errata", "--results", str(tmp_path / "results.json"), "--out", str(page)]
+    )
+    assert done.exit_code == 0, done.output
+    assert "measured again by `counterexamples/a.py`" in page.read_text()
+    assert (page.parent / "counterexamples" / "a.py").read_text() == "print(1)\n"
+
+
+def _scripts():
+    for path in sorted((Path(__file__).parent.parent / "docs" / "counterexamples").glob("*.py")):
+        slow = pytest.mark.slow if path.stem.endswith("_replay") else ()
+        yield pytest.param(path, marks=slow, id=path.stem)
+
+
+@pytest.mark.parametrize("path", _scripts())
+def test_every_counterexample_shows_its_violation(path, tmp_path):
+    # Those for numpy alone run where nothing of this project is importable.
+    flags = [] if path.stem.endswith("_replay") else ["-I"]
+    done = subprocess.run([sys.executable, *flags, str(path)], capture_output=True, text=True,
+                          cwd=tmp_path, check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"lhs = |measured = ", done.stdout)
 
 
 def test_no_results_no_page(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -55,7 +56,7 @@ def command(
     ] = Path("results/falsify/results.json"),
     out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/errata.md"),
 ) -> None:
-    """Write the errata page from the results of a hunt."""
+    """Write the errata page from the results of a hunt, its scripts in a folder beside it."""
     try:
         report = json.loads(results.read_text())
     except FileNotFoundError as error:
@@ -66,7 +67,19 @@ def command(
         raise UsageError(f"errata: {results} is not JSON: {error}") from error
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(errata(report))
-    typer.echo(f"{out}: {len(report['results'])} results")
+    scripts = list(_scripts(report))
+    for name in scripts:
+        target = out.parent / name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(results.parent / name, target)
+    typer.echo(f"{out}: {len(report['results'])} results, {len(scripts)} scripts")
+
+
+def _scripts(report: Mapping[str, Any]) -> Iterable[str]:
+    """Where the counterexamples' scripts lie, relative to the results."""
+    for row in report["results"]:
+        written = row.get("counterexample") or {}
+        yield from (written[kind] for kind in ("script", "replay") if written.get(kind))
 
 
 def errata(report: Mapping[str, Any]) -> str:

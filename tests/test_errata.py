@@ -61,7 +61,7 @@ def _scripts():
         yield pytest.param(path, marks=slow, id=path.stem)
 
 
-@pytest.mark.parametrize("path", _scripts())
+@pytest.mark.parametrize("path", list(_scripts()))
 def test_every_counterexample_shows_its_violation(path, tmp_path):
     # Those for numpy alone run where nothing of this project is importable.
     flags = [] if path.stem.endswith("_replay") else ["-I"]

@@ -1,0 +1,32 @@
+"""Counterexample to tralgo.lemma_3_inner_gradient (printed): inner_gradient_norm_squared <= 72*ell**2*(G**2 + sigma**2)/S."""
+import numpy as np
+knots = np.array([0, 1])  # F' is linear between them, flat beyond
+rows = np.array([[0.12, 0.1]])  # equally likely stochastic gradients there
+mean, w0 = rows.mean(0), 1
+def g(w): return np.interp(w, knots, mean)  # F'
+def f(w):  # F, by integrating F' from the first knot
+    at = np.unique(np.r_[knots, w])
+    area = np.r_[0, np.cumsum(np.diff(at) * (g(at[1:]) + g(at[:-1])) / 2)]
+    return np.interp(w, at, area) - np.interp(knots[0], at, area)
+bends = np.diff(mean) / np.diff(knots)
+ell = np.abs(bends).max()
+G = np.abs(mean).max()
+sigma = np.sqrt(((rows - mean)**2).mean(0).max())
+S = 1
+lam = 2*ell
+from itertools import product
+paths = []
+for path in product(range(len(rows)), repeat=1):  # every path
+    w, moved, kept = w0, [], []
+    for k in range(1):
+        if k in {0}: kept.append(w)
+        batch = path[k*1:(k+1)*1]
+        v = np.mean([np.interp(w, knots, rows[i]) for i in batch])
+        moved.append(v); w = w0 - 50.00000000000003 * sum(moved)
+    paths.append(kept + [w])
+W = np.array(paths)
+inner_gradient_norm_squared = np.mean((g(W[:, -1]) + lam*(W[:, -1] - W[:, 0]))**2)
+lhs = inner_gradient_norm_squared
+rhs = 72*ell**2*(G**2 + sigma**2)/S
+print(f"claimed: lhs <= rhs;  lhs = {lhs:.9g},  rhs = {rhs:.9g}")
+assert not lhs <= rhs, 'the claim holds here'

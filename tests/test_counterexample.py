@@ -10,7 +10,7 @@ import sympy as sp
 from hunting import FALSE, GRADIENT_DESCENT, NUMBERS_FALSE, QUADRATIC, TOO_SHARP
 
 from theorylab import registry
-from theorylab.counterexample import script, write_counterexample
+from theorylab.counterexample import replay, script, write_counterexample
 from theorylab.falsify import Hunt, Instance
 from theorylab.shrink import shrink, shrink_instance
 from theorylab.tabular import Tabular
@@ -108,3 +108,13 @@ def test_a_replay_that_shows_nothing_is_not_kept(tmp_path):
     summary = write_counterexample(statement, found, tmp_path)
     assert summary["script"] is summary["replay"] is None
     assert not list((tmp_path / "counterexamples").glob("*.py"))
+
+
+def test_any_instance_can_be_quoted():
+    # A user's data may lie anywhere: quotes, backslashes and accents included.
+    path = "C:\\d\u00e9j\u00e0 '''vu\".csv"
+    odd = Instance({"family": "data", "parameters": {"name": path}}, {"T": 3.0}, b=0.1)
+    text = replay(registry.statement("sngm.lemma_2"), odd)
+    found = {}
+    exec(text.split("statement = ")[0], found)
+    assert found["instance"] == odd

@@ -55,8 +55,17 @@ def test_the_scripts_lie_beside_the_page(tmp_path):
     assert (page.parent / "counterexamples" / "a.py").read_text() == "print(1)\n"
 
 
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_every_script_that_the_page_names_is_there():
+    named = set(re.findall(r"counterexamples/\w+\.py", (DOCS / "errata.md").read_text()))
+    assert named
+    assert named == {f"counterexamples/{p.name}" for p in (DOCS / "counterexamples").glob("*.py")}
+
+
 def _scripts():
-    for path in sorted((Path(__file__).parent.parent / "docs" / "counterexamples").glob("*.py")):
+    for path in sorted((DOCS / "counterexamples").glob("*.py")):
         slow = pytest.mark.slow if path.stem.endswith("_replay") else ()
         yield pytest.param(path, marks=slow, id=path.stem)
 

@@ -6,11 +6,12 @@ dimensions) gets a script that measures the instance once more with theorylab.
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from pprint import pformat
+from textwrap import indent
 from typing import Any
 
 import numpy as np
@@ -49,14 +50,12 @@ _SOURCES: Mapping[str, str] = {
 _REPLAY = """\
 # {key} ({form}): {claim}
 # It has no form for numpy alone: this needs theorylab.
-import json
-
 from theorylab import registry
 from theorylab.falsify import Instance
 
-instance = Instance.from_json(json.loads('''
+instance = Instance.from_json(
 {instance}
-'''))
+)
 statement = registry.statement("{key}", "{form}")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
 print(f"measured = {{v.measured:.9g}}, between {{v.interval[0]:.9g}} and {{v.interval[1]:.9g}}")
@@ -271,9 +270,7 @@ def replay(statement: Statement, instance: Instance) -> str:
     >>> text.splitlines()[0]
     '# sngm.lemma_2 (printed): buffer_norm <= 1/(1 - beta)'
     """
-    text = json.dumps(instance.to_json(), indent=1)
-    if "'''" in text or "\\" in text:
-        raise ValueError(f"{statement.key}: its instance cannot be quoted in a script")
+    text = indent(pformat(instance.to_json(), width=92, sort_dicts=False), "    ")
     claim = str(statement.claim).encode("ascii", "replace").decode()
     return _REPLAY.format(key=statement.key, form=statement.form, claim=claim, instance=text)
 
@@ -327,7 +324,7 @@ def _write_replay(statement: Statement, found: Hunt, path: Path, reason: str) ->
     if not statement.claim.big_o:
         instances.insert(0, shrink_instance(statement, found.instance))
     for instance in instances:
-        path.write_text(replay(statement, instance))
+        path.write_text(replay(statement, instance), encoding="utf-8")
         if _shows_it(path):
             return {"script": None, "reason": reason, "replay": f"counterexamples/{path.name}"}
     return {"script": None, "reason": reason, "replay": None}

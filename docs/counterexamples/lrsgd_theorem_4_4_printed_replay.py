@@ -1,29 +1,16 @@
 # lrsgd.theorem_4_4 (printed): stability_gap <= O(T**(c*kappa*(1 - theta))*n**(-c*kappa*(1 - theta) - 1))
 # It has no form for numpy alone: this needs theorylab.
-import json
-
 from theorylab import registry
 from theorylab.falsify import Instance
 
-instance = Instance.from_json(json.loads('''
-{
- "spec": {
-  "family": "stability_twins",
-  "parameters": {
-   "n": 20
-  }
- },
- "values": {
-  "T": 100.0,
-  "c": 0.25,
-  "theta": 0.25
- },
- "seed": 0,
- "a": 1.0,
- "b": 1.0,
- "quiet": false
-}
-'''))
+instance = Instance.from_json(
+    {'spec': {'family': 'stability_twins', 'parameters': {'n': 20}},
+     'values': {'T': 100.0, 'c': 0.25, 'theta': 0.25},
+     'seed': 0,
+     'a': 1.0,
+     'b': 1.0,
+     'quiet': False}
+)
 statement = registry.statement("lrsgd.theorem_4_4", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
 print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")

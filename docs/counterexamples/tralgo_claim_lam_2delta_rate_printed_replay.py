@@ -1,37 +1,25 @@
 # tralgo.claim_lam_2delta_rate (printed): mean_next_gradient_norm_squared <= 4*Bf*ell/T + 72*ell**2*(G**2 + sigma**2)/S
 # It has no form for numpy alone: this needs theorylab.
-import json
-
 from theorylab import registry
 from theorylab.falsify import Instance
 
-instance = Instance.from_json(json.loads('''
-{
- "spec": {
-  "family": "bounded_nonconvex",
-  "parameters": {
-   "dim": 1,
-   "kappa": 0.5,
-   "noise": "shifts",
-   "sigma": 1.0,
-   "n": 2,
-   "ell": 0.03,
-   "Bf": 1.0,
-   "condition": 1.0,
-   "start": 1.0
-  }
- },
- "values": {
-  "S": 1.0,
-  "T": 24.0,
-  "lam": 0.00801
- },
- "seed": 0,
- "a": 9.575112222964226,
- "b": 7.074613347921401,
- "quiet": false
-}
-'''))
+instance = Instance.from_json(
+    {'spec': {'family': 'bounded_nonconvex',
+              'parameters': {'dim': 1,
+                             'kappa': 0.5,
+                             'noise': 'shifts',
+                             'sigma': 1.0,
+                             'n': 2,
+                             'ell': 0.03,
+                             'Bf': 1.0,
+                             'condition': 1.0,
+                             'start': 1.0}},
+     'values': {'S': 1.0, 'T': 24.0, 'lam': 0.00801},
+     'seed': 0,
+     'a': 9.575112222964226,
+     'b': 7.074613347921401,
+     'quiet': False}
+)
 statement = registry.statement("tralgo.claim_lam_2delta_rate", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
 print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")

@@ -1,30 +1,17 @@
 # tralgo.claim_small_batch (printed): mean_next_gradient_norm_squared <= matched_sgd_mean_gradient_norm_squared
 # It has no form for numpy alone: this needs theorylab.
-import json
-
 from theorylab import registry
 from theorylab.falsify import Instance
 
-instance = Instance.from_json(json.loads('''
-{
- "spec": {
-  "family": "bounded_nonconvex",
-  "parameters": {
-   "dim": 1,
-   "kappa": 1.0,
-   "noise": "two_point",
-   "sigma": 1.0
-  }
- },
- "values": {
-  "C": 1.0
- },
- "seed": 0,
- "a": 1.0,
- "b": 1.0,
- "quiet": false
-}
-'''))
+instance = Instance.from_json(
+    {'spec': {'family': 'bounded_nonconvex',
+              'parameters': {'dim': 1, 'kappa': 1.0, 'noise': 'two_point', 'sigma': 1.0}},
+     'values': {'C': 1.0},
+     'seed': 0,
+     'a': 1.0,
+     'b': 1.0,
+     'quiet': False}
+)
 statement = registry.statement("tralgo.claim_small_batch", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
 print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")

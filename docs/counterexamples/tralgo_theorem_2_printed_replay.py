@@ -1,36 +1,25 @@
 # tralgo.theorem_2 (printed): mean_next_gradient_norm_squared <= 4*Bf*ell/T + 72*ell**2*(G**2 + sigma**2)/S
 # It has no form for numpy alone: this needs theorylab.
-import json
-
 from theorylab import registry
 from theorylab.falsify import Instance
 
-instance = Instance.from_json(json.loads('''
-{
- "spec": {
-  "family": "bounded_nonconvex",
-  "parameters": {
-   "dim": 1,
-   "kappa": 1.0,
-   "noise": "two_point",
-   "sigma": 1.0,
-   "ell": 1.0,
-   "Bf": 1.0,
-   "condition": 1.0,
-   "start": 0.0,
-   "n": 2
-  }
- },
- "values": {
-  "S": 1.0,
-  "T": 5.0
- },
- "seed": 0,
- "a": 0.004699331623044419,
- "b": 1000000.0,
- "quiet": false
-}
-'''))
+instance = Instance.from_json(
+    {'spec': {'family': 'bounded_nonconvex',
+              'parameters': {'dim': 1,
+                             'kappa': 1.0,
+                             'noise': 'two_point',
+                             'sigma': 1.0,
+                             'ell': 1.0,
+                             'Bf': 1.0,
+                             'condition': 1.0,
+                             'start': 0.0,
+                             'n': 2}},
+     'values': {'S': 1.0, 'T': 5.0},
+     'seed': 0,
+     'a': 0.004699331623044419,
+     'b': 1000000.0,
+     'quiet': False}
+)
 statement = registry.statement("tralgo.theorem_2", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
 print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")

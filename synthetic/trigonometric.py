@@ -159,6 +159,7 @@ class CosineSum(FiniteSum):
         # Mean zero samples of one amplitude and frequency (the usual case) need one gather.
         self._uniform = len(set(amplitude.tolist())) == 1 and len(self._harmonics) == 1
         self._scales = torch.tensor(np.stack([amplitude, harmonic * omega], 1), dtype=dtype)
+        self._first_scale = (float(self._scales[0, 0]), float(self._scales[0, 1]))
 
     @property
     def n(self) -> int:
@@ -191,7 +192,7 @@ class CosineSum(FiniteSum):
 
     def _scale(self, kinds: Tensor) -> tuple[Any, Any]:
         if self._uniform:
-            return float(self._scales[0, 0]), float(self._scales[0, 1])
+            return self._first_scale
         amplitude, frequency = self._scales.index_select(0, kinds).unbind(1)
         return amplitude.unsqueeze(1), frequency.unsqueeze(1)
 
@@ -318,8 +319,8 @@ class CosineSum(FiniteSum):
         if self._fresh is not None:
             return None
         shrink = math.sin(self._spread) / self._spread
-        frequency = float(self._scales[0, 1])
-        return float(self._scales[0, 0]) * shrink * torch.cos(w * frequency).sum(-1)
+        amplitude, frequency = self._first_scale
+        return amplitude * shrink * torch.cos(w * frequency).sum(-1)
 
     def _with(self, **changes: Any) -> CosineSum:
         same: dict[str, Any] = {

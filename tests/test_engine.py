@@ -134,13 +134,14 @@ def test_bad_arguments_are_named(objective, arguments, message):
 
 
 @pytest.mark.slow
-def test_memory_stays_under_a_gigabyte_at_100_000_replicas():
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+def test_memory_stays_under_a_gigabyte_at_100_000_replicas(compile):
     code = (
         "import synthetic, theorylab, resource\n"
         "from theorylab.optimizers import SGD\n"
         "o = synthetic.robust_regression(n=1000, dim=20)\n"
         "theorylab.run(o, SGD(eta=0.05), 100, replicas=100_000, record=('gradient_norm',),\n"
-        "              at=theorylab.Stratified(8), progress=False)\n"
+        f"              at=theorylab.Stratified(8), compile={compile}, progress=False)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -21,6 +21,7 @@ from theorylab.errors import UsageError
 from theorylab.objective import Objective
 from theorylab.progress import bar
 from theorylab.rule import Draw, UpdateRule, norm
+from theorylab.step import compiled_step, eager_step
 
 __all__ = ["BLOCK", "Samples", "Stratified", "Trajectory", "run"]
 
@@ -129,6 +130,7 @@ def run(
     copies: int = 1,
     remap: Remap | None = None,
     chunk: int = _CHUNK,
+    compile: bool = False,
     progress: bool | None = None,
 ) -> Trajectory:
     """Run ``rule`` on ``objective`` for every replica and record quantities on the way.
@@ -165,6 +167,10 @@ def run(
         shape. It must not depend on how the run is cut into steps and rows.
     chunk : int
         Rows held in memory at once (rounded up to whole blocks of ``BLOCK`` replicas).
+    compile : bool
+        Whether to compile the step first (:mod:`theorylab.step`): worth its second or so in
+        runs of thousands of steps and hundreds of replicas. It rounds differently from the step
+        as torch runs it; the seed decides the bits here too, for any number of replicas.
     progress : bool
         Whether to show a progress bar; by default only on a terminal.
 
@@ -175,7 +181,7 @@ def run(
     Raises
     ------
     UsageError
-        If an argument is out of range or a quantity unknown.
+        If an argument is out of range or a quantity unknown, or the step cannot be compiled.
 
     Examples
     --------
@@ -216,7 +222,7 @@ def run(
             parts.append(
                 _run_chunk(objective, rule.rows(rows), origin, rows, plan[:, rows], horizon,
                            rounds is not None, batch_size, seed, tuple(record), copies, remap,
-                           advance)
+                           chunk if compile else None, advance)
             )  # fmt: skip
             display.update(task, completed=rows.stop * horizon)
     quantities = {
@@ -264,14 +270,25 @@ def _run_chunk(
     record: tuple[str, ...],
     copies: int,
     remap: Remap | None,
+    compiled: int | None,
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Run some of the rows; ``compiled`` is the number of rows to compile the step for.
+
+    Compiled code is that for one shape: fewer rows are filled up with copies of the last, so
+    that the same code computes every row whatever the number of replicas.
+    """
     size, dim, count = rows.stop - rows.start, objective.dim, plan.shape[0]
+    width = compiled or size
     state_names = [name.removeprefix("state.") for name in record if name.startswith("state.")]
     evaluations = np.zeros((count, size), dtype=np.int64)
     with torch.inference_mode():
         w = origin.clone().contiguous()
+        if size < width:
+            fill = np.minimum(np.arange(width), size - 1)
+            w, rule = w[fill], rule.rows(fill)
         state = rule.init(w)
+        step = None if compiled else eager_step(objective, rule)
         snapshots = torch.zeros(count * size, dim, dtype=w.dtype)
         norms = {name: torch.zeros(count * size, dtype=w.dtype) for name in state_names}
         lagged: list[Tensor] = []
@@ -283,27 +300,23 @@ def _run_chunk(
             snapshots.index_copy_(0, flat, w.index_select(0, picked))
             for name in state_names:
                 entry = torch.as_tensor(state[name], dtype=w.dtype)  # one number where all agree
-                width = entry.shape[-1] if entry.ndim == 2 else 1
-                values = norm(entry.expand(size, width)).squeeze(-1)
+                columns = entry.shape[-1] if entry.ndim == 2 else 1
+                values = norm(entry.expand(len(w), columns)).squeeze(-1)
                 norms[name].index_copy_(0, flat, values.index_select(0, picked))
 
         last, lags = 0, rule.lags
         for block in _time_chunks(
-            objective, rule, rows, plan, horizon, by_rounds, batch_size, seed, copies, remap
-        ):
+            objective, rule, rows, plan, horizon, by_rounds, batch_size, seed, copies, remap,
+            compiled,
+        ):  # fmt: skip
             evaluations += block.evaluations
             for k, draw in enumerate(block.draws):
                 if (where := block.records.get(k)) is not None:
                     take(where)
-                sample = block.samples[k]
-                if lags == 1:
-                    g = objective.sample_gradient(w, sample)
-                else:
-                    lagged = [sample, *lagged][:lags]
-                    gradients = [objective.sample_gradient(w, past) for past in lagged]
-                    gradients += [gradients[-1]] * (lags - len(gradients))
-                    g = torch.stack(gradients)
-                w, state = rule.update(w, g, state, draw)
+                lagged = [block.samples[k], *lagged][:lags]
+                if step is None:
+                    step, state = compiled_step(objective, rule, w, lagged[0], state, draw)
+                w, state = step(w, lagged, state, draw)
             last = len(block.draws)
             advance(last * size)
             if (where := block.records.get(last)) is not None:
@@ -342,8 +355,10 @@ def _time_chunks(
     seed: int,
     copies: int,
     remap: Remap | None,
+    compiled: int | None,
 ) -> Iterator[_TimeChunk]:
     size = rows.stop - rows.start
+    width = compiled or size
     first_block, blocks = rows.start // copies // BLOCK, _blocks(size // copies)
     kinds = (_SAMPLES, _RESTARTS, *range(_RULE, _RULE + len(rule.draws)))
     streams = {
@@ -411,17 +426,19 @@ def _time_chunks(
             begun = rounds_of[-1]
         columns: dict[str, Sequence[Any]] = {
             draw.name: torch.from_numpy(
-                together(_RULE + k, partial(_draw, draw, (length, BLOCK), objective.dim))
+                _filled(together(_RULE + k, partial(_draw, draw, (length, BLOCK), objective.dim)),
+                        width)
             ).to(dtype).unbind(0)
             for k, draw in enumerate(rule.draws)
         }  # fmt: skip
         columns["t"] = torch.arange(first + 1, first + length + 1, dtype=dtype).unbind(0)
-        if mask is not None and mask.shape[1] == 1:
+        if mask is not None and mask.shape[1] == 1 and not compiled:
             columns["restart"] = mask[:, 0].tolist()
         elif mask is not None:
-            columns["restart"] = torch.from_numpy(mask).unsqueeze(-1).to(dtype).unbind(0)
+            wide = _filled(mask, width) if mask.shape[1] > 1 else mask
+            columns["restart"] = torch.from_numpy(wide).unsqueeze(-1).to(dtype).unbind(0)
         draws = [dict(zip(columns, row)) for row in zip(*columns.values())]  # noqa: B905
-        yield _TimeChunk(torch.from_numpy(samples).unbind(0), draws, records, spent)
+        yield _TimeChunk(torch.from_numpy(_filled(samples, width)).unbind(0), draws, records, spent)
         first += length
         if finished:
             return
@@ -455,6 +472,15 @@ def _side_by_side(blocks: Iterable[np.ndarray], size: int, copies: int) -> np.nd
         part[:] = block[:, : part.shape[1], None]
     assert whole is not None
     return whole.reshape(len(whole), size, *whole.shape[3:])
+
+
+def _filled(array: np.ndarray, width: int) -> np.ndarray:
+    """``array`` with copies of its last column, ``width`` columns in all."""
+    array = np.ascontiguousarray(array)
+    missing = width - array.shape[1]
+    if not missing:
+        return array
+    return np.concatenate([array, np.repeat(array[:, -1:], missing, axis=1)], axis=1)
 
 
 def _samples(

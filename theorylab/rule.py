@@ -142,8 +142,8 @@ class UpdateRule(abc.ABC):
         """
         return None
 
-    def rows(self, rows: slice) -> UpdateRule:
-        """The same rule for a slice of the replicas: tensors of one value a replica are cut."""
+    def rows(self, rows: slice | np.ndarray) -> UpdateRule:
+        """The same rule for some of the replicas: tensors of one value a replica are cut."""
         cut = {
             f.name: value[rows]
             for f in dataclasses.fields(self)

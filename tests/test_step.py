@@ -1,0 +1,183 @@
+"""The compiled step: what eager torch computes, the same bits for any number of replicas."""
+
+import os
+import shutil
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from test_optimizers import CASES, DIM
+
+import synthetic
+import theorylab.step
+from theorylab import Stratified, run
+from theorylab.engine import BLOCK
+from theorylab.errors import UsageError
+from theorylab.optimizers import LRSGD_R, SGD, SNGM, TRSGD, StochasticBatchSize1
+from theorylab.registry import families
+from theorylab.rule import UpdateRule
+
+pytestmark = pytest.mark.skipif(
+    shutil.which(os.environ.get("CXX", "g++")) is None, reason="compiling needs a C++ compiler"
+)
+
+
+@pytest.fixture(scope="module")
+def objective():
+    return synthetic.robust_regression(n=50, dim=DIM)
+
+
+def both(objective, rule, *args, **kwargs):
+    kwargs = {"record": ("w",), "progress": False} | kwargs
+    return tuple(run(objective, rule, *args, compile=compile, **kwargs) for compile in (0, 1))
+
+
+def first_of_each_rule():
+    seen = set()
+    for name, rule in CASES.items():
+        rest = [] if type(rule) not in seen else [pytest.mark.slow]
+        seen.add(type(rule))
+        yield pytest.param(rule, id=name, marks=rest)
+
+
+@pytest.mark.parametrize("rule", list(first_of_each_rule()))
+def test_every_rule_compiles_to_what_it_is(objective, rule):
+    """Rounding differs, and what divides by small gradients makes it larger; errors are not."""
+    eager, compiled = both(objective, rule, 25, 2, 30, at=range(26))
+    np.testing.assert_allclose(compiled["w"], eager["w"], rtol=1e-6, atol=1e-6)
+    assert np.abs(eager["w"][-1] - eager["w"][0]).max() > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [(name, p) for name, family in families().items() for p in family.defaults],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_every_family_compiles_to_what_it_is(name, parameters):
+    objective = families()[name].build(**parameters)
+    eager, compiled = both(objective, SNGM(eta=0.01, beta=0.5), 30, 2, 20, at=range(31))
+    np.testing.assert_allclose(compiled["w"], eager["w"], rtol=1e-6, atol=1e-6)
+    few = run(objective, SNGM(eta=0.01, beta=0.5), 30, 2, 3, record=("w",), compile=True)
+    np.testing.assert_array_equal(few["w"][0], compiled["w"][-1, :3])
+
+
+RULES = {
+    "sngm": SNGM(eta=0.02, beta=0.9),
+    "trsgd": TRSGD(lam=4.0, delta=0.5, S=3),
+    "lrsgd_r": LRSGD_R(lam=4.0, theta=0.25),
+    "many mini-batches": StochasticBatchSize1(0.1, 0.5, 0.0),
+}
+
+
+@pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
+def test_same_bits_for_any_number_of_replicas(objective, rule):
+    options = {"record": ("w", "value"), "at": [0, 3, 12], "compile": True, "chunk": BLOCK}
+    many = run(objective, rule, rounds=12, replicas=300, **options)
+    few = run(objective, rule, rounds=12, replicas=5, **options)
+    again = run(objective, rule, rounds=12, replicas=300, **options)
+    for name in ("w", "value"):
+        np.testing.assert_array_equal(many[name][:, :5], few[name])
+        np.testing.assert_array_equal(many[name], again[name])
+
+
+@pytest.mark.parametrize("rule", [RULES["sngm"], RULES["lrsgd_r"]], ids=["sngm", "lrsgd_r"])
+def test_time_chunks_do_not_show(objective, rule, monkeypatch):
+    options = {"replicas": 20, "record": ("w",), "at": range(41), "compile": True}
+    whole = run(objective, rule, 40, **options)
+    monkeypatch.setattr("theorylab.engine._DRAW_BYTES", 1)
+    np.testing.assert_array_equal(whole["w"], run(objective, rule, 40, **options)["w"])
+
+
+def test_one_hyperparameter_a_replica_is_an_argument(objective, monkeypatch):
+    """Chunks whose step sizes differ share one compilation, and so do other values."""
+    calls = []
+    compile = theorylab.step._compile
+    monkeypatch.setattr(theorylab.step, "_compile", lambda *a: calls.append(a) or compile(*a))
+    fresh = synthetic.robust_regression(n=50, dim=DIM)
+    for scale in (1.0, 2.0):
+        etas = scale * torch.linspace(0.01, 0.1, 2 * BLOCK + 10, dtype=torch.float64)[:, None]
+        eager, compiled = both(fresh, SGD(eta=etas), 10, 1, len(etas), chunk=BLOCK)
+        np.testing.assert_allclose(compiled["w"], eager["w"], rtol=1e-12)
+    assert len(calls) == 1
+    both(fresh, SGD(eta=0.1), 10, 1, 4, chunk=BLOCK)
+    both(fresh, SGD(eta=0.2), 10, 1, 4, chunk=BLOCK)
+    assert len(calls) == 3
+
+
+def test_records_states_and_twins(objective):
+    positions, twins = objective.replacement(0, 6)
+
+    def replace(samples):
+        draws = samples.draws.copy()
+        for row in range(1, draws.shape[1], 2):
+            draws[:, row][draws[:, row] == positions[row // 2]] = objective.n + row // 2
+        return draws
+
+    for rule in (RULES["sngm"], RULES["trsgd"]):
+        state = {"sngm": "state.u", "trsgd": "state.anchor"}[rule.name]
+        eager, compiled = both(twins, rule, 40, 2, 6, record=("w", "gradient_norm", state),
+                               at=Stratified(4), copies=2, remap=replace)  # fmt: skip
+        assert (eager["w"][:, ::2] != eager["w"][:, 1::2]).any()
+        for name, values in eager.quantities.items():
+            np.testing.assert_allclose(compiled[name], values, rtol=1e-9, atol=1e-12)
+
+
+def test_subnormal_numbers_survive_the_compiler(objective):
+    run(objective, SGD(eta=0.1), 1, replicas=2, compile=True)
+    tiny = torch.tensor([1e-310], dtype=torch.float64)
+    assert float(tiny * 0.5) == 5e-311
+
+
+@dataclass(frozen=True)
+class Branching(UpdateRule):
+    """Against the contract of a rule: it looks at a value."""
+
+    name = "branching"
+    source = "this test"
+
+    def update(self, w, g, state, draw):
+        return (w if float(g.sum()) > 0 else -w), state
+
+
+@dataclass(frozen=True)
+class Growing(UpdateRule):
+    name = "growing"
+    source = "this test"
+
+    def update(self, w, g, state, draw):
+        return w - g, {"seen": g}
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (Branching(), "run: cannot compile branching on robust_regression .*without branches"),
+        (Growing(), r"entries stay the same; init gave \[\], the first step \['seen'\]"),
+    ],
+    ids=["branches", "grows"],
+)
+def test_what_cannot_be_compiled_is_said_in_one_line(objective, rule, message):
+    with pytest.raises(UsageError, match=message) as caught:
+        run(objective, rule, 3, replicas=2, compile=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_compiler_is_said_in_one_line(objective, monkeypatch):
+    import torch._inductor
+
+    def fail(*args, **kwargs):
+        raise RuntimeError("no working C++ compiler\nmore")
+
+    monkeypatch.setattr(torch._inductor, "compile", fail)
+    with pytest.raises(UsageError, match=r"cannot compile sgd .*needs a C\+\+ compiler") as caught:
+        run(objective, SGD(eta=0.123), 3, replicas=2, compile=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_steps_tables_are_not_shared_by_mistake(objective):
+    """Two rules that differ in one number give two compilations, each with its own."""
+    slow, fast = (run(objective, SGD(eta=eta), 5, replicas=3, record=("w",), compile=True)["w"]
+                  for eta in (0.01, 0.3))  # fmt: skip
+    assert (slow != fast).any()

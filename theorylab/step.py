@@ -1,0 +1,185 @@
+"""One step of a rule on an objective: as torch runs it, or compiled to machine code.
+
+The compiled step is traced once and handed to torch's inductor, which writes it as C++ that goes
+through a replica's gradient and update in one pass, where eager torch makes a pass over memory
+for every operation. It needs a C++ compiler, and a second or so for each objective and rule.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from theorylab.errors import UsageError
+from theorylab.objective import Objective
+from theorylab.rule import State, UpdateRule
+
+__all__ = ["Step", "compiled_step", "eager_step"]
+
+Step = Callable[[Tensor, Sequence[Tensor], State, Mapping[str, Tensor]], tuple[Tensor, State]]
+"""``(w, samples, state, draw)`` to the next ``w`` and state; samples newest first."""
+
+_Flat = Callable[..., Sequence[Tensor]]
+
+# What was compiled in this process, for as long as the objective lives.
+_KEPT: weakref.WeakKeyDictionary[Objective, dict[Hashable, _Flat]] = weakref.WeakKeyDictionary()
+
+
+def eager_step(objective: Objective, rule: UpdateRule) -> Step:
+    """The step as torch runs it, operation by operation."""
+    lags = rule.lags
+
+    def step(
+        w: Tensor, samples: Sequence[Tensor], state: State, draw: Mapping[str, Tensor]
+    ) -> tuple[Tensor, State]:
+        if lags == 1:
+            return rule.update(w, objective.sample_gradient(w, samples[0]), state, draw)
+        gradients = [objective.sample_gradient(w, sample) for sample in samples]
+        gradients += [gradients[-1]] * (lags - len(gradients))
+        return rule.update(w, torch.stack(gradients), state, draw)
+
+    return step
+
+
+def compiled_step(
+    objective: Objective,
+    rule: UpdateRule,
+    w: Tensor,
+    sample: Tensor,
+    state: State,
+    draw: Mapping[str, Tensor],
+) -> tuple[Step, State]:
+    """The step compiled for the shapes of these arguments, and ``state`` as it takes it.
+
+    Parameters
+    ----------
+    objective : Objective
+    rule : UpdateRule
+    w : Tensor, shape (R, d)
+    sample : Tensor, shape (R, batch_size, ...)
+        One mini-batch a row.
+    state : dict of str to Tensor
+        As :meth:`~theorylab.rule.UpdateRule.init` returns it.
+    draw : mapping of str to Tensor
+        What the rule gets at every step, tensors all.
+
+    Returns
+    -------
+    tuple
+        The step, to be called with tensors of these shapes, and the state to start from: its
+        entries in the shapes they have after a step.
+
+    Raises
+    ------
+    UsageError
+        If the step cannot be traced, or there is no C++ compiler.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import synthetic
+    >>> from theorylab.optimizers import SGD
+    >>> bowl, w = synthetic.quadratic(dim=2), torch.ones(3, 2, dtype=torch.float64)
+    >>> sample = torch.from_numpy(bowl.draw(np.random.default_rng(0), 1, 3, 1)[0])
+    >>> draw = {"t": torch.ones((), dtype=torch.float64)}
+    >>> step, state = compiled_step(bowl, SGD(eta=0.5), w, sample, {}, draw)
+    >>> eager, _ = eager_step(bowl, SGD(eta=0.5))(w, [sample], {}, draw)
+    >>> torch.allclose(step(w, [sample], state, draw)[0], eager)
+    True
+    """
+    lags = rule.lags
+    # Hyperparameters with one value a replica are arguments: chunks differ in nothing else.
+    names = [f.name for f in dataclasses.fields(rule) if _per_replica(getattr(rule, f.name))]
+    values = [getattr(rule, name) for name in names]
+    samples = [sample] * lags
+    state = _settled(eager_step(objective, rule), w, samples, state, draw)
+    entries, draws = list(state), list(draw)
+
+    def flat(w: Tensor, *rest: Tensor) -> list[Tensor]:
+        given = iter(rest)
+        mine = _with(rule, {name: next(given) for name in names})
+        batches = [next(given) for _ in range(lags)]
+        before = {name: next(given) for name in entries}
+        drawn = {name: next(given) for name in draws}
+        w, after = eager_step(objective, mine)(w, batches, before, drawn)
+        return [w, *(after[name] for name in entries)]
+
+    arguments = [w, *values, *samples, *state.values(), *draw.values()]
+    # Tables and the like cannot be compared: such a rule is compiled anew.
+    settings = [
+        (tuple(value.shape) if name in names else value)
+        for name, value in ((f.name, getattr(rule, f.name)) for f in dataclasses.fields(rule))
+    ]
+    key = (type(rule), *settings, *((tuple(x.shape), x.dtype) for x in arguments))
+    kept = _KEPT.setdefault(objective, {})
+    try:
+        run = kept.get(key)
+    except TypeError:
+        run = _compile(flat, arguments, f"{rule.name} on {objective.name}")
+    else:
+        if run is None:
+            run = kept[key] = _compile(flat, arguments, f"{rule.name} on {objective.name}")
+
+    def step(
+        w: Tensor, samples: Sequence[Tensor], state: State, draw: Mapping[str, Tensor]
+    ) -> tuple[Tensor, State]:
+        missing = [samples[-1]] * (lags - len(samples))
+        w, *after = run(w, *values, *samples, *missing, *state.values(), *draw.values())
+        return w, dict(zip(entries, after, strict=True))
+
+    return step, state
+
+
+def _per_replica(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.ndim == 2
+
+
+def _with(rule: UpdateRule, changes: Mapping[str, Tensor]) -> UpdateRule:
+    """``rule`` with these fields, without the checks of its constructor, which read values."""
+    if not changes:
+        return rule
+    other = object.__new__(type(rule))
+    for f in dataclasses.fields(rule):
+        object.__setattr__(other, f.name, changes.get(f.name, getattr(rule, f.name)))
+    return other
+
+
+def _settled(
+    step: Step, w: Tensor, samples: Sequence[Tensor], state: State, draw: Mapping[str, Tensor]
+) -> State:
+    """``state`` with every entry in the shape it has after a step."""
+    _, after = step(w, samples, state, draw)
+    if set(after) != set(state):
+        raise UsageError(
+            f"run: compile=True needs a state whose entries stay the same; init gave "
+            f"{sorted(state)}, the first step {sorted(after)}"
+        )
+    return {
+        name: torch.as_tensor(entry, dtype=after[name].dtype).expand_as(after[name]).contiguous()
+        for name, entry in state.items()
+    }
+
+
+def _compile(flat: _Flat, arguments: list[Tensor], who: str) -> _Flat:
+    # Loading them takes as long as the rest of theorylab together.
+    import torch._inductor
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    # Vectors of 256 bits: a usual problem's rows fill them, and sums across them are cheap.
+    wide = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    options = {"cpp.threads": 1} | ({"cpp.simdlen": 256} if wide else {})
+    # The tracer takes two arguments that are one tensor for the same argument.
+    examples: list[Any] = [x.clone() for x in arguments]
+    try:
+        return torch._inductor.compile(make_fx(flat)(*examples), examples, options=options)
+    except Exception as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UsageError(
+            f"run: cannot compile {who} ({type(error).__name__}: {reason}); "
+            "compile=True needs a C++ compiler and a rule and objective without branches on values"
+        ) from error

@@ -142,6 +142,17 @@ class Branching(UpdateRule):
 
 
 @dataclass(frozen=True)
+class Reading(UpdateRule):
+    """It leaves torch: a trace of real values would keep those of its example for ever."""
+
+    name = "reading"
+    source = "this test"
+
+    def update(self, w, g, state, draw):
+        return w - torch.from_numpy(np.tanh(g.numpy())), state
+
+
+@dataclass(frozen=True)
 class Growing(UpdateRule):
     name = "growing"
     source = "this test"
@@ -153,10 +164,11 @@ class Growing(UpdateRule):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (Branching(), "run: cannot compile branching on robust_regression .*without branches"),
+        (Branching(), "run: cannot compile branching on robust_regression .*without branches on values"),
+        (Reading(), "run: cannot compile reading on robust_regression .*numpy"),
         (Growing(), r"entries stay the same; init gave \[\], the first step \['seen'\]"),
     ],
-    ids=["branches", "grows"],
+    ids=["branches", "reads", "grows"],
 )
 def test_what_cannot_be_compiled_is_said_in_one_line(objective, rule, message):
     with pytest.raises(UsageError, match=message) as caught:

@@ -176,10 +176,12 @@ def _compile(flat: _Flat, arguments: list[Tensor], who: str) -> _Flat:
     # The tracer takes two arguments that are one tensor for the same argument.
     examples: list[Any] = [x.clone() for x in arguments]
     try:
-        return torch._inductor.compile(make_fx(flat)(*examples), examples, options=options)
+        # Fake tensors hold no values, so none can end up in the code.
+        trace = make_fx(flat, tracing_mode="fake", _allow_non_fake_inputs=True)
+        return torch._inductor.compile(trace(*examples), examples, options=options)
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise UsageError(
             f"run: cannot compile {who} ({type(error).__name__}: {reason}); "
-            "compile=True needs a C++ compiler and a rule and objective without branches on values"
+            "compile=True needs a C++ compiler, and torch operations without branches on values"
         ) from error

@@ -164,7 +164,7 @@ class Growing(UpdateRule):
 @pytest.mark.parametrize(
     ("rule", "message"),
     [
-        (Branching(), "run: cannot compile branching on robust_regression .*without branches on values"),
+        (Branching(), "cannot compile branching on robust_regression .*without branches on values"),
         (Reading(), "run: cannot compile reading on robust_regression .*numpy"),
         (Growing(), r"entries stay the same; init gave \[\], the first step \['seen'\]"),
     ],

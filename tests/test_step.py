@@ -153,6 +153,18 @@ class Reading(UpdateRule):
 
 
 @dataclass(frozen=True)
+class Widening(UpdateRule):
+    name = "widening"
+    source = "this test"
+
+    def init(self, w):
+        return {"seen": w[..., :1]}
+
+    def update(self, w, g, state, draw):
+        return w - g, {"seen": torch.cat([state["seen"], g[..., :1]], -1)[..., -3:]}
+
+
+@dataclass(frozen=True)
 class Growing(UpdateRule):
     name = "growing"
     source = "this test"
@@ -166,9 +178,10 @@ class Growing(UpdateRule):
     [
         (Branching(), "cannot compile branching on robust_regression .*without branches on values"),
         (Reading(), "run: cannot compile reading on robust_regression .*numpy"),
-        (Growing(), r"entries stay the same; init gave \[\], the first step \['seen'\]"),
+        (Widening(), "cannot compile widening .*seen goes from torch.float64"),
+        (Growing(), r"cannot compile growing .*the state goes from \[\] to \['seen'\]"),
     ],
-    ids=["branches", "reads", "grows"],
+    ids=["branches", "reads", "widens", "grows"],
 )
 def test_what_cannot_be_compiled_is_said_in_one_line(objective, rule, message):
     with pytest.raises(UsageError, match=message) as caught:

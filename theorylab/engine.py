@@ -275,18 +275,18 @@ def _run_chunk(
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """Run some of the rows; ``compiled`` is the number of rows to compile the step for.
 
-    Compiled code is that for one shape: fewer rows are filled up with copies of the last, so
-    that the same code computes every row whatever the number of replicas.
+    Compiled code is for one shape: fewer rows are filled up, with more of the last one, so that
+    the same code computes a row whatever the number of replicas.
     """
-    size, dim, count = rows.stop - rows.start, objective.dim, plan.shape[0]
-    width = compiled or size
+    real, dim, count = rows.stop - rows.start, objective.dim, plan.shape[0]
+    size = compiled or real
     state_names = [name.removeprefix("state.") for name in record if name.startswith("state.")]
     evaluations = np.zeros((count, size), dtype=np.int64)
     with torch.inference_mode():
         w = origin.clone().contiguous()
-        if size < width:
-            fill = np.minimum(np.arange(width), size - 1)
-            w, rule = w[fill], rule.rows(fill)
+        if real < size:
+            fill = np.minimum(np.arange(size), real - 1)
+            w, rule, plan = w[fill], rule.rows(fill), plan[:, fill]
         state = rule.init(w)
         step = None if compiled else eager_step(objective, rule)
         snapshots = torch.zeros(count * size, dim, dtype=w.dtype)
@@ -300,14 +300,14 @@ def _run_chunk(
             snapshots.index_copy_(0, flat, w.index_select(0, picked))
             for name in state_names:
                 entry = torch.as_tensor(state[name], dtype=w.dtype)  # one number where all agree
-                columns = entry.shape[-1] if entry.ndim == 2 else 1
-                values = norm(entry.expand(len(w), columns)).squeeze(-1)
+                width = entry.shape[-1] if entry.ndim == 2 else 1
+                values = norm(entry.expand(size, width)).squeeze(-1)
                 norms[name].index_copy_(0, flat, values.index_select(0, picked))
 
         last, lags = 0, rule.lags
         for block in _time_chunks(
             objective, rule, rows, plan, horizon, by_rounds, batch_size, seed, copies, remap,
-            compiled,
+            compiled is not None,
         ):  # fmt: skip
             evaluations += block.evaluations
             for k, draw in enumerate(block.draws):
@@ -318,20 +318,20 @@ def _run_chunk(
                     step, state = compiled_step(objective, rule, w, lagged[0], state, draw)
                 w, state = step(w, lagged, state, draw)
             last = len(block.draws)
-            advance(last * size)
+            advance(last * real)
             if (where := block.records.get(last)) is not None:
                 take(where)
-        shaped = snapshots.view(count, size, dim)
+        shaped = snapshots.view(count, size, dim)[:, :real]
         quantities = {}
         for name in record:
             if name.startswith("state."):
                 flat = norms[name.removeprefix("state.")].view(count, size)
-                quantities[name] = flat.numpy()
+                quantities[name] = flat[:, :real].numpy()
             else:
                 quantities[name] = np.stack(
                     [RECORDERS[name](objective, point).numpy() for point in shaped]
                 )
-    return evaluations * batch_size, quantities
+    return evaluations[:, :real] * batch_size, quantities
 
 
 @dataclass(frozen=True)
@@ -355,10 +355,9 @@ def _time_chunks(
     seed: int,
     copies: int,
     remap: Remap | None,
-    compiled: int | None,
+    compiled: bool,
 ) -> Iterator[_TimeChunk]:
-    size = rows.stop - rows.start
-    width = compiled or size
+    real, size = rows.stop - rows.start, plan.shape[1]
     first_block, blocks = rows.start // copies // BLOCK, _blocks(size // copies)
     kinds = (_SAMPLES, _RESTARTS, *range(_RULE, _RULE + len(rule.draws)))
     streams = {
@@ -421,13 +420,14 @@ def _time_chunks(
         if length:
             samples = together(_SAMPLES, partial(_samples, objective, length, batch_size))
         if remap is not None and length:
-            samples = remap(Samples(samples, rows, first, rounds_of[:length]))
+            known = Samples(samples[:, :real], rows, first, rounds_of[:length, :real])
+            whole = np.concatenate([remap(known), samples[:, real:]], axis=1)
+            samples = np.ascontiguousarray(whole, samples.dtype)
         if mask is not None and length:
             begun = rounds_of[-1]
         columns: dict[str, Sequence[Any]] = {
             draw.name: torch.from_numpy(
-                _filled(together(_RULE + k, partial(_draw, draw, (length, BLOCK), objective.dim)),
-                        width)
+                together(_RULE + k, partial(_draw, draw, (length, BLOCK), objective.dim))
             ).to(dtype).unbind(0)
             for k, draw in enumerate(rule.draws)
         }  # fmt: skip
@@ -435,10 +435,9 @@ def _time_chunks(
         if mask is not None and mask.shape[1] == 1 and not compiled:
             columns["restart"] = mask[:, 0].tolist()
         elif mask is not None:
-            wide = _filled(mask, width) if mask.shape[1] > 1 else mask
-            columns["restart"] = torch.from_numpy(wide).unsqueeze(-1).to(dtype).unbind(0)
+            columns["restart"] = torch.from_numpy(mask).unsqueeze(-1).to(dtype).unbind(0)
         draws = [dict(zip(columns, row)) for row in zip(*columns.values())]  # noqa: B905
-        yield _TimeChunk(torch.from_numpy(_filled(samples, width)).unbind(0), draws, records, spent)
+        yield _TimeChunk(torch.from_numpy(samples).unbind(0), draws, records, spent)
         first += length
         if finished:
             return
@@ -472,15 +471,6 @@ def _side_by_side(blocks: Iterable[np.ndarray], size: int, copies: int) -> np.nd
         part[:] = block[:, : part.shape[1], None]
     assert whole is not None
     return whole.reshape(len(whole), size, *whole.shape[3:])
-
-
-def _filled(array: np.ndarray, width: int) -> np.ndarray:
-    """``array`` with copies of its last column, ``width`` columns in all."""
-    array = np.ascontiguousarray(array)
-    missing = width - array.shape[1]
-    if not missing:
-        return array
-    return np.concatenate([array, np.repeat(array[:, -1:], missing, axis=1)], axis=1)
 
 
 def _samples(

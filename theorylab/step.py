@@ -56,6 +56,8 @@ def compiled_step(
 ) -> tuple[Step, State]:
     """The step compiled for the shapes of these arguments, and ``state`` as it takes it.
 
+    It is for inner loops, and does not check that it gets contiguous tensors of these shapes.
+
     Parameters
     ----------
     objective : Objective
@@ -71,13 +73,14 @@ def compiled_step(
     Returns
     -------
     tuple
-        The step, to be called with tensors of these shapes, and the state to start from: its
-        entries in the shapes they have after a step.
+        The step, to be called with tensors of these shapes, and the state to start from, its
+        plain numbers as tensors.
 
     Raises
     ------
     UsageError
-        If the step cannot be traced, or there is no C++ compiler.
+        If the step cannot be traced, or changes the shape of the state, or there is no C++
+        compiler.
 
     Examples
     --------
@@ -93,11 +96,12 @@ def compiled_step(
     True
     """
     lags = rule.lags
-    # Hyperparameters with one value a replica are arguments: chunks differ in nothing else.
-    names = [f.name for f in dataclasses.fields(rule) if _per_replica(getattr(rule, f.name))]
-    values = [getattr(rule, name) for name in names]
+    # Hyperparameters that are tensors are arguments: chunks of replicas differ in nothing else.
+    fields = {f.name: getattr(rule, f.name) for f in dataclasses.fields(rule)}
+    names = [name for name, value in fields.items() if isinstance(value, Tensor)]
+    values = [fields[name] for name in names]
     samples = [sample] * lags
-    state = _settled(eager_step(objective, rule), w, samples, state, draw)
+    state = {name: torch.as_tensor(entry, dtype=w.dtype) for name, entry in state.items()}
     entries, draws = list(state), list(draw)
 
     def flat(w: Tensor, *rest: Tensor) -> list[Tensor]:
@@ -106,24 +110,22 @@ def compiled_step(
         batches = [next(given) for _ in range(lags)]
         before = {name: next(given) for name in entries}
         drawn = {name: next(given) for name in draws}
-        w, after = eager_step(objective, mine)(w, batches, before, drawn)
-        return [w, *(after[name] for name in entries)]
+        moved, after = eager_step(objective, mine)(w, batches, before, drawn)
+        if set(after) != set(before):
+            raise TypeError(f"the state goes from {sorted(before)} to {sorted(after)}")
+        for name, old, new in [("w", w, moved), *((e, before[e], after[e]) for e in entries)]:
+            if (old.shape, old.dtype) != (new.shape, new.dtype):
+                raise TypeError(f"{name} goes from {old.dtype} {tuple(old.shape)} to "
+                                f"{new.dtype} {tuple(new.shape)}")  # fmt: skip
+        return [moved, *(after[name] for name in entries)]
 
     arguments = [w, *values, *samples, *state.values(), *draw.values()]
-    # Tables and the like cannot be compared: such a rule is compiled anew.
-    settings = [
-        (tuple(value.shape) if name in names else value)
-        for name, value in ((f.name, getattr(rule, f.name)) for f in dataclasses.fields(rule))
-    ]
+    settings = (None if name in names else value for name, value in fields.items())
     key = (type(rule), *settings, *((tuple(x.shape), x.dtype) for x in arguments))
     kept = _KEPT.setdefault(objective, {})
-    try:
-        run = kept.get(key)
-    except TypeError:
-        run = _compile(flat, arguments, f"{rule.name} on {objective.name}")
-    else:
-        if run is None:
-            run = kept[key] = _compile(flat, arguments, f"{rule.name} on {objective.name}")
+    if key not in kept:
+        kept[key] = _compile(flat, arguments, f"{rule.name} on {objective.name}")
+    run = kept[key]
 
     def step(
         w: Tensor, samples: Sequence[Tensor], state: State, draw: Mapping[str, Tensor]
@@ -133,10 +135,6 @@ def compiled_step(
         return w, dict(zip(entries, after, strict=True))
 
     return step, state
-
-
-def _per_replica(value: Any) -> bool:
-    return isinstance(value, Tensor) and value.ndim == 2
 
 
 def _with(rule: UpdateRule, changes: Mapping[str, Tensor]) -> UpdateRule:
@@ -149,22 +147,6 @@ def _with(rule: UpdateRule, changes: Mapping[str, Tensor]) -> UpdateRule:
     return other
 
 
-def _settled(
-    step: Step, w: Tensor, samples: Sequence[Tensor], state: State, draw: Mapping[str, Tensor]
-) -> State:
-    """``state`` with every entry in the shape it has after a step."""
-    _, after = step(w, samples, state, draw)
-    if set(after) != set(state):
-        raise UsageError(
-            f"run: compile=True needs a state whose entries stay the same; init gave "
-            f"{sorted(state)}, the first step {sorted(after)}"
-        )
-    return {
-        name: torch.as_tensor(entry, dtype=after[name].dtype).expand_as(after[name]).contiguous()
-        for name, entry in state.items()
-    }
-
-
 def _compile(flat: _Flat, arguments: list[Tensor], who: str) -> _Flat:
     # Loading them takes as long as the rest of theorylab together.
     import torch._inductor
@@ -172,7 +154,9 @@ def _compile(flat: _Flat, arguments: list[Tensor], who: str) -> _Flat:
 
     # Vectors of 256 bits: a usual problem's rows fill them, and sums across them are cheap.
     wide = torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-    options = {"cpp.threads": 1} | ({"cpp.simdlen": 256} if wide else {})
+    options: dict[str, Any] = {"cpp.threads": 1, "size_asserts": False}
+    if wide:
+        options["cpp.simdlen"] = 256
     # The tracer takes two arguments that are one tensor for the same argument.
     examples: list[Any] = [x.clone() for x in arguments]
     try:

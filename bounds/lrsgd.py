@@ -10,6 +10,9 @@ Let ``d_t`` be the distance of two runs that share every draw while one of n sam
 and ``d + 2G/((n-1) delta)`` is multiplied by ``1 + w alpha_t delta`` whatever the schedule. A
 round of LRSGD-R and of LRSGD-C obeys the same recursion with another ``alpha_t``: the round's
 *effective step*, ``A(theta, w delta/lam)/lam`` and ``1/(lam - delta)``.
+
+Every statement after Condition 2.3 reads that condition as its repaired form: a bound on the
+variance.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from collections.abc import Mapping
 
 import sympy as sp
 
-from bounds import hardt_recht_singer
+from bounds import hardt_recht_singer, tralgo
 from bounds import quantities as measured
 from bounds.assumptions import (
     BOUNDED,
@@ -29,6 +32,7 @@ from bounds.assumptions import (
     WEAKLY_CONVEX,
 )
 from bounds.notation import (
+    B,
     Bf,
     G,
     S,
@@ -64,9 +68,18 @@ burn_in = Symbol(
     latex="t_0",
     typical=(0, 1, 2, 4, 16),
 )
+round_end = Symbol(
+    "gamma",
+    "probability that a round of LRSGD-R ends after a step",
+    Domain(0, 1, lower_open=True),
+    latex=r"\gamma",
+    typical=(0.5, 0.2, 0.05),
+)
 round_steps = Symbol("K", "inner steps of one round", COUNT, typical=(1, 2, 5))
 
 SAMPLES = (PER_SAMPLE, SMOOTH, LIPSCHITZ, BOUNDED, WEAKLY_CONVEX)
+_CONDITIONS_1_3 = (SMOOTH, LIPSCHITZ, BOUNDED, BOUNDED_VARIANCE)
+_CONDITIONS_1_2_3 = (*_CONDITIONS_1_3, WEAKLY_CONVEX)
 KAPPA: Mapping[Symbol, sp.Expr] = {kappa: delta / ell}
 MISS = 1 - 1 / n
 """The chance that one draw of n samples misses the replaced one."""
@@ -266,12 +279,11 @@ lemma_3_1 = Statement(
     label="Lemma 3.1",
     form="printed",
     claim=Claim(measured.decrease, ">=", eta / 2 * measured.gradient_norm_squared - eta * sigma**2),
-    assumptions=(SMOOTH, BOUNDED_VARIANCE),
+    assumptions=_CONDITIONS_1_3,
     algorithm=Algorithm("sgd", {"eta": eta}),
     conditions=(Condition(eta, "<=", 1 / (2 * ell)),),
     text="One step of SGD makes progress up to the noise.",
-    note="True as printed. The descent lemma gives eta (1 - ell eta/2)||grad f||^2 - "
-    "ell eta^2 sigma^2/2, whose noise is at most a quarter of the printed one.",
+    note="True as printed. The repaired form's noise is at most a quarter of the printed one.",
     proof=(
         Nonnegative(
             "eta (1 - ell eta/2) >= eta/2 where eta = 1/(2 ell) - slack",
@@ -285,13 +297,24 @@ lemma_3_1 = Statement(
         ),
     ),
 )
+lemma_3_1_repaired = Statement(
+    key="lrsgd.lemma_3_1",
+    label="Lemma 3.1",
+    form="repaired",
+    claim=Claim(tralgo.descent.claim.lhs, ">=", tralgo.descent.claim.rhs.subs(B, 1)),
+    assumptions=tralgo.descent.assumptions,
+    algorithm=lemma_3_1.algorithm,
+    text="One step of SGD, any step size: the descent lemma.",
+    note="tralgo.descent at batch size 1. f need be neither Lipschitz nor bounded.",
+    proof=tralgo.descent.proof,
+)
 remark_3_2 = Statement(
     key="lrsgd.remark_3_2",
     label="Remark 3.2",
     form="printed",
     claim=Claim(measured.mean_gradient_norm_squared, "<=", ell * Bf / T, big_o=True),
-    assumptions=(SMOOTH, BOUNDED, BOUNDED_VARIANCE),
-    algorithm=Algorithm("sgd", {"eta": eta}),
+    assumptions=_CONDITIONS_1_3,
+    algorithm=lemma_3_1.algorithm,
     prescription={eta: 1 / (2 * ell)},
     conditions=(Condition(sigma, "<=", 0),),
     rate=Rate(scale=T, exponents={T: sp.Integer(-1)}),
@@ -299,6 +322,7 @@ remark_3_2 = Statement(
     text="Exact gradients and eta = 1/(2 ell): O(ell Bf/T).",
     note="True as an order; the constant is 16/3.",
 )
+_f, _i = sp.IndexedBase("f"), sp.Symbol("i", integer=True)
 remark_3_2_repaired = Statement(
     key="lrsgd.remark_3_2",
     label="Remark 3.2",
@@ -306,17 +330,19 @@ remark_3_2_repaired = Statement(
     claim=Claim(
         measured.mean_gradient_norm_squared, "<=", sp.Rational(16, 3) * remark_3_2.claim.rhs
     ),
-    assumptions=remark_3_2.assumptions,
+    assumptions=(SMOOTH, BOUNDED, BOUNDED_VARIANCE),
     algorithm=remark_3_2.algorithm,
     prescription=remark_3_2.prescription,
     conditions=remark_3_2.conditions,
     rate=remark_3_2.rate,
-    trivial=remark_3_2.trivial,
+    # 2 ell Bf, as G need not be certified here: steps of 1/ell up and down the gradient change f
+    # by at least ||grad f||^2/(2 ell) each, and by at most 2 Bf together.
+    trivial=tralgo.theorem_1_repaired.trivial,
     text="Exact gradients and eta = 1/(2 ell): 16 ell Bf/(3T).",
     note="The descent lemma f(w_t) - f(w_{t+1}) >= eta (1 - ell eta/2)||grad f(w_t)||^2, summed "
     "over t; the values telescope to at most 2 Bf.",
     proof=(
-        Telescopes("the function values telescope", t, T),
+        Telescopes("the function values telescope", _f[_i] - _f[_i + 1], _f[0] - _f[T], _i, T),
         Identity(
             "2 Bf over eta (1 - ell eta/2) T at eta = 1/(2 ell)",
             2 * Bf / (eta * (1 - ell * eta / 2) * T),
@@ -415,7 +441,8 @@ remark_3_5 = Statement(
         / hardt_recht_singer.theorem_3_12.claim.rhs.subs(T, 1),
     ),
     text="At delta = ell, Theorem 3.4 grows with T as Hardt, Recht & Singer's Theorem 3.12.",
-    note="True as an order. Constants cancel in the ratio to T = 1.",
+    note="True as an order in T. Constants cancel in the ratio to T = 1, and with them the power "
+    "of Bf, which is not compared: they take losses in [0, 1].",
     proof=(
         Identity(
             "both grow like T^{c/(c+1)}",
@@ -504,9 +531,9 @@ remark_3_7 = Statement(
     ),
     text="If Theorem 3.4 is not trivial, q <= 1/3 and Bf >= log(n)^2, Theorem 3.6 is tighter.",
     note="Compares two orders as if their constants were 1. Non-triviality (the paper's premise) "
-    "bounds the ratio by 2^q log(n) Bf^{q-1} <= 2^{1/3} log(n)^{-1/3}: at most 1 once n >= 8, but "
-    "1.42 at n = 2. Without it T^{q^2/(1+q)} is unbounded and the remark false. A value compared "
-    "with a logarithm cannot have consistent units.",
+    "bounds the ratio by 2^q log(n) Bf^{q-1} <= 2^q log(n)^{2q-1}: at most 1 once n >= 8, but "
+    "1/log 2 = 1.44 at n = 2 and q = 0. Without it T^{q^2/(1+q)} is unbounded and the remark "
+    "false. A value compared with a logarithm cannot have consistent units.",
 )
 remark_3_7_repaired = Statement(
     key="lrsgd.remark_3_7",
@@ -821,7 +848,7 @@ remark_4_5_repaired = Statement(
     ),
     text="The repaired Theorem 4.4 improves on the repaired Theorem 3.6 at the same outer step by "
     "(e T/n)^{(1-A) c kappa (1-1/n)}, with 1 - A >= theta for large n.",
-    note="(X^p - 1)/(X^r - 1) >= X^{p-r} for X >= 1, p >= r. At theta = 1/4, A = 0.617 as n "
+    note="(X^p - 1)/(X^r - 1) >= X^{p-r} for X >= 1, p >= r. At theta = 1/4, A = 0.616 as n "
     "grows: (T/n)^{0.38 c kappa}, more than printed. But see lrsgd.remark_4_5.effective_step.",
     proof=(
         Identity(
@@ -868,13 +895,41 @@ lemma_4_6 = Statement(
         ">=",
         outer_step / 2 * measured.next_gradient_norm_squared - outer_step * theta * sigma**2,
     ),
-    assumptions=(SMOOTH, WEAKLY_CONVEX, BOUNDED_VARIANCE),
+    assumptions=_CONDITIONS_1_2_3,
     algorithm=_round_r,
     prescription={outer_step: 1 / lam},
     conditions=(_quarter, Condition(lam, ">=", 2 * ell)),
-    text="One round of LRSGD-R makes progress up to noise theta sigma^2.",
+    text="One round of LRSGD-R makes progress up to noise theta sigma^2, with the gamma of "
+    "Definition 4.1, which Remark 4.2 puts at most at 2 theta.",
     note="Proved for theta <= 1/5 (repaired form) and for lam >= 3.2 ell; open for "
-    "1/5 < theta <= 1/4 with 2 ell <= lam < 3.2 ell.",
+    "1/5 < theta <= 1/4 with 2 ell <= lam < 3.2 ell. For other gamma see lrsgd.lemma_4_6.gamma.",
+)
+_round_any_gamma = Algorithm("lrsgd_r", {"lam": lam, "theta": theta, "gamma": round_end})
+lemma_4_6_gamma = Statement(
+    key="lrsgd.lemma_4_6.gamma",
+    label="Lemma 4.6",
+    form="printed",
+    claim=lemma_4_6.claim,
+    assumptions=lemma_4_6.assumptions,
+    algorithm=_round_any_gamma,
+    prescription=lemma_4_6.prescription,
+    conditions=(*lemma_4_6.conditions, Condition(round_end, "<=", 2 * theta)),
+    text="Lemma 4.6 for every gamma <= 2 theta, as its hypothesis reads.",
+    note="Down a slope g a round moves A0 g/lam on average, A0 = theta/(gamma + theta (1-gamma)), "
+    "and f falls by A0 g^2/lam: at sigma = 0 the claim is A0 >= 1/2, that is "
+    "gamma <= theta/(1-theta). gamma = 2 theta breaks it for every theta < 1/2.",
+    proof=(
+        Nonnegative(
+            "A0 <= 1/2 at gamma = theta/(1-theta) + slack, theta = x/(1+x)",
+            (_HALF - gain(sp.Integer(0))).subs({theta: _x / (1 + _x), gamma: _x + _slack}),
+        ),
+        Identity(
+            "A0 - 1/2 at gamma = 2 theta",
+            gain(sp.Integer(0)) - _HALF,
+            -(1 - 2 * theta) / (2 * (3 - 2 * theta)),
+            {gamma: 2 * theta},
+        ),
+    ),
 )
 _V, _P, _R, _Y = sp.symbols("V P R Y", real=True)
 _ROUND_PROOF = (
@@ -888,8 +943,10 @@ _ROUND_PROOF = (
     "Q >= a (V + theta sigma^2/(2(1-gamma)) + theta R'/2) - R'/2 + k mu max(V, 0): a linear "
     "program in (V, R') whose vertices are V = R' = 0, V = 0 and R' = -2 mu V, bounded below iff "
     "a (1 + theta k/(2h)) + k mu >= k/(2h). Both were evaluated over a grid of the whole domain "
-    "(a computation, not algebra); the noise is largest as theta -> 0 at delta = ell. "
+    "(a computation, not algebra). "
 )
+_AS_THETA_VANISHES = "The noise is largest as theta -> 0 at delta = ell. "
+_ROUND_NEEDS = (SMOOTH, WEAKLY_CONVEX, BOUNDED_VARIANCE)
 _LEMMA_STEPS = (
     Identity(
         "Q = V + P - R/2: f(w_t) - f(w+) = V + Y/2 and ||grad f(w+)||^2 = R - 2P + Y",
@@ -912,12 +969,32 @@ lemma_4_6_repaired = Statement(
         outer_step / 2 * measured.next_gradient_norm_squared
         - sp.Rational(5, 8) * outer_step * theta * sigma**2,
     ),
-    assumptions=lemma_4_6.assumptions,
+    assumptions=_ROUND_NEEDS,
     algorithm=_round_r,
     prescription=lemma_4_6.prescription,
     conditions=(Condition(theta, "<=", sp.Rational(1, 5)), Condition(lam, ">=", 2 * ell)),
     text="One round of LRSGD-R with theta <= 1/5, noise 5/8 of the printed one.",
-    note=_ROUND_PROOF + "For lam >= 2 ell this allows theta <= 0.208.",
+    note=_ROUND_PROOF + _AS_THETA_VANISHES + "For lam >= 2 ell this allows theta <= 0.208.",
+    proof=_LEMMA_STEPS,
+)
+lemma_4_6_gamma_repaired = Statement(
+    key="lrsgd.lemma_4_6.gamma",
+    label="Lemma 4.6",
+    form="repaired",
+    claim=Claim(
+        measured.decrease,
+        ">=",
+        outer_step / 2 * measured.next_gradient_norm_squared
+        - sp.Rational(3, 4) * outer_step * theta * sigma**2,
+    ),
+    assumptions=_ROUND_NEEDS,
+    algorithm=_round_any_gamma,
+    prescription=lemma_4_6.prescription,
+    conditions=(*lemma_4_6_repaired.conditions, Condition(round_end, "<=", geometric)),
+    text="One round of LRSGD-R with theta <= 1/5 and any gamma up to Definition 4.1's, noise 3/4 "
+    "of the printed one.",
+    note=_ROUND_PROOF + "The noise is largest as gamma -> 0 at theta = 1/5, delta = ell = lam/2: "
+    "25/34 = 0.7353.",
     proof=_LEMMA_STEPS,
 )
 lemma_4_6_wide = Statement(
@@ -929,13 +1006,13 @@ lemma_4_6_wide = Statement(
         ">=",
         outer_step / 2 * measured.next_gradient_norm_squared - outer_step * theta * sigma**2 / 3,
     ),
-    assumptions=lemma_4_6.assumptions,
+    assumptions=_ROUND_NEEDS,
     algorithm=_round_r,
     prescription=lemma_4_6.prescription,
     conditions=(_quarter, Condition(lam, ">=", sp.Rational(16, 5) * ell)),
     text="One round of LRSGD-R with the printed theta <= 1/4 but lam >= 16 ell/5, a third of the "
     "printed noise.",
-    note=_ROUND_PROOF,
+    note=_ROUND_PROOF + _AS_THETA_VANISHES,
     proof=_LEMMA_STEPS,
 )
 _noise_3_1 = -lemma_3_1.claim.rhs.subs(measured.gradient_norm_squared, 0)
@@ -974,7 +1051,7 @@ definition_4_8 = Statement(
     label="Definition 4.8",
     form="printed",
     claim=Claim(measured.inner_gradient_norm_squared, "<=", psi**2),
-    assumptions=(SMOOTH, LIPSCHITZ, WEAKLY_CONVEX, BOUNDED_VARIANCE),
+    assumptions=_CONDITIONS_1_2_3,
     algorithm=_round_c,
     prescription=_psi_printed,
     conditions=(Condition(lam, ">", delta),),
@@ -988,7 +1065,7 @@ definition_4_8_repaired = Statement(
     label="Definition 4.8",
     form="repaired",
     claim=definition_4_8.claim,
-    assumptions=definition_4_8.assumptions,
+    assumptions=(SMOOTH, LIPSCHITZ, WEAKLY_CONVEX, BOUNDED_VARIANCE),
     algorithm=_round_c,
     prescription=_psi_proved,
     conditions=(Condition(lam, ">", delta), _CHI_AT_MOST_3),
@@ -1041,6 +1118,7 @@ theorem_4_9_repaired = Statement(
         Condition(n, ">=", 2),
         Condition(delta, ">", 0),
         Condition(T, ">=", burn_in),
+        _KAPPA_AT_MOST_1,
         Condition(burn_in, ">", q - _HALF),
         Condition(burn_in, ">=", c * (1 + 3 * kappa) / 2 - 1),
     ),
@@ -1071,6 +1149,7 @@ theorem_4_9_best_burn_in = Statement(
     conditions=(
         Condition(n, ">=", 2),
         Condition(delta, ">", 0),
+        _KAPPA_AT_MOST_1,
         Condition(q, "<=", 1),
         Condition(c * (1 + 3 * kappa), "<=", 2 * (t0 + 1)),
     ),
@@ -1110,7 +1189,7 @@ lemma_4_10_repaired = Statement(
         + (lam - delta) / 2 * measured.displacement_squared
         - outer_step / 2 * psi**2,
     ),
-    assumptions=definition_4_8.assumptions,
+    assumptions=definition_4_8_repaired.assumptions,
     algorithm=_round_c,
     prescription={outer_step: 1 / lam, **_psi_proved},
     conditions=definition_4_8_repaired.conditions,
@@ -1266,13 +1345,17 @@ expansion_lrsgd_c_perturbed = Statement(
     ),
     assumptions=_PERTURBED,
     algorithm=_round_c,
-    conditions=_stays_convex_c,
+    conditions=(*_stays_convex_c, _KAPPA_AT_MOST_1),
     text="The same when one of the n samples is replaced: SGD's bound at the step 1/(lam - delta).",
     note="The first inner step is SGD's. With r = lam/(lam-delta) and s = 1 + (r-1)/n, later ones "
     "give E u_{k+1} <= (1 - s/k) u_k + (s/k) u*, where u* = (r d + 2G r/(n lam))/s is at most the "
     "bound: r/s is a harmonic mean of r and 1, (1-1/n) r + 1/n their arithmetic one. 1 - lam/"
-    "(k (lam-delta)) >= 0 for k >= 2, as chi <= 3 implies lam >= 2 delta.",
+    "(k (lam-delta)) >= 0 for k >= 2, as chi <= 3 and delta <= ell give lam >= 2 delta.",
     proof=(
+        Nonnegative(
+            "lam - 2 delta at 2 lam = ell + 3 delta and ell = delta + slack",
+            ((ell + 3 * delta) / 2 - 2 * delta).subs(ell, delta + _slack),
+        ),
         Nonnegative(
             "arithmetic mean times s is at least r, at r = 1 + x and 1/n = D^2/(1 + D^2)",
             sp.simplify(

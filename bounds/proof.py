@@ -48,21 +48,30 @@ class Identity(Step):
 
 @dataclass(frozen=True)
 class Telescopes(Step):
-    """``sum_{index=0}^{T-1} (term(index) - term(index+1)) = term(0) - term(T)``, by sympy.
+    """``sum_{index=0}^{upper-1} summand = total`` for every ``upper``, by induction on it.
 
-    >>> Telescopes("function values telescope", sp.Symbol("t"), sp.Symbol("T")).holds()
+    An ``sp.IndexedBase`` stands for any sequence.
+
+    >>> f, t, T = sp.IndexedBase("f"), *sp.symbols("t T", integer=True)
+    >>> Telescopes("values telescope", f[t] - f[t + 1], f[0] - f[T], t, T).holds()
     True
+    >>> Telescopes("one value too far", f[t] - f[t + 1], f[0] - f[T + 1], t, T).holds()
+    False
     """
 
     text: str
+    summand: sp.Expr
+    total: sp.Expr
     index: sp.Symbol
     upper: sp.Symbol
 
     def holds(self) -> bool:
-        f, i = sp.Function("f"), sp.Dummy("i", integer=True)
-        last = sp.Dummy("T", integer=True, positive=True)
-        total = sp.Sum(f(i) - f(i + 1), (i, 0, last - 1)).doit()
-        return bool(sp.simplify(total - (f(0) - f(last))) == 0)
+        if self.summand.has(self.upper):  # then a longer sum would have other terms too
+            return False
+        empty = self.total.subs(self.upper, 0)
+        added = self.total.subs(self.upper, self.upper + 1) - self.total
+        last = self.summand.subs(self.index, self.upper)
+        return all(sp.simplify(sp.expand(gap)) == 0 for gap in (empty, added - last))
 
 
 @dataclass(frozen=True)

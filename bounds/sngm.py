@@ -80,6 +80,7 @@ def _root(base: sp.Expr, order: int) -> sp.Expr:
 _z, _y = sp.symbols("z y", nonnegative=True)
 _x, _s, _r = sp.Symbol("x", positive=True), sp.Symbol("s", positive=True), sp.Symbol("r", real=True)
 _MOMENTUM = _z / (1 + _z)
+_f, _i = sp.IndexedBase("f"), sp.Symbol("i", integer=True)
 
 # --- assumptions and definitions --------------------------------------------------------------
 assumption_1 = Statement(
@@ -202,7 +203,7 @@ eq_4_repaired = Statement(
     "Eliminate U. It holds for L eta < 1 - beta^2, a wider range than printed. It is at most "
     "2(1-beta) Delta/(eta T) + L eta sigma^2/((1-beta) B).",
     proof=(
-        Telescopes("function values telescope", sp.Symbol("t"), T),
+        Telescopes("function values telescope", _f[_i] - _f[_i + 1], _f[0] - _f[T], _i, T),
         Identity("weight of U in (i)", (1 - beta) * (sp.Rational(1, 2) + beta / (1 - beta)),
                  (1 + beta) / 2),
         Identity("eliminating U, y = L eta: the coefficient of Delta",
@@ -333,7 +334,7 @@ theorem_1_repaired = Statement(
     "saves, so two-sided smoothness is not needed and no extra term appears.",
     proof=(
         *_NOISE_LEMMA,
-        Telescopes("function values telescope", sp.Symbol("t"), T),
+        Telescopes("function values telescope", _f[_i] - _f[_i + 1], _f[0] - _f[T], _i, T),
         Identity("weight of L eta U", (1 - beta) * (sp.Rational(1, 2) + beta / (1 - beta)),
                  (1 + beta) / 2),
         Identity("U grows by (1 - beta^{T+1})^2, x = beta^T",
@@ -527,7 +528,8 @@ theorem_2_repaired = Statement(
     "eta <= 1/(2 kappa lambda) the same proof gives (1.43, 0.85, 1.43).",
     proof=(
         *_NOISE_LEMMA,
-        Telescopes("function values telescope", sp.Symbol("t"), T),
+        Telescopes("the values at z_t over h telescope", (_f[_i] - _f[_i + 1]) * (1 - beta) / eta,
+                   (_f[0] - _f[T]) * (1 - beta) / eta, _i, T),
         Identity("curvature along the segment solves q' = lambda q",
                  sp.diff((L0 + L1 * _s) * sp.exp(L1 * _y), _y),
                  L1 * (L0 + L1 * _s) * sp.exp(L1 * _y)),

@@ -300,7 +300,8 @@ def evaluate(expression: sp.Expr, values: Values) -> Any:
             meaning = getattr(symbol, "meaning", "")
             raise KeyError(f"no value for {symbol.name} ({meaning})" if meaning else symbol.name)
     arguments = [np.asarray(values[symbol.name], dtype=float) for symbol in symbols]
-    with np.errstate(divide="ignore", invalid="ignore"):  # eta <= 1/lambda allows any eta at 0
+    # eta <= 1/lambda allows any eta at 0, and exp(lambda alpha) may exceed every number.
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return function(*arguments)
 
 

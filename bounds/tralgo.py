@@ -90,6 +90,8 @@ _chi_2 = 3 * ell / (2 * ell - delta)
 _x = sp.Symbol("x", nonnegative=True)
 _k, _r, _h = sp.symbols("k r h", positive=True)
 _a, _b, _p = sp.symbols("a b p", real=True)
+_f, _i = sp.IndexedBase("f"), sp.Symbol("i", integer=True)
+_FALL, _FALLEN = _f[_i] - _f[_i + 1], _f[0] - _f[T]
 
 # --- assumptions ------------------------------------------------------------------------------
 _DEFINITION = (
@@ -191,7 +193,7 @@ theorem_1 = Statement(
     note="Telescoping Lemma 1 gives twice both terms. The noise term is below the stationary "
     "value sigma^2/(3B) that a quadratic attains.",
 )  # fmt: skip
-_telescoped = 2 * Bf / T + ell * eta**2 * sigma**2 / (2 * B)
+_summed = _FALLEN + T * ell * eta**2 * sigma**2 / (2 * B)
 theorem_1_repaired = Statement(
     "tralgo.theorem_1", "Theorem 1", "repaired",
     Claim(mean_next_gradient_norm_squared, "<=", 16 * ell * Bf / (3 * T) + _sgd_floor),
@@ -202,10 +204,11 @@ theorem_1_repaired = Statement(
     note="Sum the descent lemma over T steps (from w_1, or from w_0: both averages obey), use "
     "f(x) - f(y) <= 2 Bf, divide by eta (1 - ell eta/2). The noise term is exact for a quadratic.",
     proof=(
-        Telescopes("the decreases telescope", sp.Symbol("t"), T),
-        Identity("divide by the gradient's coefficient",
-                 _telescoped / (eta * (1 - ell * eta / 2)), 16 * ell * Bf / (3 * T) + _sgd_floor,
-                 _HALF_STEP),
+        Telescopes("the descent lemma's decreases and noise, summed",
+                   _FALL - _descent.subs(gradient_norm_squared, 0), _summed, _i, T),
+        Identity("at f(w_0) - f(w_T) = 2 Bf, over T and the gradient's coefficient",
+                 _summed.subs(_f[0], _f[T] + 2 * Bf) / (T * eta * (1 - ell * eta / 2)),
+                 16 * ell * Bf / (3 * T) + _sgd_floor, _HALF_STEP),
         Identity("telescoping the printed Lemma 1 does not give the printed constants, but twice",
                  (2 * Bf / T + eta * sigma**2 / (4 * B)) / (eta / 2),
                  2 * theorem_1.claim.rhs, _HALF_STEP),
@@ -514,7 +517,8 @@ theorem_2_repaired = Statement(
     note="Lemma 3, repaired, summed over rounds; f(w_0) - f(w_T) <= 2 Bf.",
     proof=(
         *lemma_3_repaired.proof,
-        Telescopes("the decreases telescope", sp.Symbol("t"), T),
+        Telescopes("Lemma 3, summed", lemma_3_repaired.claim.rhs.subs(decrease, _FALL),
+                   4 * ell * _FALLEN + T * _error, _i, T),
         Identity("4 ell times 2 Bf over T rounds", 4 * ell * _drop / T, 8 * ell * Bf / T,
                  {_drop: 2 * Bf}),
     ),
@@ -751,7 +755,9 @@ claim_lam_2delta_rate_repaired = Statement(
     proof=(
         *lemma_3_exact.proof,
         *lemma_2_repaired.proof,
-        Telescopes("the decreases telescope", sp.Symbol("t"), T),
+        Telescopes("lemma_3_exact's right side, summed",
+                   2 * lam * _FALL + (lam + ell) ** 2 * lemma_2_repaired.claim.rhs,
+                   2 * lam * _FALLEN + T * (lam + ell) ** 2 * lemma_2_repaired.claim.rhs, _i, T),
         Identity("2 lam times 2 Bf over T rounds", 2 * lam * _drop / T, 4 * lam * Bf / T,
                  {_drop: 2 * Bf}),
     ),

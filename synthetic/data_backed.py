@@ -47,7 +47,7 @@ def robust_regression(
     """``f_i(w) = phi((<a_i, w> - b_i)/scale)``, ``a_i`` uniform on the sphere of radius sqrt(d).
 
     ``b_i = <a_i, w*> + noise_i``, the noise ``+-outlier_size`` with probability ``outliers``,
-    else 0; ``w* = 0``. The population risk is a one-dimensional integral, known exactly.
+    else 0; ``w* = 0``. The population risk is a one-dimensional integral, by quadrature.
 
     Parameters
     ----------

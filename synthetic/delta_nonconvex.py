@@ -174,7 +174,7 @@ def bounded_nonconvex(
 
     ``F(w) = -Bf + sum_j a wave(b_j u_j)``: each direction has an equal share of the range
     ``[-Bf, Bf]``. With ``condition = 1``, ``G^2 = 4 Bf ell delta/(ell + delta)`` exactly, the
-    most that these constants allow (repaired.md, assumptions).
+    most that these constants allow (``tralgo.theorem_1``, its trivial bound).
 
     Parameters
     ----------

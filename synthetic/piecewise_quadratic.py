@@ -15,7 +15,7 @@ from torch import Tensor
 from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable
-from synthetic.shared import count, refuse
+from synthetic.shared import count, positive, refuse
 from theorylab.objective import Constant, FiniteSum, Objective
 
 __all__ = [
@@ -424,6 +424,7 @@ def piecewise_quadratic_sum(
     who = "piecewise_quadratic_sum"
     n, kinds = count(who, "n", n), count(who, "kinds", kinds)
     knots = count(who, "knots", knots, least=3)
+    positive(who, steepest=steepest, bend=bend)
     rng = np.random.default_rng(seed)
     spacing = 2 * steepest / bend
     positions = spacing * (np.arange(knots) - (knots - 1) / 2)

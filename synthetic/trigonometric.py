@@ -417,7 +417,7 @@ def stability_twins(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
 ) -> CosineSum:
-    """The near-tight instance of uniform stability (repaired.md C5), on the line.
+    """The near-tight instance of uniform stability (``lrsgd.theorem_3_4``), on the line.
 
     All samples are ``f0(w) = (delta/4) cos 2w`` but sample 0, which is ``-delta sin w``; the
     twin has ``+delta sin w`` there, and that replacement is the test point. From the crest at 0

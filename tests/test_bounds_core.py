@@ -286,5 +286,28 @@ def test_proof_steps_tell_true_from_false(true, false) -> None:
     assert not false.holds()
 
 
-def test_telescoping() -> None:
-    assert Telescopes("values", sp.Symbol("t"), T).holds()
+f, g, i = sp.IndexedBase("f"), sp.IndexedBase("g"), sp.Symbol("i", integer=True)
+
+
+@pytest.mark.parametrize(
+    ("summand", "total"),
+    [
+        (f[i] - f[i + 1], f[0] - f[T]),
+        (eta * (f[i] - f[i + 1]) + sigma**2, eta * (f[0] - f[T]) + T * sigma**2),
+        (f[i] * g[i] - f[i + 1] * g[i + 1], f[0] * g[0] - f[T] * g[T]),
+        (2 * i + 1, T**2),
+    ],
+)
+def test_telescoping(summand, total) -> None:
+    assert Telescopes("as claimed", summand, total, i, T).holds()
+    for wrong in (total.subs(T, T + 1), total.subs(T, T - 1), total + 1, 2 * total, -total):
+        assert not Telescopes("another total", summand, wrong, i, T).holds()
+    for other in (summand.subs(i, i + 1), 2 * summand, summand + 1):
+        assert not Telescopes("another summand", other, total, i, T).holds()
+
+
+def test_what_does_not_telescope_is_refused() -> None:
+    assert not Telescopes("a plus", f[i] + f[i + 1], f[0] - f[T], i, T).holds()
+    assert not Telescopes("two sequences", f[i] - g[i + 1], f[0] - g[T], i, T).holds()
+    # T terms of T are T^2, though this total grows by T.
+    assert not Telescopes("terms that depend on T", T, T * (T - 1) / 2, i, T).holds()

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bounds import hardt_recht_singer as hrs
-from bounds import lrsgd
+from bounds import lrsgd, tralgo
 from bounds.statement import DomainError, Statement, evaluate
 
 THETAS = np.concatenate([np.geomspace(1e-12, 1e-3, 200), np.linspace(1e-3, 0.25, 2000)])
@@ -461,9 +461,9 @@ def test_remark_4_5(theta):
 
 
 # --- Lemmas 4.6 and 4.10 ------------------------------------------------------------------------
-def round_program(theta, ell, delta):
+def round_program(theta, ell, delta, gamma=None):
     """Lemma 4.6's linear program (lam = sigma = 1): is it bounded, and its noise over theta."""
-    gamma = geometric(theta)
+    gamma = geometric(theta) if gamma is None else gamma
     k, mu, smooth = gamma / (1 - gamma), 1 - delta, 1 + ell
     h = theta * (1 - theta * smooth / 2)
     a = mu * theta / (k + mu * theta)
@@ -494,6 +494,54 @@ def test_lemma_4_6_linear_program(statement, theta_max, ratio, allowed):
     values = {"lam": 2.0, "ell": 2.0 / ratio, "theta": theta_max, "sigma": 1.0}
     values |= {"next_gradient_norm_squared": 0.0}
     assert bound(statement, **values) == pytest.approx(-allowed / 2 * theta_max)
+
+
+@pytest.mark.parametrize("fraction", [1, 0.99, 0.9, 0.7, 0.5, 0.3, 0.1, 0.01, 1e-3, 1e-6])
+def test_lemma_4_6_linear_program_for_smaller_gamma(fraction):
+    theta = np.concatenate([np.geomspace(1e-150, 1e-2, 300), np.linspace(0.01, 0.2, 300)])
+    theta = theta[:, None, None]
+    ell = np.linspace(0, 1 / 2, 41)[None, :, None]
+    delta = ell * np.linspace(0, 1, 21)
+    slope, noise = round_program(theta, ell, delta, fraction * geometric(theta))
+    assert slope.min() >= 0
+    assert noise.max() <= 25 / 34
+    if fraction == 1e-6:
+        assert noise.max() == pytest.approx(25 / 34, rel=1e-5)
+
+
+def test_lemma_4_6_for_smaller_gamma_known_values():
+    values = {"lam": 2.0, "ell": 1.0, "theta": 0.2, "sigma": 1.0, "gamma": 0.1}
+    values |= {"next_gradient_norm_squared": 0.0}
+    assert bound(lrsgd.lemma_4_6_gamma, **values) == pytest.approx(-0.1)
+    assert bound(lrsgd.lemma_4_6_gamma_repaired, **values) == pytest.approx(-0.075)
+    with pytest.raises(DomainError, match="gamma"):
+        bound(lrsgd.lemma_4_6_gamma, **{**values, "gamma": 0.41})
+    with pytest.raises(DomainError, match="gamma"):
+        bound(lrsgd.lemma_4_6_gamma_repaired, **{**values, "gamma": 0.139})  # geometric: 0.13865
+
+
+def fall_down_a_slope(theta, gamma, lam, slope):
+    """E f(w_t) - E f(w+) of one round without noise on f(w) = slope w, summed over its lengths."""
+    fallen, moved, alive = 0.0, 0.0, 1.0
+    while alive > 1e-14:
+        moved -= theta / lam * (slope + lam * moved)
+        fallen -= gamma * alive * slope * moved
+        alive *= 1 - gamma
+    return fallen
+
+
+@pytest.mark.parametrize("theta", [0.25, 0.2, 0.05, 0.01])
+def test_lemma_4_6_for_every_gamma_is_false_down_a_slope(theta):
+    lam, slope = 3.0, 0.7
+    values = {"lam": lam, "ell": 1.0, "theta": theta, "sigma": 0.0}
+    values |= {"next_gradient_norm_squared": slope**2}
+    edge = theta / (1 - theta)
+    for gamma, holds in ((2 * theta, False), (1.01 * edge, False), (0.99 * edge, True)):
+        fallen = fall_down_a_slope(theta, gamma, lam, slope)
+        gain = float(evaluate(lrsgd.gain(0), {"theta": theta, "gamma": gamma}))
+        assert fallen == pytest.approx(gain * slope**2 / lam, rel=1e-10)
+        assert (fallen >= bound(lrsgd.lemma_4_6_gamma, **values, gamma=gamma)) == holds
+    assert geometric(theta) < edge
 
 
 def test_lemma_4_6_route_stops_before_the_printed_domain():
@@ -536,6 +584,22 @@ def test_lemma_4_6_on_quadratics(curvature, start, theta):
             assert decrease >= bound(statement, **values) - 1e-9
 
 
+@pytest.mark.parametrize("curvature", [-1.0, -0.3, 0.2, 1.0])
+@pytest.mark.parametrize("start", [0.0, 0.3, 5.0])
+@pytest.mark.parametrize("fraction", [1.0, 0.5, 0.05])
+def test_lemma_4_6_for_smaller_gamma_on_quadratics(curvature, start, fraction):
+    for theta, lam in itertools.product((0.2, 0.05), (2.0, 3.0, 10.0)):
+        gamma = fraction * geometric(theta)
+        count = math.ceil(math.log(1e-13) / math.log(1 - gamma))
+        weights = gamma * (1 - gamma) ** np.arange(count)
+        decrease, after, _, _ = quadratic_round(
+            curvature, start, 1.0, lam, [theta / lam] * count, weights
+        )
+        values = {"lam": lam, "ell": 1.0, "theta": theta, "sigma": 1.0, "gamma": gamma}
+        values |= {"next_gradient_norm_squared": after}
+        assert decrease >= bound(lrsgd.lemma_4_6_gamma_repaired, **values) - 1e-9
+
+
 @pytest.mark.parametrize("curvature", [-1.0, 0.4, 1.0])
 @pytest.mark.parametrize("steps", [1, 2, 10])
 def test_definition_4_8_and_lemma_4_10_on_quadratics(curvature, steps):
@@ -576,6 +640,31 @@ def test_lemma_3_1_on_a_quadratic_is_true_with_room_in_the_noise():
     assert decrease >= printed
     noise_free = bound(lrsgd.lemma_3_1, **{**values, "sigma": 0.0})
     assert decrease < noise_free  # without the noise term the lemma would be false
+    # Curvature ell attains the repaired form, which is tralgo.descent at batch size 1.
+    repaired = bound(lrsgd.lemma_3_1_repaired, **values)
+    assert decrease == pytest.approx(repaired)
+    assert repaired == pytest.approx(bound(tralgo.descent, **values, B=1))
+
+
+def test_repaired_forms_assume_no_more_than_the_printed_ones():
+    forms = {(s.key, s.form): set(s.assumptions) for s in lrsgd.STATEMENTS}
+    for key in ("lemma_3_1", "remark_3_2", "lemma_4_6", "lemma_4_6.gamma", "definition_4_8",
+                "lemma_4_10"):  # fmt: skip
+        printed = forms[f"lrsgd.{key}", "printed"]
+        assert {"smooth", "lipschitz", "bounded"} <= {a.name for a in printed}
+        assert forms[f"lrsgd.{key}", "repaired"] < printed
+
+
+def test_lrsgd_c_statements_that_need_delta_at_most_ell_refuse_more():
+    # At lam = (ell + 3 delta)/2 the second inner step's weight of u would be negative.
+    values = {"lam": 5.0, "delta": 3.0, "ell": 1.0, "G": 1.0, "n": 4, "S": 2, "twin_distance": 1.0}
+    with pytest.raises(DomainError, match="delta <= ell"):
+        bound(lrsgd.expansion_lrsgd_c_perturbed, **values)
+    assert 1 - values["lam"] / (2 * (values["lam"] - values["delta"])) < 0
+    values |= {"Bf": 1.0, "c": 0.1, "T": 30, "t0": 12}
+    for statement in (lrsgd.theorem_4_9_repaired, lrsgd.theorem_4_9_best_burn_in):
+        with pytest.raises(DomainError, match="delta <= ell"):
+            bound(statement, **values)
 
 
 # --- Hardt, Recht & Singer ----------------------------------------------------------------------

@@ -6,12 +6,13 @@ import math
 
 import numpy as np
 import pytest
+import sympy
 import torch
 
 import synthetic
 from bounds import Algorithm, Claim, Condition, Domain, Rate, Statement, Symbol
 from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, LIPSCHITZ, SMOOTH
-from bounds.notation import B, Delta, T, ell, eta, sigma
+from bounds.notation import B, Delta, G, T, ell, eta, sigma
 from bounds.quantities import (
     decrease,
     gradient_norm_squared,
@@ -52,7 +53,7 @@ def bowl():
 def test_a_true_lemma_holds_and_is_exact(bowl):
     verdict = check(LEMMA, bowl, values={"B": 1})
     assert verdict.verdict == "holds"
-    assert verdict.replicas != 0
+    assert verdict.replicas == 1
     assert verdict.ratio == pytest.approx(1.0, abs=1e-6)  # a quadratic attains the descent lemma
 
 
@@ -139,6 +140,76 @@ def test_a_ratio_that_grows_but_stays_below_the_bound_is_no_violation(bowl):
     assert verdict.growth[1] > 0.2
     assert verdict.ratio < 1
     assert verdict.verdict == "inconclusive"
+
+
+def test_growth_must_repeat_on_fresh_randomness(bowl, monkeypatch):
+    settings = {"assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), "rate": Rate(T, {T: -1})}
+    falls = statement(Claim(mean_gradient_norm_squared, "<=", ell * Delta / T, True), **settings)
+    values = {"eta": 0.2, "B": 1}
+    one, other = (check(falls, bowl, values=values, repeat=k) for k in (0, 99))
+    assert one.measured != other.measured
+    seen = []
+
+    def once(*arguments):
+        seen.append(arguments)
+        return dataclasses.replace(one, verdict="violated" if len(seen) == 1 else "inconclusive")
+
+    monkeypatch.setattr(checking, "_check_rate", once)
+    assert check(falls, bowl, values=values).verdict == "inconclusive"
+    assert [arguments[-2] for arguments in seen] == [0, 1]
+
+
+def test_a_run_that_diverges_is_a_violation(bowl):
+    claim = Claim(mean_gradient_norm_squared, "<=", 2 * Delta * ell)
+    bold = statement(claim, conditions=(Condition(eta, "<=", 10 / ell),))
+    verdict = check(bold, bowl, values={"eta": 5, "T": 1000, "B": 1})
+    assert (verdict.verdict, verdict.measured) == ("violated", math.inf)
+    x = Symbol("x", "a number", Domain(0, 1000))
+    huge = Statement("test.huge", "Huge", "printed", Claim(sympy.exp(x), "<=", 100))
+    assert check(huge).verdict == "violated"
+
+
+@pytest.mark.parametrize(("sense", "value"), [(">=", 1), ("<=", -1), ("==", 1)])
+def test_samples_that_all_agree_refute_nothing_under_noise(sense, value):
+    """What is rare may have been missed: 0 in every sample is no proof that the mean is 0."""
+    claim = Claim(decrease, sense, value)
+    found = Measurement({"decrease": np.zeros((1, 200))}, False)
+    assert checking._compare(claim, {}, found, 0.01).outcomes(claim)[0] == "inconclusive"
+    quiet = checking._compare(claim, {}, found, 0.01, deterministic=True)
+    assert quiet.outcomes(claim)[0] == "violated"
+
+
+@pytest.mark.parametrize(("sense", "value"), [("<=", 1), (">=", -1), ("==", 0)])
+def test_samples_that_all_agree_may_hold(sense, value):
+    claim = Claim(decrease, sense, value)
+    found = Measurement({"decrease": np.zeros((1, 200))}, False)
+    assert checking._compare(claim, {}, found, 0.01).outcomes(claim)[0] == "holds"
+
+
+def test_only_affine_claims_are_judged_from_samples():
+    noisy = synthetic.quadratic(dim=1, noise="gaussian", sigma=0.5)
+    root = statement(Claim(sympy.sqrt(mean_gradient_norm_squared), "<=", 2 * sigma))
+    with pytest.raises(UsageError, match="affine in what is measured"):
+        check(root, noisy, replicas=50)
+    still = synthetic.quadratic(dim=1)
+    assert check(statement(Claim(sympy.sqrt(mean_gradient_norm_squared), "<=", 100)), still)
+
+
+def test_a_trivial_value_of_unknown_constants_is_no_value(bowl):
+    assert check(dataclasses.replace(THEOREM, trivial=G**2), bowl, replicas=50).verdict == "holds"
+
+
+def test_an_unknown_form_is_refused(bowl):
+    with pytest.raises(UsageError, match="form must be 'printed' or 'repaired', got 'repared'"):
+        check("tralgo.lemma_1", bowl, form="repared")
+
+
+def test_undecided_numbers_are_counted():
+    x = Symbol("x", "a number", Domain(0, 1e5))
+    huge = Statement("test.huge", "Huge", "printed", Claim(sympy.exp(x), "<=", 2 * sympy.exp(x)))
+    verdict = check(huge)
+    assert verdict.verdict == "holds"
+    assert 0 < verdict.undecided < verdict.comparisons
 
 
 def test_typical_points_have_no_corners():

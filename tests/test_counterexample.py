@@ -3,14 +3,21 @@
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import sympy as sp
 from hunting import FALSE, GRADIENT_DESCENT, NUMBERS_FALSE, QUADRATIC, TOO_SHARP
 
+from bounds import Algorithm, Claim, Condition, Statement
+from bounds.assumptions import BOUNDED_BELOW, CONVEX, PER_SAMPLE, SMOOTH, STRONGLY_CONVEX
+from bounds.notation import ell, eta
+from bounds.quantities import gradient_norm_squared, next_gradient_norm_squared
 from theorylab import registry
 from theorylab.counterexample import replay, script, write_counterexample
+from theorylab.errors import AssumptionError
 from theorylab.falsify import Hunt, Instance
 from theorylab.shrink import shrink, shrink_instance
 from theorylab.tabular import Tabular
@@ -63,6 +70,48 @@ def test_shrinking_leaves_little():
     smaller = shrink_instance(GRADIENT_DESCENT, FOUND[GRADIENT_DESCENT.key])
     assert smaller.values["T"] == 1
     assert smaller.check(GRADIENT_DESCENT).verdict == "violated"
+
+
+CONVEX_FALSE = Statement(
+    "made_up.convex", "Lemma", "printed",
+    Claim(next_gradient_norm_squared, "<=", 0.9 * gradient_norm_squared),
+    (SMOOTH, CONVEX), Algorithm("sgd"), {}, (Condition(eta, "<=", 1 / (2 * ell)),),
+)  # fmt: skip
+
+
+def _is_convex(slopes):
+    return np.all(np.diff(np.mean(slopes, axis=0)) >= 0)
+
+
+def test_counterexamples_obey_assumptions_without_constants(tmp_path):
+    # Greedily made smaller, this one ends on a concave function unless convexity is asked for.
+    bowl = Instance(QUADRATIC, {"eta": 0.1})
+    assert bowl.check(CONVEX_FALSE).verdict == "violated"
+    found = Hunt(CONVEX_FALSE.key, "printed", "violated", None, bowl)
+    summary = write_counterexample(CONVEX_FALSE, found, tmp_path)
+    assert _is_convex(summary["slopes"])
+    assert "F is convex" in (tmp_path / summary["script"]).read_text()
+
+
+@pytest.mark.parametrize("assumption", [CONVEX, PER_SAMPLE, STRONGLY_CONVEX, BOUNDED_BELOW])
+def test_tables_without_an_assumption_are_no_counterexamples(assumption):
+    """Slopes beyond the knots are constant, so no table is strongly convex; this one falls."""
+    rows = ((-2.0, -4.0), (-2.0, -4.0))
+    statement = replace(CONVEX_FALSE, assumptions=(SMOOTH,))
+    table = Tabular(statement, (0.0, 1.0), rows, 0.5, {"eta": 0.01})
+    assert table.violates
+    assumed = replace(table, statement=replace(statement, assumptions=(SMOOTH, assumption)))
+    assert not assumed.violates
+    with pytest.raises(AssumptionError, match=f"assumes {assumption.name}"):
+        assumed.sides()
+
+
+def test_a_search_on_the_line_passes_over_what_lacks_an_assumption():
+    # Nothing is violated here, so another function is looked for; most are not convex.
+    bowl = Instance(QUADRATIC, {"eta": 0.3}, quiet=True)
+    found = Hunt(CONVEX_FALSE.key, "printed", "violated", None, bowl)
+    table = shrink(CONVEX_FALSE, found, budget=4.0)
+    assert table is None or _is_convex(table.slopes)
 
 
 def test_constants_are_those_of_the_knots():

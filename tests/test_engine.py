@@ -124,6 +124,7 @@ def test_state_norms_are_recorded(objective):
         ({"steps": 5, "replicas": 0}, "replicas must be"),
         ({"steps": 5, "batch_size": 0}, "batch_size must be"),
         ({"steps": 5, "record": ("speed",)}, "cannot record 'speed'; known: value"),
+        ({"steps": 5, "record": ("state.nope",)}, "cannot record 'state.nope'; known: value"),
         ({"steps": 5, "at": [6]}, "records must lie between 0 and 5"),
         ({"steps": 5, "at": Stratified(2, 4)}, "does not fit"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,3 +86,21 @@ def test_the_hunt_treats_it_like_the_rest(environment, tmp_path):
     alone = subprocess.run([sys.executable, "-I", str(script)], capture_output=True, text=True,
                            cwd=tmp_path, check=True)  # fmt: skip
     assert "lhs <= rhs" in alone.stdout
+
+
+def test_an_edited_theorem_is_checked_anew(environment, tmp_path):
+    """The store keeps what was finished, but not for another theorem of the same key."""
+    root = tmp_path / "site"
+    shutil.copytree(environment["PYTHONPATH"], root)
+    here = environment | {"PYTHONPATH": str(root)}
+
+    def verdict():
+        done = theorylab(here, "verify", "mine.theorem_1", "--objective", "quadratic", "--json",
+                         "--replicas", "64", "--out", "kept", cwd=tmp_path)  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)["results"][0]["verdict"]
+
+    assert verdict() == "holds"
+    module = root / "mypaper" / "__init__.py"
+    module.write_text(MODULE.replace('"mine.theorem_1", 1)', '"mine.theorem_1", 1e-4)'))
+    assert verdict() == "violated"

@@ -218,14 +218,23 @@ def test_verdicts_never_say_proved():
 
 
 def test_generalization_gap_by_hand():
-    """A mean estimated by one-step gradient descent overfits by exactly its covariance."""
-    data = synthetic.robust_regression(n=20, dim=2, loss="squared", outliers=0.0)
-    gap = generalization_gap(data, SGD(eta=0.05), 40, seeds=400)
-    pool = generalization_gap(Robust(n=20, dim=2), SGD(eta=0.5), 40, seeds=2000)
-    assert gap.shape == (400,)
-    assert np.isfinite(gap).all()
-    low = pool.mean() - 4 * pool.std(ddof=1) / math.sqrt(2000)
-    assert low > 0  # an overfitted sample looks better than the population
+    """One step of SGD on f_i = <a_i, w>^2/2, with a_i uniform on the sphere of radius sqrt(d).
+
+    The gap is that of the sample drawn, 1/n of the whole: F is ||w||^2/2 and
+    <a, w_1> = (1 - eta d) <a, w_0>, so E F(w_1) - E f_i(w_1) = eta (d-1)(2 - eta d) ||w_0||^2/2.
+    """
+    n, d, eta, seeds = 20, 3, 0.4, 4000
+    data = synthetic.robust_regression(n=n, dim=d, loss="squared", outliers=0.0)
+    gap = generalization_gap(data, SGD(eta=eta), 1, seeds=seeds)
+    assert gap.shape == (seeds,)
+    start = float(data.start.square().sum())
+    expected = eta * (d - 1) * (2 - eta * d) * start / 2 / n
+    error = gap.std(ddof=1) / math.sqrt(seeds)
+    assert error < expected / 10
+    assert abs(gap.mean() - expected) < 4 * error
+    # The other kind of population: an overfitted sample looks better than it.
+    pool = generalization_gap(Robust(n=n, dim=2), SGD(eta=0.5), 40, seeds=2000)
+    assert pool.mean() > 4 * pool.std(ddof=1) / math.sqrt(2000)
 
 
 def test_generalization_gap_is_at_most_the_stability_gap():

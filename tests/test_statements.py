@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import re
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from bounds import DomainError, Statement, units_of
+from bounds.proof import Telescopes
 from bounds.render import claim_latex, latex, mathml, text
 from bounds.statement import evaluate
 from theorylab import registry
@@ -123,6 +125,15 @@ def test_missing_values_are_named(statement: Statement) -> None:
 )
 def test_proof_step_holds(statement: Statement, step) -> None:
     assert step.holds(), f"{statement.key}: {step.text}"
+
+
+@every_statement
+def test_a_sum_that_telescopes_has_no_other_total(statement: Statement) -> None:
+    for step in statement.proof:
+        if isinstance(step, Telescopes):
+            assert not replace(step, total=step.total + 1).holds()
+            assert not replace(step, total=step.total.subs(step.upper, step.upper + 1)).holds()
+            assert not replace(step, summand=2 * step.summand).holds()
 
 
 @every_statement

@@ -508,6 +508,7 @@ def test_families_cover_the_assumptions_of_every_kind_of_statement() -> None:
         (lambda: synthetic.robust_regression(loss="logistic"), "a loss of residuals"),
         (lambda: synthetic.classification(loss="welsch"), "a loss of margins"),
         (lambda: synthetic.piecewise_quadratic(knots=(1, 0), slopes=(0, 0)), "increasing"),
+        (lambda: synthetic.piecewise_quadratic_sum(bend=0), "bend must be a positive number"),
     ],
 )
 def test_parameters_out_of_range_are_refused(build, message: str) -> None:

@@ -17,10 +17,16 @@ from bounds.quantities import (
     value_difference,
 )
 from theorylab import worst_case as module
-from theorylab.cli.worst_case import hunted, markdown, normalised_points
+from theorylab.cli.worst_case import hunted, markdown
 from theorylab.errors import UsageError
 from theorylab.optimizers import SGD, TRSGD
-from theorylab.worst_case import FunctionClass, MissingExtra, expansion_factor, worst_case
+from theorylab.worst_case import (
+    FunctionClass,
+    MissingExtra,
+    expansion_factor,
+    normalised_points,
+    worst_case,
+)
 
 needs_pep = pytest.mark.skipif(
     any(importlib.util.find_spec(n) is None for n in ("PEPit", "cvxpy", "clarabel")),

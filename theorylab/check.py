@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,6 +97,8 @@ def check(
     >>> theorylab.check(sngm.lemma_2, synthetic.quadratic(dim=2), count=2, replicas=8).verdict
     'holds'
     """
+    if form not in (None, "printed", "repaired"):
+        raise UsageError(f"check: form must be 'printed' or 'repaired', got {form!r}")
     if isinstance(statement, str):
         statement = registry.statement(statement, "repaired" if form == "repaired" else "printed")
     if not 0 < confidence < 1:
@@ -110,7 +113,13 @@ def check(
     protocol = protocol_for(statement)
     certified = constants_for(statement, objective)
     if statement.claim.big_o:
-        return _check_rate(statement, objective, protocol, fixed, replicas, effort, seed, risk)
+        arguments = (statement, objective, protocol, fixed, replicas, effort, seed)
+        verdict = _check_rate(*arguments, repeat, risk)
+        if verdict.verdict != "violated":
+            return verdict
+        again = _check_rate(*arguments, repeat + 1, risk)
+        once = f"grew once, did not on fresh randomness: {again.reason}"
+        return verdict if again.verdict == "violated" else replace(again, reason=once)
 
     def experiment(point: Mapping[str, Any]) -> Experiment:
         return Experiment(statement, objective, point, replicas, effort / count, seed, repeat)
@@ -209,9 +218,19 @@ class _Comparison:
         return np.where(self.bound > 0, plain, np.where(over, np.inf, 0.0))
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what diverged is told apart in the outcomes
 def _compare(
-    claim: Claim, values: Mapping[str, Any], found: Measurement, risk: float
+    claim: Claim,
+    values: Mapping[str, Any],
+    found: Measurement,
+    risk: float,
+    deterministic: bool = False,
 ) -> _Comparison:
+    if not found.exact and not deterministic and not _affine(claim):
+        raise UsageError(
+            f"{claim}: from samples only claims that are affine in what is measured can be judged "
+            "(the mean of a function is not the function of the mean); this one is not"
+        )
     table = {**values, **found.values}
     small_side, large_side = claim.sides
     small, large = np.broadcast_arrays(
@@ -226,12 +245,26 @@ def _compare(
         spread = (small - large).std(axis=-1, ddof=1) / math.sqrt(shape[1])
         sides = 2 * len(measured)
         half = stats.t.isf(risk / sides, shape[1] - 1) * spread
+        if not deterministic:
+            # Under noise, samples that all agree have missed what is rare: they refute nothing.
+            agree = spread <= _FLOOR * size
+            beyond = measured != bound if claim.sense == "==" else measured > bound
+            half = np.where(agree & beyond, np.inf, half)
     elif not found.exact:
         half = np.full_like(measured, np.inf)
     # Where all terms vanish, rounding is that of the values they were computed from.
     tolerance = np.maximum(_ROUNDING * size, _FLOOR * _natural_size(claim, values))
     tolerance = tolerance + found.rounding + _inherited(claim, table, found, shape)
+    # A side that overflowed has no size; its rounding must not grow beyond every number with it.
+    tolerance = np.minimum(tolerance, np.finfo(float).max)
     return _Comparison(measured, half, bound, tolerance, shape[1], found.exact)
+
+
+@lru_cache(maxsize=1024)
+def _affine(claim: Claim) -> bool:
+    """Whether the claim's two sides differ by an affine function of the measured quantities."""
+    difference = claim.lhs - claim.rhs
+    return not any(difference.diff(s).free_symbols & claim.measured for s in claim.measured)
 
 
 def _inherited(
@@ -274,7 +307,7 @@ def _terms(claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]) -> li
 def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
     statement = experiment.statement
     found = protocol.measure(experiment)
-    compared = _compare(statement.claim, experiment.values, found, risk)
+    compared = _compare(statement.claim, experiment.values, found, risk, experiment.deterministic)
     outcomes = _outcomes(statement.claim, compared, found)
     if not found.exact and not np.all(outcomes == "holds"):
         # A violation must be seen twice, on fresh randomness; a crossing deserves a closer look.
@@ -286,24 +319,38 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
         )  # fmt: skip
         for repeat in (1, 2):
             found = protocol.measure(replace(again, repeat=experiment.repeat + repeat))
-            compared = _compare(statement.claim, experiment.values, found, risk)
+            compared = _compare(
+                statement.claim, experiment.values, found, risk, experiment.deterministic
+            )
             outcomes = _outcomes(statement.claim, compared, found)
             once = (outcomes == "violated") & ~seen
             if not once.any():
                 break
             seen |= once
         outcomes = np.where(once, "inconclusive", outcomes)
-    ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
-    rank = np.select([outcomes == "violated", outcomes == "holds"], [2, 1])
-    decisive = int(np.lexsort((ratio, rank))[-1])
+    decisive = _decisive(outcomes, compared)
     outcome: Outcome = str(outcomes[decisive])  # type: ignore[assignment]
     reason = found.labels[decisive] if decisive < len(found.labels) else ""
-    if outcome == "holds" and statement.trivial is not None:
-        trivial = float(evaluate(statement.trivial, experiment.values))
-        if compared.bound[decisive] >= trivial:
-            outcome, reason = "vacuous", f"the bound exceeds the trivial {trivial:.4g}"
+    trivial = _trivial(statement, experiment.values)
+    if outcome == "holds" and compared.bound[decisive] >= trivial:
+        outcome, reason = "vacuous", f"the bound exceeds the trivial {trivial:.4g}"
     undecided = int((outcomes == "inconclusive").sum())
     return _verdict(experiment, outcome, compared, decisive, reason, len(outcomes), undecided)
+
+
+def _trivial(statement: Statement, values: Mapping[str, Any]) -> float:
+    """The value beyond which the bound says nothing; infinite where none is known here."""
+    trivial = statement.trivial
+    if trivial is None or any(s.name not in values for s in trivial.free_symbols):
+        return math.inf
+    return float(evaluate(trivial, values))
+
+
+def _decisive(outcomes: np.ndarray, compared: _Comparison) -> int:
+    """The instance that decides: a violation, else one that holds; of these the tightest."""
+    ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
+    rank = np.select([outcomes == "violated", outcomes == "holds"], [2, 1])
+    return int(np.lexsort((ratio, rank))[-1])
 
 
 def _outcomes(claim: Claim, compared: _Comparison, found: Measurement) -> np.ndarray:
@@ -352,8 +399,7 @@ def _check_numbers(
         statement.claim, values, Measurement({"-": np.zeros((len(table), 1))}, True), risk
     )
     outcomes = compared.outcomes(statement.claim)
-    order = {"violated": 1, "holds": 0, "inconclusive": 0}
-    i = max(range(len(table)), key=lambda k: (order[str(outcomes[k])], compared.ratio[k]))
+    i = _decisive(outcomes, compared)
     constants = {s.name for s in statement.constants}
     point = {k: float(v) for k, v in table[i].items()}
     measured = float(compared.measured[i])
@@ -362,14 +408,15 @@ def _check_numbers(
         float(compared.bound[i]), float(compared.ratio[i]), statement.units, "-",
         {k: v for k, v in point.items() if k in constants},
         {k: v for k, v in point.items() if k not in constants},
-        1, seed, len(table), 0, "exact arithmetic over the domain",
+        1, seed, len(table), int((outcomes == "inconclusive").sum()),
+        "exact arithmetic over the domain",
     )  # fmt: skip
 
 
 # --- O(.) claims --------------------------------------------------------------------------------
 def _check_rate(
     statement: Statement, objective: Objective, protocol: Protocol, fixed: Mapping[str, float],
-    replicas: int, effort: float, seed: int, risk: float,
+    replicas: int, effort: float, seed: int, repeat: int, risk: float,
 ) -> Verdict:  # fmt: skip
     """Does measured/bound keep growing with the statement's scale? Then no constant will do."""
     rate = statement.rate
@@ -399,17 +446,18 @@ def _check_rate(
             values = statement.validate(known)
         except (DomainError, UsageError):
             continue  # the domain may begin at a larger size
-        experiment = Experiment(statement, here, values, replicas, effort / len(sizes), seed)
+        experiment = Experiment(
+            statement, here, values, replicas, effort / len(sizes), seed, repeat
+        )
         if experiment.steps > effort / _EFFORT_PER_STEP:
             continue  # too long to run
         found = protocol.measure(experiment)
-        compared = _compare(statement.claim, values, found, risk / len(sizes))
+        # No size alone refutes an order, so samples that agree (counts do) need no allowance.
+        compared = _compare(statement.claim, values, found, risk / len(sizes), deterministic=True)
         comparisons += len(compared.measured)
         i = int(np.argmax(compared.ratio))
         last = _verdict(experiment, "holds", compared, i, "", comparisons)
-        if statement.trivial is not None and compared.bound[i] >= evaluate(
-            statement.trivial, values
-        ):
+        if compared.bound[i] >= _trivial(statement, values):
             continue  # a ratio to a bound beyond the trivial value says nothing of the rate
         if not (compared.measured[i] > 0 and compared.bound[i] > 0):
             continue
@@ -431,10 +479,10 @@ def _check_rate(
 
 def _telling(statement: Statement, table: list[dict[str, Any]]) -> dict[str, Any]:
     """The first point at which the bound says anything; the first of all if it never does."""
-    if statement.trivial is None:
-        return table[0]
     for point in table:
-        if evaluate(statement.claim.rhs, point) < evaluate(statement.trivial, point):
+        if statement.trivial is not None and (
+            evaluate(statement.claim.rhs, point) < _trivial(statement, point)
+        ):
             return point
     return table[0]
 

@@ -202,9 +202,10 @@ def run(
                                ("chunk", chunk, 1)):  # fmt: skip
         if int(value) != value or value < least:
             raise UsageError(f"run: {name} must be an integer of at least {least}, got {value}")
+    known = [*RECORDERS, *(f"state.{name}" for name in rule.init(objective.start.unsqueeze(0)))]
     for name in record:
-        if name not in RECORDERS and not name.startswith("state."):
-            raise UsageError(f"run: cannot record {name!r}; known: {', '.join(RECORDERS)}")
+        if name not in known:
+            raise UsageError(f"run: cannot record {name!r}; known: {', '.join(known)}")
 
     plan = _plan(at, horizon, replicas, seed)
     plan = np.repeat(plan, copies, axis=1)
@@ -212,6 +213,8 @@ def run(
     width = max(1, int(_SNAPSHOT_BYTES // (plan.shape[0] * objective.dim * 8 * unit))) * unit
     chunk = min(-(-chunk // unit) * unit, width)
     begin = objective.start if start is None else start
+    job = _Job(objective, horizon, rounds is not None, batch_size, seed, tuple(record), copies,
+               remap, chunk if compile else None)  # fmt: skip
     parts = []
     chunks = [slice(i, min(i + chunk, total)) for i in range(0, total, chunk)]
     with bar(progress) as display:
@@ -219,11 +222,7 @@ def run(
         for rows in chunks:
             origin = begin[rows] if begin.ndim == 2 else begin.expand(rows.stop - rows.start, -1)
             advance = partial(display.advance, task)
-            parts.append(
-                _run_chunk(objective, rule.rows(rows), origin, rows, plan[:, rows], horizon,
-                           rounds is not None, batch_size, seed, tuple(record), copies, remap,
-                           chunk if compile else None, advance)
-            )  # fmt: skip
+            parts.append(_run_chunk(job, rule.rows(rows), rows, origin, plan[:, rows], advance))
             display.update(task, completed=rows.stop * horizon)
     quantities = {
         name: np.concatenate([part[1][name] for part in parts], axis=1) for name in record
@@ -257,27 +256,35 @@ def _plan(
     return np.repeat(times[:, None], replicas, axis=1)
 
 
+@dataclass(frozen=True)
+class _Job:
+    """What all rows of a run share; ``compiled`` is the number of rows to compile the step for."""
+
+    objective: Objective
+    horizon: int
+    by_rounds: bool
+    batch_size: int
+    seed: int
+    record: tuple[str, ...]
+    copies: int
+    remap: Remap | None
+    compiled: int | None
+
+
 def _run_chunk(
-    objective: Objective,
+    job: _Job,
     rule: UpdateRule,
-    origin: Tensor,
     rows: slice,
+    origin: Tensor,
     plan: np.ndarray,
-    horizon: int,
-    by_rounds: bool,
-    batch_size: int,
-    seed: int,
-    record: tuple[str, ...],
-    copies: int,
-    remap: Remap | None,
-    compiled: int | None,
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Run some of the rows; ``compiled`` is the number of rows to compile the step for.
+    """Evaluations and quantities at each record, for some of the rows.
 
     Compiled code is for one shape: fewer rows are filled up, with more of the last one, so that
     the same code computes a row whatever the number of replicas.
     """
+    objective, record, compiled = job.objective, job.record, job.compiled
     real, dim, count = rows.stop - rows.start, objective.dim, plan.shape[0]
     size = compiled or real
     state_names = [name.removeprefix("state.") for name in record if name.startswith("state.")]
@@ -305,10 +312,7 @@ def _run_chunk(
                 norms[name].index_copy_(0, flat, values.index_select(0, picked))
 
         last, lags = 0, rule.lags
-        for block in _time_chunks(
-            objective, rule, rows, plan, horizon, by_rounds, batch_size, seed, copies, remap,
-            compiled is not None,
-        ):  # fmt: skip
+        for block in _time_chunks(job, rule, rows, plan):
             evaluations += block.evaluations
             for k, draw in enumerate(block.draws):
                 if (where := block.records.get(k)) is not None:
@@ -331,7 +335,7 @@ def _run_chunk(
                 quantities[name] = np.stack(
                     [RECORDERS[name](objective, point).numpy() for point in shaped]
                 )
-    return evaluations[:, :real] * batch_size, quantities
+    return evaluations[:, :real] * job.batch_size, quantities
 
 
 @dataclass(frozen=True)
@@ -345,26 +349,17 @@ class _TimeChunk:
 
 
 def _time_chunks(
-    objective: Objective,
-    rule: UpdateRule,
-    rows: slice,
-    plan: np.ndarray,
-    horizon: int,
-    by_rounds: bool,
-    batch_size: int,
-    seed: int,
-    copies: int,
-    remap: Remap | None,
-    compiled: bool,
+    job: _Job, rule: UpdateRule, rows: slice, plan: np.ndarray
 ) -> Iterator[_TimeChunk]:
+    objective, horizon, copies = job.objective, job.horizon, job.copies
     real, size = rows.stop - rows.start, plan.shape[1]
     first_block, blocks = rows.start // copies // BLOCK, _blocks(size // copies)
     kinds = (_SAMPLES, _RESTARTS, *range(_RULE, _RULE + len(rule.draws)))
     streams = {
-        kind: [_generator(seed, first_block + b, kind) for b in range(blocks)] for kind in kinds
+        kind: [_generator(job.seed, first_block + b, kind) for b in range(blocks)] for kind in kinds
     }
     dtype = objective.start.dtype
-    one = objective.draw(np.random.default_rng(0), 1, 1, batch_size)
+    one = objective.draw(np.random.default_rng(0), 1, 1, job.batch_size)
     per_coordinate = sum(d.per == "coordinate" for d in rule.draws)
     cost = size * (one.nbytes + 8 * (len(rule.draws) + per_coordinate * objective.dim + 1))
     span = max(1, _DRAW_BYTES // cost)
@@ -375,18 +370,18 @@ def _time_chunks(
     # Counts have one column where all rows agree, one a row where they do not.
     first, begun = 0, np.zeros(1, dtype=np.int64)
     while True:
-        if not by_rounds or rule.restarts(np.random.default_rng(0), 0, 1, 1) is None:
+        if not job.by_rounds or rule.restarts(np.random.default_rng(0), 0, 1, 1) is None:
             length = min(span, horizon - first)
         else:
             length = min(span, max(64, 2 * horizon))
         mask = _restart_mask(rule, streams[_RESTARTS], first, length, size, copies)
         rounds_of = np.arange(first + 1, first + length + 1)[:, None]
-        if mask is not None and (by_rounds or remap is not None):
+        if mask is not None and (job.by_rounds or job.remap is not None):
             rounds_of = begun + np.cumsum(mask, axis=0)
         records: dict[int, np.ndarray] = {}
         spent = np.zeros_like(plan)
         finished = False
-        if by_rounds and mask is not None:
+        if job.by_rounds and mask is not None:
             # time_of[j, r]: the step (within this chunk) at which replica r begins round j.
             counted = rounds_of
             column = np.arange(mask.shape[1]) if mask.shape[1] > 1 else 0
@@ -418,10 +413,10 @@ def _time_chunks(
 
         samples = one[:0]
         if length:
-            samples = together(_SAMPLES, partial(_samples, objective, length, batch_size))
-        if remap is not None and length:
+            samples = together(_SAMPLES, partial(_samples, objective, length, job.batch_size))
+        if job.remap is not None and length:
             known = Samples(samples[:, :real], rows, first, rounds_of[:length, :real])
-            whole = np.concatenate([remap(known), samples[:, real:]], axis=1)
+            whole = np.concatenate([job.remap(known), samples[:, real:]], axis=1)
             samples = np.ascontiguousarray(whole, samples.dtype)
         if mask is not None and length:
             begun = rounds_of[-1]
@@ -432,7 +427,7 @@ def _time_chunks(
             for k, draw in enumerate(rule.draws)
         }  # fmt: skip
         columns["t"] = torch.arange(first + 1, first + length + 1, dtype=dtype).unbind(0)
-        if mask is not None and mask.shape[1] == 1 and not compiled:
+        if mask is not None and mask.shape[1] == 1 and not job.compiled:
             columns["restart"] = mask[:, 0].tolist()
         elif mask is not None:
             columns["restart"] = torch.from_numpy(mask).unsqueeze(-1).to(dtype).unbind(0)

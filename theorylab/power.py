@@ -23,7 +23,7 @@ from bounds.symbol import Measured, Symbol
 from bounds.units import DIMENSIONLESS
 from theorylab.errors import UsageError
 from theorylab.falsify import Evaluation, Hunt, hunt
-from theorylab.worst_case import MissingExtra
+from theorylab.worst_case import MissingExtra, solve_points
 
 __all__ = ["FACTORS", "Mutant", "Outcome", "Score", "measure_power", "mutants"]
 
@@ -282,8 +282,6 @@ def _from_pool(mutant: Mutant, pool: Sequence[Evaluation], seed: int) -> float |
 def _catchable(mutant: Mutant, caught: bool) -> str:
     if caught:
         return "instance"
-    from theorylab.cli.worst_case import solve_points
-
     try:
         rows = list(solve_points(mutant.statement, {}, 6, 0))
     except (MissingExtra, UsageError, ValueError, KeyError, ArithmeticError):
@@ -294,8 +292,6 @@ def _catchable(mutant: Mutant, caught: bool) -> str:
 
 
 def _exact_ratio(statement: Statement) -> float | None:
-    from theorylab.cli.worst_case import solve_points
-
     try:
         rows = [r.ratio for r in solve_points(statement, {}, 6, 0) if r.scope == "exact"]
     except (MissingExtra, UsageError, ValueError, KeyError, ArithmeticError):

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 __all__ = ["code_digest", "file_digest", "provenance"]
 
 _PACKAGES = ("bounds", "theorylab", "synthetic", "deep")
+_GROUPS = ("statements", "rules", "objectives", "measures", "networks", "datasets")
 _VERSIONS = ("theorylab", "numpy", "scipy", "sympy", "torch")
 
 
@@ -39,14 +40,30 @@ def provenance(**details: Any) -> Mapping[str, Any]:
 
 @cache
 def code_digest() -> str:
-    """A digest of the source of the installed packages: results of other code are not reused."""
+    """A digest of the source of theorylab and of every plug-in.
+
+    Results of other code are not reused: an edited theorem of a user's is checked anew.
+    """
+    plugins = {
+        point.module.split(".")[0]
+        for group in _GROUPS
+        for point in entry_points(group=f"theorylab.{group}")
+    }
     digest = hashlib.sha256()
-    for name in _PACKAGES:
+    for name in (*_PACKAGES, *sorted(plugins - set(_PACKAGES))):
         spec = find_spec(name)
-        for folder in (spec.submodule_search_locations or ()) if spec else ():
-            for path in sorted(Path(folder).rglob("*.py")):
-                digest.update(path.relative_to(folder).as_posix().encode())
-                digest.update(path.read_bytes())
+        if spec is None:
+            continue  # the registry says which plug-in does not load
+        files = [
+            (path.relative_to(folder).as_posix(), path)
+            for folder in spec.submodule_search_locations or ()
+            for path in sorted(Path(folder).rglob("*.py"))
+        ]
+        if not files and spec.origin:
+            files = [(name, Path(spec.origin))]
+        for label, path in files:
+            digest.update(label.encode())
+            digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -1,4 +1,4 @@
-"""Registries that packages fill by entry points: statements, rules, objectives, networks, commands.
+"""Registries that packages fill by entry points.
 
 A package of yours joins in by declaring, in its ``pyproject.toml``::
 
@@ -6,7 +6,8 @@ A package of yours joins in by declaring, in its ``pyproject.toml``::
     mypaper = "mypackage.mypaper"        # a module with STATEMENTS, or a Statement itself
 
 and likewise ``theorylab.rules`` (``RULES``), ``theorylab.objectives`` (``FAMILIES``),
-``theorylab.networks`` and ``theorylab.commands``.
+``theorylab.measures`` (``PROTOCOLS``), ``theorylab.networks`` (``NETWORKS``),
+``theorylab.datasets`` (``DATASETS``) and ``theorylab.commands``.
 """
 
 from __future__ import annotations

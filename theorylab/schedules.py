@@ -88,11 +88,16 @@ class Staircase(Schedule):
     >>> stairs = Staircase(1.0, milestones=(2, 4), factor=0.1)
     >>> stairs(2), round(stairs(3), 9), round(stairs(5), 9)
     (1.0, 0.1, 0.01)
+    >>> hash(Staircase(1.0, [2, 4])) == hash(stairs)
+    True
     """
 
     initial: float
     milestones: Sequence[int]
     factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "milestones", tuple(self.milestones))
 
     def __call__(self, t: Tensor | int) -> Any:
         if isinstance(t, Tensor):

@@ -220,9 +220,11 @@ def _search_on_line(statement: Statement, instance: Instance, budget: float) -> 
 
     def cost(x: np.ndarray) -> tuple[float, Tabular | None]:
         table = build(x)
-        if table is None or table.known.get("T", 1.0) > _ROUNDS:
+        if table is None:
             return 2.0, None
         try:
+            if table.known.get("T", 1.0) > _ROUNDS:
+                return 2.0, None
             small, large = table.sides()
         except (ValueError, KeyError, ArithmeticError, IndexError):
             return 2.0, None

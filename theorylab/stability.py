@@ -33,7 +33,6 @@ Outcome = Literal["not refuted", "violated", "inconclusive", "vacuous", "no boun
 
 _ROWS = 2048
 _GATHER_BYTES = 64 * 2**20
-_FRESH = 0x7E57
 
 
 @runtime_checkable

@@ -20,7 +20,7 @@ import sympy as sp
 import torch
 
 from bounds.statement import Statement, evaluate
-from theorylab.errors import UsageError
+from theorylab.errors import AssumptionError, UsageError
 from theorylab.measures.protocol import build_rule
 from theorylab.rule import UpdateRule
 
@@ -82,11 +82,34 @@ class Tabular:
 
     @cached_property
     def known(self) -> dict[str, Any]:
-        """Constants, hyperparameters and prescriptions; raises outside the domain."""
+        """Constants, hyperparameters and prescriptions; raises outside the domain.
+
+        Raises
+        ------
+        AssumptionError
+            If the knots do not certify what the statement assumes.
+        """
         constants = self.constants() if self.knots else {}
+        if self.knots:
+            self._require_assumptions(constants)
         names = {s.name for s in (*self.statement.symbols, *self.statement.constants)}
         given = {k: v for k, v in {**constants, **self.values}.items() if k in names}
         return dict(self.statement.validate(given))
+
+    def _require_assumptions(self, constants: Mapping[str, Any]) -> None:
+        key = self.statement.key
+        for assumption in self.statement.assumptions:
+            missing = [s.name for s in assumption.constants if s.name not in constants]
+            certified = bool(assumption.constants) and not missing
+            if assumption.name == "convex":
+                mean = [sum(column) for column in zip(*self.slopes, strict=True)]
+                certified = all(p <= q for p, q in itertools.pairwise(mean))
+            elif assumption.name == "per_sample":  # the constants are those of the mean
+                certified = len(self.slopes) == 1
+            if not certified:
+                raise AssumptionError(
+                    f"{key} assumes {assumption.name}; the knots do not certify it"
+                )
 
     def constants(self, number: Callable[[Any], Any] = float) -> dict[str, Any]:
         """What the knots certify; each is attained."""

@@ -21,7 +21,7 @@ import importlib.util
 import io
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,17 +31,27 @@ import torch
 from torch import Tensor
 
 from bounds.statement import Statement, evaluate
+from theorylab.domain import points
 from theorylab.errors import UsageError
 from theorylab.measures.protocol import build_rule
 from theorylab.rule import UpdateRule
 
 __all__ = [
     "FunctionClass", "MissingExtra", "WorstCase", "expansion_factor", "modelled_quantities",
-    "worst_case",
+    "normalised_points", "solve_points", "worst_case",
 ]  # fmt: skip
 
 SOLVER = "CLARABEL"
 _CALLS = 40  # gradient evaluations in one problem; its size grows with their square
+# One representative of each scale: units of f and w are free, so ell = Delta = 1 is no loss.
+_CONSTANTS = {"ell": 1.0, "L": 1.0, "mu": 0.1, "Delta": 1.0, "Bf": 1.0, "G": 1.0, "n": 2.0,
+              "d": 1.0}  # fmt: skip
+_VARIED = (
+    {"delta": 1.0, "sigma": 1.0},
+    {"delta": 0.25, "sigma": 1.0},
+    {"delta": 1.0, "sigma": 0.0},
+)
+_SHORT = ({"T": 1.0, "S": 1.0}, {"T": 2.0, "S": 2.0})
 
 
 class MissingExtra(UsageError):
@@ -241,6 +251,53 @@ def expansion_factor(rule: UpdateRule, family: FunctionClass, steps: int = 1) ->
     return WorstCase(f"expansion.{rule.name}", "repaired", values, math.sqrt(max(primal, 0.0)),
                      math.sqrt(max(dual, 0.0)), status, math.inf,
                      "exact" if family.exact else "upper bound")  # fmt: skip
+
+
+def solve_points(
+    statement: Statement, fixed: Mapping[str, float], count: int, seed: int
+) -> Iterator[WorstCase]:
+    """Worst cases at up to ``count`` points of the statement's domain, constants normalised.
+
+    Raises
+    ------
+    UsageError
+        If the statement does not fit the template, or no point is small enough to solve.
+    """
+    failure: UsageError | None = None
+    solved = 0
+    for table in normalised_points(statement, fixed, count, seed):
+        try:
+            yield worst_case(statement, table)
+            solved += 1
+        except MissingExtra:
+            raise
+        except UsageError as error:
+            failure = error
+    if not solved and failure is not None:
+        raise failure
+
+
+def normalised_points(
+    statement: Statement, fixed: Mapping[str, float], count: int, seed: int
+) -> list[dict[str, Any]]:
+    """Points of the domain with ``ell = Delta = ... = 1`` and few rounds, corners first."""
+    names = {s.name for s in (*statement.symbols, *statement.constants)}
+    found: list[dict[str, Any]] = []
+    tables = [
+        {k: v for k, v in {**_CONSTANTS, **varied, **short, **fixed}.items() if k in names}
+        for short in _SHORT
+        for varied in _VARIED
+    ]
+    distinct = [t for i, t in enumerate(tables) if t not in tables[:i]]
+    each = max(1, -(-count // len(distinct)))
+    for known in distinct:
+        try:
+            found += points(statement, known, seed, each)
+        except UsageError:
+            continue
+    if not found:
+        return points(statement, {k: v for k, v in fixed.items() if k in names}, seed, count)
+    return found[:count]
 
 
 def modelled_quantities() -> tuple[str, ...]:

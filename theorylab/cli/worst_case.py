@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -16,29 +16,20 @@ from bounds.statement import Condition, DomainError, Statement
 from bounds.symbol import Symbol
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
-from theorylab.domain import natural_scale, points
+from theorylab.domain import natural_scale
 from theorylab.errors import UsageError
 from theorylab.falsify import Evaluation, hunt, score
 from theorylab.pages import fill, markdown_table, source
 from theorylab.provenance import provenance
 from theorylab.store import write_json
 from theorylab.verdict import Verdict
-from theorylab.worst_case import MissingExtra, WorstCase, worst_case
+from theorylab.worst_case import MissingExtra, WorstCase, solve_points, worst_case
 
-__all__ = ["command", "hunted", "markdown", "normalised_points", "solve_points"]
+__all__ = ["command", "hunted", "markdown"]
 
-# One representative of each scale: units of f and w are free, so ell = Delta = 1 is no loss.
-_CONSTANTS = {"ell": 1.0, "L": 1.0, "mu": 0.1, "Delta": 1.0, "Bf": 1.0, "G": 1.0, "n": 2.0,
-              "d": 1.0}  # fmt: skip
-_VARIED = (
-    {"delta": 1.0, "sigma": 1.0},
-    {"delta": 0.25, "sigma": 1.0},
-    {"delta": 1.0, "sigma": 0.0},
-)
 _BLIND = 1e-6  # in natural units; the solver's error is no smaller than 1e-9
 _NEXT = 5
 _FEW = 2  # rounds and inner steps of the runs a hunt may try: more are too many to solve for
-_SHORT = ({"T": 1.0, "S": 1.0}, {"T": 2.0, "S": 2.0})
 
 
 def command(
@@ -94,30 +85,6 @@ def command(
         _print(rows, skipped)
 
 
-def solve_points(
-    statement: Statement, fixed: Mapping[str, float], count: int, seed: int
-) -> Iterator[WorstCase]:
-    """Worst cases at up to ``count`` points of the statement's domain, constants normalised.
-
-    Raises
-    ------
-    UsageError
-        If the statement does not fit the template, or no point is small enough to solve.
-    """
-    failure: UsageError | None = None
-    solved = 0
-    for table in normalised_points(statement, fixed, count, seed):
-        try:
-            yield worst_case(statement, table)
-            solved += 1
-        except MissingExtra:
-            raise
-        except UsageError as error:
-            failure = error
-    if not solved and failure is not None:
-        raise failure
-
-
 def hunted(
     statement: Statement, fixed: Mapping[str, float], budget: float, seed: int
 ) -> WorstCase | None:
@@ -167,29 +134,6 @@ def _natural(statement: Statement, values: Mapping[str, float]) -> dict[str, flo
     }
     one = {name: Symbol(name, units=u) for name, u in units.items()}
     return {k: v / natural_scale(one[k], values) if k in one else v for k, v in values.items()}
-
-
-def normalised_points(
-    statement: Statement, fixed: Mapping[str, float], count: int, seed: int
-) -> list[dict[str, Any]]:
-    """Points of the domain with ``ell = Delta = ... = 1`` and few rounds, corners first."""
-    names = {s.name for s in (*statement.symbols, *statement.constants)}
-    found: list[dict[str, Any]] = []
-    tables = [
-        {k: v for k, v in {**_CONSTANTS, **varied, **short, **fixed}.items() if k in names}
-        for short in _SHORT
-        for varied in _VARIED
-    ]
-    distinct = [t for i, t in enumerate(tables) if t not in tables[:i]]
-    each = max(1, -(-count // len(distinct)))
-    for known in distinct:
-        try:
-            found += points(statement, known, seed, each)
-        except UsageError:
-            continue
-    if not found:
-        return points(statement, {k: v for k, v in fixed.items() if k in names}, seed, count)
-    return found[:count]
 
 
 def _parse(items: Sequence[str]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import product
 from typing import ClassVar
 
@@ -14,41 +15,51 @@ from theorylab.errors import UsageError
 from theorylab.measures.points import sample_points
 from theorylab.measures.protocol import Experiment, Measurement, Protocol, value_scale
 from theorylab.objective import Objective
-from theorylab.rule import UpdateRule
+from theorylab.rule import UpdateRule, norm
 
 __all__ = ["OneRound", "proximal_minimizer"]
 
 _POINTS = 12
 _OUTCOMES = 4096
+_ROUNDING = 16 * float(np.finfo(float).eps)
 
 
 def proximal_minimizer(objective: Objective, anchor: Tensor, lam: float, delta: float,
-                       ell: float, tolerance: float = 1e-12) -> Tensor:  # fmt: skip
+                       ell: float, tolerance: float = 1e-12,
+                       steps: int = 20_000) -> Tensor:  # fmt: skip
     """``argmin_w F(w) + (lam/2)||w - anchor||^2`` for each row of ``anchor``, shape ``(R, d)``.
 
-    Gradient descent with step ``2/(2 lam + ell - delta)``, which contracts by
-    ``(ell + delta)/(2 lam + ell - delta)`` since the problem is (lam - delta)-strongly convex
-    and (lam + ell)-smooth; it stops when ``||grad|| / (lam - delta)`` falls below ``tolerance``
-    times the size of the problem.
+    Nesterov's method for a (lam - delta)-strongly convex, (lam + ell)-smooth problem. It stops
+    when ``||grad|| / (lam - delta)``, which bounds the distance to the minimizer, falls below
+    ``tolerance`` times the size of the problem, or ``||grad||`` to its own rounding.
 
     Raises
     ------
     UsageError
-        If ``lam <= delta``: the minimizer need not exist.
+        If ``lam <= delta``: the minimizer need not exist. If it does not converge in ``steps``.
     """
     if lam <= delta:
         raise UsageError(
             f"the proximal problem needs lam > delta, got lam = {lam}, delta = {delta}"
         )
-    step = 2 / (2 * lam + ell - delta)
-    w = anchor.clone()
+    strong, smooth = lam - delta, lam + ell
+    root = math.sqrt(strong / smooth)
+    momentum = (1 - root) / (1 + root)
     size = 1 + float(anchor.abs().max())
-    for _ in range(20_000):
-        gradient = objective.gradient(w) + lam * (w - anchor)
-        w = w - step * gradient
-        if float(gradient.abs().max()) <= tolerance * size * (lam - delta):
-            break
-    return w
+    required = size * max(tolerance * strong, _ROUNDING * smooth)
+    w = before = anchor
+    largest = math.inf
+    for _ in range(steps):
+        ahead = w + momentum * (w - before)
+        gradient = objective.gradient(ahead) + lam * (ahead - anchor)
+        before, w = w, ahead - gradient / smooth
+        largest = float(norm(gradient).max())
+        if largest <= required:
+            return w
+    raise UsageError(
+        f"proximal_minimizer on {objective.name}: the gradient must fall to {required:.3g}; "
+        f"after {steps} steps it is {largest:.3g}"
+    )
 
 
 class OneRound(Protocol):

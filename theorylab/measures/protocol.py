@@ -95,6 +95,17 @@ class Experiment:
         return self.rounds * steps_per_round(self.rule)
 
     @property
+    def deterministic(self) -> bool:
+        """Whether every repetition gives the same numbers: no noise and no random choices."""
+        if self.statement.algorithm is None:
+            return True
+        law, sigma = self.objective.outcomes(), self.objective.constants().get("sigma")
+        quiet = (law is not None and len(law[0]) == 1) or (sigma is not None and float(sigma) == 0)
+        rule = self.rule
+        mask = rule.restarts(np.random.default_rng(0), 0, 1, 2)
+        return quiet and not rule.draws and (mask is None or mask.shape[1] == 1)
+
+    @property
     def feasible(self) -> bool:
         """Whether the effort pays for the fewest replicas that still give an interval."""
         return (

@@ -16,6 +16,7 @@ from theorylab.measures.protocol import (
 __all__ = ["RoundLengths"]
 
 _RUNS, _STEPS = 64, 4096
+_UNSEEN = 10  # an event expected this often is missed with probability exp(-10)
 _PER_GRADIENT = 40  # a draw costs this much less than the sample gradient effort is counted in
 
 
@@ -29,10 +30,15 @@ class RoundLengths(Protocol):
     def measure(self, experiment: Experiment) -> Measurement:
         lengths = self._lengths(experiment)
         found = {"mean_round_length": lengths}
+        rounding = 0.0
         if "round_length_probability" in experiment.measured:
             hit = lengths == round(float(experiment.values["K"]))
             found["round_length_probability"] = hit.astype(float)
-        return Measurement({k: found[k][None, :] for k in experiment.measured}, exact=False)
+            # A length that was never drawn has no spread, yet it may have a probability.
+            rounding = _UNSEEN / len(lengths)
+        return Measurement(
+            {k: found[k][None, :] for k in experiment.measured}, exact=False, rounding=rounding
+        )
 
     @staticmethod
     def _lengths(experiment: Experiment) -> np.ndarray:

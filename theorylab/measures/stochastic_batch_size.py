@@ -366,10 +366,6 @@ class ConstantProbability(Protocol):
         {"update_frequency", "accumulated_batches", "relative_progress", "distance_to_sgd"}
     )
 
-    def sequential_steps(self, experiment: Experiment) -> float:
-        waits = "accumulated_batches" in experiment.measured
-        return float(_longest_wait(_p(experiment)) if waits else _HORIZON)
-
     def measure(self, experiment: Experiment) -> Measurement:
         rule, names = _rule(experiment), experiment.measured
         alone = {

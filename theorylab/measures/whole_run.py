@@ -33,6 +33,7 @@ class WholeRun(Protocol):
         }
     )  # fmt: skip
 
+    @np.errstate(over="ignore", invalid="ignore")  # a run may diverge
     def measure(self, experiment: Experiment) -> Measurement:
         names, T = experiment.measured, experiment.rounds
         paths = enumerate_paths(experiment)

@@ -199,6 +199,21 @@ def test_a_trivial_value_of_unknown_constants_is_no_value(bowl):
     assert check(dataclasses.replace(THEOREM, trivial=G**2), bowl, replicas=50).verdict == "holds"
 
 
+@pytest.mark.parametrize("bad", [{"count": 0}, {"replicas": "a"}, {"seed": -1}, {"repeat": 0.5}])
+def test_bad_numbers_are_named(bowl, bad):
+    (name,) = bad
+    with pytest.raises(UsageError, match=f"check: {name} must be an integer of at least"):
+        check(THEOREM, bowl, **bad)
+
+
+def test_a_prescribed_value_cannot_be_another():
+    bowl = synthetic.bounded_nonconvex(dim=1, noise="two_point", sigma=0.5)
+    message = r"tralgo.theorem_1 prescribes eta = 1/\(2\*ell\), here 0.5; got 5"
+    with pytest.raises(DomainError, match=message):
+        check("tralgo.theorem_1", bowl, form="repaired", values={"T": 20, "eta": 5})
+    assert check("tralgo.theorem_1", bowl, form="repaired", values={"T": 20, "eta": 0.5})
+
+
 def test_an_unknown_form_is_refused(bowl):
     with pytest.raises(UsageError, match="form must be 'printed' or 'repaired', got 'repared'"):
         check("tralgo.lemma_1", bowl, form="repared")

@@ -125,13 +125,29 @@ def test_state_norms_are_recorded(objective):
         ({"steps": 5, "batch_size": 0}, "batch_size must be"),
         ({"steps": 5, "record": ("speed",)}, "cannot record 'speed'; known: value"),
         ({"steps": 5, "record": ("state.nope",)}, "cannot record 'state.nope'; known: value"),
-        ({"steps": 5, "at": [6]}, "records must lie between 0 and 5"),
+        ({"steps": 5, "at": [6]}, "records must be integers between 0 and 5, got"),
+        ({"steps": 5, "at": [2.5]}, "records must be integers between 0 and 5"),
+        ({"steps": "abc"}, "steps must be an integer of at least 0, got 'abc'"),
+        ({"steps": float("nan")}, "steps must be an integer of at least 0, got nan"),
+        ({"steps": 5, "start": torch.zeros(3, 4, dtype=torch.float64)}, r"got torch.float64 \(3"),
+        (
+            {"steps": 5, "start": torch.zeros(4)},
+            r"start must be a torch.float64 .* got torch.float",
+        ),
+        ({"steps": 5, "start": [0.0] * 4}, "got list"),
+        ({"steps": 5, "remap": lambda s: s.draws * 0 - 1}, "remap gave the negative sample -1"),
         ({"steps": 5, "at": Stratified(2, 4)}, "does not fit"),
     ],
 )
 def test_bad_arguments_are_named(objective, arguments, message):
     with pytest.raises(UsageError, match=message):
         run(objective, SGD(eta=0.1), **arguments)
+
+
+@pytest.mark.parametrize("rows", [1, 3, 9])
+def test_hyperparameters_are_one_value_a_row(objective, rows):
+    with pytest.raises(UsageError, match=rf"sgd's eta must .* shape \(5, 1\), got \({rows}, 1\)"):
+        run(objective, SGD(eta=torch.full((rows, 1), 0.1)), 3, replicas=5)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,8 @@ from test_optimizers import CASES, DIM
 
 import synthetic
 import theorylab.step
+from synthetic.losses import GemanMcClure
+from synthetic.margin_sum import MarginSum
 from theorylab import Stratified, run
 from theorylab.engine import BLOCK
 from theorylab.errors import UsageError
@@ -30,7 +33,9 @@ def objective():
 
 def both(objective, rule, *args, **kwargs):
     kwargs = {"record": ("w",), "progress": False} | kwargs
-    return tuple(run(objective, rule, *args, compile=compile, **kwargs) for compile in (0, 1))
+    compiled, eager = (run(objective, rule, *args, compile=compile, **kwargs)
+                       for compile in (True, False))  # fmt: skip
+    return eager, compiled
 
 
 def first_of_each_rule():
@@ -122,6 +127,55 @@ def test_records_states_and_twins(objective):
         assert (eager["w"][:, ::2] != eager["w"][:, 1::2]).any()
         for name, values in eager.quantities.items():
             np.testing.assert_allclose(compiled[name], values, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: synthetic.quadratic(noise="two_point", sigma=1.0),
+        lambda: synthetic.piecewise_quadratic(noise="two_point", sigma=0.5),
+    ],
+    ids=["two_point", "knots"],
+)
+def test_compiling_first_leaves_no_trace_in_the_objective(build):
+    """What an objective keeps from its first use is made by a real step, not by the tracer."""
+    kept, fresh = build(), build()
+    first = run(kept, SGD(eta=0.1), 20, replicas=4, compile=True)
+    again = run(kept, SGD(eta=0.1), 20, replicas=4)
+    other = run(kept, SGD(eta=0.1), 20, 2, replicas=4, compile=True)
+    assert np.isfinite(other["value"]).all()
+    expected = run(fresh, SGD(eta=0.1), 20, replicas=4)
+    for name in ("value", "gradient_norm"):
+        np.testing.assert_array_equal(again[name], expected[name])
+        np.testing.assert_allclose(first[name], expected[name], rtol=1e-12)
+
+
+def test_equal_objectives_are_told_apart():
+    class Alike(MarginSum):
+        def __eq__(self, other):
+            return True
+
+        def __hash__(self):
+            return 1
+
+    def build(scale):
+        A = scale * np.eye(2)
+        return Alike("alike", GemanMcClure(), A, np.ones(2), np.zeros(2))
+
+    one, two = build(1.0), build(2.0)
+    for objective in (one, two):
+        eager, compiled = both(objective, SGD(eta=0.1), 5, replicas=3)
+        np.testing.assert_allclose(compiled["w"], eager["w"], rtol=1e-12)
+
+
+def test_two_threads_may_compile():
+    objectives = [synthetic.robust_regression(n=9 + k, dim=2) for k in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda o: run(o, SGD(eta=0.1), 5, replicas=3, record=("w",),
+                                            compile=True, progress=False), objectives))  # fmt: skip
+    for objective, out in zip(objectives, found, strict=True):
+        expected = run(objective, SGD(eta=0.1), 5, replicas=3, record=("w",))
+        np.testing.assert_allclose(out["w"], expected["w"], rtol=1e-12)
 
 
 def test_subnormal_numbers_survive_the_compiler(objective):

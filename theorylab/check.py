@@ -21,7 +21,7 @@ from bounds.symbol import Symbol
 from bounds.units import UnitsError, units_of
 from theorylab import registry
 from theorylab.domain import natural_scale, points
-from theorylab.errors import AssumptionError, UsageError
+from theorylab.errors import AssumptionError, UsageError, require_integer
 from theorylab.measures import Experiment, Measurement, Protocol, protocol_for
 from theorylab.objective import FiniteSum, Objective
 from theorylab.verdict import Outcome, Verdict, worst
@@ -101,6 +101,9 @@ def check(
         raise UsageError(f"check: form must be 'printed' or 'repaired', got {form!r}")
     if isinstance(statement, str):
         statement = registry.statement(statement, "repaired" if form == "repaired" else "printed")
+    for name, value, least in (("count", count, 1), ("replicas", replicas, 1), ("seed", seed, 0),
+                               ("family", family, 1), ("repeat", repeat, 0)):  # fmt: skip
+        require_integer("check", name, value, least)
     if not 0 < confidence < 1:
         raise UsageError(f"check: confidence must lie in (0, 1), got {confidence}")
     risk = (1 - confidence) / max(1, family)
@@ -127,6 +130,7 @@ def check(
     table = points(
         statement, {**certified, **fixed}, seed, count, lambda point: experiment(point).feasible
     )
+    _as_prescribed(statement, fixed, table[0])
     return worst([_judge(protocol, experiment(point), risk / len(table)) for point in table])
 
 
@@ -177,6 +181,21 @@ def _known_names(statement: Statement, fixed: Mapping[str, float]) -> None:
         if name not in names:
             raise UsageError(
                 f"{statement.key} has no symbol {name!r}; it has {', '.join(sorted(names))}"
+            )
+
+
+def _as_prescribed(
+    statement: Statement, fixed: Mapping[str, float], point: Mapping[str, Any]
+) -> None:
+    """Refuse a value other than the statement's own for what it prescribes."""
+    names = {s.name: e for s, e in statement.prescription.items()}
+    free = {k: v for k, v in point.items() if k not in names}
+    resolved = statement.resolve(free)
+    for name in names.keys() & fixed.keys():
+        if not math.isclose(fixed[name], float(resolved[name]), rel_tol=1e-6):
+            raise DomainError(
+                f"{statement.key} prescribes {name} = {names[name]}, here "
+                f"{float(resolved[name]):.6g}; got {fixed[name]:.6g}"
             )
 
 

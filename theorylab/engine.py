@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, require_integer
 from theorylab.objective import Objective
 from theorylab.progress import bar
 from theorylab.rule import Draw, UpdateRule, norm
@@ -200,8 +200,7 @@ def run(
                                ("batch_size", batch_size, 1), ("replicas", replicas, 1),
                                ("seed", seed, 0), ("copies", copies, 1),
                                ("chunk", chunk, 1)):  # fmt: skip
-        if int(value) != value or value < least:
-            raise UsageError(f"run: {name} must be an integer of at least {least}, got {value}")
+        require_integer("run", name, value, least)
     known = [*RECORDERS, *(f"state.{name}" for name in rule.init(objective.start.unsqueeze(0)))]
     for name in record:
         if name not in known:
@@ -212,6 +211,7 @@ def run(
     total, unit = replicas * copies, BLOCK * copies
     width = max(1, int(_SNAPSHOT_BYTES // (plan.shape[0] * objective.dim * 8 * unit))) * unit
     chunk = min(-(-chunk // unit) * unit, width)
+    _check_shapes(objective, rule, start, total)
     begin = objective.start if start is None else start
     job = _Job(objective, horizon, rounds is not None, batch_size, seed, tuple(record), copies,
                remap, chunk if compile else None)  # fmt: skip
@@ -229,6 +229,24 @@ def run(
     }
     evaluations = np.concatenate([part[0] for part in parts], axis=1)
     return Trajectory(plan, evaluations, quantities, batch_size, seed)
+
+
+def _check_shapes(objective: Objective, rule: UpdateRule, start: Tensor | None, total: int) -> None:
+    d, dtype = objective.dim, objective.start.dtype
+    if start is not None:
+        shape = tuple(start.shape) if isinstance(start, Tensor) else None
+        if shape not in ((d,), (total, d)) or start.dtype != dtype:
+            got = f"{start.dtype} {shape}" if isinstance(start, Tensor) else type(start).__name__
+            raise UsageError(
+                f"run: start must be a {dtype} tensor of shape ({d},) or ({total}, {d}), got {got}"
+            )
+    for f in fields(rule):
+        value = getattr(rule, f.name)
+        if isinstance(value, Tensor) and value.ndim == 2 and tuple(value.shape) != (total, 1):
+            raise UsageError(
+                f"run: {rule.name}'s {f.name} must have one value a row, shape ({total}, 1), "
+                f"got {tuple(value.shape)}"
+            )
 
 
 def _plan(
@@ -250,9 +268,9 @@ def _plan(
         # The floor of a uniform real in [0, span) is a uniform round, stratum by stratum.
         times = edges[:-1, None] + draws * np.diff(edges)[:, None]
         return at.offset + np.minimum(np.floor(times).astype(np.int64), span - 1)
-    times = np.asarray(at, dtype=np.int64)
-    if times.size == 0 or times.min() < 0 or times.max() > horizon:
-        raise UsageError(f"run: records must lie between 0 and {horizon}, got {at}")
+    times = np.atleast_1d(np.asarray(at))
+    if times.dtype.kind not in "iu" or times.min() < 0 or times.max() > horizon:
+        raise UsageError(f"run: records must be integers between 0 and {horizon}, got {at}")
     return np.repeat(times[:, None], replicas, axis=1)
 
 
@@ -416,7 +434,10 @@ def _time_chunks(
             samples = together(_SAMPLES, partial(_samples, objective, length, job.batch_size))
         if job.remap is not None and length:
             known = Samples(samples[:, :real], rows, first, rounds_of[:length, :real])
-            whole = np.concatenate([job.remap(known), samples[:, real:]], axis=1)
+            mapped = job.remap(known)
+            if mapped.dtype.kind in "iu" and (mapped < 0).any():
+                raise UsageError(f"run: remap gave the negative sample {mapped.min()}")
+            whole = np.concatenate([mapped, samples[:, real:]], axis=1)
             samples = np.ascontiguousarray(whole, samples.dtype)
         if mask is not None and length:
             begun = rounds_of[-1]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["AssumptionError", "DataError", "UnknownNameError", "UsageError"]
+import numpy as np
+
+__all__ = ["AssumptionError", "DataError", "UnknownNameError", "UsageError", "require_integer"]
 
 
 class UsageError(ValueError):
@@ -19,3 +21,14 @@ class DataError(UsageError):
 
 class AssumptionError(UsageError):
     """An objective lacks an assumption of the statement it should be checked against."""
+
+
+def require_integer(who: str, name: str, value: object, least: int) -> None:
+    """Refuse what is not an integer of at least ``least``.
+
+    >>> require_integer("run", "steps", 4.5, 0)
+    Traceback (most recent call last):
+    theorylab.errors.UsageError: run: steps must be an integer of at least 0, got 4.5
+    """
+    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+        raise UsageError(f"{who}: {name} must be an integer of at least {least}, got {value!r}")

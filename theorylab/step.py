@@ -8,8 +8,9 @@ for every operation. It needs a C++ compiler, and a second or so for each object
 from __future__ import annotations
 
 import dataclasses
+import threading
 import weakref
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -26,8 +27,10 @@ Step = Callable[[Tensor, Sequence[Tensor], State, Mapping[str, Tensor]], tuple[T
 
 _Flat = Callable[..., Sequence[Tensor]]
 
-# What was compiled in this process, for as long as the objective lives.
-_KEPT: weakref.WeakKeyDictionary[Objective, dict[Hashable, _Flat]] = weakref.WeakKeyDictionary()
+# What was compiled in this process, for as long as the objective lives: by its identity (equal
+# objectives may hold other data), with the rule's settings and the shapes.
+_KEPT: dict[int, list[tuple[tuple[Any, ...], _Flat]]] = {}
+_LOCK = threading.Lock()  # the compiler's own state is not for two threads
 
 
 def eager_step(objective: Objective, rule: UpdateRule) -> Step:
@@ -120,12 +123,19 @@ def compiled_step(
         return [moved, *(after[name] for name in entries)]
 
     arguments = [w, *values, *samples, *state.values(), *draw.values()]
+    # Tables that an objective fills at first use must not be filled while tracing.
+    eager_step(objective, rule)(w, samples, state, draw)
     settings = (None if name in names else value for name, value in fields.items())
     key = (type(rule), *settings, *((tuple(x.shape), x.dtype) for x in arguments))
-    kept = _KEPT.setdefault(objective, {})
-    if key not in kept:
-        kept[key] = _compile(flat, arguments, f"{rule.name} on {objective.name}")
-    run = kept[key]
+    with _LOCK:
+        if id(objective) not in _KEPT:
+            _KEPT[id(objective)] = []
+            weakref.finalize(objective, _KEPT.pop, id(objective), None)
+        kept = _KEPT[id(objective)]
+        run = next((run for other, run in kept if _same(other, key)), None)
+        if run is None:
+            run = _compile(flat, arguments, f"{rule.name} on {objective.name}")
+            kept.append((key, run))
 
     def step(
         w: Tensor, samples: Sequence[Tensor], state: State, draw: Mapping[str, Tensor]
@@ -135,6 +145,13 @@ def compiled_step(
         return w, dict(zip(entries, after, strict=True))
 
     return step, state
+
+
+def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
+    try:
+        return bool(one == other)
+    except RuntimeError:  # tables of tensors: compile anew
+        return False
 
 
 def _with(rule: UpdateRule, changes: Mapping[str, Tensor]) -> UpdateRule:

@@ -19,12 +19,12 @@ from deep.arms import arms, gains, report
 from deep.data import Dataset
 from deep.measures import hitting, relaxed_smoothness
 from deep.schedules import SCHEDULES, schedule
-from deep.settings import METHODS, Option, Settings, method
+from deep.settings import MAX_SEED, METHODS, Option, Settings, method
 from deep.training import Trainer, device_named, load_data, processes
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.provenance import provenance
-from theorylab.store import write_json
+from theorylab.store import writable, write_json
 
 __all__ = ["command", "compare"]
 
@@ -60,7 +60,7 @@ def command(
         str, typer.Option("--schedule", help="; ".join(SCHEDULES.values()))
     ] = "poly:1",
     warmup: Annotated[float, typer.Option(min=0.0, help="Epochs of rising step.")] = 0.0,
-    seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The first seed.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
     dropout: Annotated[float | None, typer.Option(help="The network's dropout.")] = None,
     train_samples: Annotated[int | None, typer.Option(help="Use so many samples.")] = None,
@@ -99,8 +99,11 @@ def command(
         evaluations=evaluations, measures=measures, amp=amp, channels_last=channels_last,
         compile=compile_, cuda_graphs=cuda_graphs,
     )  # fmt: skip
+    if seed + seeds - 1 > MAX_SEED:
+        raise UsageError(f"--seed and --seeds: seeds must be at most {MAX_SEED}")
     schedule(schedule_, 1.0, 1)  # a bad one is refused before data is read
     found = arms(settings) if with_arms else {optimizer: settings}
+    writable(out / "results.json")
     with processes(device_named(device)) as (rank, world, where):
         if twins:
             if world > 1:

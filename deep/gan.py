@@ -18,12 +18,13 @@ from deep import checkpoint
 from deep.data import PHOTO_PALETTE, Dataset, dataset, denormalise, label_map
 from deep.metrics import confusion, l1, psnr, segmentation, ssim
 from deep.networks import network
+from deep.settings import MAX_SEED
 from deep.training import device_named
 from theorylab.console import console
 from theorylab.errors import DataError, UsageError
 from theorylab.progress import bar
 from theorylab.provenance import provenance
-from theorylab.store import write_json
+from theorylab.store import writable, write_json
 from theorylab.torch_optim import Adam, RuleOptimizer, TRAdam
 
 __all__ = ["GanSettings", "GanTrainer", "Segmenter", "command", "nearest_colour", "score"]
@@ -259,7 +260,7 @@ def command(
     image_size: Annotated[int, typer.Option(min=32)] = 64,
     width: Annotated[int, typer.Option(min=1, help="Channels of the first layer.")] = 64,
     samples: Annotated[int | None, typer.Option(min=1, help="Use so many pairs.")] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     out: Annotated[Path, typer.Option(help="Where the run is kept.")] = Path("results/gan"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
@@ -270,6 +271,7 @@ def command(
         lr=lr, lam=lam, S=inner, variant=variant, epochs=epochs, batch_size=batch_size,
         image_size=image_size, width=width, data=data, samples=samples, seed=seed,
     )  # fmt: skip
+    target = writable(out / "results.json")
     content = dataset(data).load(data_dir, image_size=image_size)
     if samples is not None:
         content = _shortened(content, samples)
@@ -277,7 +279,7 @@ def command(
     trainer = GanTrainer(settings, content, folder=out, device=device_named(device))
     result = trainer.run(segmenter=nearest_colour if generated else None)
     table = {"settings": asdict(settings), "result": result}
-    write_json(out / "results.json", {"schema": 1, "provenance": provenance(seed=seed), **table})
+    write_json(target, {"schema": 1, "provenance": provenance(seed=seed), **table})
     if as_json:
         print(json.dumps(table, indent=1, allow_nan=False))
         return

@@ -14,7 +14,9 @@ from theorylab import torch_optim
 from theorylab.errors import UnknownNameError, UsageError
 from theorylab.torch_optim import RuleOptimizer
 
-__all__ = ["METHODS", "Method", "Settings", "method"]
+__all__ = ["MAX_SEED", "METHODS", "Method", "Settings", "method"]
+
+MAX_SEED = 2**63 - 1  # torch keeps seeds in 64 bits, with a sign
 
 Option = float | int | str | bool
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from paper_figures.style import PAGE, decade_ticks, figure, rc, save
 from theorylab.console import console
 from theorylab.errors import UsageError
+from theorylab.store import read_json
 
 __all__ = ["command", "draw_exponents", "draw_map", "draw_over_time", "draw_trade_off"]
 
@@ -30,12 +30,7 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Where figures go; beside the report.")] = None,
 ) -> None:
     """Draw the stability figures (PDF and SVG) from a stored report; nothing is computed."""
-    try:
-        table = json.loads(report.read_text())
-    except FileNotFoundError:
-        raise UsageError(f"{report}: no such report; run `theorylab stability` first") from None
-    except json.JSONDecodeError as error:
-        raise UsageError(f"{report}: not JSON ({error})") from None
+    table = read_json(report, "theorylab stability")
     folder = out or report.parent
     terminal = console()
     for name, draw in (("over_time", draw_over_time), ("exponents", draw_exponents),
@@ -45,6 +40,11 @@ def command(
         except UsageError as error:
             terminal.print(f"{name}: {error}", highlight=False)
             continue
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(
+                f"{report} is not what `theorylab stability` writes "
+                f"({type(error).__name__}: {error})"
+            ) from error
         for path in written:
             terminal.print(str(path), highlight=False)
 
@@ -154,10 +154,10 @@ def draw_map(report: Report, path: Path) -> list[Path]:
         panels = canvas.subplots(1, 2, sharey=True)
         limit = 2.0
         for axes, form in zip(panels, ("printed", "repaired"), strict=True):
-            height = np.clip(np.array(table[form]), -limit, limit)
+            height = np.clip(np.array(table[form], dtype=float), -limit, limit)
             mesh = axes.pcolormesh(table["n"], table["Bf"], height, cmap="RdBu_r", vmin=-limit,
                                    vmax=limit, rasterized=True)  # fmt: skip
-            if height.min() < 0 < height.max():
+            if (height < 0).any() and (height > 0).any():
                 axes.contour(table["n"], table["Bf"], height, levels=[0.0], colors="black",
                              linewidths=0.8)  # fmt: skip
             axes.set_xscale("log")
@@ -177,7 +177,7 @@ def draw_trade_off(report: Report, path: Path) -> list[Path]:
     UsageError
         If the report has fewer than two values of theta.
     """
-    rows = [row for row in report["rows"] if row["theta"] is not None]
+    rows = [row for row in report["rows"] if row["theta"] is not None and _measured(row)]
     if len({row["theta"] for row in rows}) < 2:
         raise UsageError("a trade-off needs at least two values of --theta")
     n, T, c = max((row["n"], row["T"], row["c"]) for row in rows)
@@ -195,7 +195,7 @@ def draw_trade_off(report: Report, path: Path) -> list[Path]:
                             ("gradient evaluations", "+")):  # fmt: skip
             others = [row["sgd"] for row in report["comparisons"] if row["same"] == how
                       and (row["n"], row["T"], row["c"]) == (n, T, c)
-                      and row["rule"] == "lrsgd_r"]  # fmt: skip
+                      and row["rule"] == "lrsgd_r" and _measured(row["sgd"])]  # fmt: skip
             if others:
                 axes.plot([o["gradient_norm_squared"] for o in others], [o["gap"] for o in others],
                           marker, color=_colour("sgd"), label=f"sgd, same {how}")  # fmt: skip
@@ -212,7 +212,11 @@ def draw_trade_off(report: Report, path: Path) -> list[Path]:
 def _members(rows: Sequence[Mapping[str, Any]], fit: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     fixed = "n" if fit["along"] == "T" else "T"
     same = ("rule", "statement", "c", "theta", fixed)
-    return [row for row in rows if row["gap"] > 0 and all(row[k] == fit[k] for k in same)]
+    return [row for row in rows if (row["gap"] or 0.0) > 0 and all(row[k] == fit[k] for k in same)]
+
+
+def _measured(row: Mapping[str, Any]) -> bool:
+    return row["gap"] is not None and row["gradient_norm_squared"] is not None  # None: diverged
 
 
 def _colour(rule: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import zipfile
+import difflib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,16 +39,26 @@ class Dataset:
         """
 
         def standard(x: np.ndarray) -> np.ndarray:
+            x = _unit(x)
             centred = x - x.mean(0)
-            size = centred.std(0)
-            flat = size <= 1e-12 * np.maximum(1.0, np.abs(x).max(0))
-            return np.where(flat, 0.0, centred / np.where(flat, 1.0, size))
+            flat = _flat(x)
+            return np.where(flat, 0.0, centred / np.where(flat, 1.0, centred.std(0)))
 
         return Dataset(self.name, standard(self.X), standard(self.y))
 
     def signs(self) -> np.ndarray:
         """The target as +1 (above its mean) or -1: its two values, where it has two."""
         return np.where(self.y > self.y.mean(), 1.0, -1.0)
+
+
+def _unit(x: np.ndarray) -> np.ndarray:
+    """Each column over a power of two of its size: exact, and no square over- or underflows."""
+    return np.ldexp(x, -np.frexp(np.abs(x).max(0))[1])
+
+
+def _flat(unit: np.ndarray) -> np.ndarray:
+    """Which columns vary by no more than rounding of their largest entry."""
+    return unit.std(0) <= 1e-12 * np.abs(unit).max(0)
 
 
 def bundled_dataset(name: str) -> Dataset:
@@ -84,7 +94,9 @@ def load(path: str | Path) -> Dataset:
     """
     path = Path(path)
     if not path.exists():
-        raise DataError(f"{path}: no such file")
+        close = difflib.get_close_matches(str(path), BUNDLED)
+        hint = f"; did you mean {' or '.join(close)}?" if close else ""
+        raise DataError(f"{path}: no such file{hint}")
     if not path.is_file():
         raise DataError(f"{path}: expected a file, got a directory")
     suffix = path.suffix.lower()
@@ -167,12 +179,17 @@ def _npz(path: Path) -> Dataset:
             with archive:
                 for key in ("X", "y"):
                     if key not in archive.files:
-                        held = ", ".join(archive.files) or "nothing"
-                        raise DataError(f"{path}: expected the keys X and y, got {held}")
-                    arrays[key] = archive[key]
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        if isinstance(error, DataError):
-            raise
+                        names = ", ".join(archive.files) or "nothing"
+                        raise DataError(f"{path}: expected the keys X and y, got {names}")
+                    held = archive[key]
+                    if not isinstance(held, np.ndarray):
+                        raise DataError(f"{path}, {key}: expected an array, got other bytes")
+                    arrays[key] = held
+    except (DataError, OSError):
+        raise
+    except MemoryError:
+        raise DataError(f"{path}: expected arrays that fit in memory, got larger ones") from None
+    except Exception:  # a damaged archive raises what zipfile, zlib or a parser happens to
         raise DataError(f"{path}: expected an .npz archive of plain numbers (nothing pickled), "
                         "got something else") from None  # fmt: skip
     for key, rank in (("X", 2), ("y", 1)):
@@ -199,12 +216,12 @@ def _checked(path: Path, X: np.ndarray, y: np.ndarray) -> Dataset:
         raise DataError(f"{path}: expected at least one feature column, got none")
     if len(y) < 2:
         raise DataError(f"{path}: expected at least two rows, got {len(y)}")
-    if np.ptp(y) == 0:
+    if _flat(_unit(y)):
         raise DataError(f"{path}: expected a target that varies, got {y[0]:g} in every row")
     with np.errstate(over="ignore"):
         spread = X.std(0)
         if not (np.isfinite(spread).all() and np.isfinite(y.std())):
             raise DataError(f"{path}: expected numbers whose squares are finite, got larger ones")
-    if not spread.any():
+    if _flat(_unit(X)).all():
         raise DataError(f"{path}: expected at least one feature column that varies, got none")
     return Dataset(path.stem, X, y)

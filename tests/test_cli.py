@@ -103,6 +103,12 @@ def test_a_bad_file_gets_one_clear_line(theorylab, tmp_path, name):
     assert err.strip().count("\n") == 0
 
 
+REPORTS = {
+    "list.json": [], "other.json": {}, "three.json": {"results": 3}, "empty.json": {"results": []},
+    "verify.json": {"results": [{"key": "sngm.lemma_2", "form": "printed", "verdict": "holds"}]},
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -113,9 +119,40 @@ def test_a_bad_file_gets_one_clear_line(theorylab, tmp_path, name):
         (("verify", "lrsgd.theorem_3_4", "--objective", "quadratic"), "lrsgd.theorem_3_4"),
         (("verify", "--data", "digits", "--objective", "quadratic"), "not both"),
         (("verify", "sngm.lemma_2", "--out", "/dev/null/x"), "cannot write"),
+        (("units", "--no-attack", "--out", "file"), "cannot write file/results.json"),
+        (("worst-case", "sngm.lemma_2", "--out", "file"), "cannot write file/results.json"),
+        (("train", "--out", "file"), "cannot write file/results.json"),
+        (("gan", "--out", "file"), "cannot write file/results.json"),
+        (("errata", "--results", "empty.json", "--out", "folder"), "folder: Is a directory"),
+        (("verify", "--paper", "sngm", "--out", "taken"), "cannot write taken/results.json"),
+        (("errata", "--results", "folder"), "folder cannot be read"),
+        (("errata", "--results", "binary.json"), "binary.json is not JSON"),
+        (("errata", "--results", "list.json"), "list.json is not what"),
+        (("errata", "--results", "other.json"), "KeyError: 'results'"),
+        (("errata", "--results", "three.json"), "three.json is not what"),
+        (("errata", "--results", "verify.json"), "verify.json is not what"),
+        (("figure-stability", "folder"), "folder cannot be read"),
+        (("figure-stability", "binary.json"), "binary.json is not JSON"),
+        (("figure-stability", "list.json"), "list.json is not what"),
+        (("figure-stability", "verify.json"), "verify.json is not what"),
+        (("worst-case", "tralgo.theorem_1", "--set", "ete=1"), "can be set: B, Bf, G, T"),
+        (("worst-case", "tralgo.theorem_1", "--set", "eta=1"), "prescribes eta = 1/(2*ell)"),
+        (("worst-case", "tralgo.theorem_1", "--set", "T=1e300"), "at most 1e+12, got 'T=1e300'"),
+        (("worst-case", "tralgo.theorem_1", "--set", "T=nan"), "at most 1e+12, got 'T=nan'"),
+        (("power", "--seed", "4294967295", "--seeds", "1"), "at most 4294967295"),
+        (("stability", "--steps", ""), "--steps takes integers"),
+        (("stability", "--c", "inf"), "--c must be positive"),
+        (("verify", "--paper", "sgnm"), "did you mean sngm?"),
+        (("verify", "--data", "breast_cancr"), "did you mean breast_cancer?"),
     ],
 )
-def test_a_mistake_is_one_line_and_a_nonzero_exit(theorylab, arguments, message):
+def test_a_mistake_is_one_line_and_a_nonzero_exit(theorylab, tmp_path, arguments, message):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "taken" / "results.json").mkdir(parents=True)
+    (tmp_path / "binary.json").write_bytes(b"\xff\xfe\x00")
+    for name, table in REPORTS.items():
+        (tmp_path / name).write_text(json.dumps(table))
     code, out, err = theorylab(*arguments)
     assert code == 2
     assert out == ""
@@ -136,3 +173,39 @@ def test_bound_takes_arrays():
     values = {"beta": 0.0, "T": 10, "L": 1, "Delta": 1, "sigma": 0, "B": 1}
     bound = registry.statement("sngm.theorem_1").bound({"eta": etas, **values})
     np.testing.assert_allclose(bound, 2 / (10 * etas) + etas)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("falsify", "--seed", "4294967296"),
+        ("power", "--seed", "4294967296"),
+        ("worst-case", "--seed", "4294967296"),
+        ("train", "--seed", "9223372036854775808"),
+        ("gan", "--seed", "9223372036854775808"),
+        ("falsify", "--budget", "inf"),
+        ("falsify", "--budget", "nan"),
+        ("power", "--budget", "inf"),
+        ("power", "--budget", "nan"),
+        ("statements", "--form", "nonsense"),
+    ],
+)
+def test_a_value_out_of_range_is_refused(theorylab, arguments):
+    code, out, err = theorylab(*arguments)
+    assert code == 2
+    assert out == ""
+    assert f"Invalid value for '{arguments[1]}'" in err
+
+
+def test_an_interrupt_says_what_is_kept(theorylab, monkeypatch):
+    def interrupt(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("theorylab.cli.units.unit_rows", interrupt)
+    code, _, err = theorylab("units")
+    assert code == 130
+    assert err.startswith("interrupted; finished work is kept")
+    assert err.count("\n") == 1
+
+    monkeypatch.setattr(registry, "plugins", interrupt)
+    assert theorylab("units")[::2] == (130, err)

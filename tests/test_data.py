@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import tokenize
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -182,3 +185,76 @@ def test_missing_files_directories_and_suffixes(tmp_path: Path) -> None:
         synthetic.load(other)
     with pytest.raises(UnknownNameError, match="unknown loss"):
         synthetic.dataset_objective("diabetes", loss="hinge")
+
+
+def _member(path: Path, content: bytes) -> None:
+    np.savez(path, y=Y)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("X.npy", content)
+
+
+def _header(text: str) -> bytes:
+    line = text.encode() + b"\n"
+    return b"\x93NUMPY\x01\x00" + len(line).to_bytes(2, "little") + line
+
+
+SHAPE = "{'descr': '<f8', 'fortran_order': False, 'shape': %s}"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"plain text", _header("{'descr': '<f8"), _header(SHAPE % "(-3, 2)"),
+        _header(SHAPE % f"({10**30}, 2)"), _header(SHAPE % f"({2**55}, 2)"), _header("((((("),
+    ],
+)  # fmt: skip
+def test_a_member_that_is_no_array_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "data.npz"
+    _member(path, content)
+    with pytest.raises(DataError, match=r"data\.npz") as caught:
+        synthetic.load(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error", [zlib.error, NotImplementedError, tokenize.TokenError, OverflowError, MemoryError]
+)
+def test_whatever_a_damaged_archive_raises_is_one_line(tmp_path: Path, monkeypatch, error) -> None:
+    path = tmp_path / "data.npz"
+    np.savez(path, X=X, y=Y)
+
+    def fail(*arguments, **options):
+        raise error("deep inside")
+
+    monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", fail)
+    with pytest.raises(DataError, match=r"data\.npz"):
+        synthetic.load(path)
+
+
+def test_a_corrupted_compressed_archive_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "data.npz"
+    np.savez_compressed(path, X=np.random.default_rng(0).random((200, 2)), y=np.arange(200.0))
+    content = bytearray(path.read_bytes())
+    content[200:260] = bytes(60)
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"data\.npz"):
+        synthetic.load(path)
+
+
+@pytest.mark.parametrize("scale", [1e-14, 1e-200, 1e-300, 1e100])
+def test_units_of_a_column_do_not_matter(tmp_path: Path, scale: float) -> None:
+    path = tmp_path / "data.csv"
+    rows = np.random.default_rng(0).standard_normal((20, 3))
+    table = rows * [scale, 1.0, scale]
+    path.write_text("\n".join(",".join(map(repr, row)) for row in table.tolist()))
+    plain = synthetic.datasets.Dataset("plain", rows[:, :2], rows[:, 2]).standardised()
+    data = synthetic.load(path).standardised()
+    np.testing.assert_allclose(data.X, plain.X, rtol=1e-9)
+    np.testing.assert_allclose(data.y, plain.y, rtol=1e-9)
+
+
+def test_rounding_is_no_variation(tmp_path: Path) -> None:
+    path = tmp_path / "data.csv"
+    path.write_text("1e-9,1\n1.0000000000000002e-9,2\n")
+    with pytest.raises(DataError, match="feature column that varies"):
+        synthetic.load(path)

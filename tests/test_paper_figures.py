@@ -72,7 +72,7 @@ def test_what_a_report_lacks_is_said(report, tmp_path):
     rows = [row for row in report["rows"] if row["theta"] != 0.25]
     with pytest.raises(UsageError, match="theta"):
         stability.draw_trade_off({**report, "rows": rows}, tmp_path / "trade")
-    with pytest.raises(UsageError, match="no such report"):
+    with pytest.raises(UsageError, match="no results at"):
         stability.command(tmp_path / "nothing.json")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from theorylab.errors import UsageError
-from theorylab.store import Store, compute, write_json
+from theorylab.store import Store, compute, read_json, writable, write_json
 
 
 def square(cell):
@@ -51,8 +51,9 @@ def test_what_finished_before_a_failure_is_kept(tmp_path):
 def test_a_damaged_file_counts_as_missing(tmp_path):
     store = Store(tmp_path)
     store.put({"x": 1}, {"y": 1})
-    store.path({"x": 1}).write_text("{ not json")
-    assert store.get({"x": 1}) is None
+    for damage in (b"{ not json", b"\xff\xfe\x00", b"[]", b"3"):
+        store.path({"x": 1}).write_bytes(damage)
+        assert store.get({"x": 1}) is None
 
 
 def test_a_spent_budget_starts_nothing(tmp_path):
@@ -74,3 +75,21 @@ def test_bad_arguments(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot write"):
         Store(tmp_path / "file")
+
+
+def test_what_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path / "file" / "out.json", tmp_path):
+        with pytest.raises(UsageError, match=f"cannot write {target}"):
+            writable(target)
+        with pytest.raises(UsageError, match=f"cannot write {target}"):
+            write_json(target, {})
+    assert writable(tmp_path / "new" / "out.json").parent.is_dir()
+    assert os.listdir(tmp_path / "new") == []
+
+
+def test_what_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(UsageError, match="run `theorylab verify` first"):
+        read_json(tmp_path / "absent.json", "theorylab verify")
+    with pytest.raises(UsageError, match="cannot be read"):
+        read_json(tmp_path, "theorylab verify")

@@ -142,3 +142,10 @@ def test_a_hunted_run_stands_beside_the_worst_case_at_its_own_values():
     report = {"results": [row.to_json()], "provenance": {"command": "c", "code": "d"}}
     line = markdown(report).splitlines()[2]
     assert line.startswith(f"| `{DESCENT.key}` | printed | 1 | {row.reached:.3f} | ")
+
+
+@needs_pep
+def test_too_many_rounds_are_refused_at_once():
+    values = {"ell": 1.0, "Delta": 1.0, "sigma": 1.0, "B": 1.0, "T": 1e9}
+    with pytest.raises(UsageError, match="rounds are modelled, got 1000000000"):
+        worst_case(AVERAGE, values)

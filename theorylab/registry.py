@@ -24,7 +24,7 @@ from theorylab.errors import UnknownNameError, UsageError
 from theorylab.objective import Family
 from theorylab.rule import UpdateRule
 
-__all__ = ["family", "families", "plugins", "rule", "rules", "statement", "statements"]
+__all__ = ["family", "families", "plugins", "rule", "rules", "statement", "statements", "unknown"]
 
 
 def plugins(kind: str, attribute: str) -> Iterable[tuple[str, Any]]:
@@ -70,7 +70,7 @@ def statement(key: str, form: Form = "printed") -> Statement:
     other: Form = "printed" if form == "repaired" else "repaired"
     if (key, other) in table:
         return table[key, other]
-    raise _unknown("statement", key, {k for k, _ in table})
+    raise unknown("statement", key, {k for k, _ in table})
 
 
 @cache
@@ -82,7 +82,7 @@ def rules() -> Mapping[str, type[UpdateRule]]:
 def rule(name: str) -> type[UpdateRule]:
     """The update rule registered under ``name``."""
     if name not in rules():
-        raise _unknown("rule", name, rules())
+        raise unknown("rule", name, rules())
     return rules()[name]
 
 
@@ -95,11 +95,12 @@ def families() -> Mapping[str, Family]:
 def family(name: str) -> Family:
     """The objective family registered under ``name``."""
     if name not in families():
-        raise _unknown("objective", name, families())
+        raise unknown("objective", name, families())
     return families()[name]
 
 
-def _unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
+def unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
+    """The error for a ``name`` that is none of ``known``, with the nearest ones."""
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"

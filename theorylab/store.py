@@ -7,6 +7,7 @@ goes on with what is missing.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -23,7 +24,7 @@ from theorylab.errors import UsageError
 from theorylab.progress import bar
 from theorylab.provenance import code_digest
 
-__all__ = ["Cell", "Store", "compute", "write_json"]
+__all__ = ["Cell", "Store", "compute", "read_json", "writable", "write_json"]
 
 Cell = Mapping[str, Any]
 
@@ -54,7 +55,7 @@ class Store:
         """The result of a finished cell, or ``None``. A damaged file counts as missing."""
         try:
             return json.loads(self.path(cell).read_text())["result"]
-        except (FileNotFoundError, json.JSONDecodeError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
     def put(self, cell: Cell, result: Any) -> None:
@@ -63,7 +64,20 @@ class Store:
 
 
 def write_json(path: Path, table: Any) -> None:
-    """Write JSON to a temporary file beside ``path`` and rename it: all or nothing."""
+    """Write JSON to a temporary file beside ``path`` and rename it: all or nothing.
+
+    Raises
+    ------
+    UsageError
+        If the file cannot be written.
+    """
+    try:
+        _write_json(path, table)
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+
+
+def _write_json(path: Path, table: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
@@ -75,6 +89,43 @@ def write_json(path: Path, table: Any) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def writable(path: Path) -> Path:
+    """``path``, if a file can be written there: asked before hours of work, not after.
+
+    Raises
+    ------
+    UsageError
+        If it cannot.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        with tempfile.TemporaryFile(dir=path.parent):
+            pass
+    except OSError as error:
+        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
+    return path
+
+
+def read_json(path: Path, command: str) -> Any:
+    """The JSON that ``command`` wrote.
+
+    Raises
+    ------
+    UsageError
+        If the file is absent, unreadable or no JSON.
+    """
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UsageError(f"no results at {path}; run `{command}` first") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{path} is not JSON: {error}") from None
 
 
 def compute(

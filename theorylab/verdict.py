@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-__all__ = ["Outcome", "Verdict", "worst"]
+__all__ = ["Outcome", "Verdict", "finite", "worst"]
 
 Outcome = Literal["violated", "inconclusive", "holds", "vacuous", "not applicable"]
 
@@ -73,7 +73,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; numbers that are not finite become ``None``."""
-        table = _finite(asdict(self))
+        table = finite(asdict(self))
         assert isinstance(table, dict)
         return table
 
@@ -113,11 +113,12 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     )
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
+    """``value`` with ``None`` for every number in it that is not finite: ready for JSON."""
     if isinstance(value, Mapping):
-        return {k: _finite(v) for k, v in value.items()}
+        return {k: finite(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(v) for v in value]
+        return [finite(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -353,6 +353,8 @@ def _unroll(rule: UpdateRule, rounds: int, batch: int, noisy: bool) -> _Path:
     """
     if rule.draws or rule.lags != 1:
         raise UsageError(f"worst case: {rule.name} consumes randomness of its own")
+    if rounds > _CALLS:
+        raise UsageError(f"worst case: at most {_CALLS} rounds are modelled, got {rounds}: lower T")
     starts, steps = _round_starts(rule, rounds)
     rows = [2**k if noisy else 1 for k in range(steps)]
     if sum(rows) > _CALLS:

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import sys
-
-import typer
-from rich.console import Console
+from typing import TYPE_CHECKING, NoReturn
 
 from bounds.statement import DomainError
-from theorylab import __version__, registry
 from theorylab.errors import UsageError
 
+if TYPE_CHECKING:
+    import typer
+
 __all__ = ["build", "main"]
+
+_INTERRUPTED = 130
 
 
 def build() -> typer.Typer:
     """The application, with every registered command."""
+    # Imported here, so that an interrupt while they load ends in one line too.
+    import typer
+
+    from theorylab import __version__, registry
+
     app = typer.Typer(
         name="theorylab",
         help="Check lemmas and theorems about stochastic optimization against measured runs.",
@@ -47,13 +54,30 @@ def main() -> None:
     try:
         build()()
     except (UsageError, DomainError) as error:
-        text = str(error.args[0] if error.args else error)
-        Console(stderr=True).print("[bold red]error:[/] ", end="")
-        print(text, file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted; finished work is kept, run the same command to go on", file=sys.stderr)
-        sys.exit(130)
+        _refuse(str(error.args[0] if error.args else error))
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        name = error.filename2 or error.filename
+        reason = error.strerror or str(error)
+        _refuse(reason if name is None else f"{name}: {reason}")
+    except KeyboardInterrupt:
+        _interrupted()
+    except SystemExit as exit_:
+        if exit_.code == _INTERRUPTED:  # what typer makes of an interrupt
+            _interrupted()
+        raise
+
+
+def _refuse(text: str) -> NoReturn:
+    from rich.console import Console
+
+    Console(stderr=True).print("[bold red]error:[/] ", end="")
+    print(text, file=sys.stderr)
+    sys.exit(2)
+
+
+def _interrupted() -> NoReturn:
+    print("interrupted; finished work is kept, run the same command to go on", file=sys.stderr)
+    sys.exit(_INTERRUPTED)

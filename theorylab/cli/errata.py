@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from bounds.statement import Statement
 from theorylab import registry
 from theorylab.errors import UsageError
+from theorylab.store import read_json
 
 __all__ = ["command", "errata"]
 
@@ -57,22 +57,22 @@ def command(
     out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/errata.md"),
 ) -> None:
     """Write the errata page from the results of a hunt, its scripts in a folder beside it."""
+    report = read_json(results, "theorylab falsify --form both")
     try:
-        report = json.loads(results.read_text())
-    except FileNotFoundError as error:
+        page, scripts = errata(report), list(_scripts(report))
+        count = len(report["results"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(
-            f"errata: no results at {results}; run `theorylab falsify --form both` first"
+            f"errata: {results} is not what `theorylab falsify` writes "
+            f"({type(error).__name__}: {error})"
         ) from error
-    except json.JSONDecodeError as error:
-        raise UsageError(f"errata: {results} is not JSON: {error}") from error
     out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(errata(report))
-    scripts = list(_scripts(report))
+    out.write_text(page)
     for name in scripts:
         target = out.parent / name
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(results.parent / name, target)
-    typer.echo(f"{out}: {len(report['results'])} results, {len(scripts)} scripts")
+    typer.echo(f"{out}: {count} results, {len(scripts)} scripts")
 
 
 def _scripts(report: Mapping[str, Any]) -> Iterable[str]:

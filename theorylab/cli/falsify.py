@@ -13,11 +13,12 @@ from rich.table import Table
 
 from bounds.statement import Statement
 from theorylab import registry
+from theorylab.cli.options import MAX_SEED, finite
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.falsify import CONFIDENCE, Hunt, hunt
 from theorylab.provenance import provenance
-from theorylab.store import Store, compute, write_json
+from theorylab.store import Store, compute, writable, write_json
 
 __all__ = ["command", "falsify", "hunt_cell"]
 
@@ -31,7 +32,8 @@ def command(
         Literal["printed", "repaired", "both"], typer.Option(help="Which form of a statement.")
     ] = "both",
     budget: Annotated[
-        float, typer.Option(min=0.1, help="Seconds of search, shared by the statements.")
+        float,
+        typer.Option(min=0.1, callback=finite, help="Seconds of search, shared by the statements."),
     ] = 600.0,
     limit: Annotated[
         int | None,
@@ -41,7 +43,7 @@ def command(
             help="Instances a statement, instead of seconds: the same bits on any machine.",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/falsify"),
     write: Annotated[bool, typer.Option(help="Shrink and write counterexamples.")] = True,
@@ -49,6 +51,7 @@ def command(
 ) -> None:
     """Search for an instance on which each statement fails, and write it as a counterexample."""
     chosen = select(keys or [], paper, form)
+    target = writable(out / "results.json")
     hunts = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=jobs, out=out)
     rows = [h.to_json() for h in hunts]
     if write:
@@ -63,7 +66,7 @@ def command(
         "confidence": CONFIDENCE,
         "results": rows,
     }
-    write_json(out / "results.json", report)
+    write_json(target, report)
     if as_json:
         print(json.dumps(report, indent=1, allow_nan=False))
     else:

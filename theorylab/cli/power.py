@@ -11,13 +11,15 @@ import typer
 from rich.table import Table
 
 from theorylab import registry
+from theorylab.cli.options import MAX_SEED, finite
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
+from theorylab.errors import UsageError
 from theorylab.falsify import CONFIDENCE, hunt
 from theorylab.pages import fill, markdown_table, source
 from theorylab.power import FACTORS, measure_power
 from theorylab.provenance import provenance
-from theorylab.store import Store, compute, write_json
+from theorylab.store import Store, compute, writable, write_json
 
 __all__ = ["command", "markdown", "summary"]
 
@@ -26,7 +28,10 @@ def command(
     keys: Keys = None,
     paper: Paper = None,
     budget: Annotated[
-        float, typer.Option(min=0.1, help="Seconds on mutants in all, shared by the statements.")
+        float,
+        typer.Option(
+            min=0.1, callback=finite, help="Seconds on mutants in all, shared by the statements."
+        ),
     ] = 1800.0,
     seeds: Annotated[
         int, typer.Option(min=0, help="Further seeds on the unmutated statements.")
@@ -34,7 +39,7 @@ def command(
     instances: Annotated[
         int, typer.Option(min=1, help="Instances of each statement tried at each further seed.")
     ] = 12,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/power"),
     page: Annotated[
@@ -44,8 +49,11 @@ def command(
 ) -> None:
     """Weaken every repaired statement on purpose and count what the hunt catches."""
     chosen = [s for s in select(keys or [], paper, "repaired") if not s.claim.big_o]
+    if seed + seeds > MAX_SEED:
+        raise UsageError(f"--seed plus --seeds must be at most {MAX_SEED}, got {seed + seeds}")
     each = budget * jobs / max(1, len(chosen))
     store = Store(out)
+    target = writable(out / "results.json")
     cells: list[dict[str, Any]] = [
         {"kind": "power", "key": s.key, "budget": each, "seed": seed, "family": len(chosen)}
         for s in chosen
@@ -73,7 +81,7 @@ def command(
         },
         "results": rows,
     }  # fmt: skip
-    write_json(out / "results.json", report)
+    write_json(target, report)
     if page is not None:
         fill(page, "power", markdown(report))
     if as_json:

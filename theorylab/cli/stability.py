@@ -42,7 +42,8 @@ from theorylab.stability import (
     run_twins,
     search_replacements,
 )
-from theorylab.store import Store, compute, write_json
+from theorylab.store import Store, compute, writable, write_json
+from theorylab.verdict import finite
 
 __all__ = ["command", "stability", "stability_cell"]
 
@@ -59,7 +60,10 @@ def _numbers(text: str | None, kind: type, option: str) -> list[Any]:
     if text is None:
         return []
     try:
-        return [kind(part) for part in text.split(",") if part.strip()]
+        found = [kind(part) for part in text.split(",") if part.strip()]
+        if not found:
+            raise ValueError
+        return found
     except ValueError:
         raise UsageError(
             f"{option} takes {'integers' if kind is int else 'numbers'} separated by commas, "
@@ -97,6 +101,7 @@ def command(
     if objective is None and data is None:
         objective = _OBJECTIVE
     spec = _with_parameters(objective_specs(objective, data), parameters)
+    target = writable(out / "stability.json")
     report = stability(
         [name.strip() for name in rule.split(",")], spec, sizes=_numbers(n, int, "--n"),
         horizons=_numbers(steps, int, "--steps"), multipliers=_numbers(c, float, "--c"),
@@ -104,7 +109,7 @@ def command(
         keys=[key.strip() for key in statement.split(",")] if statement else None, remove=remove,
         search=search, jobs=jobs, out=out,
     )  # fmt: skip
-    write_json(out / "stability.json", report)
+    write_json(target, report)
     if as_json:
         print(json.dumps(report, indent=1, allow_nan=False))
     else:
@@ -170,7 +175,7 @@ def stability(
     for name, values, least in (("n", sizes, 2), ("steps", horizons, 1)):
         if any(v < least for v in values):
             raise UsageError(f"--{name} must be at least {least}, got {min(values)}")
-    if any(not v > 0 for v in multipliers) or any(not 0 < v < 1 for v in thetas):
+    if any(not 0 < v < math.inf for v in multipliers) or any(not 0 < v < 1 for v in thetas):
         raise UsageError("--c must be positive and --theta between 0 and 1")
     common = {"kind": "stability", "objective": spec, "inner": inner, "pairs": pairs,
               "seeds": seeds, "seed": seed, "remove": remove, "search": search}  # fmt: skip
@@ -198,7 +203,7 @@ def stability(
     ]  # fmt: skip
     expansions = compute(expansion_cell, checks, store, jobs=jobs, label="one round",
                          progress=progress)  # fmt: skip
-    return {
+    return finite({
         "schema": 1,
         "provenance": provenance(seed=seed, data=spec.get("digest")),
         "objective": {"name": base.name, **spec},
@@ -210,7 +215,7 @@ def stability(
         ],
         "expansions": [table for table in expansions if table],
         "map": _map(rows),
-    }  # fmt: skip
+    })  # fmt: skip
 
 
 # --- one cell -----------------------------------------------------------------------------------
@@ -254,7 +259,7 @@ def stability_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     with torch.no_grad():
         slope = base.gradient(final).square().sum(-1).mean().item()
         risk = base.value(final).mean().item()
-    return {
+    return finite({
         "rule": cell["rule"],
         "n": base.n,
         "T": T,
@@ -262,7 +267,7 @@ def stability_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
         "kappa": _ratio(certified.get("delta"), certified.get("ell")),
         "theta": cell["theta"],
         "gap": best.value,
-        "interval": _finite(best.interval),
+        "interval": best.interval,
         "distance": float(distance[-1].mean()),
         "bound": bound,
         "ratio": ratio,
@@ -287,7 +292,7 @@ def stability_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
             "bound": [_bound_at(statement, values, t) for t in times],
         },
         "exponent": _predicted(statement, values),
-    }
+    })  # fmt: skip
 
 
 def expansion_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -442,7 +447,7 @@ def _generalization(
         return None
     found = estimate(generalization_gap(base, rule, rounds=T, seeds=seeds, seed=seed + 7,
                                         progress=False))  # fmt: skip
-    return {"gap": found.value, "interval": _finite(found.interval), "seeds": seeds}
+    return {"gap": found.value, "interval": found.interval, "seeds": seeds}
 
 
 def _bound_at(statement: Statement | None, values: Mapping[str, Any], t: int) -> float | None:
@@ -489,8 +494,9 @@ def _exponents(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         groups.setdefault(("T", row["n"], *same), []).append(row)
         groups.setdefault(("n", row["T"], *same), []).append(row)
     for (along, fixed, rule, key, c, theta), members in groups.items():
-        fit = fit_exponent([row[along] for row in members], [row["gap"] for row in members],
-                           [tuple(row["interval"]) for row in members])  # fmt: skip
+        kept = [row for row in members if None not in (row["gap"], *row["interval"])]
+        fit = fit_exponent([row[along] for row in kept], [row["gap"] for row in kept],
+                           [tuple(row["interval"]) for row in kept])  # fmt: skip
         if fit is None:
             continue
         predicted = members[-1]["exponent"] or {}
@@ -539,7 +545,7 @@ def _comparison(row: Mapping[str, Any], how: str, other: Mapping[str, Any]) -> d
             "gradient_norm_squared")  # fmt: skip
     sgd = {name: other[name] for name in ("T", "c", "gap", "interval", "evaluations",
                                           "gradient_norm_squared")}  # fmt: skip
-    ratio = row["gap"] / other["gap"] if other["gap"] > 0 else None
+    ratio = row["gap"] / other["gap"] if row["gap"] is not None and other["gap"] else None
     return {**{name: row[name] for name in kept}, "same": how, "sgd": sgd, "gap_ratio": ratio}
 
 
@@ -561,16 +567,13 @@ def _map(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
             evaluate(s.claim.rhs, s.resolve(values))
             for s in (table[first, form], table[second, form])  # type: ignore[index]
         ]
-        found[form] = np.log10(np.broadcast_to(ratio[0] / ratio[1], (33, 33))).tolist()
+        with np.errstate(all="ignore"):
+            found[form] = np.log10(np.broadcast_to(ratio[0] / ratio[1], (33, 33))).tolist()
     return found
 
 
 def _ratio(a: float | None, b: float | None) -> float | None:
     return None if a is None or not b else a / b
-
-
-def _finite(interval: tuple[float, float]) -> list[float | None]:
-    return [v if math.isfinite(v) else None for v in interval]
 
 
 def _print(report: Mapping[str, Any], out: Path) -> None:
@@ -581,10 +584,13 @@ def _print(report: Mapping[str, Any], out: Path) -> None:
     table.add_column("verdict", no_wrap=True)
     colours = {"violated": "bold red", "inconclusive": "yellow", "not refuted": "green"}
     for row in report["rows"]:
-        half = (row["interval"][1] or math.inf) - row["gap"]
+        gap = "diverged"
+        if row["gap"] is not None:
+            end = row["interval"][1]
+            gap = f"{_number(row['gap'])} ± {math.inf if end is None else end - row['gap']:.2g}"
         colour = colours.get(row["verdict"], "dim")
         table.add_row(row["rule"], str(row["n"]), str(row["T"]), _number(row["c"]),
-                      _number(row["theta"]), f"{_number(row['gap'])} ± {half:.2g}",
+                      _number(row["theta"]), gap,
                       _number(row["bound"]), _number(row["ratio"]),
                       f"[{colour}]{row['verdict']}[/]")  # fmt: skip
     terminal.print(table)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 from rich.table import Table
@@ -13,7 +13,6 @@ from bounds.render import latex, text
 from bounds.statement import Statement
 from theorylab import registry
 from theorylab.console import console
-from theorylab.errors import UnknownNameError
 
 __all__ = ["command", "select"]
 
@@ -27,7 +26,7 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
     every = list(dict.fromkeys(key for key, _ in table))
     papers = list(dict.fromkeys(key.split(".", 1)[0] for key in every))
     if paper is not None and paper not in papers:
-        raise UnknownNameError(f"unknown paper {paper!r}; known: {', '.join(papers)}")
+        raise registry.unknown("paper", paper, papers)
     chosen = [key for key in every if paper is None or key.split(".", 1)[0] == paper]
     if keys:
         wanted: list[str] = []
@@ -66,7 +65,9 @@ Paper = Annotated[str | None, typer.Option("--paper", help="Only this paper.")]
 def command(
     keys: Keys = None,
     paper: Paper = None,
-    form: Annotated[str, typer.Option(help="printed, repaired or both.")] = "both",
+    form: Annotated[
+        Literal["printed", "repaired", "both"], typer.Option(help="Which form of a statement.")
+    ] = "both",
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """List the statements, or show some of them in full."""

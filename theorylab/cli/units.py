@@ -15,7 +15,7 @@ from theorylab.console import console
 from theorylab.provenance import provenance
 from theorylab.rescaling import Attack, rescaling_attack
 from theorylab.specs import objective_specs
-from theorylab.store import write_json
+from theorylab.store import writable, write_json
 
 __all__ = ["command", "unit_rows"]
 
@@ -35,6 +35,7 @@ def command(
 ) -> None:
     """List the statements whose two sides have different units, with the term at fault."""
     chosen = select(keys or [], paper, form)
+    target = writable(out / "results.json")
     rows = unit_rows(chosen, attack=attack, seed=seed)
     report = {
         "schema": 1,
@@ -42,7 +43,7 @@ def command(
         "consistent": len(chosen) - len(rows),
         "results": rows,
     }
-    write_json(out / "results.json", report)
+    write_json(target, report)
     if as_json:
         print(json.dumps(report, indent=1, allow_nan=False))
         return

@@ -22,7 +22,7 @@ from theorylab.console import console
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.provenance import provenance
 from theorylab.specs import DATA_FAMILY, Spec, build_objective, objective_specs
-from theorylab.store import Store, compute, write_json
+from theorylab.store import Store, compute, writable, write_json
 from theorylab.verdict import Verdict, worst
 
 __all__ = ["command", "verify"]
@@ -64,6 +64,7 @@ def command(
         for statement in chosen:  # an explicit pair that cannot be checked is a mistake
             if statement.claim.measured:
                 constants_for(statement, build_objective(specs[0]))
+    target = writable(out / "results.json")
     verdicts = verify(chosen, specs, form=form, replicas=replicas, budget=budget, seed=seed,
                       jobs=jobs, out=out)  # fmt: skip
     report = {
@@ -71,7 +72,7 @@ def command(
         "provenance": provenance(seed=seed, data=[s.get("digest") for s in specs if "digest" in s]),
         "results": [v.to_json() for v in verdicts],
     }
-    write_json(out / "results.json", report)
+    write_json(target, report)
     if as_json:
         print(json.dumps(report, indent=1, allow_nan=False))
     else:

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from bounds.statement import Condition, DomainError, Statement
 from bounds.symbol import Symbol
+from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.domain import natural_scale
@@ -21,7 +22,7 @@ from theorylab.errors import UsageError
 from theorylab.falsify import Evaluation, hunt, score
 from theorylab.pages import fill, markdown_table, source
 from theorylab.provenance import provenance
-from theorylab.store import write_json
+from theorylab.store import writable, write_json
 from theorylab.verdict import Verdict
 from theorylab.worst_case import MissingExtra, WorstCase, solve_points, worst_case
 
@@ -29,6 +30,7 @@ __all__ = ["command", "hunted", "markdown"]
 
 _BLIND = 1e-6  # in natural units; the solver's error is no smaller than 1e-9
 _NEXT = 5
+_LARGEST = 1e12
 _FEW = 2  # rounds and inner steps of the runs a hunt may try: more are too many to solve for
 
 
@@ -46,7 +48,7 @@ def command(
     hunt_seconds: Annotated[
         float, typer.Option("--hunt", min=0.0, help="Seconds to look for an actual run as bad.")
     ] = 5.0,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/worst_case"),
     page: Annotated[
         Path | None,
@@ -57,6 +59,8 @@ def command(
     """The exact worst case of one or a few steps, beside each statement's bound."""
     chosen = select(keys or [], paper, form)
     fixed = _parse(values or [])
+    _settable(chosen, fixed)
+    target = writable(out / "results.json")
     rows: list[WorstCase] = []
     skipped: dict[str, str] = {}
     for statement in chosen:
@@ -76,7 +80,7 @@ def command(
         "results": [row.to_json() for row in rows],
         "skipped": skipped,
     }
-    write_json(out / "results.json", report)
+    write_json(target, report)
     if page is not None:
         fill(page, "worst cases", markdown(report))
     if as_json:
@@ -144,7 +148,25 @@ def _parse(items: Sequence[str]) -> dict[str, float]:
             table[name.strip()] = float(text)
         except ValueError as error:
             raise UsageError(f"--set expects NAME=NUMBER, got {item!r}") from error
+        if not abs(table[name.strip()]) <= _LARGEST:
+            raise UsageError(f"--set expects numbers of size at most {_LARGEST:g}, got {item!r}")
     return table
+
+
+def _settable(statements: Sequence[Statement], fixed: Mapping[str, float]) -> None:
+    """Refuse a name that no statement leaves open."""
+    known = {s.name for chosen in statements for s in (*chosen.symbols, *chosen.constants)}
+    for name in fixed:
+        if name in known:
+            continue
+        can = f"can be set: {', '.join(sorted(known)) or 'nothing'}"
+        for chosen in statements:
+            for symbol, value in chosen.prescription.items():
+                if symbol.name == name:
+                    raise UsageError(
+                        f"--set {name}: {chosen.key} prescribes {name} = {value}; {can}"
+                    )
+        raise UsageError(f"--set {name}: no such constant or hyperparameter; {can}")
 
 
 def markdown(report: Mapping[str, Any]) -> str:

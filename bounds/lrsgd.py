@@ -886,15 +886,19 @@ remark_4_5_effective_step = Statement(
         ),
     ),
 )
+
+
+def _progress(noise: sp.Expr) -> Claim:
+    """Lemma 4.6 with ``noise`` in place of ``sigma^2``."""
+    gained = outer_step / 2 * measured.next_gradient_norm_squared
+    return Claim(measured.decrease, ">=", gained - outer_step * theta * noise)
+
+
 lemma_4_6 = Statement(
     key="lrsgd.lemma_4_6",
     label="Lemma 4.6",
     form="printed",
-    claim=Claim(
-        measured.decrease,
-        ">=",
-        outer_step / 2 * measured.next_gradient_norm_squared - outer_step * theta * sigma**2,
-    ),
+    claim=_progress(sigma**2),
     assumptions=_CONDITIONS_1_2_3,
     algorithm=_round_r,
     prescription={outer_step: 1 / lam},
@@ -963,12 +967,7 @@ lemma_4_6_repaired = Statement(
     key="lrsgd.lemma_4_6",
     label="Lemma 4.6",
     form="repaired",
-    claim=Claim(
-        measured.decrease,
-        ">=",
-        outer_step / 2 * measured.next_gradient_norm_squared
-        - sp.Rational(5, 8) * outer_step * theta * sigma**2,
-    ),
+    claim=_progress(sp.Rational(5, 8) * sigma**2),
     assumptions=_ROUND_NEEDS,
     algorithm=_round_r,
     prescription=lemma_4_6.prescription,
@@ -981,12 +980,7 @@ lemma_4_6_gamma_repaired = Statement(
     key="lrsgd.lemma_4_6.gamma",
     label="Lemma 4.6",
     form="repaired",
-    claim=Claim(
-        measured.decrease,
-        ">=",
-        outer_step / 2 * measured.next_gradient_norm_squared
-        - sp.Rational(3, 4) * outer_step * theta * sigma**2,
-    ),
+    claim=_progress(sp.Rational(3, 4) * sigma**2),
     assumptions=_ROUND_NEEDS,
     algorithm=_round_any_gamma,
     prescription=lemma_4_6.prescription,
@@ -1001,11 +995,7 @@ lemma_4_6_wide = Statement(
     key="lrsgd.lemma_4_6.wide",
     label="Lemma 4.6",
     form="repaired",
-    claim=Claim(
-        measured.decrease,
-        ">=",
-        outer_step / 2 * measured.next_gradient_norm_squared - outer_step * theta * sigma**2 / 3,
-    ),
+    claim=_progress(sigma**2 / 3),
     assumptions=_ROUND_NEEDS,
     algorithm=_round_r,
     prescription=lemma_4_6.prescription,

@@ -106,7 +106,7 @@ def check(
         require_integer("check", name, value, least)
     if not 0 < confidence < 1:
         raise UsageError(f"check: confidence must lie in (0, 1), got {confidence}")
-    risk = (1 - confidence) / max(1, family)
+    risk = (1 - confidence) / family
     fixed = {k: float(v) for k, v in (values or {}).items()}
     _known_names(statement, fixed)
     if not statement.claim.measured:
@@ -326,7 +326,8 @@ def _terms(claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]) -> li
 def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
     statement = experiment.statement
     found = protocol.measure(experiment)
-    compared = _compare(statement.claim, experiment.values, found, risk, experiment.deterministic)
+    quiet = not found.exact and experiment.deterministic
+    compared = _compare(statement.claim, experiment.values, found, risk, quiet)
     outcomes = _outcomes(statement.claim, compared, found)
     if not found.exact and not np.all(outcomes == "holds"):
         # A violation must be seen twice, on fresh randomness; a crossing deserves a closer look.
@@ -338,9 +339,7 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
         )  # fmt: skip
         for repeat in (1, 2):
             found = protocol.measure(replace(again, repeat=experiment.repeat + repeat))
-            compared = _compare(
-                statement.claim, experiment.values, found, risk, experiment.deterministic
-            )
+            compared = _compare(statement.claim, experiment.values, found, risk, quiet)
             outcomes = _outcomes(statement.claim, compared, found)
             once = (outcomes == "violated") & ~seen
             if not once.any():

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-__all__ = ["Outcome", "Verdict", "finite", "worst"]
+__all__ = ["Outcome", "Verdict", "json_ready", "worst"]
 
 Outcome = Literal["violated", "inconclusive", "holds", "vacuous", "not applicable"]
 
@@ -73,7 +73,7 @@ class Verdict:
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; numbers that are not finite become ``None``."""
-        table = finite(asdict(self))
+        table = json_ready(asdict(self))
         assert isinstance(table, dict)
         return table
 
@@ -113,12 +113,12 @@ def worst(verdicts: list[Verdict]) -> Verdict:
     )
 
 
-def finite(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
     """``value`` with ``None`` for every number in it that is not finite: ready for JSON."""
     if isinstance(value, Mapping):
-        return {k: finite(v) for k, v in value.items()}
+        return {k: json_ready(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [finite(v) for v in value]
+        return [json_ready(v) for v in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -35,6 +35,7 @@ from theorylab.domain import points
 from theorylab.errors import UsageError
 from theorylab.measures.protocol import build_rule
 from theorylab.rule import UpdateRule
+from theorylab.verdict import json_ready
 
 __all__ = [
     "FunctionClass", "MissingExtra", "WorstCase", "expansion_factor", "modelled_quantities",
@@ -169,9 +170,9 @@ class WorstCase:
         """A JSON-ready dict; numbers that are not finite become ``None``."""
         table = dataclasses.asdict(self) | {
             "gap": self.gap, "ratio": self.ratio, "reached": self.reached,
+            "values": {k: float(v) for k, v in self.values.items()},
         }  # fmt: skip
-        table["values"] = {k: _finite(float(v)) for k, v in self.values.items()}
-        return {k: _finite(v) if isinstance(v, float) else v for k, v in table.items()}
+        return dict(json_ready(table))
 
 
 def worst_case(statement: Statement, values: Mapping[str, Any]) -> WorstCase:
@@ -727,7 +728,3 @@ def _pepit() -> Any:
         warnings.simplefilter("ignore")
         import PEPit
     return PEPit
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

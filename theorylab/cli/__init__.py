@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
+
+import typer
+from rich.console import Console
 
 from bounds.statement import DomainError
+from theorylab import __version__, registry
 from theorylab.errors import UsageError
-
-if TYPE_CHECKING:
-    import typer
 
 __all__ = ["build", "main"]
 
@@ -18,11 +19,6 @@ _INTERRUPTED = 130
 
 def build() -> typer.Typer:
     """The application, with every registered command."""
-    # Imported here, so that an interrupt while they load ends in one line too.
-    import typer
-
-    from theorylab import __version__, registry
-
     app = typer.Typer(
         name="theorylab",
         help="Check lemmas and theorems about stochastic optimization against measured runs.",
@@ -71,8 +67,6 @@ def main() -> None:
 
 
 def _refuse(text: str) -> NoReturn:
-    from rich.console import Console
-
     Console(stderr=True).print("[bold red]error:[/] ", end="")
     print(text, file=sys.stderr)
     sys.exit(2)

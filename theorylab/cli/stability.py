@@ -43,7 +43,7 @@ from theorylab.stability import (
     search_replacements,
 )
 from theorylab.store import Store, compute, writable, write_json
-from theorylab.verdict import finite
+from theorylab.verdict import json_ready
 
 __all__ = ["command", "stability", "stability_cell"]
 
@@ -203,7 +203,7 @@ def stability(
     ]  # fmt: skip
     expansions = compute(expansion_cell, checks, store, jobs=jobs, label="one round",
                          progress=progress)  # fmt: skip
-    return finite({
+    return json_ready({
         "schema": 1,
         "provenance": provenance(seed=seed, data=spec.get("digest")),
         "objective": {"name": base.name, **spec},
@@ -259,7 +259,7 @@ def stability_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     with torch.no_grad():
         slope = base.gradient(final).square().sum(-1).mean().item()
         risk = base.value(final).mean().item()
-    return finite({
+    return json_ready({
         "rule": cell["rule"],
         "n": base.n,
         "T": T,

@@ -162,6 +162,7 @@ _BEST_T0 = (
         ),
     ),
 )
+_f_u, _f_w, _g, _u, _w = sp.symbols("f_u f_w g u w", real=True)
 _MIDPOINT = (
     "Midpoint rule: 1 + p/y <= exp(p/y) <= ((y + 1/2)/(y - 1/2))^p for y > 1/2, because 1/y is "
     "at most the integral of 1/x over [y - 1/2, y + 1/2]; the product telescopes."
@@ -269,6 +270,40 @@ condition_2_3_repaired = Statement(
     assumptions=(BOUNDED_VARIANCE,),
     text="The stochastic gradient's variance is at most sigma^2.",
     note="All that Lemmas 3.1, 4.6 and 4.10 use; it follows from the printed condition.",
+)
+
+# --- Algorithm 2 --------------------------------------------------------------------------------
+claim_exact_step = Statement(
+    key="lrsgd.claim_exact_step",
+    label="Algorithm 2, exact",
+    form="printed",
+    claim=Claim(
+        measured.value_difference - measured.linear_term + lam / 2 * measured.distance_squared,
+        ">=",
+        0,
+    ),
+    assumptions=(WEAKLY_CONVEX,),
+    conditions=(Condition(lam, ">", delta),),
+    text="The exact solution of a round satisfies w_{t+1} = w_t - alpha'_t grad f(w_{t+1}).",
+    note="Claimed of the point w that solves this equation, at w_t = w + grad f(w)/lam: it "
+    "minimizes G_t, as the left side is G_t(u) - G_t(w). For lam > delta, G_t is strictly convex, "
+    "so its minimizer and the equation's solution are one point.",
+    proof=(
+        Identity(
+            "G_t(u) - G_t(w) where w_t - w = grad f(w)/lam, in one dimension",
+            _f_u - _f_w + lam / 2 * ((_u - _w - _g / lam) ** 2 - (_g / lam) ** 2),
+            _f_u - _f_w - _g * (_u - _w) + lam / 2 * (_u - _w) ** 2,
+        ),
+    ),
+)
+claim_sgd_case = Statement(
+    key="lrsgd.claim_sgd_case",
+    label="Algorithm 2, SGD",
+    form="printed",
+    claim=Claim(measured.distance_to_sgd, "==", 0),
+    algorithm=Algorithm("lrsgd_c", {"lam": sp.Integer(0), "S": sp.Integer(1), "inner": eta}),
+    text="SGD is the case lam_t = 0, M_t = 1.",
+    note="The first step of a round is eta g(w_t): the pull vanishes there whatever lam.",
 )
 
 # --- Section 3: SGD -----------------------------------------------------------------------------

@@ -217,13 +217,20 @@ round_length_probability = Measured(
     "round_length_probability", "P(M_t = K), K inner steps", Units(), r"\Pr(M_t=K)", True
 )
 
-# --- TRSGD beside SGD ---------------------------------------------------------------------------
+# --- beside SGD -------------------------------------------------------------------------------
 matched_sgd_mean_gradient_norm_squared = Measured(
     "matched_sgd_mean_gradient_norm_squared",
     "E[(1/N) sum_{t=1}^{N} ||grad F(v_t)||^2] of SGD at batch B and eta = 1/(2 ell), from the "
     "same w_0, with the same number N = T S of gradient evaluations per sample",
     _SLOPE2,
     r"\frac{1}{TS}\sum_{t=1}^{TS}\mathbb{E}\|\nabla F(v_t)\|^2",
+    True,
+)
+distance_to_sgd = Measured(
+    "distance_to_sgd",
+    "max_t ||w_t - v_t||: the rule, whatever has a probability happening, and SGD on its batches",
+    _LENGTH,
+    r"\max_t\|w_t-v_t\|",
     True,
 )
 
@@ -343,13 +350,6 @@ relative_progress = Measured(
     "E[w_j^0 - w_j^T]/(T eta g_j) of Algorithm 2 on <g, w>",
     Units(),
     r"\mathbb{E}[w_j^0-w_j^T]/(T\eta g_j)",
-)
-distance_to_sgd = Measured(
-    "distance_to_sgd",
-    "max_t ||w_t - v_t||: the rule at p = 1 and SGD on the same batches",
-    _LENGTH,
-    r"\max_t\|w_t-v_t\|",
-    True,
 )
 shuffled_batch_variance = Measured(
     "shuffled_batch_variance",

@@ -10,9 +10,9 @@ import sympy
 import torch
 
 import synthetic
-from bounds import Algorithm, Claim, Condition, Domain, Rate, Statement, Symbol
+from bounds import Algorithm, Claim, Condition, Domain, Rate, Statement, Symbol, lrsgd
 from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, LIPSCHITZ, SMOOTH
-from bounds.notation import B, Delta, G, T, ell, eta, sigma
+from bounds.notation import B, Delta, G, T, delta, ell, eta, lam, sigma
 from bounds.quantities import (
     decrease,
     gradient_norm_squared,
@@ -321,3 +321,11 @@ def test_a_difference_has_the_rounding_of_its_numbers(scale, outcome):
     if outcome == "violated":  # the natural floor is that of Delta = 1, and must not hide it
         judged = dataclasses.replace(judged, tolerance=judged.tolerance - checking._FLOOR)
     assert list(checking._outcomes(claim, judged, found)) == [outcome]
+
+
+def test_the_exact_step_minimizes_no_more_where_the_pull_is_weaker_than_the_curvature():
+    printed = lrsgd.claim_exact_step
+    weak = dataclasses.replace(printed, conditions=(Condition(lam, "<", delta),))
+    objective = synthetic.cosine_sum(dim=1)
+    assert check(printed, objective).verdict == "holds"
+    assert check(weak, objective).verdict == "violated"

@@ -14,11 +14,11 @@ from bounds.quantities import (
     accumulated_batches,
     accumulated_gradient_error,
     batch_variance,
-    distance_to_sgd,
     gradient_variance,
     mean_drift,
     mean_next_gradient_norm_squared,
     mean_update_probability,
+    relative_progress,
     shuffled_batch_variance,
     symmetric_mean_update_probability,
     update_frequency,
@@ -277,7 +277,7 @@ def test_another_rule_s_statement_is_refused():
     stranger = replace(paper.eq_9, algorithm=Algorithm("sgd", {"eta": sp.Integer(1)}))
     with pytest.raises(UsageError, match="sgd has no update probabilities"):
         check(stranger, OBJECTIVES["line"])
-    together = Claim(update_frequency, "==", distance_to_sgd)
+    together = Claim(update_frequency, "==", relative_progress)
     with pytest.raises(UsageError, match="one at a time"):
         check(claim(paper.eq_9, together), OBJECTIVES["line"])
 

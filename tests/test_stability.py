@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from twin_objectives import Robust
 
 import synthetic
@@ -34,6 +35,7 @@ from theorylab.stability import (
     generalization_gap,
     judge,
     largest_gap,
+    mean_exceeds,
     run_twins,
     search_replacements,
 )
@@ -215,6 +217,32 @@ def test_verdicts_never_say_proved():
     assert judge(sure, 0.5)[1] == "inconclusive"
     assert judge(sure, 3.0, trivial=2.0)[1] == "vacuous"
     assert judge(sure, None) == (None, "no bound")
+
+
+def test_a_few_gaps_that_agree_do_not_refute_what_many_obey():
+    """All but one run in fifty end 1.94 apart: eight often agree, and their mean is 1.9."""
+    few = estimate(1.94 + 1e-3 * np.arange(8))
+    assert few.interval[0] > 1.92
+    assert judge(few, 1.92)[1] == "inconclusive"
+
+
+@pytest.mark.parametrize("size", [8, 32, 200])
+@pytest.mark.parametrize("chance", [0.05, 0.5, 0.9, 0.98])
+def test_mean_exceeds_is_wrong_no_more_often_than_it_says(size, chance):
+    """At the bound itself, for gaps that are 0 or 1: the exact chance of crying out."""
+    hits = np.arange(size + 1)
+    samples = (hits[:, None] > np.arange(size)).astype(float)
+    cries = np.array([mean_exceeds(row, chance, 0.99) for row in samples])
+    assert stats.binom.pmf(hits, size, chance)[cries].sum() <= 0.01
+    if chance < 0.5:
+        assert cries.any()
+
+
+def test_mean_exceeds_finds_a_quarter_above_in_fifty():
+    rng = np.random.default_rng(0)
+    found = [mean_exceeds(1.25 * rng.uniform(0.8, 1.2, 50), 1.0) for _ in range(50)]
+    assert np.mean(found) > 0.9
+    assert mean_exceeds(np.array([0.0, 1e-9]), 0.0)
 
 
 def test_generalization_gap_by_hand():

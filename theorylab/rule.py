@@ -22,7 +22,7 @@ from torch import Tensor
 
 from theorylab.schedules import Schedule
 
-__all__ = ["Draw", "Hyper", "State", "UpdateRule", "add_scaled", "is_zero", "norm"]
+__all__ = ["Draw", "Hyper", "State", "UpdateRule", "add_scaled", "is_zero", "norm", "round_starts"]
 
 Hyper = float | Tensor | Schedule
 State = dict[str, Any]
@@ -161,3 +161,17 @@ class UpdateRule(abc.ABC):
             return hyper
         value = hyper(t) if isinstance(hyper, Schedule) else hyper
         return value.to(t) if isinstance(value, Tensor) and isinstance(t, Tensor) else value
+
+
+def round_starts(rule: UpdateRule, rounds: int, longest: int = 256) -> np.ndarray | None:
+    """Which steps of the first ``rounds`` rounds begin one: bool, shape ``(steps,)``.
+
+    ``None`` if that is random, or if the rounds take more than ``longest`` steps.
+    """
+    mask = rule.restarts(np.random.default_rng(0), 0, longest + 1, 2)
+    if mask is None:
+        return np.ones(rounds, dtype=bool)
+    begins = np.flatnonzero(mask[:, 0])
+    if mask.shape[1] > 1 or len(begins) <= rounds:
+        return None
+    return mask[: begins[rounds], 0]

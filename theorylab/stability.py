@@ -26,7 +26,8 @@ from theorylab.rule import UpdateRule
 
 __all__ = [
     "Estimate", "Outcome", "SampleSpace", "SharedDraws", "Twins", "estimate", "fit_exponent",
-    "generalization_gap", "judge", "largest_gap", "run_twins", "search_replacements",
+    "generalization_gap", "judge", "largest_gap", "mean_exceeds", "run_twins",
+    "search_replacements",
 ]  # fmt: skip
 
 Outcome = Literal["not refuted", "violated", "inconclusive", "vacuous", "no bound"]
@@ -484,10 +485,33 @@ def search_replacements(
     return twins
 
 
+def mean_exceeds(samples: np.ndarray, bound: float, confidence: float = 0.99) -> bool:
+    """Whether nonnegative samples show that their mean is above ``bound``, whatever their law.
+
+    Under a mean of at most ``bound``, betting a share b of one's money on each sample X (it becomes
+    ``1 - b + b X/bound`` times as much) gains nothing on average, so the money exceeds
+    ``1/(1 - confidence)`` times what it was with probability ``1 - confidence`` at most (Ville's
+    inequality). The money is spread over shares b from 0 to 1. A few samples that all agree, which
+    a Student interval takes for certainty, earn little.
+
+    >>> mean_exceeds(np.full(4, 1.94), 1.85), mean_exceeds(np.full(200, 1.94), 1.85)
+    (False, True)
+    """
+    if bound <= 0:
+        return bool((samples > bound).any())
+    shares = np.linspace(0, 1, 21)[:, None]
+    with np.errstate(divide="ignore"):
+        money = np.log1p(shares * (np.asarray(samples) / bound - 1)).sum(axis=1)
+    return bool(np.logaddexp.reduce(money) - math.log(len(shares)) > -math.log1p(-confidence))
+
+
 def judge(
-    found: Estimate, bound: float | None, trivial: float | None = None
+    found: Estimate, bound: float | None, trivial: float | None = None, confidence: float = 0.99
 ) -> tuple[float | None, Outcome]:
     """The ratio of a lower estimate to a bound, and what it says: never that the bound is proved.
+
+    A violation needs both the estimate's interval and :func:`mean_exceeds`: loss gaps are often
+    nearly all alike, and a Student interval of a few such is too short.
 
     >>> judge(estimate(np.array([0.1, 0.2, 0.1, 0.2])), 1.0)[1]
     'not refuted'
@@ -497,7 +521,8 @@ def judge(
     ratio = found.value / bound if bound > 0 else (0.0 if found.value <= 0 else math.inf)
     low, high = found.interval
     if low > bound * (1 + 1e-9):
-        return ratio, "violated"
+        certain = mean_exceeds(found.samples, bound * (1 + 1e-9), confidence)
+        return ratio, "violated" if certain else "inconclusive"
     if trivial is not None and bound >= trivial:
         return ratio, "vacuous"
     return ratio, "not refuted" if high <= bound * (1 + 1e-9) else "inconclusive"

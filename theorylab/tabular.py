@@ -22,7 +22,7 @@ import torch
 from bounds.statement import Statement, evaluate
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.measures.protocol import build_rule
-from theorylab.rule import UpdateRule
+from theorylab.rule import UpdateRule, round_starts
 
 __all__ = ["FORMULAS", "Moves", "Tabular", "integral", "moves_of", "rational"]
 
@@ -300,7 +300,10 @@ def moves_of(statement: Statement, values: tuple[tuple[str, float], ...]) -> Mov
     rule = build_rule(statement, table)
     if rule.draws or rule.lags != 1:
         raise UsageError(f"{rule.name} consumes randomness of its own")
-    rounds, steps = _schedule(rule, max(1, round(table.get("T", 1))))
+    starts = round_starts(rule, max(1, round(table.get("T", 1))))
+    if starts is None:
+        raise UsageError(f"the rounds of {rule.name} are random or too long")
+    rounds, steps = tuple(np.flatnonzero(starts).tolist()), len(starts)
     rng = np.random.default_rng(3)
     g = torch.from_numpy(rng.uniform(0.5, 2.0, (steps, 1)) * rng.choice([-1, 1], (steps, 1)))
     fed = torch.eye(steps + 1, dtype=torch.float64)
@@ -327,16 +330,6 @@ def _walk(
         w, state = rule.update(w, g, state, draw)
         found.append(w)
     return found
-
-
-def _schedule(rule: UpdateRule, rounds: int) -> tuple[tuple[int, ...], int]:
-    masks = [rule.restarts(np.random.default_rng(s), 0, 256, 1) for s in (0, 1)]
-    if masks[0] is None or masks[1] is None:
-        return tuple(range(rounds)), rounds
-    begins = np.flatnonzero(np.asarray(masks[0])[:, 0])
-    if not np.array_equal(masks[0], masks[1]) or len(begins) <= rounds:
-        raise UsageError(f"the rounds of {rule.name} are random or too long")
-    return tuple(int(b) for b in begins[:rounds]), int(begins[rounds])
 
 
 # --- exact arithmetic ---------------------------------------------------------------------------

@@ -34,7 +34,7 @@ from bounds.statement import Statement, evaluate
 from theorylab.domain import points
 from theorylab.errors import UsageError
 from theorylab.measures.protocol import build_rule
-from theorylab.rule import UpdateRule
+from theorylab.rule import UpdateRule, round_starts
 from theorylab.verdict import json_ready
 
 __all__ = [
@@ -356,7 +356,10 @@ def _unroll(rule: UpdateRule, rounds: int, batch: int, noisy: bool) -> _Path:
         raise UsageError(f"worst case: {rule.name} consumes randomness of its own")
     if rounds > _CALLS:
         raise UsageError(f"worst case: at most {_CALLS} rounds are modelled, got {rounds}: lower T")
-    starts, steps = _round_starts(rule, rounds)
+    starts = round_starts(rule, rounds)
+    if starts is None:
+        raise UsageError(f"worst case: the rounds of {rule.name} are random or too long")
+    steps = len(starts)
     rows = [2**k if noisy else 1 for k in range(steps)]
     if sum(rows) > _CALLS:
         raise UsageError(
@@ -415,21 +418,6 @@ def _unroll(rule: UpdateRule, rounds: int, batch: int, noisy: bool) -> _Path:
             f"program models it"
         )
     return _Path(tuple(calls), tuple(w.numpy() for w in kept), tuple(parents), unknowns)
-
-
-def _round_starts(rule: UpdateRule, rounds: int) -> tuple[np.ndarray, int]:
-    """Which steps begin a round, and after how many steps ``rounds`` rounds are complete."""
-    length = 64
-    masks = [rule.restarts(np.random.default_rng(s), 0, length, 1) for s in (0, 1)]
-    if masks[0] is None or masks[1] is None:
-        return np.ones(rounds, dtype=bool), rounds
-    if not np.array_equal(masks[0], masks[1]):
-        raise UsageError(f"worst case: the rounds of {rule.name} have random lengths")
-    mask = np.asarray(masks[0])[:, 0]
-    begins = np.flatnonzero(mask)
-    if len(begins) <= rounds:
-        raise UsageError(f"worst case: {rounds} rounds of {rule.name} take over {length} steps")
-    return mask, int(begins[rounds])
 
 
 # --- the semidefinite program -------------------------------------------------------------------

@@ -7,6 +7,7 @@ from functools import cache
 from bounds.statement import Statement
 from theorylab import registry
 from theorylab.errors import UsageError
+from theorylab.measures.beside_sgd import BesideSGD
 from theorylab.measures.budgets import Budgets
 from theorylab.measures.one_round import OneRound
 from theorylab.measures.points import Points
@@ -24,7 +25,7 @@ __all__ = ["PROTOCOLS", "Experiment", "Measurement", "Protocol", "build_rule", "
 
 PROTOCOLS: tuple[Protocol, ...] = (
     Points(), OneRound(), WholeRun(), RoundLengths(), Budgets(), TwinRuns(),
-    TwinRound(), UpdateProbabilities(), CoordinateSteps(), ConstantProbability(),
+    TwinRound(), BesideSGD(), UpdateProbabilities(), CoordinateSteps(), ConstantProbability(),
 )  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from theorylab.engine import RECORDERS
 from theorylab.measures.protocol import Experiment
 from theorylab.objective import Objective
-from theorylab.rule import UpdateRule, norm
+from theorylab.rule import norm, round_starts
 
 __all__ = ["Paths", "enumerate_paths"]
 
@@ -59,7 +59,7 @@ def enumerate_paths(experiment: Experiment) -> Paths | None:
         return None
     draws, chances = law
     size = experiment.batch_size
-    starts = _round_starts(rule, experiment.rounds)
+    starts = round_starts(rule, experiment.rounds)
     if starts is None or len(draws) ** (size * len(starts)) > _PATHS:
         return None
     picks = np.array(list(product(range(len(draws)), repeat=size)))
@@ -101,16 +101,3 @@ def _repeat(state: dict[str, Tensor], count: int, copies: int) -> dict[str, Tens
         name: x.repeat_interleave(copies, dim=0) if x.ndim and len(x) == count else x
         for name, x in state.items()
     }
-
-
-def _round_starts(rule: UpdateRule, rounds: int) -> np.ndarray | None:
-    """Whether each step of ``rounds`` rounds begins one; ``None`` if that is random or too long."""
-    first = rule.restarts(np.random.default_rng(0), 0, 64, 1)
-    if first is None:
-        return np.ones(rounds, dtype=bool)
-    again = rule.restarts(np.random.default_rng(1), 0, 64, 1)
-    mask = np.asarray(first)[:, 0]
-    begins = np.flatnonzero(mask)
-    if not np.array_equal(first, np.asarray(again)) or len(begins) <= rounds:
-        return None
-    return mask[: begins[rounds]]

@@ -13,7 +13,13 @@ from torch import Tensor
 from theorylab.engine import run
 from theorylab.errors import UsageError
 from theorylab.measures.points import sample_points
-from theorylab.measures.protocol import Experiment, Measurement, Protocol, value_scale
+from theorylab.measures.protocol import (
+    Experiment,
+    Measurement,
+    Protocol,
+    is_one_step,
+    value_scale,
+)
 from theorylab.objective import Objective
 from theorylab.rule import UpdateRule, norm
 
@@ -137,9 +143,7 @@ def _enumeration(
     """Every mini-batch with its probability, where a round is one step and the law is small."""
     law = objective.outcomes()
     b = experiment.batch_size
-    single = rule.restarts(np.random.default_rng(0), 0, 1, 1) is None and rule.lags == 1
-    single = single or getattr(rule, "S", None) == 1
-    if law is None or rule.draws or not single or len(law[0]) ** b > _OUTCOMES:
+    if law is None or not is_one_step(rule) or len(law[0]) ** b > _OUTCOMES:
         return None
     draws, weights = law
     picks = np.array(list(product(range(len(draws)), repeat=b)))

@@ -15,7 +15,7 @@ from torch import Tensor
 from bounds.statement import Statement, evaluate
 from theorylab import registry
 from theorylab.objective import Objective
-from theorylab.rule import UpdateRule, norm
+from theorylab.rule import UpdateRule, norm, round_starts
 from theorylab.schedules import Expression
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "Protocol",
     "build_rule",
     "gradient_scale",
+    "is_one_step",
     "steps_per_round",
     "value_scale",
 ]
@@ -187,6 +188,17 @@ def steps_per_round(rule: UpdateRule) -> float:
     """
     mask = rule.restarts(np.random.default_rng(0), 2**20, 4096, 4)
     return 1.0 if mask is None else float(1 / max(mask.mean(), 1 / mask.size))
+
+
+def is_one_step(rule: UpdateRule) -> bool:
+    """Whether the first round is one step on its own gradient, without other randomness.
+
+    >>> from theorylab.optimizers import SGD, TRSGD
+    >>> [is_one_step(rule) for rule in (SGD(eta=0.1), TRSGD(lam=2.0, S=1), TRSGD(lam=2.0, S=4))]
+    [True, True, False]
+    """
+    starts = round_starts(rule, 1)
+    return starts is not None and len(starts) == 1 and rule.lags == 1 and not rule.draws
 
 
 def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:

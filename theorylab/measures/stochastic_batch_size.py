@@ -21,7 +21,6 @@ from theorylab.errors import UsageError
 from theorylab.measures.protocol import Experiment, Measurement, Protocol
 from theorylab.optimizers import stochastic_batch_size as rules
 from theorylab.optimizers.layers import Layout
-from theorylab.optimizers.sgd import SGD
 
 __all__ = ["ConstantProbability", "CoordinateSteps", "UpdateProbabilities"]
 
@@ -363,14 +362,14 @@ class ConstantProbability(Protocol):
     """
 
     provides: ClassVar[frozenset[str]] = frozenset(
-        {"update_frequency", "accumulated_batches", "relative_progress", "distance_to_sgd"}
+        {"update_frequency", "accumulated_batches", "relative_progress"}
     )
 
     def measure(self, experiment: Experiment) -> Measurement:
         rule, names = _rule(experiment), experiment.measured
         alone = {
             "update_frequency": self._frequency, "accumulated_batches": self._batches,
-            "relative_progress": self._progress, "distance_to_sgd": self._distance,
+            "relative_progress": self._progress,
         }  # fmt: skip
         # Each is one number a row; rows mean different things, so only one can be spoken of.
         if len(names) != 1:
@@ -414,31 +413,6 @@ class ConstantProbability(Protocol):
         weights = p * (1 - p) ** np.arange(longest)
         beyond = (1 - p) ** longest * (longest + 1 / p)
         return np.array([used @ weights]), float(beyond)
-
-    @staticmethod
-    def _distance(experiment: Experiment, rule: _Rule) -> tuple[np.ndarray, float]:
-        objective = experiment.objective
-        rng = np.random.default_rng(experiment.run_seed)
-        samples = torch.from_numpy(objective.draw(rng, _STEPS, _ROWS, experiment.batch_size))
-        sgd = SGD(eta=rule.eta)
-        farthest = np.zeros(_ROWS)
-        with torch.no_grad():
-            w = v = objective.start.expand(_ROWS, -1).contiguous()
-            state = rule.init(w)
-            for t in range(_STEPS):
-                draw = {
-                    "t": torch.tensor(t + 1.0, dtype=w.dtype), "chi": torch.full_like(w, _YES)
-                }  # fmt: skip
-                past = samples[: t + 1].flip(0)[: rule.lags]
-                gradients = [objective.sample_gradient(w, sample) for sample in past]
-                gradients += gradients[-1:] * (rule.lags - len(gradients))
-                g = gradients[0] if rule.lags == 1 else torch.stack(gradients)
-                w, state = rule.update(w, g, state, draw)
-                v, _ = sgd.update(v, objective.sample_gradient(v, samples[t]), {}, draw)
-                if not bool(torch.isfinite(v).all()):
-                    break  # SGD itself overflowed
-                farthest = np.maximum(farthest, (w - v).norm(dim=-1).numpy())
-        return farthest, 0.0
 
 
 def _p(experiment: Experiment) -> float:

@@ -11,7 +11,13 @@ from torch import Tensor
 from theorylab.engine import Samples, run
 from theorylab.errors import AssumptionError
 from theorylab.measures.points import sample_points
-from theorylab.measures.protocol import Experiment, Measurement, Protocol, steps_per_round
+from theorylab.measures.protocol import (
+    Experiment,
+    Measurement,
+    Protocol,
+    is_one_step,
+    steps_per_round,
+)
 from theorylab.objective import FiniteSum
 from theorylab.rule import UpdateRule, norm
 from theorylab.stability import SampleSpace, SharedDraws, generalization_gap, run_twins
@@ -89,7 +95,7 @@ class TwinRound(Protocol):
         exact = True
         for name in names - {"twin_distance"}:
             replaced = positions if "perturbed" in name else np.full(_POINTS, -1)
-            if _is_one_step(rule) and sampled.n <= _ENUMERABLE and experiment.batch_size == 1:
+            if is_one_step(rule) and sampled.n <= _ENUMERABLE and experiment.batch_size == 1:
                 found[name] = _every_outcome(whole, sampled.n, rule, w, v, replaced)
             else:
                 exact = False
@@ -149,11 +155,6 @@ def _point_pairs(sampled: FiniteSum, seed: int) -> tuple[Tensor, Tensor]:
     direction = other[torch.from_numpy(rng.permutation(_POINTS))] - w
     direction = torch.where(norm(direction) > 0, direction, torch.ones_like(direction))
     return w, w + scale * direction
-
-
-def _is_one_step(rule: UpdateRule) -> bool:
-    plain = rule.restarts(np.random.default_rng(0), 0, 1, 1) is None
-    return plain and rule.lags == 1 and not rule.draws
 
 
 def _every_outcome(

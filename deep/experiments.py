@@ -21,7 +21,7 @@ from deep.data import Dataset
 from deep.measures import hitting
 from deep.settings import Settings
 from deep.training import Trainer, load_data
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, require_finite
 from theorylab.pages import fill, markdown_table
 from theorylab.provenance import file_digest, provenance
 from theorylab.store import Store, compute, write_json
@@ -68,6 +68,7 @@ class Plan:
     tune: bool = False
 
     def __post_init__(self) -> None:
+        require_finite("compare", vars(self))
         if not self.share > 0 or self.seeds < 1 or not self.batch_sizes:
             raise UsageError("compare: share, seeds and batch sizes must be positive")
 

@@ -21,7 +21,7 @@ from deep.networks import network
 from deep.settings import MAX_SEED
 from deep.training import device_named
 from theorylab.console import console
-from theorylab.errors import DataError, UsageError
+from theorylab.errors import DataError, UsageError, require_finite
 from theorylab.progress import bar
 from theorylab.provenance import provenance
 from theorylab.store import writable, write_json
@@ -62,6 +62,7 @@ class GanSettings:
     def __post_init__(self) -> None:
         if self.optimizer not in ("adam", "tradam"):
             raise UsageError(f"gan: optimizer must be adam or tradam, got {self.optimizer!r}")
+        require_finite("gan", vars(self))
         for name in ("lr", "batch_size", "epochs", "width"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"gan: {name} must be positive, got {getattr(self, name)}")
@@ -69,10 +70,13 @@ class GanSettings:
     def build_optimizer(self, module: nn.Module) -> RuleOptimizer:
         """The optimizer of one of the two networks."""
         betas = (self.beta1, 0.999)
-        if self.optimizer == "adam":
-            return Adam(module.parameters(), lr=self.lr, betas=betas)
-        return TRAdam(module.parameters(), lr=self.lr, lam=self.lam, S=self.S, betas=betas,
-                      variant=self.variant)  # fmt: skip
+        try:
+            if self.optimizer == "adam":
+                return Adam(module.parameters(), lr=self.lr, betas=betas)
+            return TRAdam(module.parameters(), lr=self.lr, lam=self.lam, S=self.S, betas=betas,
+                          variant=self.variant)  # fmt: skip
+        except ValueError as error:
+            raise UsageError(f"gan: {error}") from error
 
 
 @final

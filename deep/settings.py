@@ -11,7 +11,7 @@ from typing import Any, final
 from torch import nn
 
 from theorylab import torch_optim
-from theorylab.errors import UnknownNameError, UsageError
+from theorylab.errors import UnknownNameError, UsageError, require_finite
 from theorylab.torch_optim import RuleOptimizer
 
 __all__ = ["MAX_SEED", "METHODS", "Method", "Settings", "method"]
@@ -167,6 +167,7 @@ class Settings:
                 )
         if self.lam_over_lr is not None and "lam" not in chosen.options:
             raise UsageError(f"--lam-over-lr needs an optimizer with lam, not {self.optimizer!r}")
+        require_finite("train", {**vars(self), **self.options, **self.model_options})
         positive: Iterable[tuple[str, float | None]] = (
             ("batch_size", self.batch_size), ("accumulate", self.accumulate),
             ("epochs", self.epochs), ("steps", self.steps),

@@ -284,3 +284,21 @@ def test_class_labels_are_refused() -> None:
         GanTrainer(GanSettings(), load("digits"))
     with pytest.raises(UsageError, match="theorylab gan"):
         load_data(Settings(data="generated-pairs"))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"lr": math.inf}, "lr must be finite, got inf"),
+        ({"epochs": math.nan}, "epochs must be finite"),
+        ({"optimizer": "sgd"}, "must be adam or tradam"),
+    ],
+)
+def test_impossible_gan_settings_are_refused(given: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        GanSettings(**given)
+
+
+def test_what_an_optimizer_refuses_names_the_gan() -> None:
+    with pytest.raises(UsageError, match="gan: TRAdam: lam"):
+        GanSettings(optimizer="tradam", lam=-1.0).build_optimizer(torch.nn.Linear(1, 1))

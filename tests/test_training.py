@@ -310,6 +310,9 @@ def test_a_diverged_run_is_recorded_as_such() -> None:
         ({"lr": -1.0}, "lr must be positive"),
         ({"lam_over_lr": 1.0}, "needs an optimizer with lam"),
         ({"holdout": 1.0}, "holdout must lie"),
+        ({"epochs": math.inf}, "epochs must be finite, got inf"),
+        ({"warmup": math.inf}, "warmup must be finite"),
+        ({"options": {"momentum": math.nan}}, "momentum must be finite"),
     ],
 )
 def test_impossible_settings_are_refused(change: dict[str, Any], message: str) -> None:

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import numpy as np
 
-__all__ = ["AssumptionError", "DataError", "UnknownNameError", "UsageError", "require_integer"]
+__all__ = [
+    "AssumptionError", "DataError", "UnknownNameError", "UsageError", "require_finite",
+    "require_integer",
+]  # fmt: skip
 
 
 class UsageError(ValueError):
@@ -32,3 +38,15 @@ def require_integer(who: str, name: str, value: object, least: int) -> None:
     """
     if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
         raise UsageError(f"{who}: {name} must be an integer of at least {least}, got {value!r}")
+
+
+def require_finite(who: str, values: Mapping[str, object]) -> None:
+    """Refuse ``inf`` and ``nan`` among the values.
+
+    >>> require_finite("train", {"epochs": float("inf")})
+    Traceback (most recent call last):
+    theorylab.errors.UsageError: train: epochs must be finite, got inf
+    """
+    for name, value in values.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise UsageError(f"{who}: {name} must be finite, got {value}")

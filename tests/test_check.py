@@ -329,3 +329,17 @@ def test_the_exact_step_minimizes_no_more_where_the_pull_is_weaker_than_the_curv
     objective = synthetic.cosine_sum(dim=1)
     assert check(printed, objective).verdict == "holds"
     assert check(weak, objective).verdict == "violated"
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "message"),
+    [
+        (Algorithm("sgd"), r"test.claim: sgd needs eta; give it in Algorithm"),
+        (Algorithm("sgd", {"step": 1 / ell}), r"test.claim sets step; sgd has only eta"),
+        (Algorithm("trsgd", {"lam": sympy.Integer(0)}), r"test.claim: trsgd: .* lam > delta"),
+    ],
+)
+def test_an_algorithm_that_cannot_be_built_is_named(bowl, algorithm, message):
+    claim = Claim(mean_gradient_norm_squared, "<=", 2 * ell * Delta / T)
+    with pytest.raises(UsageError, match=message):
+        check(statement(claim, algorithm=algorithm, conditions=()), bowl)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bounds.statement import Statement, evaluate
 from theorylab import registry
+from theorylab.errors import UsageError
 from theorylab.objective import Objective
 from theorylab.rule import UpdateRule, norm, round_starts
 from theorylab.schedules import Expression
@@ -206,6 +207,11 @@ def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
 
     A setting that depends on ``t`` becomes a schedule.
 
+    Raises
+    ------
+    UsageError
+        If the rule lacks a value, has no such setting, or refuses its values.
+
     >>> from bounds import sngm
     >>> rule = build_rule(sngm.theorem_1, {"eta": 0.1, "beta": 0.5})
     >>> rule.name, rule.eta, rule.beta
@@ -213,18 +219,32 @@ def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
     """
     algorithm = statement.algorithm
     if algorithm is None:
-        raise ValueError(f"{statement.key} names no algorithm")
+        raise UsageError(f"{statement.key} names no algorithm")
     rule = registry.rule(algorithm.rule)
     known = statement.resolve(values)
+    specs = {spec.name: spec for spec in dataclasses.fields(rule)}
+    for name in algorithm.settings:
+        if name not in specs:
+            raise UsageError(
+                f"{statement.key} sets {name}; {rule.name} has only {', '.join(sorted(specs))}"
+            )
     arguments: dict[str, Any] = {}
-    for spec in dataclasses.fields(rule):
-        if spec.name in algorithm.settings:
-            arguments[spec.name] = _setting(algorithm.settings[spec.name], known)
-        elif spec.name in known:
-            arguments[spec.name] = float(known[spec.name])
-        if str(spec.type).startswith("int") and spec.name in arguments:
-            arguments[spec.name] = round(arguments[spec.name])
-    return rule(**arguments)
+    for name, spec in specs.items():
+        if name in algorithm.settings:
+            arguments[name] = _setting(algorithm.settings[name], known)
+        elif name in known:
+            arguments[name] = float(known[name])
+        elif spec.default is MISSING and spec.default_factory is MISSING:
+            raise UsageError(
+                f"{statement.key}: {rule.name} needs {name}; give it in Algorithm({rule.name!r}, "
+                f"{{{name!r}: ...}}), or name the symbol in the claim, conditions or prescription"
+            )
+        if str(spec.type).startswith("int") and name in arguments:
+            arguments[name] = round(arguments[name])
+    try:
+        return rule(**arguments)
+    except ValueError as error:
+        raise UsageError(f"{statement.key}: {error}") from error
 
 
 def _setting(expression: sp.Expr, values: Mapping[str, Any]) -> float | Expression:

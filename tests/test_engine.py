@@ -12,6 +12,7 @@ from theorylab import Stratified, run
 from theorylab.engine import BLOCK
 from theorylab.errors import UsageError
 from theorylab.optimizers import LRSGD_C, LRSGD_R, SGD, SNGM, TRSGD
+from theorylab.schedules import Harmonic, Warmup
 
 RULES = {
     "sgd": SGD(eta=0.05),
@@ -101,10 +102,11 @@ def test_each_stratum_has_one_time(objective):
         assert len(np.unique(out.rounds[k])) == 10
 
 
-def test_one_hyperparameter_a_replica(objective):
+@pytest.mark.parametrize("eta", [lambda x: x, Harmonic, lambda x: Warmup(Harmonic(x), 5)])
+def test_one_hyperparameter_a_replica(objective, eta):
     etas = torch.linspace(0.01, 0.3, 2 * BLOCK + 10, dtype=torch.float64).unsqueeze(-1)
-    many = run(objective, SGD(eta=etas), 10, replicas=len(etas), record=("w",), chunk=BLOCK)
-    one = run(objective, SGD(eta=float(etas[200])), 10, replicas=len(etas), record=("w",))
+    many = run(objective, SGD(eta=eta(etas)), 10, replicas=len(etas), record=("w",), chunk=BLOCK)
+    one = run(objective, SGD(eta=eta(float(etas[200]))), 10, replicas=len(etas), record=("w",))
     np.testing.assert_array_equal(many["w"][0, 200], one["w"][0, 200])
 
 

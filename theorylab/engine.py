@@ -139,8 +139,9 @@ def run(
     ----------
     objective : Objective
     rule : UpdateRule
-        Its hyperparameters may be tensors of shape ``(replicas, 1)``: one value a replica
-        (``(replicas * copies, 1)``, one a row, with ``copies``).
+        Its hyperparameters, and what its schedules hold, may be tensors of shape
+        ``(replicas, 1)``: one value a replica (``(replicas * copies, 1)``, one a row, with
+        ``copies``).
     steps : int
         Stochastic gradient steps; give either ``steps`` or ``rounds``.
     batch_size : int

@@ -144,12 +144,7 @@ class UpdateRule(abc.ABC):
 
     def rows(self, rows: slice | np.ndarray) -> UpdateRule:
         """The same rule for some of the replicas: tensors of one value a replica are cut."""
-        cut = {
-            f.name: value[rows]
-            for f in dataclasses.fields(self)
-            if isinstance(value := getattr(self, f.name), Tensor) and value.ndim == 2
-        }
-        return dataclasses.replace(self, **cut) if cut else self
+        return _cut(self, rows)
 
     def at(self, hyper: Hyper | None, t: Tensor | int) -> Any:
         """The value of a hyperparameter at iteration ``t``: schedules are evaluated.
@@ -161,6 +156,17 @@ class UpdateRule(abc.ABC):
             return hyper
         value = hyper(t) if isinstance(hyper, Schedule) else hyper
         return value.to(t) if isinstance(value, Tensor) and isinstance(t, Tensor) else value
+
+
+def _cut(whole: Any, rows: slice | np.ndarray) -> Any:
+    """A rule or schedule with its tensors of one value a replica, at any depth, cut to ``rows``."""
+    if isinstance(whole, Tensor):
+        return whole[rows] if whole.ndim == 2 else whole
+    if not (isinstance(whole, UpdateRule | Schedule) and dataclasses.is_dataclass(whole)):
+        return whole
+    parts = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
+    cut = {name: new for name, part in parts.items() if (new := _cut(part, rows)) is not part}
+    return dataclasses.replace(whole, **cut) if cut else whole
 
 
 def round_starts(rule: UpdateRule, rounds: int, longest: int = 256) -> np.ndarray | None:

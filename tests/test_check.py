@@ -15,13 +15,16 @@ from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, LIPSCHITZ, SMOOT
 from bounds.notation import B, Delta, G, T, delta, ell, eta, lam, sigma
 from bounds.quantities import (
     decrease,
+    final_gradient_norm_squared,
+    gradient_norm_at_w,
     gradient_norm_squared,
     mean_gradient_norm_squared,
 )
 from bounds.statement import DomainError
-from theorylab import check
+from theorylab import check, registry
 from theorylab.domain import points
 from theorylab.errors import AssumptionError, UsageError
+from theorylab.falsify import Instance
 from theorylab.measures import Measurement
 from theorylab.measures import points as measured_at_points
 from theorylab.verdict import Verdict, worst
@@ -167,6 +170,47 @@ def test_a_run_that_diverges_is_a_violation(bowl):
     x = Symbol("x", "a number", Domain(0, 1000))
     huge = Statement("test.huge", "Huge", "printed", Claim(sympy.exp(x), "<=", 100))
     assert check(huge).verdict == "violated"
+
+
+def test_where_a_diverged_run_ends_is_unknown(bowl):
+    """It may have come back; the mean over its way may not."""
+    claim = Claim(final_gradient_norm_squared, "<=", 2 * Delta * ell)
+    bold = statement(claim, conditions=(Condition(eta, "<=", 10 / ell),))
+    assert check(bold, bowl, values={"eta": 5, "T": 1000, "B": 1}).verdict == "inconclusive"
+    assert check(bold, bowl, values={"eta": 5, "T": 100, "B": 1}).verdict == "violated"
+
+
+@pytest.mark.parametrize(("bound", "outcome"), [(1e100, "violated"), (1e200, "inconclusive")])
+def test_an_overflow_exceeds_what_no_square_reaches(bound, outcome):
+    """The norm of (1e180, 1e180) is infinite in double precision, and below 1e200."""
+    claim = Claim(gradient_norm_at_w, "<=", bound)
+    found = Measurement({"gradient_norm_at_w": np.array([[math.inf]])}, True)
+    assert checking._compare(claim, {}, found, 0.01).outcomes(claim)[0] == outcome
+
+
+_COSH = {"dim": 1, "n": 3, "amplitude": 1.0, "frequency": 1.0, "spread": 1.0, "start": -1.0}
+_COSH_7 = {"dim": 7, "shape": "cosh", "noise": "shifts", "sigma": 0.02, "n": 175,
+           "frequency": 0.1, "amplitude": 0.0161, "p": 3, "L1": 8.0, "start": 4.65}  # fmt: skip
+_PIECES = {"n": 39, "kinds": 3, "knots": 7, "steepest": 0.2583973270717654, "bend": 10.0,
+           "start": -5.0, "seed": 654}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "family", "parameters", "values", "quiet"),
+    [
+        # e^716 is a number, its square and the next step are none: ||u|| is unknown from there.
+        ("sngm.lemma_2", "cosh_sum", _COSH, {"T": 7.0, "beta": 0.5, "eta": 716.0}, False),
+        ("sngm.lemma_1", "relaxed_smooth", _COSH_7, {}, False),
+        # From the minimizer, distances are the rounding of where the minimizer was found.
+        ("tralgo.lemma_2_contraction", "piecewise_quadratic_sum", _PIECES,
+         {"S": 1.0, "lam": 71.45337558470547}, True),
+    ],
+)  # fmt: skip
+def test_true_statements_survive_the_ends_of_double_precision(
+    key, family, parameters, values, quiet
+):
+    instance = Instance({"family": family, "parameters": parameters}, values, quiet=quiet)
+    assert instance.check(registry.statement(key, "repaired")).verdict != "violated"
 
 
 @pytest.mark.parametrize(("sense", "value"), [(">=", 1), ("<=", -1), ("==", 1)])

@@ -23,6 +23,7 @@ from theorylab import registry
 from theorylab.domain import natural_scale, points
 from theorylab.errors import AssumptionError, UsageError, require_integer
 from theorylab.measures import Experiment, Measurement, Protocol, protocol_for
+from theorylab.measures.protocol import LOST
 from theorylab.objective import FiniteSum, Objective
 from theorylab.verdict import Outcome, Verdict, worst
 
@@ -32,7 +33,7 @@ _ROUNDING = 1e-9
 # An interval this narrow, relative to the bound, that meets the bound shows it attained.
 RESOLUTION = 0.02
 _FLOOR = 1e-13
-_LOST = 64 * float(np.finfo(float).eps)  # of numbers of size 1, by a sum of some terms
+_OVERFLOWS = math.sqrt(np.finfo(float).max)
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
 _SCALAR_POINTS = 400
 _SIZES = 5
@@ -214,9 +215,10 @@ class _Comparison:
         with np.errstate(all="ignore"):
             gap = self.measured - self.bound
             size = np.maximum(np.abs(self.measured), np.abs(self.bound))
-            # inf - inf and the like are overflow, which is evidence of nothing; a measured side
-            # that grew beyond every number is above a finite bound.
+            # inf - inf and the like are overflow, which is evidence of nothing. A measured side
+            # that overflowed is large, but a norm overflows where its square does.
             known = np.isfinite(self.bound) & ~np.isnan(self.measured)
+            known &= np.isfinite(self.measured) | (np.abs(self.bound) < _OVERFLOWS)
             half = np.where(np.isfinite(self.measured), self.half, 0.0)
             tight = half <= RESOLUTION * size
             # Where the sides are differences of far larger terms, rounding may hide the answer.
@@ -298,7 +300,7 @@ def _inherited(
         for term in Add.make_args(side):
             if term.free_symbols & named:
                 size = np.abs(np.atleast_2d(evaluate(term, {**table, **found.scales})))
-                lost = lost + _LOST * np.broadcast_to(size, shape).max(-1)
+                lost = lost + LOST * np.broadcast_to(size, shape).max(-1)
     return lost
 
 

@@ -14,6 +14,7 @@ from theorylab.engine import run
 from theorylab.errors import UsageError
 from theorylab.measures.points import sample_points
 from theorylab.measures.protocol import (
+    LOST,
     Experiment,
     Measurement,
     Protocol,
@@ -27,11 +28,12 @@ __all__ = ["OneRound", "proximal_minimizer"]
 
 _POINTS = 12
 _OUTCOMES = 4096
+_TOLERANCE = 1e-12
 _ROUNDING = 16 * float(np.finfo(float).eps)
 
 
 def proximal_minimizer(objective: Objective, anchor: Tensor, lam: float, delta: float,
-                       ell: float, tolerance: float = 1e-12,
+                       ell: float, tolerance: float = _TOLERANCE,
                        steps: int = 20_000) -> Tensor:  # fmt: skip
     """``argmin_w F(w) + (lam/2)||w - anchor||^2`` for each row of ``anchor``, shape ``(R, d)``.
 
@@ -48,11 +50,10 @@ def proximal_minimizer(objective: Objective, anchor: Tensor, lam: float, delta: 
         raise UsageError(
             f"the proximal problem needs lam > delta, got lam = {lam}, delta = {delta}"
         )
+    required = (lam - delta) * _precision(anchor, lam, delta, ell, tolerance)
     strong, smooth = lam - delta, lam + ell
     root = math.sqrt(strong / smooth)
     momentum = (1 - root) / (1 + root)
-    size = 1 + float(anchor.abs().max())
-    required = size * max(tolerance * strong, _ROUNDING * smooth)
     w = before = anchor
     largest = math.inf
     for _ in range(steps):
@@ -66,6 +67,13 @@ def proximal_minimizer(objective: Objective, anchor: Tensor, lam: float, delta: 
         f"proximal_minimizer on {objective.name}: the gradient must fall to {required:.3g}; "
         f"after {steps} steps it is {largest:.3g}"
     )
+
+
+def _precision(anchor: Tensor, lam: float, delta: float, ell: float,
+               tolerance: float = _TOLERANCE) -> float:  # fmt: skip
+    """How close :func:`proximal_minimizer` comes to the minimizer."""
+    size = 1 + float(anchor.abs().max())
+    return size * max(tolerance, _ROUNDING * (lam + ell) / (lam - delta))
 
 
 class OneRound(Protocol):
@@ -105,7 +113,7 @@ class OneRound(Protocol):
             return table if weights is None else (table * weights).sum(-1, keepdims=True)
 
         found: dict[str, np.ndarray] = {}
-        scales: dict[str, float] = {}
+        scales: dict[str, np.ndarray | float] = {}
         if "decrease" in names:
             before, later = objective.value(w).numpy()[:, None], objective.value(flat)
             found["decrease"] = before - expected(later)
@@ -122,14 +130,17 @@ class OneRound(Protocol):
             found["displacement_squared"] = expected(_square(after - w[:, None, :]).reshape(-1))
         if names & {"inner_distance_squared", "start_distance_squared"}:
             constants = objective.constants()
-            target = proximal_minimizer(
-                objective, w, float(experiment.values["lam"]),
-                float(constants["delta"]), float(constants["ell"]),
-            )  # fmt: skip
+            problem = (float(experiment.values["lam"]), float(constants["delta"]),
+                       float(constants["ell"]))  # fmt: skip
+            target = proximal_minimizer(objective, w, *problem)
             found["start_distance_squared"] = _square(w - target).numpy()[:, None]
             found["inner_distance_squared"] = expected(
                 _square(after - target[:, None, :]).reshape(-1)
             )
+            blur = 2 * _precision(w, *problem)
+            for name in ("start_distance_squared", "inner_distance_squared"):
+                distance = np.sqrt(found[name].max(-1, keepdims=True))
+                scales[name] = blur * (2 * distance + blur) / LOST
         return Measurement({k: found[k] for k in names}, exact=weights is not None, scales=scales)
 
 

@@ -20,6 +20,7 @@ from theorylab.rule import UpdateRule, norm, round_starts
 from theorylab.schedules import Expression
 
 __all__ = [
+    "LOST",
     "Experiment",
     "Measurement",
     "Protocol",
@@ -32,6 +33,8 @@ __all__ = [
 
 
 LEAST_REPLICAS = 16
+LOST = 64 * float(np.finfo(float).eps)
+"""Of numbers of size 1, by a sum of some terms."""
 # A step of the engine costs as much as about this many sample gradients, however few it takes.
 GRADIENTS_PER_STEP = 32
 

@@ -41,17 +41,17 @@ class WholeRun(Protocol):
         scales: dict[str, float] = {}
         if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
             norms = self._record(experiment, paths, "gradient_norm", _times(T, 0))
-            found["mean_gradient_norm"] = norms.mean(0)
-            found["mean_gradient_norm_squared"] = (norms**2).mean(0)
+            found["mean_gradient_norm"] = _grown(norms).mean(0)
+            found["mean_gradient_norm_squared"] = (_grown(norms) ** 2).mean(0)
         if "mean_next_gradient_norm_squared" in names:
             squares = self._record(experiment, paths, "gradient_norm_squared", _times(T, 1))
-            found["mean_next_gradient_norm_squared"] = squares.mean(0)
+            found["mean_next_gradient_norm_squared"] = _grown(squares).mean(0)
         if "min_gradient_norm_squared" in names:
             squares = self._record(experiment, paths, "gradient_norm_squared", range(T + 1))
             found["min_gradient_norm_squared"] = squares.min(0)
         if "buffer_norm" in names:
             buffers = self._record(experiment, paths, "state.u", range(T + 1))
-            found["buffer_norm"] = buffers.max(0)
+            found["buffer_norm"] = np.fmax.reduce(buffers)  # of the steps before an overflow
         if names & {"first_gradient_norm_squared", "final_gradient_norm_squared"}:
             ends = self._record(experiment, paths, "gradient_norm_squared", (0, T))
             found["first_gradient_norm_squared"], found["final_gradient_norm_squared"] = ends
@@ -100,7 +100,7 @@ class WholeRun(Protocol):
         at = range(1, steps + 1) if every_path else _times(steps, 1)
         paths = enumerate_paths(sgd) if every_path else None
         replicas = _replicas(experiment)  # as many as the run it stands beside
-        return self._record(sgd, paths, "gradient_norm_squared", at, replicas).mean(0)
+        return _grown(self._record(sgd, paths, "gradient_norm_squared", at, replicas)).mean(0)
 
     def _record(
         self, experiment: Experiment, paths: Paths | None, name: str,
@@ -112,8 +112,15 @@ class WholeRun(Protocol):
         out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
                   batch_size=experiment.batch_size, replicas=replicas or _replicas(experiment),
                   seed=experiment.run_seed, record=(name,), at=at, progress=False)  # fmt: skip
-        # A run that left the numbers behind diverged: its norms and values are infinite.
-        return np.nan_to_num(out[name], nan=np.inf, posinf=np.inf, neginf=-np.inf)
+        return out[name]
+
+
+def _grown(norms: np.ndarray) -> np.ndarray:
+    """A run that left the numbers behind passed gradients beyond all of them: so is their mean.
+
+    Where it would be now is unknown, and a single late value or a minimum says nothing.
+    """
+    return np.where(np.isnan(norms), np.inf, norms)
 
 
 def _replicas(experiment: Experiment) -> int:

@@ -1,8 +1,8 @@
 """Counterexample to lrsgd.definition_4_8 (printed): inner_gradient_norm_squared <= psi**2."""
 import numpy as np
-knots = np.array([1.26, 1.41, 1.77])  # F' is linear between them, flat beyond
-rows = np.array([[0.126, 0.14, 0.106]])  # equally likely stochastic gradients there
-mean, w0 = rows.mean(0), 1.41
+knots = np.array([0, 1, 2])  # F' is linear between them, flat beyond
+rows = np.array([[0, -1, 0]])  # equally likely stochastic gradients there
+mean, w0 = rows.mean(0), 1
 def g(w): return np.interp(w, knots, mean)  # F'
 def f(w):  # F, by integrating F' from the first knot
     at = np.unique(np.r_[knots, w])
@@ -14,7 +14,7 @@ delta = max(-bends.min(), 0.0)
 G = np.abs(mean).max()
 sigma = np.sqrt(((rows - mean)**2).mean(0).max())
 S = 1
-lam = 1
+lam = 1.04
 psi = 2*ell*np.sqrt(G**2 + sigma**2)*np.sqrt((-delta + lam)**(-1.0))/np.sqrt(S)
 assert lam > delta
 from itertools import product
@@ -25,7 +25,7 @@ for path in product(range(len(rows)), repeat=1):  # every path
         if k in {0}: kept.append(w)
         batch = path[k*1:(k+1)*1]
         v = np.mean([np.interp(w, knots, rows[i]) for i in batch])
-        moved.append(v); w = w0 - 1.1042944785276074 * sum(moved)
+        moved.append(v); w = w0 - 24.99999999999998 * sum(moved)
     paths.append(kept + [w])
 W = np.array(paths)
 inner_gradient_norm_squared = np.mean((g(W[:, -1]) + lam*(W[:, -1] - W[:, 0]))**2)

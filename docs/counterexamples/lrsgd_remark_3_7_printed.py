@@ -7,8 +7,8 @@ delta = 0
 ell = 1
 n = 2
 kappa = delta/ell
-assert T > n
 assert delta <= ell + 1e-12
+assert T > n
 assert Bf**((c*kappa + 1)**(-1.0))*T**(c*kappa/(c*kappa + 1))/n <= 2*Bf + 1e-12
 assert c*kappa <= 1/3 + 1e-12
 assert Bf >= np.log(n)**2

@@ -1,7 +1,7 @@
 """Counterexample to tralgo.lemma_2 (printed): inner_distance_squared <= 4*(G + sigma**2)*(ell + lam)**2/(S*(-delta + lam)**2)."""
 import numpy as np
-knots = np.array([1.5, 1.8])  # F' is linear between them, flat beyond
-rows = np.array([[0.0137, 0.01]])  # equally likely stochastic gradients there
+knots = np.array([0, 1, 2])  # F' is linear between them, flat beyond
+rows = np.array([[0, -1, 0]])  # equally likely stochastic gradients there
 mean, w0 = rows.mean(0), 1
 def g(w): return np.interp(w, knots, mean)  # F'
 def f(w):  # F, by integrating F' from the first knot
@@ -13,18 +13,18 @@ ell = np.abs(bends).max()
 delta = max(-bends.min(), 0.0)
 G = np.abs(mean).max()
 sigma = np.sqrt(((rows - mean)**2).mean(0).max())
-S = 1
-lam = 0.019999999999999997
+S = 2
+lam = 1.04
 assert lam > delta
 from itertools import product
 paths = []
-for path in product(range(len(rows)), repeat=1):  # every path
+for path in product(range(len(rows)), repeat=2):  # every path
     w, moved, kept = w0, [], []
-    for k in range(1):
+    for k in range(2):
         if k in {0}: kept.append(w)
         batch = path[k*1:(k+1)*1]
         v = np.mean([np.interp(w, knots, rows[i]) for i in batch])
-        moved.append(v); w = w0 - 130.43478260869568 * sum(moved)
+        moved.append(v); w = w0 - np.dot([[24.99999999999998], [-299.9999999999995, 12.49999999999999]][k], moved)
     paths.append(kept + [w])
 W = np.array(paths)
 def prox(lo=-1e6, hi=1e6):  # argmin F + (lam/2)(w - w0)^2

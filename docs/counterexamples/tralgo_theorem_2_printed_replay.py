@@ -4,19 +4,16 @@ from theorylab import registry
 from theorylab.falsify import Instance
 
 instance = Instance.from_json(
-    {'spec': {'family': 'bounded_nonconvex',
+    {'spec': {'family': 'cosine_sum',
               'parameters': {'dim': 1,
-                             'kappa': 1.0,
-                             'noise': 'two_point',
-                             'sigma': 1.0,
-                             'ell': 1.0,
-                             'Bf': 1.0,
-                             'condition': 1.0,
-                             'start': 0.0,
-                             'n': 2}},
-     'values': {'S': 1.0, 'T': 5.0},
+                             'n': 200,
+                             'amplitude': 0.7188593474262588,
+                             'wavelength': 13.698226824750162,
+                             'spread': 3.141592653589793,
+                             'start': -20.0}},
+     'values': {'S': 3.0, 'T': 75.0},
      'seed': 0,
-     'a': 0.004699331623044419,
+     'a': 6986.781943411413,
      'b': 1000000.0,
      'quiet': False}
 )

@@ -1,0 +1,19 @@
+# lrsgd.lemma_4_10 (printed): decrease >= next_gradient_norm_squared*alpha_prime/2 - alpha_prime*psi**2
+# It has no form for numpy alone: this needs theorylab.
+from theorylab import registry
+from theorylab.falsify import Instance
+
+instance = Instance.from_json(
+    {'spec': {'family': 'bounded_nonconvex',
+              'parameters': {'dim': 1, 'kappa': 1.0, 'noise': 'two_point', 'sigma': 1.0}},
+     'values': {'S': 1.0, 'lam': 1.0},
+     'seed': 0,
+     'a': 0.01,
+     'b': 1.0,
+     'quiet': False}
+)
+statement = registry.statement("lrsgd.lemma_4_10", "printed")
+v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
+print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")
+print(f"bound = {v.bound:.9g}; {v.reason or v.objective}")
+assert v.verdict == "violated"

@@ -1,0 +1,19 @@
+# tralgo.lemma_3_inner_gradient (printed): inner_gradient_norm_squared <= 72*ell**2*(G**2 + sigma**2)/S
+# It has no form for numpy alone: this needs theorylab.
+from theorylab import registry
+from theorylab.falsify import Instance
+
+instance = Instance.from_json(
+    {'spec': {'family': 'bounded_nonconvex',
+              'parameters': {'dim': 1, 'kappa': 1.0, 'noise': 'two_point', 'sigma': 1.0}},
+     'values': {'S': 1.0},
+     'seed': 0,
+     'a': 0.1,
+     'b': 1.0,
+     'quiet': True}
+)
+statement = registry.statement("tralgo.lemma_3_inner_gradient", "printed")
+v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
+print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")
+print(f"bound = {v.bound:.9g}; {v.reason or v.objective}")
+assert v.verdict == "violated"

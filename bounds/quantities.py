@@ -217,7 +217,7 @@ round_length_probability = Measured(
     "round_length_probability", "P(M_t = K), K inner steps", Units(), r"\Pr(M_t=K)", True
 )
 
-# --- beside SGD -------------------------------------------------------------------------------
+# --- beside SGD ---------------------------------------------------------------------------------
 matched_sgd_mean_gradient_norm_squared = Measured(
     "matched_sgd_mean_gradient_norm_squared",
     "E[(1/N) sum_{t=1}^{N} ||grad F(v_t)||^2] of SGD at batch B and eta = 1/(2 ell), from the "

@@ -110,6 +110,12 @@ def test_one_hyperparameter_a_replica(objective, eta):
     np.testing.assert_array_equal(many["w"][0, 200], one["w"][0, 200])
 
 
+@pytest.mark.parametrize("eta", [lambda x: x, Harmonic, lambda x: Warmup(Harmonic(x), 5)])
+def test_a_hyperparameter_of_the_wrong_shape_is_named(objective, eta):
+    with pytest.raises(UsageError, match=r"sgd's eta must have one value a row, shape \(6, 1\)"):
+        run(objective, SGD(eta=eta(torch.ones(5, 1))), 10, replicas=6)
+
+
 def test_state_norms_are_recorded(objective):
     out = run(objective, RULES["sngm"], 30, replicas=6, record=("state.u",), at=range(31))
     assert (out["state.u"][0] == 0).all()

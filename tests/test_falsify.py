@@ -1,6 +1,7 @@
 """The hunt on statements it never met: false ones fall, true ones stand, luck is not believed."""
 
 import ast
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ import theorylab
 from bounds import Claim, Condition, Statement
 from bounds.notation import beta, ell, eta
 from bounds.quantities import buffer_norm
+from theorylab import falsify as falsifying
 from theorylab import registry
 from theorylab.domain import place
 from theorylab.falsify import Hunt, Instance, hunt, score
@@ -166,3 +168,20 @@ def test_instances_rebuild_their_objective():
     built = instance.objective(AVERAGE)
     assert isinstance(built, Objective)
     assert float(built.constants()["ell"]) == pytest.approx(2 / 9)
+
+
+@pytest.mark.parametrize(("confirmed", "said"), [("violated", "violated"),
+                                                 ("holds", "not refuted")])  # fmt: skip
+def test_the_best_of_an_order_gets_a_closer_look(monkeypatch, confirmed, said):
+    """A search is too short to see most ratios grow: its best is measured at full size."""
+    asked = []
+
+    def confirm(statement, instance, attempt, risk, seed, replicas):
+        asked.append(replicas)
+        verdict = Verdict(statement.key, "printed", confirmed, 2.0, (1.9, 2.1), 1.0)
+        return dataclasses.replace(verdict, growth=(0.5, 0.4, 0.6))
+
+    monkeypatch.setattr(falsifying, "_confirm", confirm)
+    printed = registry.statement("sngm.table_1_msgd", "printed")
+    assert hunt(printed, limit=2).verdict == said
+    assert asked == [falsifying._REPLICAS]

@@ -20,7 +20,7 @@ from torch import Tensor
 from theorylab.errors import UsageError, require_integer
 from theorylab.objective import Objective
 from theorylab.progress import bar
-from theorylab.rule import Draw, UpdateRule, norm
+from theorylab.rule import Draw, UpdateRule, norm, tables
 from theorylab.step import compiled_step, eager_step
 
 __all__ = ["BLOCK", "Samples", "Stratified", "Trajectory", "run"]
@@ -242,12 +242,12 @@ def _check_shapes(objective: Objective, rule: UpdateRule, start: Tensor | None, 
                 f"run: start must be a {dtype} tensor of shape ({d},) or ({total}, {d}), got {got}"
             )
     for f in fields(rule):
-        value = getattr(rule, f.name)
-        if isinstance(value, Tensor) and value.ndim == 2 and tuple(value.shape) != (total, 1):
-            raise UsageError(
-                f"run: {rule.name}'s {f.name} must have one value a row, shape ({total}, 1), "
-                f"got {tuple(value.shape)}"
-            )
+        for table in tables(getattr(rule, f.name)):
+            if tuple(table.shape) != (total, 1):
+                raise UsageError(
+                    f"run: {rule.name}'s {f.name} must have one value a row, shape ({total}, 1), "
+                    f"got {tuple(table.shape)}"
+                )
 
 
 def _plan(

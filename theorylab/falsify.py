@@ -38,6 +38,7 @@ CONFIDENCE = 0.999
 """Of a whole hunt: the chance that it calls any true statement violated is at most 0.1%."""
 
 _TRIES = 3  # winners that may be re-evaluated before a statement is left alone
+_REPLICAS = 4096  # of a confirmation
 _LONGEST = 4_000  # sample gradients of one replica that one evaluation may take
 _RESERVE = 0.6  # share of the budget spent before the local search begins
 _CORNERS = 6
@@ -280,7 +281,7 @@ def hunt(
     if not search.exact(winner):
         # The winner's own number is the luckiest of many: report it as measured afresh.
         # An order needs the full sizes to show that it grows.
-        enough = 4096 if statement.claim.big_o else 4 * replicas
+        enough = _REPLICAS if statement.claim.big_o else 4 * replicas
         again = _confirm(statement, winner.instance, _TRIES + 1, risk, seed, enough)
         winner = winner if again is None else Evaluation(winner.instance, again)
         # That is one of the confirmations that the risk was shared among.
@@ -298,7 +299,7 @@ def _confirm(
     attempt: int,
     risk: float,
     seed: int,
-    replicas: int = 4096,
+    replicas: int = _REPLICAS,
 ) -> Verdict | None:
     """The instance on randomness that no search has seen."""
     fresh = replace(instance, seed=instance.seed + 1) if statement.claim.big_o else instance

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +22,17 @@ from torch import Tensor
 
 from theorylab.schedules import Schedule
 
-__all__ = ["Draw", "Hyper", "State", "UpdateRule", "add_scaled", "is_zero", "norm", "round_starts"]
+__all__ = [
+    "Draw",
+    "Hyper",
+    "State",
+    "UpdateRule",
+    "add_scaled",
+    "is_zero",
+    "norm",
+    "round_starts",
+    "tables",
+]
 
 Hyper = float | Tensor | Schedule
 State = dict[str, Any]
@@ -167,6 +177,15 @@ def _cut(whole: Any, rows: slice | np.ndarray) -> Any:
     parts = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
     cut = {name: new for name, part in parts.items() if (new := _cut(part, rows)) is not part}
     return dataclasses.replace(whole, **cut) if cut else whole
+
+
+def tables(whole: Any) -> Iterator[Tensor]:
+    """The tensors of one value a replica in a rule or schedule, at any depth."""
+    if isinstance(whole, Tensor) and whole.ndim == 2:
+        yield whole
+    elif isinstance(whole, UpdateRule | Schedule) and dataclasses.is_dataclass(whole):
+        for f in dataclasses.fields(whole):
+            yield from tables(getattr(whole, f.name))
 
 
 def round_starts(rule: UpdateRule, rounds: int, longest: int = 256) -> np.ndarray | None:

@@ -13,9 +13,10 @@ from rich.table import Table
 
 from bounds.statement import Statement
 from theorylab import registry
-from theorylab.cli.options import MAX_SEED, finite
+from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
+from theorylab.errors import require_finite
 from theorylab.falsify import CONFIDENCE, Hunt, hunt
 from theorylab.provenance import provenance
 from theorylab.store import Store, compute, writable, write_json
@@ -32,8 +33,7 @@ def command(
         Literal["printed", "repaired", "both"], typer.Option(help="Which form of a statement.")
     ] = "both",
     budget: Annotated[
-        float,
-        typer.Option(min=0.1, callback=finite, help="Seconds of search, shared by the statements."),
+        float, typer.Option(min=0.1, help="Seconds of search, shared by the statements.")
     ] = 600.0,
     limit: Annotated[
         int | None,
@@ -50,6 +50,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Search for an instance on which each statement fails, and write it as a counterexample."""
+    require_finite("falsify", {"budget": budget})
     chosen = select(keys or [], paper, form)
     target = writable(out / "results.json")
     hunts = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=jobs, out=out)

@@ -11,10 +11,10 @@ import typer
 from rich.table import Table
 
 from theorylab import registry
-from theorylab.cli.options import MAX_SEED, finite
+from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, require_finite
 from theorylab.falsify import CONFIDENCE, hunt
 from theorylab.pages import fill, markdown_table, source
 from theorylab.power import FACTORS, measure_power
@@ -28,10 +28,7 @@ def command(
     keys: Keys = None,
     paper: Paper = None,
     budget: Annotated[
-        float,
-        typer.Option(
-            min=0.1, callback=finite, help="Seconds on mutants in all, shared by the statements."
-        ),
+        float, typer.Option(min=0.1, help="Seconds on mutants in all, shared by the statements.")
     ] = 1800.0,
     seeds: Annotated[
         int, typer.Option(min=0, help="Further seeds on the unmutated statements.")
@@ -48,6 +45,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Weaken every repaired statement on purpose and count what the hunt catches."""
+    require_finite("power", {"budget": budget})
     chosen = [s for s in select(keys or [], paper, "repaired") if not s.claim.big_o]
     if seed + seeds > MAX_SEED:
         raise UsageError(f"--seed plus --seeds must be at most {MAX_SEED}, got {seed + seeds}")

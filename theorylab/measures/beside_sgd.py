@@ -9,6 +9,7 @@ import torch
 
 from theorylab.measures.protocol import Experiment, Measurement, Protocol
 from theorylab.optimizers.sgd import SGD
+from theorylab.step import eager_step
 
 __all__ = ["BesideSGD"]
 
@@ -28,7 +29,8 @@ class BesideSGD(Protocol):
         rng = np.random.default_rng(experiment.run_seed)
         samples = torch.from_numpy(objective.draw(rng, _STEPS, _ROWS, experiment.batch_size))
         mask = rule.restarts(rng, 0, _STEPS, _ROWS)
-        sgd = SGD(eta=float(experiment.values["eta"]))
+        step = eager_step(objective, rule)
+        plain = eager_step(objective, SGD(eta=float(experiment.values["eta"])))
         farthest = np.zeros(_ROWS)
         with torch.no_grad():
             w = v = objective.start.expand(_ROWS, -1).contiguous()
@@ -38,12 +40,9 @@ class BesideSGD(Protocol):
                 draw["t"] = torch.tensor(t + 1.0, dtype=w.dtype)
                 if mask is not None:
                     draw["restart"] = torch.from_numpy(mask[t][:, None])
-                past = samples[: t + 1].flip(0)[: rule.lags]
-                gradients = [objective.sample_gradient(w, sample) for sample in past]
-                gradients += gradients[-1:] * (rule.lags - len(gradients))
-                g = gradients[0] if rule.lags == 1 else torch.stack(gradients)
-                w, state = rule.update(w, g, state, draw)
-                v, _ = sgd.update(v, objective.sample_gradient(v, samples[t]), {}, draw)
+                past = samples[: t + 1].flip(0)[: rule.lags].unbind(0)
+                w, state = step(w, past, state, draw)
+                v, _ = plain(v, past, {}, draw)
                 if not bool(torch.isfinite(v).all()):
                     break  # SGD itself overflowed
                 farthest = np.maximum(farthest, (w - v).norm(dim=-1).numpy())

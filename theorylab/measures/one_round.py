@@ -137,6 +137,7 @@ class OneRound(Protocol):
             found["inner_distance_squared"] = expected(
                 _square(after - target[:, None, :]).reshape(-1)
             )
+            # The scales whose loss is the error of a squared distance that is known up to blur.
             blur = 2 * _precision(w, *problem)
             for name in ("start_distance_squared", "inner_distance_squared"):
                 distance = np.sqrt(found[name].max(-1, keepdims=True))

@@ -34,7 +34,7 @@ __all__ = [
 
 LEAST_REPLICAS = 16
 LOST = 64 * float(np.finfo(float).eps)
-"""Of numbers of size 1, by a sum of some terms."""
+"""What rounding may take from a sum of some terms of size 1."""
 # A step of the engine costs as much as about this many sample gradients, however few it takes.
 GRADIENTS_PER_STEP = 32
 

@@ -40,9 +40,9 @@ class WholeRun(Protocol):
         found: dict[str, np.ndarray] = {}
         scales: dict[str, float] = {}
         if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
-            norms = self._record(experiment, paths, "gradient_norm", _times(T, 0))
-            found["mean_gradient_norm"] = _grown(norms).mean(0)
-            found["mean_gradient_norm_squared"] = (_grown(norms) ** 2).mean(0)
+            norms = _grown(self._record(experiment, paths, "gradient_norm", _times(T, 0)))
+            found["mean_gradient_norm"] = norms.mean(0)
+            found["mean_gradient_norm_squared"] = (norms**2).mean(0)
         if "mean_next_gradient_norm_squared" in names:
             squares = self._record(experiment, paths, "gradient_norm_squared", _times(T, 1))
             found["mean_next_gradient_norm_squared"] = _grown(squares).mean(0)

@@ -24,8 +24,9 @@ Written by `theorylab errata` from the results of `theorylab falsify`
 {%- if command %} (`{{ command }}`, code {{ code }}){% endif %}; do not edit by hand.
 
 A printed statement is *violated* if a counterexample was found and repeated on fresh randomness;
-*not refuted* is no proof. All violations together are wrong with probability at most
-{{ risk }}. Tightness is the largest measured/bound found for the repaired form: 1 means attained.
+*not refuted* is no proof. All violations together are wrong with probability at most {{ risk }},
+those of O(.) claims apart: a fitted growth refutes them. Tightness is the largest
+measured/bound found for the repaired form: 1 means attained.
 
 {{ violated }} of {{ total }} printed statements are violated, {{ odd }} have inconsistent units.
 {% for paper, rows in papers %}

@@ -16,7 +16,7 @@ import torch
 
 import synthetic
 from theorylab import run
-from theorylab.optimizers import LRSGD_R, SGD, SNGM, TRSGD
+from theorylab.method import LRSGD_R, SGD, SNGM, TRSGD
 
 N, D, REPLICAS, STEPS = 1000, 20, 1000, 1000
 ETA, BETA, LAM, DELTA, S, THETA = 0.05, 0.9, 4.0, 0.5, 10, 0.25

@@ -150,7 +150,7 @@ class Symbol(sp.Symbol):
 class Measured(Symbol):
     """A quantity that must be measured; its name says which measurement gives it.
 
-    The measurements are found by name in :mod:`theorylab.measures`.
+    The measurements are found by name in :mod:`theorylab.quantities`.
 
     Examples
     --------

@@ -23,8 +23,8 @@ from deep.settings import MAX_SEED, METHODS, Option, Settings, method
 from deep.training import Trainer, device_named, load_data, processes
 from theorylab.console import console
 from theorylab.errors import UsageError
-from theorylab.provenance import provenance
-from theorylab.store import writable, write_json
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.store import writable, write_json
 
 __all__ = ["command", "compare"]
 

@@ -22,9 +22,9 @@ from deep.measures import hitting
 from deep.settings import Settings
 from deep.training import Trainer, load_data
 from theorylab.errors import UsageError, require_finite
-from theorylab.pages import fill, markdown_table
-from theorylab.provenance import file_digest, provenance
-from theorylab.store import Store, compute, write_json
+from theorylab.plugins.provenance import file_digest, provenance
+from theorylab.plugins.store import Store, compute, write_json
+from theorylab.studies.pages import fill, markdown_table
 
 __all__ = ["DATA_VARIABLE", "Plan", "compare", "markdown", "matching", "scope", "write_tables"]
 

@@ -22,10 +22,10 @@ from deep.settings import MAX_SEED
 from deep.training import device_named
 from theorylab.console import console
 from theorylab.errors import DataError, UsageError, require_finite
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.store import writable, write_json
 from theorylab.progress import bar
-from theorylab.provenance import provenance
-from theorylab.store import writable, write_json
-from theorylab.torch_optim import Adam, RuleOptimizer, TRAdam
+from theorylab.torch.optim import Adam, RuleOptimizer, TRAdam
 
 __all__ = ["GanSettings", "GanTrainer", "Segmenter", "command", "nearest_colour", "score"]
 

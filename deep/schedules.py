@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from theorylab.errors import UsageError
-from theorylab.schedules import (
+from theorylab.method.schedules import (
     Constant,
     Exponential,
     Poly,

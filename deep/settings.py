@@ -10,9 +10,9 @@ from typing import Any, final
 
 from torch import nn
 
-from theorylab import torch_optim
 from theorylab.errors import UnknownNameError, UsageError, require_finite
-from theorylab.torch_optim import RuleOptimizer
+from theorylab.torch import optim as torch_optim
+from theorylab.torch.optim import RuleOptimizer
 
 __all__ = ["MAX_SEED", "METHODS", "Method", "Settings", "method"]
 

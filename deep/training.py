@@ -28,8 +28,8 @@ from deep.networks import network
 from deep.schedules import schedule
 from deep.settings import Settings
 from theorylab.errors import DataError, UsageError
+from theorylab.plugins.store import write_json
 from theorylab.progress import bar
-from theorylab.store import write_json
 
 __all__ = ["Trainer", "device_named", "load_data", "processes"]
 

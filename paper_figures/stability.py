@@ -13,7 +13,7 @@ import typer
 from paper_figures.style import PAGE, decade_ticks, figure, rc, save
 from theorylab.console import console
 from theorylab.errors import UsageError
-from theorylab.store import read_json
+from theorylab.plugins.store import read_json
 
 __all__ = ["command", "draw_exponents", "draw_map", "draw_over_time", "draw_trade_off"]
 

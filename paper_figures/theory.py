@@ -11,15 +11,15 @@ import typer
 
 from bounds.render import expression_latex
 from paper_figures.style import COLUMN, figure, rc, save
-from theorylab import registry
-from theorylab.check import constants_for
 from theorylab.cli.statements import Keys, select
 from theorylab.console import console
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.objective import FiniteSum
-from theorylab.specs import Spec, build_objective, objective_specs
-from theorylab.store import write_json
-from theorylab.sweep import sweep
+from theorylab.judge.check import constants_for
+from theorylab.plugins import registry
+from theorylab.plugins.specs import Spec, build_objective, objective_specs
+from theorylab.plugins.store import write_json
+from theorylab.problem.objective import FiniteSum
+from theorylab.studies.sweep import sweep
 
 __all__ = ["command", "draw"]
 

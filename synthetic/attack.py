@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from theorylab.errors import UsageError
-from theorylab.objective import Constant, FiniteSum, Objective
+from theorylab.problem.objective import Constant, FiniteSum, Objective
 
 __all__ = ["Reach", "attack"]
 

@@ -14,7 +14,7 @@ from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable, rotation, spread
 from synthetic.shared import count, positive, refuse
-from theorylab.objective import Objective
+from theorylab.problem.objective import Objective
 
 __all__ = ["Ripple", "Wave", "bounded_nonconvex", "delta_nonconvex"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 from torch import Tensor
 
-from theorylab.objective import Constant, Objective
+from theorylab.problem.objective import Constant, Objective
 
 __all__ = ["Deterministic", "initial_suboptimality"]
 

@@ -13,7 +13,7 @@ from synthetic.piecewise_quadratic import piecewise_quadratic, piecewise_quadrat
 from synthetic.quadratic import quadratic
 from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
-from theorylab.objective import Family, Parameter
+from theorylab.problem.objective import Family, Parameter
 
 __all__ = ["FAMILIES"]
 

@@ -15,7 +15,7 @@ from synthetic.losses import GemanMcClure, Loss
 from synthetic.populations import Population, mean_loss
 from synthetic.tiles import by_tiles, column_blocks
 from theorylab.errors import UsageError
-from theorylab.objective import Constant, FiniteSum
+from theorylab.problem.objective import Constant, FiniteSum
 
 __all__ = ["MarginSum"]
 
@@ -278,7 +278,7 @@ class MarginSum(FiniteSum):
             np.concatenate([self._A, A]), np.concatenate([self._b, b]), twin_size=self.n
         )
 
-    # --- samples as points (theorylab.stability.SampleSpace) -----------------------------------
+    # --- samples as points (theorylab.stability.twins.SampleSpace) ------------------------------
     def sample(self, index: Tensor) -> Tensor:
         """The rows ``(a_i, b_i)``, shape ``(m, d + 1)``."""
         return torch.cat([self.A[index], self.b[index].unsqueeze(-1)], dim=-1)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from synthetic.shared import count, refuse
 from theorylab.errors import UsageError
-from theorylab.objective import Constant, FiniteSum, Objective
+from theorylab.problem.objective import Constant, FiniteSum, Objective
 
 __all__ = [
     "NOISES", "Gaussian", "Law", "Noisy", "ShiftedSum", "Shifts", "StudentT", "balanced_shifts",
@@ -36,7 +36,7 @@ class Law(abc.ABC):
         """The mean noise of each mini-batch: ``(R, b, ...)`` to ``(R, d)``, dtype of ``like``."""
 
     def outcomes(self, dim: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """The finite law of one draw, as in :meth:`theorylab.objective.Objective.outcomes`."""
+        """The finite law of one draw, as in ``Objective.outcomes``."""
         return None
 
     @abc.abstractmethod

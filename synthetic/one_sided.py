@@ -14,7 +14,7 @@ from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable, rotation
 from synthetic.shared import count, positive
-from theorylab.objective import Objective
+from theorylab.problem.objective import Objective
 
 __all__ = ["Cusp", "one_sided"]
 

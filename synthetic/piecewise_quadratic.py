@@ -16,7 +16,7 @@ from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable
 from synthetic.shared import count, positive, refuse
-from theorylab.objective import Constant, FiniteSum, Objective
+from theorylab.problem.objective import Constant, FiniteSum, Objective
 
 __all__ = [
     "PiecewiseQuadratic", "PiecewiseQuadraticSum", "piecewise_quadratic",

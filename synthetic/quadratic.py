@@ -11,7 +11,7 @@ from synthetic.losses import Squared
 from synthetic.noise import with_noise
 from synthetic.separable import Separable, rotation, spread
 from synthetic.shared import count, positive, refuse
-from theorylab.objective import Objective
+from theorylab.problem.objective import Objective
 
 __all__ = ["quadratic"]
 

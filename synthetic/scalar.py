@@ -23,7 +23,7 @@ class Ranges:
     value, slope, curvature : (float, float)
         Infinite where unbounded. Each end is attained or a limit, so none can be improved.
     how : str
-        How they are certified, as in :class:`theorylab.objective.Constant`.
+        How they are certified, as in :class:`theorylab.problem.objective.Constant`.
     minimizer : float or None
         Where the least value is attained.
     peak : float or None

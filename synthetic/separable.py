@@ -13,7 +13,7 @@ from torch import Tensor
 from synthetic.deterministic import Deterministic
 from synthetic.scalar import Scalar
 from synthetic.tiles import by_tiles
-from theorylab.objective import Constant
+from theorylab.problem.objective import Constant
 
 __all__ = ["Separable", "rotation", "spread"]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from synthetic.interval import Interval, supremum
 from synthetic.shared import count, positive, refuse
-from theorylab.objective import Constant, FiniteSum
+from theorylab.problem.objective import Constant, FiniteSum
 
 __all__ = ["CosineSum", "TrigonometricPolynomial", "cosine_sum", "stability_twins"]
 

@@ -1,4 +1,4 @@
-"""Imports run one way: bounds <- theorylab <- synthetic | deep <- paper_figures."""
+"""Imports run one way, between packages and between the folders of theorylab."""
 
 import ast
 import importlib.metadata
@@ -17,6 +17,12 @@ MAY_IMPORT = {
 FILES = [
     (package, path) for package in MAY_IMPORT for path in sorted((ROOT / package).rglob("*.py"))
 ]
+
+# Each folder of theorylab imports only those before it (and errors, progress, console).
+LAYERS = (
+    "problem", "method", "plugins", "engine", "stability", "quantities", "judge", "exact", "hunt",
+    "studies", "torch", "cli",
+)  # fmt: skip
 
 
 def imported(tree: ast.Module) -> set[str]:
@@ -66,6 +72,22 @@ def modules_named(tree: ast.Module) -> set[str]:
 def test_the_library_does_not_import_its_command_line(path: Path) -> None:
     for name in modules_named(ast.parse(path.read_text())):
         assert not f"{name}.".startswith("theorylab.cli.")
+
+
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "theorylab").glob("*/*.py")), ids=lambda p: f"{p.parent.name}.{p.stem}"
+)
+def test_folders_of_theorylab_import_one_way(path: Path) -> None:
+    allowed = set(LAYERS[: LAYERS.index(path.parent.name) + 1])
+    for name in modules_named(ast.parse(path.read_text())):
+        parts = name.split(".")
+        if parts[0] == "theorylab" and len(parts) > 1 and parts[1] in LAYERS:
+            assert parts[1] in allowed, f"{path.parent.name} imports {name}"
+
+
+def test_every_folder_of_theorylab_has_its_place() -> None:
+    folders = {path.parent.name for path in (ROOT / "theorylab").glob("*/__init__.py")}
+    assert folders == set(LAYERS)
 
 
 def test_no_import_circles() -> None:

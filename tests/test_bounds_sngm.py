@@ -18,7 +18,7 @@ from bounds import Statement, sngm
 from bounds.notation import B, C, T, beta
 from bounds.render import latex
 from bounds.statement import evaluate
-from theorylab.domain import points
+from theorylab.judge.domain import points
 
 PAIRS = {
     s.key: (s, r)

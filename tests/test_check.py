@@ -1,7 +1,6 @@
 """The judge itself: true statements hold, false ones are caught, and chance is not mistaken."""
 
 import dataclasses
-import importlib
 import math
 
 import numpy as np
@@ -21,15 +20,15 @@ from bounds.quantities import (
     mean_gradient_norm_squared,
 )
 from bounds.statement import DomainError
-from theorylab import check, registry
-from theorylab.domain import points
+from theorylab import check
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.falsify import Instance
-from theorylab.measures import Measurement
-from theorylab.measures import points as measured_at_points
-from theorylab.verdict import Verdict, worst
-
-checking = importlib.import_module("theorylab.check")  # the package's name for it is the function
+from theorylab.hunt.search import Instance
+from theorylab.judge import check as checking
+from theorylab.judge.domain import points
+from theorylab.judge.verdict import Verdict, worst
+from theorylab.plugins import registry
+from theorylab.quantities import Measurement
+from theorylab.quantities import points as measured_at_points
 
 
 def statement(claim, **kwargs):

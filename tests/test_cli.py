@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bounds.statement import DomainError
-from theorylab import registry
 from theorylab.cli import main
+from theorylab.plugins import registry
 
 
 def call(monkeypatch, capsys, *arguments):

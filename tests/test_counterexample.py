@@ -15,12 +15,12 @@ from bounds import Algorithm, Claim, Condition, Statement
 from bounds.assumptions import BOUNDED_BELOW, CONVEX, PER_SAMPLE, SMOOTH, STRONGLY_CONVEX
 from bounds.notation import ell, eta
 from bounds.quantities import gradient_norm_squared, next_gradient_norm_squared
-from theorylab import registry
-from theorylab.counterexample import replay, script, write_counterexample
 from theorylab.errors import AssumptionError
-from theorylab.falsify import Hunt, Instance
-from theorylab.shrink import shrink, shrink_instance
-from theorylab.tabular import Tabular
+from theorylab.exact.tabular import Tabular
+from theorylab.hunt.counterexample import replay, script, write_counterexample
+from theorylab.hunt.search import Hunt, Instance
+from theorylab.hunt.shrink import shrink, shrink_instance
+from theorylab.plugins import registry
 
 FOUND = {
     TOO_SHARP.key: Instance(QUADRATIC, {"B": 1.0, "eta": 0.4876543}),

@@ -14,7 +14,7 @@ import pytest
 import synthetic
 from synthetic.datasets import BUNDLED, bundled_dataset
 from theorylab.errors import DataError, UnknownNameError
-from theorylab.registry import family
+from theorylab.plugins.registry import family
 
 
 @pytest.mark.parametrize("name", BUNDLED)

@@ -9,10 +9,10 @@ import torch
 
 import synthetic
 from theorylab import Stratified, run
-from theorylab.engine import BLOCK
+from theorylab.engine.driver import BLOCK
 from theorylab.errors import UsageError
-from theorylab.optimizers import LRSGD_C, LRSGD_R, SGD, SNGM, TRSGD
-from theorylab.schedules import Harmonic, Warmup
+from theorylab.method import LRSGD_C, LRSGD_R, SGD, SNGM, TRSGD
+from theorylab.method.schedules import Harmonic, Warmup
 
 RULES = {
     "sgd": SGD(eta=0.05),
@@ -43,7 +43,7 @@ def test_same_bits_for_any_chunk_and_any_number_of_replicas(objective, rule, hor
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_time_chunks_do_not_show(objective, rule, monkeypatch):
     whole = run(objective, rule, 40, replicas=20, record=("w",), at=range(41))
-    monkeypatch.setattr("theorylab.engine._DRAW_BYTES", 1)
+    monkeypatch.setattr("theorylab.engine.driver._DRAW_BYTES", 1)
     cut = run(objective, rule, 40, replicas=20, record=("w",), at=range(41))
     np.testing.assert_array_equal(whole["w"], cut["w"])
 
@@ -163,7 +163,7 @@ def test_hyperparameters_are_one_value_a_row(objective, rows):
 def test_memory_stays_under_a_gigabyte_at_100_000_replicas(compile):
     code = (
         "import synthetic, theorylab, resource\n"
-        "from theorylab.optimizers import SGD\n"
+        "from theorylab.method import SGD\n"
         "o = synthetic.robust_regression(n=1000, dim=20)\n"
         "theorylab.run(o, SGD(eta=0.05), 100, replicas=100_000, record=('gradient_norm',),\n"
         f"              at=theorylab.Stratified(8), compile={compile}, progress=False)\n"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from theorylab import registry
 from theorylab.cli import build
 from theorylab.cli.errata import errata
 from theorylab.errors import UsageError
-from theorylab.falsify import Hunt, Instance
-from theorylab.verdict import Verdict
+from theorylab.hunt.search import Hunt, Instance
+from theorylab.judge.verdict import Verdict
+from theorylab.plugins import registry
 
 
 def _report(verdict):

@@ -24,15 +24,15 @@ import theorylab
 from bounds import Claim, Condition, Statement
 from bounds.notation import beta, ell, eta
 from bounds.quantities import buffer_norm
-from theorylab import falsify as falsifying
-from theorylab import registry
-from theorylab.domain import place
-from theorylab.falsify import Hunt, Instance, hunt, score
-from theorylab.measures import Experiment
-from theorylab.measures.enumeration import enumerate_paths
-from theorylab.measures.whole_run import WholeRun
-from theorylab.objective import Objective
-from theorylab.verdict import Verdict
+from theorylab.hunt import search as falsifying
+from theorylab.hunt.search import Hunt, Instance, hunt, score
+from theorylab.judge.domain import place
+from theorylab.judge.verdict import Verdict
+from theorylab.plugins import registry
+from theorylab.problem.objective import Objective
+from theorylab.quantities import Experiment
+from theorylab.quantities.enumeration import enumerate_paths
+from theorylab.quantities.whole_run import WholeRun
 
 
 @pytest.mark.parametrize("statement", FALSE, ids=lambda s: s.key)

@@ -6,7 +6,7 @@ import torch
 
 import synthetic
 from theorylab.errors import UsageError
-from theorylab.measures.one_round import proximal_minimizer
+from theorylab.quantities.one_round import proximal_minimizer
 
 
 @pytest.mark.parametrize("factor", [1.001, 2.0, 1e3])

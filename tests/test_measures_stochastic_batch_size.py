@@ -24,16 +24,17 @@ from bounds.quantities import (
     update_frequency,
 )
 from bounds.statement import Algorithm, Claim
-from theorylab import check, registry
+from theorylab import check
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.measures import Experiment, protocol_for
-from theorylab.measures.stochastic_batch_size import (
+from theorylab.method import stochastic_batch_size as rules
+from theorylab.plugins import registry
+from theorylab.quantities import Experiment, protocol_for
+from theorylab.quantities.stochastic_batch_size import (
     UpdateProbabilities,
     _mirrored,
     _networks,
     _standardise,
 )
-from theorylab.optimizers import stochastic_batch_size as rules
 
 OBJECTIVES = {
     "coupled": synthetic.robust_regression(n=20, dim=3),
@@ -239,7 +240,7 @@ def test_mirrored_norms_keep_the_mean_and_are_symmetric():
 @pytest.mark.parametrize("size", [1, 2, 5, 6])
 @pytest.mark.parametrize("quantity", [batch_variance, shuffled_batch_variance])
 def test_pairs_and_all_batches_agree(monkeypatch, size, quantity):
-    from theorylab.measures import batches
+    from theorylab.quantities import batches
 
     statement = claim(paper.claim_noise_variance_shuffled, Claim(quantity, "==", gradient_variance))
     experiment = Experiment(statement, OBJECTIVES["shifts"], {"B": size, "n": 6})

@@ -17,7 +17,7 @@ from scipy import stats
 from torch import Tensor
 
 from bounds.notation import t as t_symbol
-from theorylab.optimizers import (
+from theorylab.method import (
     LARS,
     LRSGD_C,
     LRSGD_R,
@@ -39,9 +39,9 @@ from theorylab.optimizers import (
     proximal,
     sngm,
 )
-from theorylab.optimizers.stochastic_batch_size import update_probability
-from theorylab.rule import UpdateRule
-from theorylab.schedules import Exponential, Expression, Harmonic, Sigmoid, Staircase, Warmup
+from theorylab.method.rule import UpdateRule
+from theorylab.method.schedules import Exponential, Expression, Harmonic, Sigmoid, Staircase, Warmup
+from theorylab.method.stochastic_batch_size import update_probability
 
 DIM, STEPS = 6, 25
 LAYOUT = (("a", 2), ("b", 1), ("a", 3))

@@ -7,10 +7,10 @@ from matplotlib.figure import Figure
 
 from paper_figures import stability, theory
 from paper_figures.style import PAGE
-from theorylab import registry
 from theorylab.cli.stability import stability as run_stability
 from theorylab.errors import UsageError
-from theorylab.sweep import sweep
+from theorylab.plugins import registry
+from theorylab.studies.sweep import sweep
 
 TWINS = {"family": "stability_twins", "parameters": {"n": 20}}
 BOWL = {"family": "quadratic", "parameters": {"dim": 2, "noise": "two_point", "sigma": 0.5}}

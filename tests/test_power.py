@@ -6,7 +6,7 @@ from hunting import AVERAGE, DESCENT, GRADIENT_DESCENT, NUMBERS_TRUE
 
 from bounds.statement import evaluate
 from theorylab.cli.power import markdown, summary
-from theorylab.power import FACTORS, measure_power, mutants
+from theorylab.studies.power import FACTORS, measure_power, mutants
 
 VALUES = {"ell": 2.0, "Delta": 1.5, "sigma": 0.7, "T": 5.0, "B": 3.0, "eta": 0.1, "beta": 0.4}
 

@@ -11,12 +11,10 @@ from twin_objectives import Robust
 
 import synthetic
 from bounds.statement import evaluate
-from theorylab import registry
 from theorylab.cli.stability import stability, stability_cell
-from theorylab.engine import run
+from theorylab.engine.driver import run
 from theorylab.errors import UsageError
-from theorylab.measures import Experiment, build_rule, protocol_for
-from theorylab.optimizers import (
+from theorylab.method import (
     LRSGD_C,
     LRSGD_R,
     MSGD,
@@ -27,8 +25,10 @@ from theorylab.optimizers import (
     StochasticBatchSize1,
     StochasticBatchSize2,
 )
-from theorylab.schedules import Harmonic
-from theorylab.stability import (
+from theorylab.method.schedules import Harmonic
+from theorylab.plugins import registry
+from theorylab.quantities import Experiment, build_rule, protocol_for
+from theorylab.stability.twins import (
     SampleSpace,
     estimate,
     fit_exponent,
@@ -134,7 +134,7 @@ def test_groups_and_seeds_do_not_show(data, rule, monkeypatch):
         np.testing.assert_array_equal(whole.first_drawn, cut.first_drawn)
     few = run_twins(data, rule, rounds=15, pairs=7, seeds=5, at=(0, 5, 15))
     np.testing.assert_array_equal(whole.w[:, :5], few.w)
-    monkeypatch.setattr("theorylab.engine._DRAW_BYTES", 1)
+    monkeypatch.setattr("theorylab.engine.driver._DRAW_BYTES", 1)
     one = run_twins(data, rule, rounds=15, pairs=2, seeds=5, at=(0, 5, 15), remove=True)
     monkeypatch.undo()
     many = run_twins(data, rule, rounds=15, pairs=2, seeds=5, at=(0, 5, 15), remove=True)
@@ -407,7 +407,7 @@ def test_mistakes_are_named(data, tmp_path):
 
 def test_a_leak_between_twins_would_show(data, monkeypatch):
     """Mutant: a twin that draws its own randomness differs before its sample is drawn."""
-    import theorylab.engine as engine
+    import theorylab.engine.driver as engine
 
     def unshared(blocks, size, copies):
         joined = np.concatenate(list(blocks), axis=1)[:, : size // copies]

@@ -15,8 +15,8 @@ from bounds import DomainError, Statement, units_of
 from bounds.proof import Telescopes
 from bounds.render import claim_latex, latex, mathml, text
 from bounds.statement import evaluate
-from theorylab import registry
-from theorylab.domain import points
+from theorylab.judge.domain import points
+from theorylab.plugins import registry
 
 TABLE = registry.statements()
 STATEMENTS = list(TABLE.values())

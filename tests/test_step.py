@@ -11,15 +11,15 @@ import torch
 from test_optimizers import CASES, DIM
 
 import synthetic
-import theorylab.step
+import theorylab.engine.step
 from synthetic.losses import GemanMcClure
 from synthetic.margin_sum import MarginSum
 from theorylab import Stratified, run
-from theorylab.engine import BLOCK
+from theorylab.engine.driver import BLOCK
 from theorylab.errors import UsageError
-from theorylab.optimizers import LRSGD_R, SGD, SNGM, TRSGD, StochasticBatchSize1
-from theorylab.registry import families
-from theorylab.rule import UpdateRule
+from theorylab.method import LRSGD_R, SGD, SNGM, TRSGD, StochasticBatchSize1
+from theorylab.method.rule import UpdateRule
+from theorylab.plugins.registry import families
 
 pytestmark = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="compiling needs a C++ compiler"
@@ -91,15 +91,17 @@ def test_same_bits_for_any_number_of_replicas(objective, rule):
 def test_time_chunks_do_not_show(objective, rule, monkeypatch):
     options = {"replicas": 20, "record": ("w",), "at": range(41), "compile": True}
     whole = run(objective, rule, 40, **options)
-    monkeypatch.setattr("theorylab.engine._DRAW_BYTES", 1)
+    monkeypatch.setattr("theorylab.engine.driver._DRAW_BYTES", 1)
     np.testing.assert_array_equal(whole["w"], run(objective, rule, 40, **options)["w"])
 
 
 def test_one_hyperparameter_a_replica_is_an_argument(objective, monkeypatch):
     """Chunks whose step sizes differ share one compilation, and so do other values."""
     calls = []
-    compile = theorylab.step._compile
-    monkeypatch.setattr(theorylab.step, "_compile", lambda *a: calls.append(a) or compile(*a))
+    compile = theorylab.engine.step._compile
+    monkeypatch.setattr(
+        theorylab.engine.step, "_compile", lambda *a: calls.append(a) or compile(*a)
+    )
     fresh = synthetic.robust_regression(n=50, dim=DIM)
     for scale in (1.0, 2.0):
         etas = scale * torch.linspace(0.01, 0.1, 2 * BLOCK + 10, dtype=torch.float64)[:, None]

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from theorylab.errors import UsageError
-from theorylab.store import Store, compute, read_json, writable, write_json
+from theorylab.plugins.store import Store, compute, read_json, writable, write_json
 
 
 def square(cell):

@@ -20,7 +20,7 @@ from synthetic.noise import balanced_shifts
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.scalar import Scalar
 from theorylab.errors import UnknownNameError, UsageError
-from theorylab.objective import Constant, Family, FiniteSum, Objective
+from theorylab.problem.objective import Constant, Family, FiniteSum, Objective
 
 DEFAULTS = [
     pytest.param(family, parameters, id=f"{family.name}-{k}")

@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from theorylab import optimizers, torch_optim
-from theorylab.schedules import Expression, Harmonic
-from theorylab.torch_optim import RuleOptimizer
+from theorylab import method as optimizers
+from theorylab.method.schedules import Expression, Harmonic
+from theorylab.torch import optim as torch_optim
+from theorylab.torch.optim import RuleOptimizer
 
 Build = Callable[[Any], RuleOptimizer]
 

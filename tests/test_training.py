@@ -17,8 +17,8 @@ import torch
 from deep import checkpoint
 from deep.settings import METHODS, Settings
 from deep.training import Trainer, load_data
-from theorylab import registry
 from theorylab.errors import DataError, UsageError
+from theorylab.plugins import registry
 
 TINY = Settings(
     model="two_conv", train_samples=96, batch_size=16, epochs=1.5, evaluations=3,

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 import synthetic
 from bounds import Claim, Statement
 from bounds.notation import delta, ell
-from theorylab.check import check
 from theorylab.cli.units import unit_rows
-from theorylab.engine import run
+from theorylab.engine.driver import run
 from theorylab.errors import UsageError
-from theorylab.optimizers import SGD
-from theorylab.rescaling import rescale, rescaling_attack, without_noise
+from theorylab.hunt.rescaling import rescale, rescaling_attack, without_noise
+from theorylab.judge.check import check
+from theorylab.method import SGD
 
 OBJECTIVES = {
     "quadratic": synthetic.quadratic(dim=2, noise="two_point", sigma=0.5),

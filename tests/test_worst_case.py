@@ -16,17 +16,17 @@ from bounds.quantities import (
     mean_gradient_norm,
     value_difference,
 )
-from theorylab import worst_case as module
 from theorylab.cli.worst_case import hunted, markdown
 from theorylab.errors import UsageError
-from theorylab.optimizers import SGD, TRSGD
-from theorylab.worst_case import (
+from theorylab.exact import worst_case as module
+from theorylab.exact.worst_case import (
     FunctionClass,
     MissingExtra,
     expansion_factor,
     normalised_points,
     worst_case,
 )
+from theorylab.method import SGD, TRSGD
 
 needs_pep = pytest.mark.skipif(
     any(importlib.util.find_spec(n) is None for n in ("PEPit", "cvxpy", "clarabel")),

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from theorylab.objective import Constant, FiniteSum
+from theorylab.problem.objective import Constant, FiniteSum
 
 
 class Robust(FiniteSum):

@@ -7,11 +7,11 @@
 
 __version__ = "0.1.0"
 
-from theorylab.check import check
-from theorylab.engine import Stratified, Trajectory, run
-from theorylab.objective import Constant, Family, FiniteSum, Objective, Parameter
-from theorylab.rule import UpdateRule
-from theorylab.verdict import Verdict
+from theorylab.engine.driver import Stratified, Trajectory, run
+from theorylab.judge.check import check
+from theorylab.judge.verdict import Verdict
+from theorylab.method.rule import UpdateRule
+from theorylab.problem.objective import Constant, Family, FiniteSum, Objective, Parameter
 
 __all__ = [
     "Constant", "Family", "FiniteSum", "Objective", "Parameter", "Stratified", "Trajectory",

@@ -32,7 +32,7 @@ from deep.data.splits import FileSplit, Split, TensorSplit, channel_statistics
 from deep.data.stl10 import read_stl10
 from deep.data.svhn import read_svhn
 from theorylab.errors import UnknownNameError, UsageError
-from theorylab.registry import plugins
+from theorylab.plugins.registry import plugins
 
 __all__ = [
     "CITYSCAPES_PALETTE", "DATASETS", "PHOTO_PALETTE", "AsIs", "Augmentation", "Batch", "Batches",

@@ -17,7 +17,7 @@ from deep.networks.resnet import resnet18, resnet20, resnet50, resnet56, resnet1
 from deep.networks.two_conv import TwoConv
 from deep.networks.vgg import vgg11, vgg16
 from theorylab.errors import UnknownNameError, UsageError
-from theorylab.registry import plugins
+from theorylab.plugins.registry import plugins
 
 __all__ = ["NETWORKS", "Network", "network", "networks", "parameter_count"]
 

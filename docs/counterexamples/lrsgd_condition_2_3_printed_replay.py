@@ -1,7 +1,7 @@
 # lrsgd.condition_2_3 (printed): gradient_deviation <= sigma**2
 # It has no form for numpy alone: this needs theorylab.
-from theorylab import registry
-from theorylab.falsify import Instance
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'quadratic',

@@ -1,7 +1,7 @@
 # lrsgd.lemma_4_10 (printed): decrease >= next_gradient_norm_squared*alpha_prime/2 - alpha_prime*psi**2
 # It has no form for numpy alone: this needs theorylab.
-from theorylab import registry
-from theorylab.falsify import Instance
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'bounded_nonconvex',

@@ -1,7 +1,7 @@
 # lrsgd.theorem_3_6 (printed): stability_gap <= O(T**(c*kappa)*n**(-c*kappa - 1)*log(n))
 # It has no form for numpy alone: this needs theorylab.
-from theorylab import registry
-from theorylab.falsify import Instance
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'stability_twins', 'parameters': {'n': 20}},

@@ -1,7 +1,7 @@
 # lrsgd.theorem_4_3 (printed): stability_gap <= O(Bf**(1/(q + 1))*T**(q/(q + 1))/n)
 # It has no form for numpy alone: this needs theorylab.
-from theorylab import registry
-from theorylab.falsify import Instance
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'stability_twins', 'parameters': {'n': 20}},

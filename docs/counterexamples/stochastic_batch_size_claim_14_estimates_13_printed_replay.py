@@ -1,7 +1,7 @@
 # stochastic_batch_size.claim_14_estimates_13 (printed): accumulated_gradient_error == 0
 # It has no form for numpy alone: this needs theorylab.
-from theorylab import registry
-from theorylab.falsify import Instance
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'quadratic',

@@ -1,7 +1,7 @@
 # stochastic_batch_size.eq_13 (printed): relative_progress == 1
 # It has no form for numpy alone: this needs theorylab.
-from theorylab import registry
-from theorylab.falsify import Instance
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'quadratic',

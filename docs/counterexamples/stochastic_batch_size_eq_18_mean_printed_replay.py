@@ -1,7 +1,7 @@
 # stochastic_batch_size.eq_18_mean (printed): mean_update_probability == 1/2
 # It has no form for numpy alone: this needs theorylab.
-from theorylab import registry
-from theorylab.falsify import Instance
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'quadratic',

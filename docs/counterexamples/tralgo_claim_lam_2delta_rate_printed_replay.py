@@ -1,7 +1,7 @@
 # tralgo.claim_lam_2delta_rate (printed): mean_next_gradient_norm_squared <= 4*Bf*ell/T + 72*ell**2*(G**2 + sigma**2)/S
 # It has no form for numpy alone: this needs theorylab.
-from theorylab import registry
-from theorylab.falsify import Instance
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'bounded_nonconvex',

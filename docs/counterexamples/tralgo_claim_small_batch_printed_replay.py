@@ -1,7 +1,7 @@
 # tralgo.claim_small_batch (printed): mean_next_gradient_norm_squared <= matched_sgd_mean_gradient_norm_squared
 # It has no form for numpy alone: this needs theorylab.
-from theorylab import registry
-from theorylab.falsify import Instance
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'bounded_nonconvex',

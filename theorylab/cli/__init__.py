@@ -9,8 +9,9 @@ import typer
 from rich.console import Console
 
 from bounds.statement import DomainError
-from theorylab import __version__, registry
+from theorylab import __version__
 from theorylab.errors import UsageError
+from theorylab.plugins import registry
 
 __all__ = ["build", "main"]
 

@@ -11,9 +11,9 @@ import typer
 from jinja2 import Environment, StrictUndefined
 
 from bounds.statement import Statement
-from theorylab import registry
 from theorylab.errors import UsageError
-from theorylab.store import read_json
+from theorylab.plugins import registry
+from theorylab.plugins.store import read_json
 
 __all__ = ["command", "errata"]
 

@@ -12,14 +12,14 @@ import typer
 from rich.table import Table
 
 from bounds.statement import Statement
-from theorylab import registry
 from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.errors import require_finite
-from theorylab.falsify import CONFIDENCE, Hunt, hunt
-from theorylab.provenance import provenance
-from theorylab.store import Store, compute, writable, write_json
+from theorylab.hunt.search import CONFIDENCE, Hunt, hunt
+from theorylab.plugins import registry
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.store import Store, compute, writable, write_json
 
 __all__ = ["command", "falsify", "hunt_cell"]
 
@@ -56,7 +56,7 @@ def command(
     hunts = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=jobs, out=out)
     rows = [h.to_json() for h in hunts]
     if write:
-        from theorylab.counterexample import write_counterexample
+        from theorylab.hunt.counterexample import write_counterexample
 
         for statement, found, row in zip(chosen, hunts, rows, strict=True):
             if found.verdict == "violated":

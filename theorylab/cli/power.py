@@ -10,16 +10,16 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from theorylab import registry
 from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.errors import UsageError, require_finite
-from theorylab.falsify import CONFIDENCE, hunt
-from theorylab.pages import fill, markdown_table, source
-from theorylab.power import FACTORS, measure_power
-from theorylab.provenance import provenance
-from theorylab.store import Store, compute, writable, write_json
+from theorylab.hunt.search import CONFIDENCE, hunt
+from theorylab.plugins import registry
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.store import Store, compute, writable, write_json
+from theorylab.studies.pages import fill, markdown_table, source
+from theorylab.studies.power import FACTORS, measure_power
 
 __all__ = ["command", "markdown", "summary"]
 

@@ -20,18 +20,20 @@ from bounds.lrsgd import gain, geometric
 from bounds.notation import gamma
 from bounds.notation import theta as theta_symbol
 from bounds.statement import DomainError, Statement, evaluate
-from theorylab import registry
-from theorylab.check import check, constants_for
 from theorylab.console import console
-from theorylab.domain import natural_scale
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.measures import build_rule
-from theorylab.objective import FiniteSum
-from theorylab.provenance import provenance
-from theorylab.rule import UpdateRule
-from theorylab.schedules import Harmonic, Schedule
-from theorylab.specs import Spec, build_objective, objective_specs
-from theorylab.stability import (
+from theorylab.judge.check import check, constants_for
+from theorylab.judge.domain import natural_scale
+from theorylab.judge.verdict import json_ready
+from theorylab.method.rule import UpdateRule
+from theorylab.method.schedules import Harmonic, Schedule
+from theorylab.plugins import registry
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.specs import Spec, build_objective, objective_specs
+from theorylab.plugins.store import Store, compute, writable, write_json
+from theorylab.problem.objective import FiniteSum
+from theorylab.quantities import build_rule
+from theorylab.stability.twins import (
     Estimate,
     Twins,
     estimate,
@@ -42,8 +44,6 @@ from theorylab.stability import (
     run_twins,
     search_replacements,
 )
-from theorylab.store import Store, compute, writable, write_json
-from theorylab.verdict import json_ready
 
 __all__ = ["command", "stability", "stability_cell"]
 

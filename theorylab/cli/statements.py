@@ -11,8 +11,8 @@ from rich.table import Table
 
 from bounds.render import latex, text
 from bounds.statement import Statement
-from theorylab import registry
 from theorylab.console import console
+from theorylab.plugins import registry
 
 __all__ = ["command", "select"]
 

@@ -12,10 +12,10 @@ from rich.table import Table
 from bounds.statement import Statement
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
-from theorylab.provenance import provenance
-from theorylab.rescaling import Attack, rescaling_attack
-from theorylab.specs import objective_specs
-from theorylab.store import writable, write_json
+from theorylab.hunt.rescaling import Attack, rescaling_attack
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.specs import objective_specs
+from theorylab.plugins.store import writable, write_json
 
 __all__ = ["command", "unit_rows"]
 

@@ -15,15 +15,15 @@ from rich import box
 from rich.table import Table
 
 from bounds.statement import Statement
-from theorylab import registry
-from theorylab.check import check, constants_for
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.provenance import provenance
-from theorylab.specs import DATA_FAMILY, Spec, build_objective, objective_specs
-from theorylab.store import Store, compute, writable, write_json
-from theorylab.verdict import Verdict, worst
+from theorylab.judge.check import check, constants_for
+from theorylab.judge.verdict import Verdict, worst
+from theorylab.plugins import registry
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.specs import DATA_FAMILY, Spec, build_objective, objective_specs
+from theorylab.plugins.store import Store, compute, writable, write_json
 
 __all__ = ["command", "verify"]
 

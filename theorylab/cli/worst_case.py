@@ -17,14 +17,14 @@ from bounds.symbol import Symbol
 from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
-from theorylab.domain import natural_scale
 from theorylab.errors import UsageError
-from theorylab.falsify import Evaluation, hunt, score
-from theorylab.pages import fill, markdown_table, source
-from theorylab.provenance import provenance
-from theorylab.store import writable, write_json
-from theorylab.verdict import Verdict
-from theorylab.worst_case import MissingExtra, WorstCase, solve_points, worst_case
+from theorylab.exact.worst_case import MissingExtra, WorstCase, solve_points, worst_case
+from theorylab.hunt.search import Evaluation, hunt, score
+from theorylab.judge.domain import natural_scale
+from theorylab.judge.verdict import Verdict
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.store import writable, write_json
+from theorylab.studies.pages import fill, markdown_table, source
 
 __all__ = ["command", "hunted", "markdown"]
 

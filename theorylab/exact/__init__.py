@@ -1,0 +1,1 @@
+"""Exact answers: worst cases by semidefinite programs, tabular counterexamples in rationals."""

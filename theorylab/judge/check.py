@@ -1,0 +1,535 @@
+"""``check``: is the statement true on this objective, over its whole domain?
+
+For each sampled point of the domain the measured side is measured, the certified side
+evaluated, and the two are compared with a confidence interval that is corrected for the number
+of comparisons. A violation seen in sampled data must repeat on fresh randomness.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from bounds.statement import Claim, DomainError, Statement, evaluate
+from bounds.symbol import Symbol
+from bounds.units import UnitsError, units_of
+from theorylab.errors import AssumptionError, UsageError, require_integer
+from theorylab.judge.domain import natural_scale, points
+from theorylab.judge.verdict import Outcome, Verdict, worst
+from theorylab.plugins import registry
+from theorylab.problem.objective import FiniteSum, Objective
+from theorylab.quantities import Experiment, Measurement, Protocol, protocol_for
+from theorylab.quantities.protocol import LOST
+
+__all__ = ["check", "constants_for"]
+
+_ROUNDING = 1e-9
+# An interval this narrow, relative to the bound, that meets the bound shows it attained.
+RESOLUTION = 0.02
+_FLOOR = 1e-13
+_OVERFLOWS = math.sqrt(np.finfo(float).max)
+_OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
+_SCALAR_POINTS = 400
+_SIZES = 5
+_RATE_POINTS = 6
+_EFFORT_PER_STEP = 15  # of an O(.) check: the longest run takes this share of it
+# A run of fewer gradients than this at each step spends its time on overhead, not on gradients:
+# points of the domain that need a longer one are left to a larger effort.
+
+
+def check(
+    statement: Statement | str,
+    objective: Objective | None = None,
+    *,
+    form: str | None = None,
+    values: Mapping[str, float] | None = None,
+    count: int = 8,
+    replicas: int = 1000,
+    effort: float = 2e6,
+    seed: int = 0,
+    confidence: float = 0.99,
+    family: int = 1,
+    repeat: int = 0,
+) -> Verdict:
+    """Check a statement on an objective.
+
+    Parameters
+    ----------
+    statement : Statement or str
+        The statement, or its key.
+    objective : Objective
+        Must certify every assumption; not needed for relations between numbers alone.
+    form : "printed" or "repaired"
+        With a key: which form (printed by default).
+    values : mapping of str to float
+        Hyperparameters to fix; the others are sampled over the statement's domain.
+    count : int
+        Points of the domain to try, corners first.
+    replicas, effort : int, float
+        Repetitions at each point, cut so that about ``effort`` sample gradients are spent.
+    seed : int
+        The same seed gives the same verdict, bit for bit.
+    confidence : float
+        Of all intervals of this check together (Bonferroni); with ``family`` checks, of all.
+    repeat : int
+        Another value repeats the same instances with fresh randomness.
+
+    Returns
+    -------
+    Verdict
+
+    Raises
+    ------
+    AssumptionError
+        If the objective lacks an assumption.
+    DomainError
+        If ``values`` lie outside the domain.
+
+    Examples
+    --------
+    >>> import synthetic, theorylab
+    >>> from bounds import sngm
+    >>> theorylab.check(sngm.lemma_2, synthetic.quadratic(dim=2), count=2, replicas=8).verdict
+    'holds'
+    """
+    if form not in (None, "printed", "repaired"):
+        raise UsageError(f"check: form must be 'printed' or 'repaired', got {form!r}")
+    if isinstance(statement, str):
+        statement = registry.statement(statement, "repaired" if form == "repaired" else "printed")
+    for name, value, least in (("count", count, 1), ("replicas", replicas, 1), ("seed", seed, 0),
+                               ("family", family, 1), ("repeat", repeat, 0)):  # fmt: skip
+        require_integer("check", name, value, least)
+    if not 0 < confidence < 1:
+        raise UsageError(f"check: confidence must lie in (0, 1), got {confidence}")
+    risk = (1 - confidence) / family
+    fixed = {k: float(v) for k, v in (values or {}).items()}
+    _known_names(statement, fixed)
+    if not statement.claim.measured:
+        return _check_numbers(statement, fixed, seed, risk)
+    if objective is None:
+        raise UsageError(f"{statement.key} speaks about an objective; none was given")
+    protocol = protocol_for(statement)
+    certified = constants_for(statement, objective)
+    if statement.claim.big_o:
+        arguments = (statement, objective, protocol, fixed, replicas, effort, seed)
+        verdict = _check_rate(*arguments, repeat, risk)
+        if verdict.verdict != "violated":
+            return verdict
+        again = _check_rate(*arguments, repeat + 1, risk)
+        once = f"grew once, did not on fresh randomness: {again.reason}"
+        return verdict if again.verdict == "violated" else replace(again, reason=once)
+
+    def experiment(point: Mapping[str, Any]) -> Experiment:
+        return Experiment(statement, objective, point, replicas, effort / count, seed, repeat)
+
+    table = points(
+        statement, {**certified, **fixed}, seed, count, lambda point: experiment(point).feasible
+    )
+    _as_prescribed(statement, fixed, table[0])
+    return worst([_judge(protocol, experiment(point), risk / len(table)) for point in table])
+
+
+def constants_for(statement: Statement, objective: Objective) -> dict[str, float]:
+    """The certified constants a statement needs, by name.
+
+    A statement that assumes them ``per_sample`` gets those that hold for every f_i.
+
+    Raises
+    ------
+    AssumptionError
+        Naming the first missing assumption or constant.
+    """
+    per_sample = any(a.name == "per_sample" for a in statement.assumptions)
+    table = dict(objective.constants())
+    if per_sample:
+        if not objective.sample_constants():
+            raise AssumptionError(
+                f"{statement.key} needs constants that hold for every sample; "
+                f"{objective.name} certifies none"
+            )
+        # What F certifies of itself (a bound on its values, say) need not hold for the f_i.
+        kept = {k: v for k, v in table.items() if k in _OF_THE_SUM}
+        table = kept | dict(objective.sample_constants())
+    for assumption in statement.assumptions:
+        missing = [s.name for s in assumption.constants if s.name not in table]
+        undeclared = not assumption.constants and assumption.name not in objective.declared
+        if missing or undeclared:
+            lacking = f"certifies no {missing[0]}" if missing else f"is not {assumption.name}"
+            raise AssumptionError(
+                f"{statement.key} assumes {assumption.name} ({assumption.text}); "
+                f"{objective.name} {lacking}"
+            )
+    for symbol in statement.constants:
+        if symbol.name not in table:
+            raise AssumptionError(
+                f"{statement.key} needs {symbol.name} ({symbol.meaning}); "
+                f"{objective.name} certifies no {symbol.name}"
+            )
+    return {name: float(constant) for name, constant in table.items()}
+
+
+def _known_names(statement: Statement, fixed: Mapping[str, float]) -> None:
+    names = {s.name for s in statement.symbols} | {s.name for s in statement.prescription}
+    if statement.algorithm is not None:
+        names |= {"T", "B"}  # every run has a length and a batch size
+    for name in fixed:
+        if name not in names:
+            raise UsageError(
+                f"{statement.key} has no symbol {name!r}; it has {', '.join(sorted(names))}"
+            )
+
+
+def _as_prescribed(
+    statement: Statement, fixed: Mapping[str, float], point: Mapping[str, Any]
+) -> None:
+    """Refuse a value other than the statement's own for what it prescribes."""
+    names = {s.name: e for s, e in statement.prescription.items()}
+    free = {k: v for k, v in point.items() if k not in names}
+    resolved = statement.resolve(free)
+    for name in names.keys() & fixed.keys():
+        if not math.isclose(fixed[name], float(resolved[name]), rel_tol=1e-6):
+            raise DomainError(
+                f"{statement.key} prescribes {name} = {names[name]}, here "
+                f"{float(resolved[name]):.6g}; got {fixed[name]:.6g}"
+            )
+
+
+@dataclass(frozen=True)
+class _Comparison:
+    """Both sides at every instance of a measurement, with the measured side's half-width."""
+
+    measured: np.ndarray
+    half: np.ndarray
+    bound: np.ndarray
+    tolerance: np.ndarray
+    replicas: int
+    exact: bool
+
+    def outcomes(self, claim: Claim) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            gap = self.measured - self.bound
+            size = np.maximum(np.abs(self.measured), np.abs(self.bound))
+            # inf - inf and the like are overflow, which is evidence of nothing. A measured side
+            # that overflowed is large, but a norm overflows where its square does.
+            known = np.isfinite(self.bound) & ~np.isnan(self.measured)
+            known &= np.isfinite(self.measured) | (np.abs(self.bound) < _OVERFLOWS)
+            half = np.where(np.isfinite(self.measured), self.half, 0.0)
+            tight = half <= RESOLUTION * size
+            # Where the sides are differences of far larger terms, rounding may hide the answer.
+            resolved = (self.tolerance <= RESOLUTION * size) | (gap == 0)
+            if claim.sense == "==":
+                off, below = np.abs(gap) - half > self.tolerance, np.zeros_like(tight)
+            else:
+                off, below = gap - half > self.tolerance, gap + half <= self.tolerance
+                resolved |= gap + half <= -self.tolerance
+        held = np.where((below | tight) & resolved, "holds", "inconclusive")
+        return np.where(known, np.where(off, "violated", held), "inconclusive")
+
+    @property
+    def ratio(self) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            plain = self.measured / self.bound
+            over = self.measured - self.bound > self.tolerance
+        return np.where(self.bound > 0, plain, np.where(over, np.inf, 0.0))
+
+
+@np.errstate(over="ignore", invalid="ignore")  # what diverged is told apart in the outcomes
+def _compare(
+    claim: Claim,
+    values: Mapping[str, Any],
+    found: Measurement,
+    risk: float,
+    deterministic: bool = False,
+) -> _Comparison:
+    if not found.exact and not deterministic and not _affine(claim):
+        raise UsageError(
+            f"{claim}: from samples only claims that are affine in what is measured can be judged "
+            "(the mean of a function is not the function of the mean); this one is not"
+        )
+    table = {**values, **found.values}
+    small_side, large_side = claim.sides
+    small, large = np.broadcast_arrays(
+        np.atleast_2d(evaluate(small_side, table)), np.atleast_2d(evaluate(large_side, table))
+    )
+    shape = np.broadcast_shapes(small.shape, *(v.shape for v in found.values.values()))
+    small, large = np.broadcast_to(small, shape), np.broadcast_to(large, shape)
+    measured, bound = small.mean(-1), large.mean(-1)
+    size = np.abs(bound) + sum(np.abs(v).max(-1) for v in _terms(claim, table, shape))
+    half = np.zeros_like(measured)
+    if not found.exact and shape[1] > 1:
+        spread = (small - large).std(axis=-1, ddof=1) / math.sqrt(shape[1])
+        sides = 2 * len(measured)
+        half = stats.t.isf(risk / sides, shape[1] - 1) * spread
+        if not deterministic:
+            # Under noise, samples that all agree have missed what is rare: they refute nothing.
+            agree = spread <= _FLOOR * size
+            beyond = measured != bound if claim.sense == "==" else measured > bound
+            half = np.where(agree & beyond, np.inf, half)
+    elif not found.exact:
+        half = np.full_like(measured, np.inf)
+    # Where all terms vanish, rounding is that of the values they were computed from.
+    tolerance = np.maximum(_ROUNDING * size, _FLOOR * _natural_size(claim, values))
+    tolerance = tolerance + found.rounding + _inherited(claim, table, found, shape)
+    # A side that overflowed has no size; its rounding must not grow beyond every number with it.
+    tolerance = np.minimum(tolerance, np.finfo(float).max)
+    return _Comparison(measured, half, bound, tolerance, shape[1], found.exact)
+
+
+@lru_cache(maxsize=1024)
+def _affine(claim: Claim) -> bool:
+    """Whether the claim's two sides differ by an affine function of the measured quantities."""
+    difference = claim.lhs - claim.rhs
+    return not any(difference.diff(s).free_symbols & claim.measured for s in claim.measured)
+
+
+def _inherited(
+    claim: Claim, table: Mapping[str, Any], found: Measurement, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Rounding that differences of large numbers bring into the claim's sides."""
+    from sympy import Add
+
+    lost = np.zeros(shape[:-1])
+    named = {s for s in claim.measured if s.name in found.scales}
+    for side in claim.sides if named else ():
+        for term in Add.make_args(side):
+            if term.free_symbols & named:
+                size = np.abs(np.atleast_2d(evaluate(term, {**table, **found.scales})))
+                lost = lost + LOST * np.broadcast_to(size, shape).max(-1)
+    return lost
+
+
+def _natural_size(claim: Claim, values: Mapping[str, Any]) -> float:
+    """The claim's natural unit: what its measured side amounts to at length sqrt(Delta/ell)."""
+    if not claim.measured:
+        return 0.0
+    try:
+        units = units_of(claim.sides[0])
+    except UnitsError:
+        return 0.0
+    return natural_scale(Symbol("measured side", units=units), values)
+
+
+def _terms(claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]) -> list[np.ndarray]:
+    """The sizes of the measured side's terms: rounding is relative to them, not to their sum."""
+    from sympy import Add
+
+    return [
+        np.broadcast_to(np.atleast_2d(evaluate(term, table)), shape)
+        for term in Add.make_args(claim.sides[0])
+    ]
+
+
+def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
+    statement = experiment.statement
+    found = protocol.measure(experiment)
+    quiet = not found.exact and experiment.deterministic
+    compared = _compare(statement.claim, experiment.values, found, risk, quiet)
+    outcomes = _outcomes(statement.claim, compared, found)
+    if not found.exact and not np.all(outcomes == "holds"):
+        # A violation must be seen twice, on fresh randomness; a crossing deserves a closer look.
+        seen = outcomes == "violated"
+        closer = 2 if seen.any() else 8
+        again = replace(
+            experiment, effort=closer * experiment.effort,
+            replicas=closer**2 * experiment.replicas,
+        )  # fmt: skip
+        for repeat in (1, 2):
+            found = protocol.measure(replace(again, repeat=experiment.repeat + repeat))
+            compared = _compare(statement.claim, experiment.values, found, risk, quiet)
+            outcomes = _outcomes(statement.claim, compared, found)
+            once = (outcomes == "violated") & ~seen
+            if not once.any():
+                break
+            seen |= once
+        outcomes = np.where(once, "inconclusive", outcomes)
+    decisive = _decisive(outcomes, compared)
+    outcome: Outcome = str(outcomes[decisive])  # type: ignore[assignment]
+    reason = found.labels[decisive] if decisive < len(found.labels) else ""
+    trivial = _trivial(statement, experiment.values)
+    if outcome == "holds" and compared.bound[decisive] >= trivial:
+        outcome, reason = "vacuous", f"the bound exceeds the trivial {trivial:.4g}"
+    undecided = int((outcomes == "inconclusive").sum())
+    return _verdict(experiment, outcome, compared, decisive, reason, len(outcomes), undecided)
+
+
+def _trivial(statement: Statement, values: Mapping[str, Any]) -> float:
+    """The value beyond which the bound says nothing; infinite where none is known here."""
+    trivial = statement.trivial
+    if trivial is None or any(s.name not in values for s in trivial.free_symbols):
+        return math.inf
+    return float(evaluate(trivial, values))
+
+
+def _decisive(outcomes: np.ndarray, compared: _Comparison) -> int:
+    """The instance that decides: a violation, else one that holds; of these the tightest."""
+    ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
+    rank = np.select([outcomes == "violated", outcomes == "holds"], [2, 1])
+    return int(np.lexsort((ratio, rank))[-1])
+
+
+def _outcomes(claim: Claim, compared: _Comparison, found: Measurement) -> np.ndarray:
+    """Instance by instance; a supremum known from below cannot be what is exceeded."""
+    outcomes = compared.outcomes(claim)
+    larger = claim.lhs if claim.sense == ">=" else claim.rhs
+    if any(s.name in found.from_below for s in larger.free_symbols):
+        outcomes = np.where(outcomes == "violated", "inconclusive", outcomes)
+    return outcomes
+
+
+def _verdict(
+    experiment: Experiment,
+    outcome: Outcome,
+    compared: _Comparison,
+    i: int,
+    reason: str,
+    comparisons: int,
+    undecided: int = 0,
+) -> Verdict:
+    statement = experiment.statement
+    measured, half = float(compared.measured[i]), float(compared.half[i])
+    names = {s.name: s for s in (*statement.symbols, *statement.prescription)}
+    shown = {k: float(v) for k, v in experiment.values.items() if np.ndim(v) == 0}
+    constants = {s.name for s in statement.constants}
+    return Verdict(
+        statement.key, statement.form, outcome, measured, (measured - half, measured + half),
+        float(compared.bound[i]), float(compared.ratio[i]), statement.units,
+        experiment.objective.name,
+        {k: v for k, v in shown.items() if k in constants},
+        {k: v for k, v in shown.items() if k in names and k not in constants},
+        compared.replicas, experiment.seed, comparisons, undecided, reason,
+    )  # fmt: skip
+
+
+# --- relations between numbers alone ----------------------------------------------------------
+def _check_numbers(
+    statement: Statement, fixed: Mapping[str, float], seed: int, risk: float
+) -> Verdict:
+    table = points(statement, fixed, seed, _SCALAR_POINTS)
+    names = sorted({k for point in table for k in point})
+    values = {k: np.array([[float(p.get(k, math.nan))] for p in table]) for k in names}
+    if statement.claim.big_o:
+        raise UsageError(f"{statement.key}: an O(.) relation between numbers cannot be sampled")
+    compared = _compare(
+        statement.claim, values, Measurement({"-": np.zeros((len(table), 1))}, True), risk
+    )
+    outcomes = compared.outcomes(statement.claim)
+    i = _decisive(outcomes, compared)
+    constants = {s.name for s in statement.constants}
+    point = {k: float(v) for k, v in table[i].items()}
+    measured = float(compared.measured[i])
+    return Verdict(
+        statement.key, statement.form, str(outcomes[i]), measured, (measured, measured),  # type: ignore[arg-type]
+        float(compared.bound[i]), float(compared.ratio[i]), statement.units, "-",
+        {k: v for k, v in point.items() if k in constants},
+        {k: v for k, v in point.items() if k not in constants},
+        1, seed, len(table), int((outcomes == "inconclusive").sum()),
+        "exact arithmetic over the domain",
+    )  # fmt: skip
+
+
+# --- O(.) claims --------------------------------------------------------------------------------
+def _check_rate(
+    statement: Statement, objective: Objective, protocol: Protocol, fixed: Mapping[str, float],
+    replicas: int, effort: float, seed: int, repeat: int, risk: float,
+) -> Verdict:  # fmt: skip
+    """Does measured/bound keep growing with the statement's scale? Then no constant will do."""
+    rate = statement.rate
+    if rate is None:
+        raise UsageError(f"{statement.key}: an O(.) claim needs a rate that says what grows")
+    name = rate.scale.name
+    sizes = _sizes(statement, objective, effort)
+    logs, ratios, errors = [], [], []
+    last: Verdict | None = None
+    comparisons = 0
+    first: Mapping[str, Any] | None = None
+    for size in sizes:
+        here = objective
+        if name == "n":
+            assert isinstance(objective, FiniteSum)
+            here = objective.resize(int(size), seed)
+        known = {**constants_for(statement, here), **fixed, name: size}
+        follow = {s.name: float(evaluate(e, known)) for s, e in rate.along.items()}
+        known |= follow
+        try:
+            if first is None:
+                first = _telling(
+                    statement, points(statement, known, seed, _RATE_POINTS, typical=True)
+                )
+            free = {s.name for s in statement.hyperparameters} - set(known)
+            known |= {k: first[k] for k in free if k in first}
+            values = statement.validate(known)
+        except (DomainError, UsageError):
+            continue  # the domain may begin at a larger size
+        experiment = Experiment(
+            statement, here, values, replicas, effort / len(sizes), seed, repeat
+        )
+        if experiment.steps > effort / _EFFORT_PER_STEP:
+            continue  # too long to run
+        found = protocol.measure(experiment)
+        # No size alone refutes an order, so samples that agree (counts do) need no allowance.
+        compared = _compare(statement.claim, values, found, risk / len(sizes), deterministic=True)
+        comparisons += len(compared.measured)
+        i = int(np.argmax(compared.ratio))
+        last = _verdict(experiment, "holds", compared, i, "", comparisons)
+        if compared.bound[i] >= _trivial(statement, values):
+            continue  # a ratio to a bound beyond the trivial value says nothing of the rate
+        if not (compared.measured[i] > 0 and compared.bound[i] > 0):
+            continue
+        logs.append(math.log(size))
+        ratios.append(math.log(compared.measured[i] / compared.bound[i]))
+        errors.append(float(compared.half[i] / compared.measured[i]))
+    if last is None:
+        raise UsageError(f"{statement.key}: no size of {name} among {sizes} is admissible")
+    if len(logs) < 3:
+        return replace(last, verdict="inconclusive", reason="too few sizes gave a positive ratio")
+    # The small sizes are pre-asymptotic: the slope is that of the larger ones.
+    slope, low, high = _slope(np.array(logs)[-4:], np.array(ratios)[-4:], np.array(errors)[-4:])
+    # A ratio that grows but is still below 1 may be on its way to a constant.
+    grows = low > 0.02 and ratios[-1] > 0
+    outcome: Outcome = "violated" if grows else "holds" if high <= 0.1 else "inconclusive"
+    reason = f"log(measured/bound) grows like {slope:+.3f} log {name} [{low:+.3f}, {high:+.3f}]"
+    return replace(last, verdict=outcome, reason=reason, growth=(slope, low, high))
+
+
+def _telling(statement: Statement, table: list[dict[str, Any]]) -> dict[str, Any]:
+    """The first point at which the bound says anything; the first of all if it never does."""
+    for point in table:
+        if statement.trivial is not None and (
+            evaluate(statement.claim.rhs, point) < _trivial(statement, point)
+        ):
+            return point
+    return table[0]
+
+
+def _sizes(statement: Statement, objective: Objective, effort: float) -> list[float]:
+    """Sizes of the growing symbol, evenly spaced in its logarithm, as far as the effort goes."""
+    assert statement.rate is not None
+    scale = statement.rate.scale
+    if scale.name == "n":
+        if not isinstance(objective, FiniteSum):
+            raise AssumptionError(f"{statement.key} grows n; {objective.name} is no finite sum")
+        return [float(32 * 2**k) for k in range(_SIZES)]
+    if scale.name == "eps":
+        return [max(scale.typical) / 2**k for k in range(_SIZES)]
+    least = max(16.0, min(scale.typical or (16.0,)))
+    factor = min(4.0, max(1.5, (effort / 100 / least) ** (1 / (_SIZES - 1))))
+    return [float(round(least * factor**k)) for k in range(_SIZES)]
+
+
+def _slope(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float, float]:
+    """Least-squares slope; its interval moves every point by its own (already corrected) error."""
+    centred = x - x.mean()
+    weights = centred / (centred**2).sum()
+    slope = float(weights @ y)
+    margin = float(np.abs(weights) @ error)
+    residual = y - y.mean() - slope * centred
+    if len(x) > 2:
+        scatter = math.sqrt(float(residual @ residual) / (len(x) - 2) / float(centred @ centred))
+        margin += float(stats.t.isf(0.025, len(x) - 2)) * scatter
+    return slope, slope - margin, slope + margin

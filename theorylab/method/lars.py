@@ -1,0 +1,112 @@
+"""LARS: layer-wise adaptive rate scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, final
+
+import torch
+from torch import Tensor
+
+from theorylab.method.layers import Layout, check_layout, reduce_layers, spread_layers
+from theorylab.method.rule import Hyper, State, UpdateRule, add_scaled, is_zero, norm
+
+__all__ = ["LARS"]
+
+Variant = Literal["paper", "outside", "decayed_norm", "skip_without_decay"]
+_VARIANTS = ("paper", "outside", "decayed_norm", "skip_without_decay")
+
+
+@final
+@dataclass(frozen=True)
+class LARS(UpdateRule):
+    """``v <- beta v + eta r (g + weight_decay w)``, ``w <- w - v``, with a ratio r a layer.
+
+    ``r = trust ||w|| / (||g|| + weight_decay ||w||)``, norms over the layer. Where ``||w||`` or
+    the denominator is 0, r = 1 (the libraries' convention): 0/0 cannot arise, and layers that
+    start at zero train. Variants, as libraries differ:
+
+    - ``"outside"``: the step size is outside the momentum, ``v <- beta v + r (...)``,
+      ``w <- w - eta v``; the two differ whenever ``eta`` changes.
+    - ``"decayed_norm"``: ``r = trust ||w|| / ||g + weight_decay w||``.
+    - ``"skip_without_decay"``: r = 1 when ``weight_decay`` is 0.
+
+    Parameters
+    ----------
+    eta : float, Tensor or Schedule
+        Step size (no unit: r carries them).
+    beta : float or Tensor
+        Momentum.
+    weight_decay : float or Tensor
+        Penalty (F/X^2).
+    trust : float or Tensor
+        Trust coefficient.
+    layout : tuple of (str, int)
+        Layers; empty: the whole vector is one.
+    variant : str
+        ``"paper"`` or one of the above.
+
+    Raises
+    ------
+    ValueError
+        If the variant is unknown or the layout malformed.
+
+    References
+    ----------
+    You, Gitman and Ginsburg (2017), Algorithm 1; the reference SNGM compares with.
+
+    Examples
+    --------
+    >>> rule, w = LARS(eta=1.0, trust=0.5, weight_decay=0.0), torch.ones(2)
+    >>> rule.update(w, 3 * torch.ones(2), rule.init(w), {"t": torch.tensor(1.0)})[0]
+    tensor([0.5000, 0.5000])
+    """
+
+    name: ClassVar[str] = "lars"
+    source: ClassVar[str] = "You, Gitman and Ginsburg (2017), Algorithm 1"
+
+    eta: Hyper
+    beta: Hyper = 0.9
+    weight_decay: Hyper = 5e-4
+    trust: Hyper = 1e-3
+    layout: Layout = ()
+    variant: Variant = "paper"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_layout(self.name, self.layout)
+        if self.variant not in _VARIANTS:
+            raise ValueError(f"lars: variant must be one of {_VARIANTS}, got {self.variant!r}")
+
+    def init(self, w: Tensor) -> State:
+        return {"v": torch.zeros_like(w)}
+
+    def update(
+        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
+    ) -> tuple[Tensor, State]:
+        t = draw["t"]
+        eta, beta = self.at(self.eta, t), self.at(self.beta, t)
+        decay, trust = self.at(self.weight_decay, t), self.at(self.trust, t)
+        decayed = add_scaled(g, decay, w)
+        skips = self.variant == "skip_without_decay"
+        if not (skips and is_zero(decay)):
+            ratio = self._ratio(w, g, decayed, decay, trust)
+            if skips and isinstance(decay, Tensor):
+                ratio = torch.where(decay == 0, torch.ones_like(ratio), ratio)
+            decayed = decayed * ratio
+        if self.variant == "outside":
+            v = add_scaled(decayed, beta, state["v"])
+            return add_scaled(w, -eta, v), {"v": v}
+        v = add_scaled(eta * decayed, beta, state["v"])
+        return w - v, {"v": v}
+
+    def _ratio(self, w: Tensor, g: Tensor, decayed: Tensor, decay: Any, trust: Any) -> Tensor:
+        size = spread_layers(reduce_layers(norm, w, self.layout), self.layout)
+        if self.variant == "decayed_norm":
+            below = spread_layers(reduce_layers(norm, decayed, self.layout), self.layout)
+        else:
+            below = spread_layers(reduce_layers(norm, g, self.layout), self.layout)
+            below = add_scaled(below, decay, size)
+        usable = (size > 0) & (below > 0)
+        return torch.where(usable, trust * size / below, torch.ones_like(size))

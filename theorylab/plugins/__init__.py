@@ -1,0 +1,1 @@
+"""Registries filled by entry points, the results store, provenance."""

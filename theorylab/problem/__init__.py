@@ -1,0 +1,1 @@
+"""What is minimised: objectives with certified constants and laws of stochastic gradients."""

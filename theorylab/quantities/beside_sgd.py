@@ -1,0 +1,49 @@
+"""A rule beside SGD on the same batches: for claims that it is SGD at some setting."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+import torch
+
+from theorylab.engine.step import eager_step
+from theorylab.method.sgd import SGD
+from theorylab.quantities.protocol import Experiment, Measurement, Protocol
+
+__all__ = ["BesideSGD"]
+
+_STEPS, _ROWS = 30, 4
+
+
+class BesideSGD(Protocol):
+    """``distance_to_sgd``: how far a rule comes from SGD with the step ``eta``. Exact.
+
+    The rule's own uniform draws are all 0, so that whatever has a probability happens.
+    """
+
+    provides: ClassVar[frozenset[str]] = frozenset({"distance_to_sgd"})
+
+    def measure(self, experiment: Experiment) -> Measurement:
+        objective, rule = experiment.objective, experiment.rule
+        rng = np.random.default_rng(experiment.run_seed)
+        samples = torch.from_numpy(objective.draw(rng, _STEPS, _ROWS, experiment.batch_size))
+        mask = rule.restarts(rng, 0, _STEPS, _ROWS)
+        step = eager_step(objective, rule)
+        plain = eager_step(objective, SGD(eta=float(experiment.values["eta"])))
+        farthest = np.zeros(_ROWS)
+        with torch.no_grad():
+            w = v = objective.start.expand(_ROWS, -1).contiguous()
+            state = rule.init(w)
+            for t in range(_STEPS):
+                draw = {spec.name: torch.zeros_like(w) for spec in rule.draws}
+                draw["t"] = torch.tensor(t + 1.0, dtype=w.dtype)
+                if mask is not None:
+                    draw["restart"] = torch.from_numpy(mask[t][:, None])
+                past = samples[: t + 1].flip(0)[: rule.lags].unbind(0)
+                w, state = step(w, past, state, draw)
+                v, _ = plain(v, past, {}, draw)
+                if not bool(torch.isfinite(v).all()):
+                    break  # SGD itself overflowed
+                farthest = np.maximum(farthest, (w - v).norm(dim=-1).numpy())
+        return Measurement({"distance_to_sgd": farthest[:, None]}, exact=True)

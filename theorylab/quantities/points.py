@@ -1,0 +1,159 @@
+"""Relations between points: a pair ``u, w`` near and far, or one point ``w``. Exact."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from theorylab.method.rule import norm
+from theorylab.problem.objective import Objective
+from theorylab.quantities.batches import batch_noise
+from theorylab.quantities.protocol import (
+    Experiment,
+    Measurement,
+    Protocol,
+    gradient_scale,
+    value_scale,
+)
+
+__all__ = ["Points", "sample_points"]
+
+_RADII = (1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+_ENUMERABLE = 4096
+
+
+def sample_points(objective: Objective, count: int, seed: int) -> Tensor:
+    """``count`` points: the start, the minimizer, and Gaussian clouds of many radii about them.
+
+    Shape ``(count, d)``. The unit of length is ``sqrt(Delta/ell)``.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x90,)))
+    constants = {k: float(v) for k, v in objective.constants().items()}
+    curvature = next((constants[k] for k in ("ell", "L", "L0") if constants.get(k, 0) > 0), 1.0)
+    value = constants.get("Delta") or constants.get("Bf") or 1.0
+    unit = math.sqrt(value / curvature)
+    centres = [objective.start]
+    minimizer = objective.minimizer()
+    if minimizer is not None:
+        centres.append(minimizer)
+    rows = list(centres)
+    while len(rows) < count:
+        direction = rng.standard_normal(objective.dim)
+        if rng.random() < 0.3:  # an axis: corners of separable functions lie there
+            direction = np.eye(objective.dim)[rng.integers(objective.dim)] * rng.choice([-1, 1])
+        radius = unit * rng.choice(_RADII) * rng.uniform(0.3, 1.0)
+        step = torch.from_numpy(direction * radius / max(np.linalg.norm(direction), 1e-300))
+        rows.append(centres[len(rows) % len(centres)] + step.to(objective.start.dtype))
+    return torch.stack(rows[:count])
+
+
+class Points(Protocol):
+    """Quantities at points and between pairs of points, by direct evaluation."""
+
+    provides: ClassVar[frozenset[str]] = frozenset(
+        {
+            "value_difference", "linear_term", "distance", "distance_squared",
+            "gradient_difference", "gradient_norm_at_u", "gradient_norm_at_w", "absolute_value",
+            "hessian_norm", "least_curvature", "gradient_variance", "gradient_deviation",
+            "batch_variance", "shuffled_batch_variance",
+        }
+    )  # fmt: skip
+
+    def measure(self, experiment: Experiment) -> Measurement:
+        objective, names = experiment.objective, experiment.measured
+        hessians = bool(names & {"hessian_norm", "least_curvature"})
+        batches = bool(names & {"batch_variance", "shuffled_batch_variance"})
+        count = 64 if hessians else 512
+        if batches:
+            count = 1 if objective.outcomes() is None else 8
+        w = sample_points(objective, count, experiment.seed)
+        partners = sample_points(objective, count, experiment.seed + 1)
+        rng = np.random.default_rng(experiment.seed)
+        u = partners[torch.from_numpy(rng.permutation(count))]
+        scale = torch.from_numpy(10.0 ** rng.uniform(-3, 0, size=(count, 1))).to(w.dtype)
+        near = torch.from_numpy(rng.random((count, 1)) < 0.5)
+        u = torch.where(near, w + scale * (u - w), u)
+        found: dict[str, np.ndarray] = {}
+        scales: dict[str, np.ndarray | float] = {}
+        with torch.no_grad():
+            gradient_w = objective.gradient(w)
+            if names & {"value_difference", "linear_term", "distance", "distance_squared",
+                        "gradient_difference", "gradient_norm_at_u"}:  # fmt: skip
+                gradient_u, step = objective.gradient(u), u - w
+                values = objective.value(u), objective.value(w)
+                found["value_difference"] = _column(values[0] - values[1])
+                scales["value_difference"] = 2 * value_scale(objective, *values)
+                found["linear_term"] = _column((gradient_w * step).sum(-1))
+                found["distance"] = norm(step).numpy()
+                found["distance_squared"] = found["distance"] ** 2
+                found["gradient_difference"] = norm(gradient_u - gradient_w).numpy()
+                scales["gradient_difference"] = gradient_scale(
+                    objective, (u, gradient_u), (w, gradient_w)
+                )
+                found["gradient_norm_at_u"] = norm(gradient_u).numpy()
+            found["gradient_norm_at_w"] = norm(gradient_w).numpy()
+            if "absolute_value" in names:
+                found["absolute_value"] = _column(objective.value(w).abs())
+            if hessians:
+                spectrum = _eigenvalues(objective.hessian(w))
+                found["hessian_norm"] = _column(spectrum.abs().amax(-1))
+                # Eigenvalues are accurate relative to the largest one only.
+                least = (spectrum[:, 0] + 1e-12 * spectrum.abs().amax(-1)).numpy()
+                lowest = np.nan if np.isnan(least).all() else np.nanmin(least)
+                found["least_curvature"] = np.full((len(w), 1), lowest)
+            exact, rounding = True, np.zeros(1)
+            if batches:
+                noise, exact = batch_noise(experiment, w, gradient_w)
+                found |= noise
+            elif names & {"gradient_variance", "gradient_deviation"}:
+                squared, weights, exact = _deviations(objective, w, gradient_w, experiment)
+                found["gradient_variance"] = (
+                    (squared * weights).sum(-1, keepdims=True) if exact else squared
+                )
+                found["gradient_deviation"] = np.repeat(
+                    squared.max(-1, keepdims=True), 1 if exact else squared.shape[1], axis=1
+                )
+            if "gradient_deviation" in found:
+                # g - grad F loses what the rounding of a huge gradient leaves of it.
+                lost = 8 * torch.finfo(w.dtype).eps * norm(gradient_w).numpy()[:, 0]
+                rounding = lost * (2 * np.sqrt(found["gradient_deviation"][:, 0]) + lost)
+        return Measurement({k: found[k] for k in names}, exact, rounding=rounding, scales=scales)
+
+
+def _eigenvalues(hessian: Tensor) -> Tensor:
+    """Eigenvalues of each matrix, NaN where an entry overflowed."""
+    finite = hessian.isfinite().all(-1).all(-1)
+    spectrum = hessian.new_full(hessian.shape[:-1], math.nan)
+    spectrum[finite] = torch.linalg.eigvalsh(hessian[finite])
+    return spectrum
+
+
+def _column(values: Tensor) -> np.ndarray:
+    return values.numpy().reshape(-1, 1)
+
+
+def _deviations(
+    objective: Objective, w: Tensor, gradient: Tensor, experiment: Experiment
+) -> tuple[np.ndarray, np.ndarray, bool]:
+    """``||g(w) - grad F(w)||^2`` for every outcome (exact) or for random samples."""
+    law = objective.outcomes()
+    if law is not None and len(law[0]) <= _ENUMERABLE:
+        draws, weights = law
+        rows = []
+        for point, full in zip(w, gradient, strict=True):
+            g = objective.sample_gradient(
+                point.expand(len(draws), -1), torch.from_numpy(draws[:, None])
+            )
+            rows.append((g - full).square().sum(-1).numpy())
+        return np.stack(rows), weights, True
+    samples = experiment.affordable(len(w))
+    draws = objective.draw(np.random.default_rng(experiment.run_seed), samples, len(w), 1)
+    columns = [
+        (objective.sample_gradient(w, torch.from_numpy(draw)) - gradient).square().sum(-1).numpy()
+        for draw in draws
+    ]
+    return np.stack(columns, axis=1), np.full(samples, 1 / samples), False

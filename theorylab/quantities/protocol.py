@@ -1,0 +1,258 @@
+"""What a measurement is: an experiment in, arrays of measured quantities out."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+import sympy as sp
+from torch import Tensor
+
+from bounds.statement import Statement, evaluate
+from theorylab.errors import UsageError
+from theorylab.method.rule import UpdateRule, norm, round_starts
+from theorylab.method.schedules import Expression
+from theorylab.plugins import registry
+from theorylab.problem.objective import Objective
+
+__all__ = [
+    "LOST",
+    "Experiment",
+    "Measurement",
+    "Protocol",
+    "build_rule",
+    "gradient_scale",
+    "is_one_step",
+    "steps_per_round",
+    "value_scale",
+]
+
+
+LEAST_REPLICAS = 16
+LOST = 64 * float(np.finfo(float).eps)
+"""What rounding may take from a sum of some terms of size 1."""
+# A step of the engine costs as much as about this many sample gradients, however few it takes.
+GRADIENTS_PER_STEP = 32
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One point of a statement's domain, on one objective.
+
+    Attributes
+    ----------
+    statement : Statement
+    objective : Objective
+    values : mapping of str to float
+        Every symbol's value: certified constants, hyperparameters, prescriptions.
+    replicas : int
+        At most this many independent repetitions.
+    effort : float
+        At most about this many sample gradients; replicas are cut to meet it.
+    seed : int
+        Chooses the instances (points, twins).
+    repeat : int
+        Repeats the same instances with fresh randomness.
+    """
+
+    statement: Statement
+    objective: Objective
+    values: Mapping[str, Any]
+    replicas: int = 1000
+    effort: float = 2e6
+    seed: int = 0
+    repeat: int = 0
+
+    @property
+    def run_seed(self) -> int:
+        """The seed of the algorithm's randomness, fresh for every ``repeat``."""
+        return int(np.random.SeedSequence([self.seed, self.repeat]).generate_state(1)[0])
+
+    @property
+    def measured(self) -> frozenset[str]:
+        """Names of the quantities the statement speaks about."""
+        return frozenset(symbol.name for symbol in self.statement.claim.measured)
+
+    @property
+    def rule(self) -> UpdateRule:
+        """The statement's algorithm at these values."""
+        return build_rule(self.statement, self.values)
+
+    @property
+    def rounds(self) -> int:
+        """T, or 1 where the statement has no T."""
+        return max(1, round(float(self.values.get("T", 1))))
+
+    @property
+    def batch_size(self) -> int:
+        """B, or 1 where the statement has no B."""
+        return max(1, round(float(self.values.get("B", 1))))
+
+    @property
+    def steps(self) -> float:
+        """Expected stochastic steps of one replica, which must follow one another."""
+        if self.statement.algorithm is None:
+            return 1.0
+        return self.rounds * steps_per_round(self.rule)
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether every repetition gives the same numbers: no noise and no random choices."""
+        if self.statement.algorithm is None:
+            return True
+        law, sigma = self.objective.outcomes(), self.objective.constants().get("sigma")
+        quiet = (law is not None and len(law[0]) == 1) or (sigma is not None and float(sigma) == 0)
+        rule = self.rule
+        mask = rule.restarts(np.random.default_rng(0), 0, 1, 2)
+        return quiet and not rule.draws and (mask is None or mask.shape[1] == 1)
+
+    @property
+    def feasible(self) -> bool:
+        """Whether the effort pays for the fewest replicas that still give an interval."""
+        return (
+            self.steps * self.batch_size * LEAST_REPLICAS <= self.effort
+            and self.steps <= self.effort / GRADIENTS_PER_STEP
+        )
+
+    def affordable(self, gradients_per_replica: float) -> int:
+        """How many replicas the effort pays for, at least ``LEAST_REPLICAS``."""
+        paid = int(self.effort / max(1.0, gradients_per_replica))
+        return max(min(LEAST_REPLICAS, self.replicas), min(self.replicas, paid))
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Measured quantities by name, each of shape ``(instances, replicas)``.
+
+    Rows are instances that must obey the claim one by one; columns are independent repetitions
+    whose mean must obey it. An exact measurement has one column. ``rounding`` bounds the
+    floating-point error of each instance's measured side beyond the usual 1e-9 of its terms;
+    ``scales``, by name, the size of the numbers that a quantity is a difference of, whose rounding
+    it inherits. ``from_below`` names quantities that are suprema, approached from below.
+    """
+
+    values: Mapping[str, np.ndarray]
+    exact: bool
+    labels: tuple[str, ...] = field(default=())
+    rounding: np.ndarray | float = 0.0
+    scales: Mapping[str, np.ndarray | float] = field(default_factory=dict)
+    from_below: frozenset[str] = frozenset()
+
+
+class Protocol(abc.ABC):
+    """Measures a set of quantities together, so that they are coupled as the claim needs."""
+
+    provides: ClassVar[frozenset[str]]
+
+    @abc.abstractmethod
+    def measure(self, experiment: Experiment) -> Measurement:
+        """Measure the experiment's quantities.
+
+        The instances (rows) depend on the seed alone: more effort or another ``repeat`` measures
+        the same ones again, more sharply or with fresh randomness.
+        """
+
+
+def value_scale(objective: Objective, *values: Any) -> float:
+    """The size of the numbers that values of F are computed from.
+
+    Near a minimum F is small, but not what it is the sum or difference of: a certified bound on
+    the values counts as well.
+    """
+    bound = objective.constants().get("Bf")
+    sizes = np.abs(np.concatenate([np.ravel(np.asarray(v, dtype=float)) for v in values]))
+    # A run that diverged says nothing of rounding.
+    return max(
+        float(sizes[np.isfinite(sizes)].max(initial=0.0)), 0.0 if bound is None else float(bound)
+    )
+
+
+def gradient_scale(objective: Objective, *at: tuple[Tensor, Tensor]) -> np.ndarray:
+    """The size of the numbers that gradients are computed from, summed over points ``(w, g)``.
+
+    A small gradient far from the origin, or one of many terms that cancel, carries the rounding of
+    ``ell ||w||`` and of the steepest slope.
+    """
+    known = {k: float(v) for k, v in objective.constants().items()}
+    bend = known.get("ell", known.get("L", 0.0))
+    sizes = [(norm(g) + bend * norm(w)).numpy() + known.get("G", 0.0) for w, g in at]
+    return np.asarray(sum(sizes))
+
+
+def steps_per_round(rule: UpdateRule) -> float:
+    """The mean number of steps in a round, from a sample of the rule's restarts.
+
+    >>> from theorylab.method import SGD, TRSGD
+    >>> steps_per_round(SGD(eta=0.1)), steps_per_round(TRSGD(lam=2.0, S=4))
+    (1.0, 4.0)
+    """
+    mask = rule.restarts(np.random.default_rng(0), 2**20, 4096, 4)
+    return 1.0 if mask is None else float(1 / max(mask.mean(), 1 / mask.size))
+
+
+def is_one_step(rule: UpdateRule) -> bool:
+    """Whether the first round is one step on its own gradient, without other randomness.
+
+    >>> from theorylab.method import SGD, TRSGD
+    >>> [is_one_step(rule) for rule in (SGD(eta=0.1), TRSGD(lam=2.0, S=1), TRSGD(lam=2.0, S=4))]
+    [True, True, False]
+    """
+    starts = round_starts(rule, 1)
+    return starts is not None and len(starts) == 1 and rule.lags == 1 and not rule.draws
+
+
+def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
+    """The statement's algorithm with its fields taken from ``values`` by name.
+
+    A setting that depends on ``t`` becomes a schedule.
+
+    Raises
+    ------
+    UsageError
+        If the rule lacks a value, has no such setting, or refuses its values.
+
+    >>> from bounds import sngm
+    >>> rule = build_rule(sngm.theorem_1, {"eta": 0.1, "beta": 0.5})
+    >>> rule.name, rule.eta, rule.beta
+    ('sngm', 0.1, 0.5)
+    """
+    algorithm = statement.algorithm
+    if algorithm is None:
+        raise UsageError(f"{statement.key} names no algorithm")
+    rule = registry.rule(algorithm.rule)
+    known = statement.resolve(values)
+    specs = {spec.name: spec for spec in dataclasses.fields(rule)}
+    for name in algorithm.settings:
+        if name not in specs:
+            raise UsageError(
+                f"{statement.key} sets {name}; {rule.name} has only {', '.join(sorted(specs))}"
+            )
+    arguments: dict[str, Any] = {}
+    for name, spec in specs.items():
+        if name in algorithm.settings:
+            arguments[name] = _setting(algorithm.settings[name], known)
+        elif name in known:
+            arguments[name] = float(known[name])
+        elif spec.default is MISSING and spec.default_factory is MISSING:
+            raise UsageError(
+                f"{statement.key}: {rule.name} needs {name}; give it in Algorithm({rule.name!r}, "
+                f"{{{name!r}: ...}}), or name the symbol in the claim, conditions or prescription"
+            )
+        if str(spec.type).startswith("int") and name in arguments:
+            arguments[name] = round(arguments[name])
+    try:
+        return rule(**arguments)
+    except ValueError as error:
+        raise UsageError(f"{statement.key}: {error}") from error
+
+
+def _setting(expression: sp.Expr, values: Mapping[str, Any]) -> float | Expression:
+    expression = sp.sympify(expression)
+    if "t" not in {symbol.name for symbol in expression.free_symbols}:
+        return float(evaluate(expression, values))
+    numbers = {s: float(values[s.name]) for s in expression.free_symbols if s.name != "t"}
+    return Expression(expression.subs(numbers))

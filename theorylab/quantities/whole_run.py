@@ -1,0 +1,133 @@
+"""Quantities of a whole run: time averages, extremes and the end, one number a replica."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+import numpy as np
+
+from bounds.notation import ell
+from bounds.statement import Algorithm
+from theorylab.engine.driver import Stratified, run
+from theorylab.errors import UsageError
+from theorylab.quantities.enumeration import Paths, enumerate_paths
+from theorylab.quantities.protocol import Experiment, Measurement, Protocol, value_scale
+
+__all__ = ["WholeRun"]
+
+_STRATA = 32
+
+
+class WholeRun(Protocol):
+    """Runs the algorithm for T rounds; averages over time are estimated without bias."""
+
+    provides: ClassVar[frozenset[str]] = frozenset(
+        {
+            "mean_gradient_norm_squared", "mean_next_gradient_norm_squared", "mean_gradient_norm",
+            "min_gradient_norm_squared", "first_gradient_norm_squared",
+            "final_gradient_norm_squared", "final_suboptimality", "total_decrease",
+            "final_displacement_squared", "final_distance_to_minimizer_squared", "buffer_norm",
+            "matched_sgd_mean_gradient_norm_squared",
+        }
+    )  # fmt: skip
+
+    @np.errstate(over="ignore", invalid="ignore")  # a run may diverge
+    def measure(self, experiment: Experiment) -> Measurement:
+        names, T = experiment.measured, experiment.rounds
+        paths = enumerate_paths(experiment)
+        found: dict[str, np.ndarray] = {}
+        scales: dict[str, float] = {}
+        if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
+            norms = _grown(self._record(experiment, paths, "gradient_norm", _times(T, 0)))
+            found["mean_gradient_norm"] = norms.mean(0)
+            found["mean_gradient_norm_squared"] = (norms**2).mean(0)
+        if "mean_next_gradient_norm_squared" in names:
+            squares = self._record(experiment, paths, "gradient_norm_squared", _times(T, 1))
+            found["mean_next_gradient_norm_squared"] = _grown(squares).mean(0)
+        if "min_gradient_norm_squared" in names:
+            squares = self._record(experiment, paths, "gradient_norm_squared", range(T + 1))
+            found["min_gradient_norm_squared"] = squares.min(0)
+        if "buffer_norm" in names:
+            buffers = self._record(experiment, paths, "state.u", range(T + 1))
+            found["buffer_norm"] = np.fmax.reduce(buffers)  # of the steps before an overflow
+        if names & {"first_gradient_norm_squared", "final_gradient_norm_squared"}:
+            ends = self._record(experiment, paths, "gradient_norm_squared", (0, T))
+            found["first_gradient_norm_squared"], found["final_gradient_norm_squared"] = ends
+        if names & {"final_suboptimality", "total_decrease"}:
+            ends = self._record(experiment, paths, "value", (0, T))
+            lowest = experiment.objective.minimum()
+            found["total_decrease"] = ends[0] - ends[1]
+            found["final_suboptimality"] = ends[1] - lowest
+            largest = 2 * value_scale(experiment.objective, ends, np.array(lowest))
+            scales = {"total_decrease": largest, "final_suboptimality": largest}
+        if "final_displacement_squared" in names:
+            moved = self._record(experiment, paths, "distance", (T,))[0]
+            found["final_displacement_squared"] = moved**2
+        if "final_distance_to_minimizer_squared" in names:
+            target = experiment.objective.minimizer()
+            if target is None:
+                raise UsageError(f"{experiment.objective.name} knows no minimizer")
+            w = self._record(experiment, paths, "w", (T,))[0]
+            found["final_distance_to_minimizer_squared"] = ((w - target.numpy()) ** 2).sum(-1)
+        if "matched_sgd_mean_gradient_norm_squared" in names:
+            every_path = paths is not None and T <= _STRATA
+            found["matched_sgd_mean_gradient_norm_squared"] = self._matched(experiment, every_path)
+        # A bound on the buffer holds for every run, not on average.
+        surely = names == {"buffer_norm"}
+        if paths is not None and T <= _STRATA and not surely:
+            means = {k: np.array([[found[k] @ paths.weights]]) for k in names}
+            return Measurement(means, exact=True, scales=scales)
+        shape = (-1, 1) if surely else (1, -1)
+        return Measurement({k: found[k].reshape(shape) for k in names}, surely, scales=scales)
+
+    def _matched(self, experiment: Experiment, every_path: bool) -> np.ndarray:
+        """SGD at ``1/(2 ell)`` for as many steps, on the same batches."""
+        if "ell" not in experiment.values:
+            raise UsageError(f"{experiment.objective.name} certifies no ell for SGD's step")
+        steps = experiment.rounds * int(getattr(experiment.rule, "S", 1))
+        values = {k: v for k, v in experiment.values.items() if k not in ("S", "theta", "eta")}
+        sgd = replace(
+            experiment,
+            statement=replace(
+                experiment.statement,
+                algorithm=Algorithm("sgd", {"eta": 1 / (2 * ell)}),
+                prescription={},
+            ),
+            values=values | {"T": steps},
+        )
+        at = range(1, steps + 1) if every_path else _times(steps, 1)
+        paths = enumerate_paths(sgd) if every_path else None
+        replicas = _replicas(experiment)  # as many as the run it stands beside
+        return _grown(self._record(sgd, paths, "gradient_norm_squared", at, replicas)).mean(0)
+
+    def _record(
+        self, experiment: Experiment, paths: Paths | None, name: str,
+        at: Sequence[int] | Stratified, replicas: int | None = None,
+    ) -> np.ndarray:  # fmt: skip
+        if paths is not None and not isinstance(at, Stratified):
+            return paths.record(name, at)
+        # The same seed each time: every quantity is of the same runs.
+        out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
+                  batch_size=experiment.batch_size, replicas=replicas or _replicas(experiment),
+                  seed=experiment.run_seed, record=(name,), at=at, progress=False)  # fmt: skip
+        return out[name]
+
+
+def _grown(norms: np.ndarray) -> np.ndarray:
+    """A run that left the numbers behind passed gradients beyond all of them: so is their mean.
+
+    Where it would be now is unknown, and a single late value or a minimum says nothing.
+    """
+    return np.where(np.isnan(norms), np.inf, norms)
+
+
+def _replicas(experiment: Experiment) -> int:
+    return experiment.affordable(experiment.steps * experiment.batch_size)
+
+
+def _times(rounds: int, offset: int) -> Sequence[int] | Stratified:
+    if rounds <= _STRATA:
+        return range(offset, offset + rounds)
+    return Stratified(_STRATA, offset, rounds)

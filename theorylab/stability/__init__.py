@@ -1,0 +1,1 @@
+"""Perturbed twins: uniform stability measured."""

@@ -1,0 +1,1 @@
+"""Whole studies as library functions: power, sweeps, pages."""

@@ -1,0 +1,1 @@
+"""The rules as ``torch.optim`` optimizers."""

@@ -5,6 +5,12 @@
 '0.1.0'
 """
 
+import os
+
+# MKL's fastest kernels round a row of a product by where it stands in the matrix. Read at MKL's
+# first call, so before any product of this process.
+os.environ.setdefault("MKL_CBWR", "AVX2")
+
 __version__ = "0.1.0"
 
 from theorylab.engine.driver import Stratified, Trajectory, run

@@ -24,6 +24,7 @@ from theorylab import check
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.hunt.search import Instance
 from theorylab.judge import check as checking
+from theorylab.judge import rates
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Verdict, worst
 from theorylab.plugins import registry
@@ -156,7 +157,7 @@ def test_growth_must_repeat_on_fresh_randomness(bowl, monkeypatch):
         seen.append(arguments)
         return dataclasses.replace(one, verdict="violated" if len(seen) == 1 else "inconclusive")
 
-    monkeypatch.setattr(checking, "_check_rate", once)
+    monkeypatch.setattr(rates, "_measure", once)
     assert check(falls, bowl, values=values).verdict == "inconclusive"
     assert [arguments[-2] for arguments in seen] == [0, 1]
 

@@ -15,6 +15,7 @@ from synthetic.losses import GemanMcClure, Loss
 from synthetic.populations import Population, mean_loss
 from synthetic.tiles import by_tiles, column_blocks
 from theorylab.errors import UsageError
+from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum
 
 __all__ = ["MarginSum"]
@@ -221,6 +222,20 @@ class MarginSum(FiniteSum):
 
     def sample_constants(self) -> Mapping[str, Constant]:
         return self._sample_constants
+
+    @property
+    def sample_declared(self) -> frozenset[str]:
+        return self.declared & {"convex"}  # one loss for every sample: convex alike
+
+    def affine_gradients(self) -> AffineGradients | None:
+        least, most = self.loss.ranges.curvature
+        if least != most or self.alpha or self._twin_size is not None:
+            return None
+        slopes = self.loss.slope(-torch.tensor(self._b)).numpy()
+        return AffineGradients(
+            np.full(self.n, 1 / self.n), least * self._A[:, :, None] * self._A[:, None, :],
+            slopes[:, None] * self._A, np.zeros((self.dim, self.dim)),
+        )  # fmt: skip
 
     @property
     def declared(self) -> frozenset[str]:

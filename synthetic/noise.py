@@ -14,6 +14,7 @@ from torch import Tensor
 
 from synthetic.shared import count, refuse
 from theorylab.errors import UsageError
+from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum, Objective
 
 __all__ = [
@@ -42,6 +43,10 @@ class Law(abc.ABC):
     @abc.abstractmethod
     def sigma(self) -> Constant | None:
         """``sqrt(E||noise||^2)``, or ``None`` where it is infinite."""
+
+    @abc.abstractmethod
+    def covariance(self, dim: int) -> np.ndarray | None:
+        """Of one noise vector, shape ``(d, d)``; ``None`` where it is infinite."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +99,9 @@ class Shifts(Law):
     def sigma(self) -> Constant | None:
         second = float(np.mean(np.sum(self.vectors**2, axis=1)))
         return Constant(math.sqrt(second), "closed form", attained=True)
+
+    def covariance(self, dim: int) -> np.ndarray | None:
+        return self.vectors.T @ self.vectors / len(self.vectors)
 
 
 def mean_of_rows(table: Tensor, draw: Tensor) -> Tensor:
@@ -148,6 +156,9 @@ class Gaussian(Law):
     def sigma(self) -> Constant | None:
         return Constant(float(self.scale), "closed form", attained=True)
 
+    def covariance(self, dim: int) -> np.ndarray | None:
+        return self.scale**2 / dim * np.eye(dim)
+
 
 @dataclass(frozen=True)
 class StudentT(Law):
@@ -178,6 +189,10 @@ class StudentT(Law):
             return None
         second = self.scale**2 * self.dof / (self.dof - 2)
         return Constant(math.sqrt(second), "closed form", attained=True)
+
+    def covariance(self, dim: int) -> np.ndarray | None:
+        sigma = self.sigma()
+        return None if sigma is None else float(sigma) ** 2 / dim * np.eye(dim)
 
 
 class Noisy(Objective):
@@ -221,6 +236,13 @@ class Noisy(Objective):
     @property
     def declared(self) -> frozenset[str]:
         return self.base.declared
+
+    def affine_gradients(self) -> AffineGradients | None:
+        form, covariance = self.base.affine_gradients(), self.law.covariance(self.dim)
+        if form is None or covariance is None:
+            return None
+        H, c = form.mean  # of the base, its full gradient alone
+        return AffineGradients(np.ones(1), H[None], c[None], covariance)
 
     def draw(
         self, rng: np.random.Generator, steps: int, replicas: int, batch_size: int
@@ -312,6 +334,18 @@ class ShiftedSum(FiniteSum):
     @property
     def declared(self) -> frozenset[str]:
         return self.base.declared
+
+    @property
+    def sample_declared(self) -> frozenset[str]:
+        return self.base.declared  # a linear term bends nothing
+
+    def affine_gradients(self) -> AffineGradients | None:
+        form = self.base.affine_gradients()
+        if form is None or len(self._extra):
+            return None
+        (H, c), n = form.mean, self.n
+        return AffineGradients(np.full(n, 1 / n), np.broadcast_to(H, (n, *H.shape)),
+                               c + self.shifts.vectors, np.zeros_like(H))  # fmt: skip
 
     def _sizes(self) -> float:
         return float(np.linalg.norm(self._every.double().numpy(), axis=1).max())

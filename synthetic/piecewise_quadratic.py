@@ -253,6 +253,11 @@ class PiecewiseQuadraticSum(FiniteSum):
             ["convex"] * (least >= 0) + ["strongly_convex"] * (least > 0)
         )  # fmt: skip
 
+    @property
+    def sample_declared(self) -> frozenset[str]:
+        least = min(kind.ranges.curvature[0] for kind in self.kinds)
+        return frozenset(["convex"] * (least >= 0) + ["strongly_convex"] * (least > 0))
+
     def _sigma(self) -> float:
         lefts, rights = ({getattr(k, side) for k in self.kinds} for side in ("left", "right"))
         if len(lefts) > 1 or len(rights) > 1:

@@ -333,6 +333,10 @@ class CoshSum(FiniteSum):
     def declared(self) -> frozenset[str]:
         return frozenset({"convex", "strongly_convex"})
 
+    @property
+    def sample_declared(self) -> frozenset[str]:
+        return self.declared  # every f_i is a sum of cosh
+
     @cached_property
     def _constants(self) -> Mapping[str, Constant]:
         scale = self._a * self._b**2

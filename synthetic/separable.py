@@ -13,6 +13,7 @@ from torch import Tensor
 from synthetic.deterministic import Deterministic
 from synthetic.scalar import Scalar
 from synthetic.tiles import by_tiles
+from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant
 
 __all__ = ["Separable", "rotation", "spread"]
@@ -140,6 +141,18 @@ class Separable(Deterministic):
             together = alike and ranges.relaxed_attained
             found["L0"] = Constant(float(found["L0"]), ranges.how, attained=together)
         return found
+
+    def affine_gradients(self) -> AffineGradients | None:
+        least, most = self.scalar.ranges.curvature
+        if least != most:
+            return None
+        matrix = np.diag(least * self._a * self._b**2)
+        if self._Q is not None:
+            Q = self._Q.double().numpy()
+            matrix = Q.T @ matrix @ Q
+        origin = torch.zeros(1, self.dim, dtype=self.start.dtype)
+        return AffineGradients(np.ones(1), matrix[None], self.gradient(origin).double().numpy(),
+                               np.zeros_like(matrix))  # fmt: skip
 
     def minimum(self) -> float:
         return float(self.offset + self._a.sum() * self.scalar.ranges.value[0])

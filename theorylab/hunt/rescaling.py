@@ -27,6 +27,7 @@ from theorylab.judge.check import check, constants_for
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins.specs import Spec, build_objective
+from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum, Objective
 
 __all__ = ["Attack", "rescale", "rescaling_attack", "without_noise"]
@@ -73,6 +74,18 @@ class _Rescaled(Objective):
     @property
     def declared(self) -> frozenset[str]:
         return self.inner.declared
+
+    @property
+    def sample_declared(self) -> frozenset[str]:
+        return self.inner.sample_declared
+
+    def affine_gradients(self) -> AffineGradients | None:
+        form = self.inner.affine_gradients()
+        if form is None:
+            return None
+        slope = self.a / self.b
+        return AffineGradients(form.chances, slope / self.b * form.matrices,
+                               slope * form.offsets, slope**2 * form.covariance)  # fmt: skip
 
     def minimum(self) -> float:
         return self.a * self.inner.minimum()

@@ -149,11 +149,13 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
         # What F certifies of itself (a bound on its values, say) need not hold for the f_i.
         kept = {k: v for k, v in table.items() if k in _OF_THE_SUM}
         table = kept | dict(objective.sample_constants())
+    declared = objective.sample_declared if per_sample else objective.declared
     for assumption in statement.assumptions:
         missing = [s.name for s in assumption.constants if s.name not in table]
-        undeclared = not assumption.constants and assumption.name not in objective.declared
+        undeclared = not assumption.constants and assumption.name not in declared
         if missing or undeclared:
-            lacking = f"certifies no {missing[0]}" if missing else f"is not {assumption.name}"
+            kind = f"{assumption.name} sample by sample" if per_sample else assumption.name
+            lacking = f"certifies no {missing[0]}" if missing else f"is not {kind}"
             raise AssumptionError(
                 f"{statement.key} assumes {assumption.name} ({assumption.text}); "
                 f"{objective.name} {lacking}"

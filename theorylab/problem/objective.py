@@ -12,6 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from theorylab.problem.affine import AffineGradients
+
 __all__ = ["Constant", "Family", "FiniteSum", "Objective", "Parameter"]
 
 
@@ -150,6 +152,15 @@ class Objective(abc.ABC):
     def declared(self) -> frozenset[str]:
         """Assumptions without constants that F satisfies, by name (``"convex"``)."""
         return frozenset()
+
+    @property
+    def sample_declared(self) -> frozenset[str]:
+        """Assumptions without constants that every f_i satisfies, by name; none by default."""
+        return frozenset()
+
+    def affine_gradients(self) -> AffineGradients | None:
+        """The form of sample gradients that are affine in w everywhere, else ``None``."""
+        return None
 
     def minimum(self) -> float:
         """inf F, or a certified lower bound of it; ``nan`` if unknown."""

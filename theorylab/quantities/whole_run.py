@@ -12,6 +12,7 @@ from bounds.notation import ell
 from bounds.statement import Algorithm
 from theorylab.engine.driver import Stratified, run
 from theorylab.errors import UsageError
+from theorylab.quantities import moments
 from theorylab.quantities.enumeration import Paths, enumerate_paths
 from theorylab.quantities.protocol import Experiment, Measurement, Protocol, value_scale
 
@@ -36,6 +37,8 @@ class WholeRun(Protocol):
     @np.errstate(over="ignore", invalid="ignore")  # a run may diverge
     def measure(self, experiment: Experiment) -> Measurement:
         names, T = experiment.measured, experiment.rounds
+        if not experiment.deterministic and (law := moments.whole_run(experiment)) is not None:
+            return law
         paths = enumerate_paths(experiment)
         found: dict[str, np.ndarray] = {}
         scales: dict[str, float] = {}

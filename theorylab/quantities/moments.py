@@ -1,0 +1,380 @@
+"""Exact moments of a run, where sample gradients are affine in w and the rule is linear.
+
+With ``x_t = (1, w_t - w*, state_t)`` stacked, a step is ``x_{t+1} = B x_t`` for a random matrix
+``B`` that depends on the step's mini-batch alone, so ``M_t = E[x_t x_t^T]`` obeys the linear
+recursion ``M_{t+1} = E[B M_t B^T]``. From it follow the exact expectations of F, of
+``||grad F||^2`` and of squared distances at any time: a mean that lives on events too rare to be
+sampled included. Beside ``M_t`` runs a matrix ``E_t`` with ``-E_t <= error of M_t <= E_t`` (in
+the order of symmetric matrices), which the same positive recursion carries along.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from theorylab.method.rule import State, UpdateRule, round_starts
+from theorylab.problem.affine import AffineGradients
+from theorylab.problem.objective import Objective
+from theorylab.quantities.protocol import LOST, Experiment, Measurement
+
+__all__ = ["WHOLE_RUN", "Moments", "Step", "linear_steps", "moments", "whole_run"]
+
+WHOLE_RUN = frozenset(
+    {
+        "mean_gradient_norm_squared", "mean_next_gradient_norm_squared",
+        "first_gradient_norm_squared", "final_gradient_norm_squared", "final_suboptimality",
+        "total_decrease", "final_displacement_squared", "final_distance_to_minimizer_squared",
+    }
+)  # fmt: skip
+"""The quantities of a whole run that are means of quadratic functions of ``w``."""
+
+_LARGEST = 36  # of d + 1: the second moment of a gradient is a table of its fourth power
+_STEPS = 20_000
+_BIG = 2.0**300
+_EPS = float(np.finfo(float).eps)
+
+
+@dataclass(frozen=True)
+class Step:
+    """A linear rule's step: ``(w, state)' = P (w, state) + q g``, every vector alike.
+
+    Attributes
+    ----------
+    matrix : ndarray, shape (k, k)
+        ``P``, over w and the k - 1 vectors of the state.
+    gradient : ndarray, shape (k,)
+        ``q``.
+    """
+
+    matrix: np.ndarray
+    gradient: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """First and second moments of w at some rounds, about the centre ``w*``.
+
+    Attributes
+    ----------
+    centre : ndarray, shape (d,)
+        ``w*``: a stationary point of F where there is one.
+    stationary : bool
+        Whether ``grad F(w*) = 0``.
+    gradient : ndarray, shape (d, d + 1)
+        ``J`` with ``grad F(w) = J (1, u)``, where ``u = w - w*``.
+    table : ndarray, shape (m, d + 1, d + 1)
+        ``E[(1, u)(1, u)^T]`` at each round, divided by ``4**exponents`` so that it cannot
+        overflow.
+    errors : ndarray, shape (m, d + 1, d + 1)
+        Matrices ``E`` with ``-E <= error of table <= E``.
+    exponents : ndarray of int, shape (m,)
+    """
+
+    centre: np.ndarray
+    stationary: bool
+    gradient: np.ndarray
+    table: np.ndarray
+    errors: np.ndarray
+    exponents: np.ndarray
+
+    def quadratic(self, form: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """``E[(1, u)^T form (1, u)]`` at each round, and a bound on its rounding.
+
+        Parameters
+        ----------
+        form : ndarray, shape (d + 1, d + 1)
+            Symmetric.
+        """
+        value = np.einsum("ij,tij->t", form, self.table)
+        size = np.einsum("ij,tij->t", np.abs(form), np.abs(self.table))
+        spectrum, basis = np.linalg.eigh(form)
+        absolute = (basis * np.abs(spectrum)) @ basis.T
+        error = np.einsum("ij,tij->t", absolute, self.errors) + 4 * len(form) * _EPS * size
+        with np.errstate(over="ignore"):
+            return np.ldexp(value, 2 * self.exponents), np.ldexp(error, 2 * self.exponents)
+
+    @property
+    def suboptimality(self) -> np.ndarray:
+        """The form of ``F(w) - F(w*)``."""
+        form = np.zeros((len(self.centre) + 1,) * 2)
+        form[1:, 1:] = 0.5 * self.gradient[:, 1:]
+        form[0, 1:] = form[1:, 0] = 0.5 * self.gradient[:, 0]
+        return form
+
+    @property
+    def gradient_norm_squared(self) -> np.ndarray:
+        """The form of ``||grad F(w)||^2``."""
+        return self.gradient.T @ self.gradient
+
+    def distance_squared(self, point: np.ndarray) -> np.ndarray:
+        """The form of ``||w - point||^2``."""
+        rows = np.hstack([(self.centre - point)[:, None], np.eye(len(point))])
+        return rows.T @ rows
+
+
+def moments(
+    objective: Objective, rule: UpdateRule, rounds: int, batch: int, keep: Sequence[int],
+) -> Moments | None:  # fmt: skip
+    """Exact first and second moments of ``w`` at the rounds ``keep``.
+
+    ``None`` where the structure is lacking: sample gradients that are not affine in w, a rule
+    that is not linear in ``(w, state, g)`` or draws randomness of its own, rounds of random
+    length, more than 20,000 steps or 35 dimensions.
+
+    Parameters
+    ----------
+    objective : Objective
+    rule : UpdateRule
+    rounds : int
+        How many rounds the run takes.
+    batch : int
+        Samples a step, drawn with replacement.
+    keep : sequence of int
+        Increasing, each in ``0 .. rounds``.
+
+    Examples
+    --------
+    One step factor is 0.1 and the other -1.5, so ``E w^2`` grows by 1.13 a step while nearly
+    every run shrinks.
+
+    >>> import numpy as np, synthetic
+    >>> from theorylab.method import SGD
+    >>> F = synthetic.finite_sum(np.sqrt([[0.9], [2.5]]), np.zeros(2), "squared", start=[1.0])
+    >>> found = moments(F, SGD(eta=1.0), 2, 1, (0, 1, 2))
+    >>> found.quadratic(np.diag([0.0, 1.0]))[0].round(6).tolist()
+    [1.0, 1.13, 1.2769]
+    """
+    form = objective.affine_gradients()
+    if form is None or objective.dim + 1 > _LARGEST:
+        return None
+    starts = round_starts(rule, rounds, longest=_STEPS)
+    if starts is None or len(starts) > _STEPS:
+        return None
+    found = linear_steps(rule, starts)
+    if found is None:
+        return None
+    first, steps = found
+    return _recursion(_Law(form), objective.start.double().numpy(), first, steps, starts, batch,
+                      keep)  # fmt: skip
+
+
+def whole_run(experiment: Experiment) -> Measurement | None:
+    """The experiment's quantities of a whole run by moments; ``None`` where they do not apply."""
+    names, T, objective = experiment.measured, experiment.rounds, experiment.objective
+    if not names <= WHOLE_RUN or T > _STEPS:
+        return None
+    found = moments(objective, experiment.rule, T, experiment.batch_size, range(T + 1))
+    if found is None:
+        return None
+    start = objective.start.double().numpy()
+    values: dict[str, np.ndarray] = {}
+    scales: dict[str, np.ndarray | float] = {}
+
+    def add(name: str, numbers: tuple[np.ndarray, np.ndarray]) -> None:
+        values[name] = np.reshape(numbers[0], (1, 1))
+        scales[name] = np.asarray(numbers[1]) / LOST
+
+    squares = found.quadratic(found.gradient_norm_squared)
+    first, last = slice(0, 1), slice(T, T + 1)
+    for name, part in (
+        ("first_gradient_norm_squared", first), ("final_gradient_norm_squared", last),
+        ("mean_gradient_norm_squared", slice(0, T)),
+        ("mean_next_gradient_norm_squared", slice(1, T + 1)),
+    ):  # fmt: skip
+        add(name, (squares[0][part].mean(), squares[1][part].mean()))
+    heights, lost = found.quadratic(found.suboptimality)
+    lowest = objective.minimum()
+    if found.stationary and math.isfinite(lowest):
+        add("final_suboptimality", (heights[last], lost[last]))  # F is convex and w* minimises it
+    add("total_decrease", (heights[first] - heights[last], lost[first] + lost[last]))
+    moved = found.quadratic(found.distance_squared(start))
+    add("final_displacement_squared", (moved[0][last], moved[1][last]))
+    target = objective.minimizer()
+    if target is not None:
+        far = found.quadratic(found.distance_squared(target.double().numpy()))
+        add("final_distance_to_minimizer_squared", (far[0][last], far[1][last]))
+    if not names <= set(values):
+        return None
+    kept = {name: scales[name] for name in names}
+    return Measurement({name: values[name] for name in names}, exact=True, scales=kept)
+
+
+# --- the rule, run on coefficients ------------------------------------------------------------
+def linear_steps(rule: UpdateRule, starts: np.ndarray) -> tuple[np.ndarray, list[Step]] | None:
+    """The rule's steps as matrices, and the start of ``(w, state)`` as multiples of ``w_0``.
+
+    The rule itself is run on the unit vectors of ``(w, state, g)``; that it is linear, and that
+    it treats all coordinates alike, is checked along a run on random vectors. ``None`` if it is
+    not, or draws randomness of its own.
+
+    >>> from theorylab.method import MSGD
+    >>> first, steps = linear_steps(MSGD(eta=0.5, beta=0.25), np.ones(1, dtype=bool))
+    >>> first.tolist(), steps[0].matrix.tolist(), steps[0].gradient.tolist()
+    ([1.0, 0.0], [[1.0, -0.125], [0.0, 0.25]], [-0.5, 1.0])
+    """
+    if rule.draws or rule.lags != 1:
+        return None
+    rng = np.random.default_rng(5)
+    probe = torch.from_numpy(rng.uniform(0.5, 2.0, (1, 7)) * rng.choice([-1.0, 1.0], (1, 7)))
+    with torch.no_grad():
+        state = rule.init(probe)
+        names = [name for name, x in state.items() if isinstance(x, Tensor) and x.shape == (1, 7)]
+        width = len(names) + 1
+        actual = torch.cat([probe, *(state[name] for name in names)])
+        one = rule.init(torch.ones(1, 1, dtype=torch.float64))
+        first = np.array([1.0, *(float(one[name]) for name in names)])
+        if not np.allclose(actual, first[:, None] * probe.numpy(), rtol=1e-12, atol=0):
+            return None
+        others = {k: v for k, v in state.items() if k not in names}
+        basis = torch.eye(width + 1, dtype=torch.float64)
+        steps: list[Step] = []
+        for k, begins in enumerate(starts):
+            draw = {"t": torch.tensor(float(k + 1), dtype=torch.float64),
+                    "restart": torch.tensor([[bool(begins)]])}  # fmt: skip
+            given = others | {name: basis[i + 1 : i + 2] for i, name in enumerate(names)}
+            rows = _rows(rule.update(basis[:1], basis[-1:], given, draw), names)
+            if rows is None:
+                return None
+            steps.append(Step(rows[:, :-1].numpy().copy(), rows[:, -1].numpy().copy()))
+            g = torch.from_numpy(rng.standard_normal((1, 7)))
+            given = others | {name: actual[i + 1 : i + 2] for i, name in enumerate(names)}
+            w, new = rule.update(actual[:1], g, given, draw)
+            model = rows @ torch.cat([actual, g])
+            moved = _rows((w, new), names)
+            size = rows.abs() @ torch.cat([actual, g]).abs()
+            if moved is None or bool(((moved - model).abs() > 1e-12 * size + 1e-300).any()):
+                return None
+            # Along a long run numbers may grow or die out; fresh ones test the next step as well.
+            grown = not 1e-3 < float(moved.abs().max()) < 1e3
+            actual = torch.from_numpy(rng.standard_normal((width, 7))) if grown else moved
+            others = {name: new[name] for name in others}
+    return first, steps
+
+
+def _rows(moved: tuple[Tensor, State], names: list[str]) -> Tensor | None:
+    w, state = moved
+    if set(names) - set(state):
+        return None
+    return torch.cat([w, *(state[name] for name in names)])
+
+
+# --- the recursion ----------------------------------------------------------------------------
+class _Law:
+    """A sample gradient ``g = J (1, u)``, with ``J = [H_i w* + c_i, H_i]``, and noise."""
+
+    def __init__(self, form: AffineGradients) -> None:
+        H, c = form.mean
+        self.centre = np.linalg.lstsq(H, -c, rcond=None)[0]
+        offsets = form.matrices @ self.centre + form.offsets
+        parts = np.concatenate([offsets[:, :, None], form.matrices], axis=2)
+        residual = H @ self.centre + c
+        # At an exact minimizer the mean gradient vanishes: what is left of it is rounding.
+        lost = 1024 * _EPS * (np.abs(H) @ np.abs(self.centre) + np.abs(c))
+        self.stationary = bool(np.all(np.abs(residual) <= lost))
+        if self.stationary:
+            parts[:, :, 0] -= residual
+        self.mean = np.einsum("i,ijk->jk", form.chances, parts)
+        self.parts, self.chances, self.covariance = parts, form.chances, form.covariance
+        self.shape = d, D = self.mean.shape
+        rows = parts.reshape(-1, d * D)
+        table = (form.chances[:, None] * rows).T @ rows
+        self.square = table.reshape(d, D, d, D).transpose(0, 2, 1, 3).reshape(d * d, D * D)
+        self.absolute = np.abs(parts)
+        # H_i w* + c_i is a difference: it carries the rounding of its terms.
+        terms = np.abs(form.matrices) @ np.abs(self.centre) + np.abs(form.offsets)
+        self.absolute[:, :, 0] = terms
+
+    def second(self, M: np.ndarray, batch: int) -> np.ndarray:
+        """``E[g g^T]`` of a mini-batch, from ``M = E[(1, u)(1, u)^T]``."""
+        d, D = self.shape
+        of_mean = self.mean @ M @ self.mean.T
+        single = (self.square @ M.reshape(D * D)).reshape(d, d)
+        return of_mean + (single - of_mean + M[0, 0] * self.covariance) / batch
+
+    def spread(self, root: np.ndarray) -> np.ndarray:
+        """Mean squares of what a gradient's coordinates are summed from, shape ``(d,)``."""
+        return (
+            self.chances @ (self.absolute @ root) ** 2 + root[0] ** 2 * self.covariance.diagonal()
+        )
+
+
+def _recursion(
+    law: _Law, start: np.ndarray, first: np.ndarray, steps: list[Step], starts: np.ndarray,
+    batch: int, keep: Sequence[int],
+) -> Moments:  # fmt: skip
+    d, D = law.shape
+    width = len(first)
+    centred = np.concatenate([start - law.centre, *(f * start for f in first[1:])])
+    x = np.concatenate([[1.0], centred])
+    M = np.outer(x, x)
+    # 2 (v.x)(v.e) <= k (v.x)^2 + (v.e)^2/k bounds the error of x x^T by a diagonal matrix.
+    blur = np.concatenate([[0.0], np.abs(start) + np.abs(law.centre),
+                           *(np.abs(f * start) for f in first[1:])])  # fmt: skip
+    E = 8 * len(x) * _EPS * np.diag(x**2 + blur**2)
+    table, errors, exponents = [], [], []
+    exponent, wanted, round_ = 0, set(keep), 0
+
+    def record() -> None:
+        table.append(M[:D, :D].copy())
+        errors.append(E[:D, :D].copy())
+        exponents.append(exponent)
+
+    for step, begins in zip(steps, starts, strict=True):
+        if begins:
+            if round_ in wanted:
+                record()
+            round_ += 1
+        A, Q = _expanded(step, law.centre, width, d)
+        root = np.sqrt(np.maximum(M.diagonal() + E.diagonal(), 0.0))
+        absolute = np.abs(A) @ root
+        felt = np.zeros_like(absolute)
+        felt[1:] = np.kron(np.abs(step.gradient), np.ones(d)) * np.tile(
+            np.sqrt(law.spread(root[:D])), width
+        )
+        if A[1:, 0].any():  # what moves w* is a difference as well
+            absolute[1:] += np.tile(np.abs(law.centre), width) * root[0]
+        # Every entry errs by at most k eps q_i q_j, and such a matrix is at most the diagonal
+        # one of D k eps q_i^2.
+        local = 8 * (len(x) + 8) * _EPS * (absolute + felt) ** 2
+        M = _advance(M, A, Q, law, batch)
+        E = _advance(E, A, Q, law, batch) + np.diag(len(x) * local)
+        largest = float(M.diagonal().max())
+        if largest > _BIG:
+            shift = math.frexp(largest)[1] // 2
+            M, E, exponent = np.ldexp(M, -2 * shift), np.ldexp(E, -2 * shift), exponent + shift
+    if round_ in wanted:
+        record()
+    return Moments(law.centre, law.stationary, law.mean, np.stack(table), np.stack(errors),
+                   np.array(exponents))  # fmt: skip
+
+
+def _expanded(step: Step, centre: np.ndarray, width: int, d: int) -> tuple[np.ndarray, np.ndarray]:
+    """``x' = A x + Q g`` over ``x = (1, w - w*, state)``."""
+    size = 1 + width * d
+    A = np.zeros((size, size))
+    A[0, 0] = 1.0
+    A[1:, 1:] = np.kron(step.matrix, np.eye(d))
+    drift = np.outer(step.matrix[:, 0], centre)  # (P applied to w* in the place of w) - w*
+    drift[0] -= centre
+    A[1:, 0] = drift.ravel()
+    Q = np.zeros((size, d))
+    Q[1:] = np.kron(step.gradient[:, None], np.eye(d))
+    return A, Q
+
+
+def _advance(M: np.ndarray, A: np.ndarray, Q: np.ndarray, law: _Law, batch: int) -> np.ndarray:
+    """``E[B M B^T]``."""
+    D = law.shape[1]
+    step = A.copy()
+    step[:, :D] += Q @ law.mean
+    moved = step @ M @ step.T
+    of_mean = law.mean @ M[:D, :D] @ law.mean.T
+    extra = law.second(M[:D, :D], batch) - of_mean
+    moved += Q @ extra @ Q.T
+    return 0.5 * (moved + moved.T)

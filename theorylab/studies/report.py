@@ -1,0 +1,57 @@
+"""``Report``: what a study returns, as a table, a web page, LaTeX, or a file."""
+
+from __future__ import annotations
+
+import abc
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from theorylab.errors import UsageError
+from theorylab.plugins.store import writable, write_json
+
+__all__ = ["Report"]
+
+
+class Report(abc.ABC):
+    """The outcome of a study: frozen records that show themselves.
+
+    A study's report is a frozen dataclass derived from this one.
+    """
+
+    @abc.abstractmethod
+    def to_pandas(self) -> pd.DataFrame:
+        """One row a record."""
+
+    @abc.abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """All of it, JSON-ready, with ``schema`` and ``provenance``."""
+
+    def _repr_html_(self) -> str:
+        return str(self.to_pandas().to_html(index=False))
+
+    def to_latex(self) -> str:
+        """The table as LaTeX (``booktabs``)."""
+        return str(self.to_pandas().to_latex(index=False, escape=True))
+
+    def save(self, path: Path | str) -> Path:
+        """Write it as ``.json``, ``.csv``, ``.tex`` or ``.html``, by the name's ending.
+
+        Raises
+        ------
+        UsageError
+            If the ending is another, or the file cannot be written.
+        """
+        target = Path(path)
+        if target.suffix == ".json":
+            write_json(target, self.to_json())
+            return target
+        texts = {
+            ".csv": lambda: self.to_pandas().to_csv(index=False),
+            ".tex": self.to_latex, ".html": self._repr_html_,
+        }  # fmt: skip
+        if target.suffix not in texts:
+            raise UsageError(f"a report is saved as .json, {', '.join(texts)}; got {target.name}")
+        writable(target).write_text(str(texts[target.suffix]()))
+        return target

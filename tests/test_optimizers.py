@@ -156,7 +156,8 @@ def anchored(r: Any, p: Problem) -> Iterator[np.ndarray]:
         elif isinstance(r, LRSGD_R):
             step = r.theta / lam if inner is None else inner
         else:
-            step = (1 / (lam - r.delta) if inner is None else inner) / k
+            step = 1 / (lam - r.delta) if inner is None else inner
+            step = step / k if getattr(r, "falling", True) else step
         pull = 2 * lam / inner if r.variant == "authors" else lam
         decay, beta = value(r.weight_decay, 0), value(r.beta, 0)
         v = beta * v + p.gradient(s, w) + pull * (w - anchor) + decay * w
@@ -179,12 +180,15 @@ def adam(r: Any, p: Problem) -> Iterator[np.ndarray]:
         m = r.beta1 * m + (1 - r.beta1) * g
         v = r.beta2 * v + (1 - r.beta2) * g**2
         top = np.maximum(top, v)
-        second = top if isinstance(r, AMSGrad) else v
+        second = top if isinstance(r, AMSGrad) or getattr(r, "amsgrad", False) else v
         if isinstance(r, AMSGrad) and r.variant == "paper":
             w = w - eta * m / (np.sqrt(second) + r.eps)
         else:
             mhat, vhat = m / (1 - r.beta1 ** (s + 1)), second / (1 - r.beta2 ** (s + 1))
-            w = w - eta * mhat / (np.sqrt(vhat) + r.eps)
+            # The authors add eps to the root before its bias is removed.
+            late = isinstance(r, TRAdam) and r.variant == "authors"
+            eps = r.eps / math.sqrt(1 - r.beta2 ** (s + 1)) if late else r.eps
+            w = w - eta * mhat / (np.sqrt(vhat) + eps)
         yield w
 
 
@@ -231,6 +235,8 @@ def lars(r: LARS, p: Problem) -> Iterator[np.ndarray]:
 def entropy(r: EntropySGD, p: Problem) -> Iterator[np.ndarray]:
     w, outer_v, rounds, s = p.start.copy(), np.zeros(DIM), 0, 0
     authors = r.variant == "authors"
+    if authors:
+        outer_v = p.gradient(0, w)  # theirs is a copy of the gradient at the start
     while True:
         anchor, mu, inner_v = w.copy(), w.copy(), np.zeros(DIM)
         gamma = r.gamma0 if authors else r.gamma0 * (1 + r.gamma1) ** rounds
@@ -359,6 +365,8 @@ CASES: dict[str, UpdateRule] = {
         GROWING, 0.5, 4, t0=2, eta=0.1, **SETTINGS["momentum and decay"]
     ),
     "lrsgd_c, authors": LRSGD_C(0.02, 0.0, 4, **SETTINGS["authors"]),
+    "lrsgd_c, constant step": LRSGD_C(0.7, 0.0, 4, inner=0.1, falling=False),
+    "lrsgd_c, constant step of lam": LRSGD_C(GROWING, 0.5, 4, t0=2, eta=0.1, falling=False),
     "batch size 1": StochasticBatchSize1(0.1, 0.5, -2.0, memory=8),
     "batch size 1, short memory": StochasticBatchSize1(
         0.1, 0.5, -2.0, LAYOUT, beta=0.5, weight_decay=0.1, memory=2
@@ -377,7 +385,10 @@ CASES: dict[str, UpdateRule] = {
     "amsgrad, torch": AMSGrad(0.1, 0.8, 0.9, weight_decay=0.2, variant="torch"),
     "rmsprop": RMSprop(0.02, 0.9, beta=0.5, weight_decay=0.2),
     "tradam": TRAdam(0.7, 4, 0.1, 0.8, 0.9, weight_decay=0.2),
-    "tradam, authors": TRAdam(0.02, 4, 0.1, 0.8, 0.9, weight_decay=0.2, variant="authors"),
+    "tradam, authors": TRAdam(
+        0.02, 4, 0.1, 0.8, 0.9, eps=0.1, weight_decay=0.2, variant="authors"
+    ),
+    "tradam, amsgrad": TRAdam(0.02, 4, 0.1, 0.8, 0.9, variant="authors", amsgrad=True),
     "lars": LARS(0.5, 0.8, 0.1, trust=0.1, layout=LAYOUT),
     "lars, one layer": LARS(0.5, 0.8, 0.1, trust=0.1),
     "lars, outside": LARS(Harmonic(2.0), 0.8, 0.1, 0.1, LAYOUT, "outside"),
@@ -481,6 +492,8 @@ def test_fields_that_act_in_some_cases_only(case: str, field: str, moved: float)
         ("lrsgd_r, authors", {"variant": "paper"}),
         ("lrsgd_c, authors", {"variant": "paper"}),
         ("tradam, authors", {"variant": "paper"}),
+        ("tradam, amsgrad", {"amsgrad": False}),
+        ("lrsgd_c, constant step", {"falling": True}),
         ("entropy_sgd, authors", {"variant": "paper"}),
         ("amsgrad, torch", {"variant": "paper"}),
         ("lars, outside", {"variant": "paper"}),

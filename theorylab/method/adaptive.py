@@ -50,6 +50,13 @@ def _corrected(rule: Any, w: Tensor, m: Tensor, v: Tensor, t: Tensor, step: Any)
     return add_scaled(w, -(step / first), m / (root + rule.eps))
 
 
+def _guarded_first(rule: Any, w: Tensor, m: Tensor, v: Tensor, t: Tensor, step: Any) -> Tensor:
+    """``w - step m^ sqrt(1-beta2^t)/(sqrt(v) + eps)``: the guard before the bias is removed."""
+    first = _lacking(rule.at(rule.beta1, t), t)
+    second = _lacking(rule.at(rule.beta2, t), t)
+    return add_scaled(w, -(step * second**0.5 / first), m / (v.sqrt() + rule.eps))
+
+
 @final
 @dataclass(frozen=True)
 class Adam(_Moments):
@@ -200,7 +207,9 @@ class TRAdam(UpdateRule):
 
     The proximal term and the weight decay join the gradient, so they enter both moments; the
     moments and their step counter run on across anchors. ``variant="authors"`` is the published
-    code, whose pull is ``2 lam/eta`` (``lam`` is its lambda_w).
+    code: the pull is ``2 lam/eta`` (``lam`` is its lambda_w), and ``eps`` joins the root of the
+    second moment before its bias is removed, ``m^ sqrt(1-beta2^t) / (sqrt(v) + eps)``. With
+    ``amsgrad`` the root is of the largest ``v`` so far.
 
     Parameters
     ----------
@@ -213,6 +222,7 @@ class TRAdam(UpdateRule):
     beta1, beta2, eps, weight_decay
         As for :class:`Adam`.
     variant : "paper" or "authors"
+    amsgrad : bool
 
     Raises
     ------
@@ -242,6 +252,7 @@ class TRAdam(UpdateRule):
     eps: float = 1e-8
     weight_decay: Hyper = 0.0
     variant: Literal["paper", "authors"] = field(default="paper", kw_only=True)
+    amsgrad: bool = field(default=False, kw_only=True)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -250,7 +261,8 @@ class TRAdam(UpdateRule):
 
     def init(self, w: Tensor) -> State:
         anchor = {} if is_zero(self.lam) else {"anchor": w}
-        moments = {"m": torch.zeros_like(w), "v": torch.zeros_like(w)}
+        names = ("m", "v", "top") if self.amsgrad else ("m", "v")
+        moments = {name: torch.zeros_like(w) for name in names}
         return {**moments, **anchor, "k": w.new_zeros((*w.shape[:-1], 1))}
 
     def restarts(
@@ -269,7 +281,11 @@ class TRAdam(UpdateRule):
             g = add_scaled(g, pull, w - state["anchor"])
         g = add_scaled(g, self.at(self.weight_decay, t), w)
         state = _moments(self, g, state, t)
-        return _corrected(self, w, state["m"], state["v"], t, eta / state["k"]), state
+        second = state["v"]
+        if self.amsgrad:
+            state["top"] = second = torch.maximum(state["top"], second)
+        form = _guarded_first if self.variant == "authors" else _corrected
+        return form(self, w, state["m"], second, t, eta / state["k"]), state
 
 
 def _known(rule: UpdateRule, name: str, value: str, known: tuple[str, ...]) -> None:

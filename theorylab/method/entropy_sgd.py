@@ -30,7 +30,8 @@ class EntropySGD(UpdateRule):
 
     with ``gamma = gamma0 (1 + gamma1)^(rounds so far)``. Weight decay joins ``g`` and
     ``a - mu`` alike; ``beta`` is Nesterov's momentum in both loops, the inner buffer zeroed at
-    each anchor. ``variant="authors"`` is the published code: the noise is
+    each anchor. ``variant="authors"`` is the published code: the outer buffer starts as the first
+    mini-batch's gradient (theirs is of a batch of its own), the noise is
     ``-inner eps/sqrt(inner/2) z``, the outer step has no factor gamma, gamma stays ``gamma0``,
     and the average keeps 0.75 of the old: ``mu <- (1 - average) w + average mu``.
 
@@ -111,6 +112,9 @@ class EntropySGD(UpdateRule):
         decay, eps, gamma = (self.at(x, t) for x in (self.weight_decay, self.eps, self.gamma0))
         state = begin_round(w, state, draw["restart"])
         fresh = torch.as_tensor(draw["restart"]).to(w)
+        if authors and not is_zero(beta):
+            first = fresh * (state["round"] == 1)
+            state["outer_v"] = torch.lerp(state["outer_v"], g, first)
         anchor, mu = state["anchor"], torch.lerp(state["mu"], w, fresh)
         if not authors and not is_zero(self.gamma1):
             gamma = gamma * (1 + self.at(self.gamma1, t)) ** (state["round"] - 1)

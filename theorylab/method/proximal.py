@@ -352,7 +352,8 @@ class LRSGD_C(_LRSGD):
 
     During the first ``t0`` rounds, each of one step, ``w <- w - eta_t g``. Weight decay joins
     the direction, before the optional momentum. ``variant="authors"`` is the published code:
-    the step is ``inner/k``, the pull ``2 lam/inner``, momentum across rounds, S = 10.
+    the step is ``inner/k``, the pull ``2 lam/inner``, momentum across rounds, S = 10. With
+    ``falling=False`` every step of a round is that of k = 1, as in the paper's Figure 3 (b).
 
     Parameters
     ----------
@@ -362,6 +363,8 @@ class LRSGD_C(_LRSGD):
         Weak-convexity constant (F/X^2).
     S : int
         Steps in a round (the paper's M_t, constant).
+    falling : bool
+        Whether steps fall as 1/k within a round.
     t0 : int
         Rounds of plain SGD before the first of LRSGD.
     eta : float, Tensor, or Schedule in the round t
@@ -396,6 +399,11 @@ class LRSGD_C(_LRSGD):
 
     delta: Hyper = 0.0
     S: int = 10
+    falling: bool = field(default=True, kw_only=True)
+
+    @property
+    def _counts_steps(self) -> bool:
+        return self.falling
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -409,7 +417,7 @@ class LRSGD_C(_LRSGD):
 
     def _step(self, t: Any, k: Any, like: Tensor) -> tuple[Any, Any]:
         lam, inner = self.at(self.lam, t), self.at(self.inner, t)
-        step = _decaying(lam, self.at(self.delta, t), inner, k)
+        step = _decaying(lam, self.at(self.delta, t), inner, k if self.falling else 1)
         return self._warmed(t, step, like), self._pull(lam, inner)
 
 

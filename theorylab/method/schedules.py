@@ -148,17 +148,25 @@ class Sigmoid(Schedule):
 
 @dataclass(frozen=True)
 class Warmup(Schedule):
-    """``after(t)`` times a factor that grows linearly from ``1/length`` to 1 over ``length``.
+    """``after(t)`` times a factor that grows linearly from ``first`` to 1 over ``length``.
+
+    ``first``, the factor of the first step, is ``1/length`` unless given.
 
     >>> Warmup(Constant(1.0), length=4)(2), Warmup(Constant(1.0), length=4)(9)
     (0.5, 1.0)
+    >>> [Warmup(Constant(2.0), length=3, first=0.5)(t) for t in (1, 2, 3, 4)]
+    [1.0, 1.5, 2.0, 2.0]
     """
 
     after: Schedule
     length: int
+    first: float | None = None
 
     def __call__(self, t: Tensor | int) -> Any:
-        share = t / self.length
+        if self.first is None:
+            share = t / self.length
+        else:
+            share = self.first + (1 - self.first) * (t - 1) / max(self.length - 1, 1)
         share = share.clamp_max(1) if isinstance(share, Tensor) else min(share, 1.0)
         return self.after(t) * share
 

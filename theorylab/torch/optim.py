@@ -7,6 +7,7 @@ one number a coordinate. Parameters are float32 or float64, all alike and on one
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypedDict, Unpack, final
@@ -240,6 +241,16 @@ class RuleOptimizer(torch.optim.Optimizer):
     def restart(self) -> None:
         """Let the next step begin a round, as the authors' code does at every epoch."""
         self._position = min(self._position, math.floor(self.defaults.get("t0", 0)))
+
+    @property
+    def between_rounds(self) -> bool:
+        """Whether the next step begins a round, so that the parameters are a round's outcome."""
+        if self._built is None:
+            self._rule([(p, group) for group in self.param_groups for p in group["params"]])
+        assert self._built is not None
+        # A copy is asked: the draws of random rounds stay those of the steps.
+        mask = self._built[1].restarts(copy.deepcopy(self._host_rng), self._position, 1, 1)
+        return mask is None or bool(mask[0, 0])
 
     @property
     def rounds(self) -> int:
@@ -669,6 +680,7 @@ class LRSGD_C(RuleOptimizer):
         momentum: float = 0.0,
         weight_decay: float = 0.0,
         *,
+        falling: bool = True,
         t0: int = 0,
         eta: float | Schedule | None = None,
         variant: Variant = "paper",
@@ -676,7 +688,7 @@ class LRSGD_C(RuleOptimizer):
     ) -> None:
         arguments = {
             "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "lam": lam, "S": S,
-            "t0": t0, "eta": eta, "variant": variant,
+            "falling": falling, "t0": t0, "eta": eta, "variant": variant,
         }  # fmt: skip
         super().__init__(params, arguments, flags)
 
@@ -828,11 +840,12 @@ class TRAdam(RuleOptimizer):
         weight_decay: float = 0.0,
         *,
         variant: Variant = "paper",
+        amsgrad: bool = False,
         **flags: Unpack[Flags],
     ) -> None:
         arguments = {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "lam": lam,
-            "S": S, "variant": variant,
+            "S": S, "variant": variant, "amsgrad": amsgrad,
         }  # fmt: skip
         super().__init__(params, arguments, flags)
 

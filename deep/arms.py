@@ -25,7 +25,7 @@ from deep.settings import Settings, method
 
 __all__ = ["Gain", "arms", "gains", "mean_step", "per_round", "report"]
 
-_STEP_KEPT = ("momentum", "weight_decay", "betas", "eps")
+_STEP_KEPT = ("momentum", "weight_decay", "beta1", "beta2", "eps")
 _BASES = {"tradam": "adam", "amsgrad": "adam"}
 _DECAYING = ("trsgd", "lrsgd_c", "tradam")
 _PROXIMAL = (*_DECAYING, "lrsgd_r")
@@ -53,10 +53,15 @@ def mean_step(settings: Settings) -> float:
     >>> round(mean_step(Settings(optimizer="trsgd", lr=1.0)), 3)
     0.293
     """
-    if settings.optimizer not in _DECAYING:
+    if not _falls(settings):
         return settings.step_size
     length = round(per_round(settings))
     return settings.step_size * sum(1 / k for k in range(1, length + 1)) / length
+
+
+def _falls(settings: Settings) -> bool:
+    """Whether steps fall as 1/k within a round."""
+    return settings.optimizer in _DECAYING and bool(settings.options.get("falling", True))
 
 
 def arms(settings: Settings) -> dict[str, Settings]:
@@ -74,8 +79,8 @@ def arms(settings: Settings) -> dict[str, Settings]:
     found = {settings.optimizer: settings}
     if settings.optimizer in _PROXIMAL:
         without = replace(settings, options={**settings.options, "lam": 0.0}, lam_over_lr=None)
-        # With a constant inner step and no pull LRSGD-R is SGD itself.
-        if settings.optimizer != "lrsgd_r":
+        # With a constant inner step and no pull what is left is SGD itself.
+        if _falls(settings):
             found["lambda=0"] = without
             found["mean step"] = replace(plain, lr=mean_step(settings))
     if base != settings.optimizer:

@@ -14,10 +14,11 @@ import torch
 import typer
 from rich.table import Table
 
-from deep import experiments
+from deep import experiments, results
 from deep.arms import arms, gains, report
 from deep.data import Dataset
 from deep.measures import hitting, relaxed_smoothness
+from deep.networks import network
 from deep.schedules import SCHEDULES, schedule
 from deep.settings import MAX_SEED, METHODS, Option, Settings, method
 from deep.training import Trainer, device_named, load_data, processes
@@ -60,9 +61,19 @@ def command(
         str, typer.Option("--schedule", help="; ".join(SCHEDULES.values()))
     ] = "poly:1",
     warmup: Annotated[float, typer.Option(min=0.0, help="Epochs of rising step.")] = 0.0,
+    warmup_from: Annotated[
+        float | None, typer.Option(help="The step it rises from; a share of one by default.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The first seed.")] = 0,
     seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
     dropout: Annotated[float | None, typer.Option(help="The network's dropout.")] = None,
+    stochastic_depth: Annotated[
+        float | None, typer.Option(help="Drop rate of the last block, growing with depth.")
+    ] = None,
+    of_network: Annotated[
+        list[str] | None,
+        typer.Option("--network", metavar="NAME=VALUE", help="Any argument of the network."),
+    ] = None,
     train_samples: Annotated[int | None, typer.Option(help="Use so many samples.")] = None,
     augment: Annotated[bool, typer.Option(help="Augment the training images.")] = True,
     evaluations: Annotated[int, typer.Option(min=1, help="Measurements in a run.")] = 20,
@@ -94,21 +105,29 @@ def command(
     settings = Settings(
         model=model, data=data, optimizer=optimizer, lr=lr, options=options,
         lam_over_lr=lam_over_lr, batch_size=batch_size, accumulate=accumulate, epochs=epochs,
-        steps=steps, schedule=schedule_, warmup=warmup, seed=seed, train_samples=train_samples,
-        augment=augment, model_options={} if dropout is None else {"dropout": dropout},
+        steps=steps, schedule=schedule_, warmup=warmup, warmup_from=warmup_from, seed=seed,
+        train_samples=train_samples, augment=augment,
+        model_options=_network_options(model, of_network or [], dropout, stochastic_depth),
         evaluations=evaluations, measures=measures, amp=amp, channels_last=channels_last,
         compile=compile_, cuda_graphs=cuda_graphs,
     )  # fmt: skip
     if seed + seeds - 1 > MAX_SEED:
         raise UsageError(f"--seed and --seeds: seeds must be at most {MAX_SEED}")
-    schedule(schedule_, 1.0, 1)  # a bad one is refused before data is read
+    # What is bad is refused before data is read.
+    schedule(schedule_, settings.step_size, 1, round(warmup > 0), warmup_from)
+    if twins and (with_arms or tune or seeds > 1):
+        raise UsageError("--twins compares a run with its twins: leave out --arms, --tune, --seeds")
     found = arms(settings) if with_arms else {optimizer: settings}
-    writable(out / "results.json")
+    target = writable(out / "results.json")
+    before = {} if twins else results.kept(target)
+    if not tune:
+        for name, arm in found.items():
+            results.merged(before, name, arm, {})
     with processes(device_named(device)) as (rank, world, where):
         if twins:
             if world > 1:
                 raise UsageError("--twins runs in one process")
-            _twins(settings, data_dir, where, twins, out, as_json)
+            _twins(settings, data_dir, where, twins, out, as_json, checkpoint_every)
             return
         session = _Session(data_dir, where, (rank, world), out, checkpoint_every)
         if tune:
@@ -119,8 +138,15 @@ def command(
         }
         if rank:
             return
-    table = _results(found, runs, threshold)
-    write_json(out / "results.json", {"schema": 1, "provenance": provenance(seed=seed), **table})
+    table = _results(found, runs, threshold, seed)
+    every = before | {
+        name: results.merged(before, name, arm, dict(enumerate(runs[name], seed)))
+        | {k: v for k, v in table["arms"][name].items() if k in ("hitting", "relaxed_smoothness")}
+        for name, arm in found.items()
+    }
+    write_json(target, {"schema": results.SCHEMA, "provenance": provenance(seed=seed),
+                        **table, "arms": every})  # fmt: skip
+    results.tidy(every).to_csv(out / "results.csv", index=False)
     if as_json:
         print(json.dumps(table, indent=1, allow_nan=False))
     else:
@@ -190,6 +216,25 @@ def _options(name: str, items: Sequence[str], **named: float | None) -> dict[str
     return table
 
 
+def _network_options(
+    model: str, items: Sequence[str], dropout: float | None, depth: float | None
+) -> dict[str, Option]:
+    table: dict[str, Option] = {}
+    for item in items:
+        key, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--network expects NAME=VALUE, got {item!r}")
+        table[key.strip()] = _parsed(text.strip())
+    if dropout is not None:
+        table["dropout"] = dropout
+    if depth is not None:
+        name = network(model).depth_option
+        if name is None:
+            raise UsageError(f"network {model!r} has no stochastic depth")
+        table[name] = depth
+    return table
+
+
 def _parsed(text: str) -> Option:
     for kind in (int, float):
         try:
@@ -203,11 +248,11 @@ def _results(
     found: Mapping[str, Settings],
     runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
     threshold: float | None,
+    seed: int,
 ) -> dict[str, Any]:
     table: dict[str, Any] = {"arms": {}}
     for name, histories in runs.items():
-        entry: dict[str, Any] = {"settings": found[name].to_json(), "lr": found[name].step_size,
-                                 "history": histories}  # fmt: skip
+        entry = results.entry(found[name], dict(enumerate(histories, seed)))
         if threshold is not None:
             entry["hitting"] = [hitting(h, "train_loss", threshold) for h in histories]
         if found[name].measures:
@@ -234,7 +279,7 @@ def _print(table: Mapping[str, Any], out: Path) -> None:
     shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
     shown.add_column("arm", overflow="fold", min_width=14)
     for name in ("lr", "rounds", "gradients", "time\ns", "train\nloss", "test\nloss", "gap",
-                 "accuracy\n%"):  # fmt: skip
+                 "accuracy\n%", "last tenth\n%", "most\n%"):  # fmt: skip
         shown.add_column(name, justify="right", no_wrap=True)
     for name, entry in table["arms"].items():
         last = [h[-1] for h in entry["history"]]
@@ -247,10 +292,15 @@ def _print(table: Mapping[str, Any], out: Path) -> None:
         accuracy = f"{mean(scores):.2f}" if scores else "-"
         if len(scores) > 1:
             accuracy += f" ± {stdev(scores):.2f}"
+        late, most = (
+            format(100 * mean(known), ".2f")
+            if (known := [x for x in entry[key] if x is not None]) else "-"
+            for key in ("last_tenth", "maximum")
+        )  # fmt: skip
         shown.add_row(
             name, f"{entry['lr']:.3g}", column("rounds", ".0f"), column("gradients", ".0f"),
             column("seconds", ".3g"), column("train_loss", ".4f"), column("test_loss", ".4f"),
-            column("gap", ".3f"), accuracy,
+            column("gap", ".3f"), accuracy, late, most,
         )  # fmt: skip
     terminal.print(shown)
     for name, entry in table["arms"].items():
@@ -273,10 +323,12 @@ def _twins(
     count: int,
     out: Path,
     as_json: bool,
+    checkpoint_every: float,
 ) -> None:
     from deep.twins import train_twins
 
-    found = train_twins(settings, load_data(settings, data_dir), count=count, device=device)
+    found = train_twins(settings, load_data(settings, data_dir), count=count, device=device,
+                        folder=out / "twins", checkpoint_every=checkpoint_every)  # fmt: skip
     table = {"settings": settings.to_json(), "twins": [pair.to_json() for pair in found]}
     write_json(
         out / "twins.json", {"schema": 1, "provenance": provenance(seed=settings.seed), **table}
@@ -331,18 +383,18 @@ def compare(
                             tune=tune)  # fmt: skip
     if not gamma:
         plan = replace(plan, gammas=())
-    results = experiments.compare(plan, out, data_dir, jobs=jobs, budget=budget)
+    found = experiments.compare(plan, out, data_dir, jobs=jobs, budget=budget)
     if page is not None:
-        experiments.write_tables(page, results)
+        experiments.write_tables(page, found)
     if as_json:
-        json.dump(results, sys.stdout, indent=1, allow_nan=False)
+        json.dump(found, sys.stdout, indent=1, allow_nan=False)
         print()
         return
     terminal = console()
-    for name, group in results["groups"].items():
+    for name, group in found["groups"].items():
         if "gains" not in group:
             continue
-        terminal.print(f"[bold]{results['label']}, {name}[/]")
+        terminal.print(f"[bold]{found['label']}, {name}[/]")
         for arm, entry in group["arms"].items():
             scores = [100 * (run["test_accuracy"][-1] or 0.0) for run in entry["runs"]]
             terminal.print(f"  {arm}: {mean(scores):.2f}% at step {entry['lr']:.3g}, "
@@ -352,6 +404,6 @@ def compare(
                 terminal.print(f"  {first} - {row['arm']}: {100 * row['mean']:+.2f} "
                               f"[{100 * row['low']:+.2f}, {100 * row['high']:+.2f}] points: "
                               f"gain {row['survives']}", highlight=False)  # fmt: skip
-    if results["missing"]:
-        terminal.print(f"{results['missing']} runs are missing; the same command goes on")
+    if found["missing"]:
+        terminal.print(f"{found['missing']} runs are missing; the same command goes on")
     terminal.print(f"results: {out / 'results.json'}")

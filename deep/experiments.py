@@ -26,11 +26,22 @@ from theorylab.plugins.provenance import file_digest, provenance
 from theorylab.plugins.store import Store, compute, write_json
 from theorylab.studies.pages import fill, markdown_table
 
-__all__ = ["DATA_VARIABLE", "Plan", "compare", "markdown", "matching", "scope", "write_tables"]
+__all__ = [
+    "DATA_VARIABLE",
+    "DROPS",
+    "Plan",
+    "compare",
+    "markdown",
+    "matching",
+    "scope",
+    "write_tables",
+]
 
 DATA_VARIABLE = "THEORYLAB_CIFAR10_JPEG"
 _GRID = (0.1, 0.316, 1.0, 3.16, 10.0)
 _TUNING_SEED = 1000
+DROPS = "staircase:0.42857,0.71429:0.1"
+"""LRSGD's schedule: a tenth after 150 and after 250 of 350 epochs."""
 
 
 @final
@@ -48,10 +59,13 @@ class Plan:
     seeds : int
     gammas : sequence of float
         LRSGD-R's round endings (Figure 2).
-    gamma_batch : int
-        Batch size for those (the paper's is 512).
+    gamma_batch, gamma_lr : int, float
+        Batch size and first step for those: the paper's 512 and 0.1, dropped by 10 at 150 and
+        250 of 350 epochs.
     lr : float
         Figure 3's 0.01; dropped by 10 at half and at three quarters of a run.
+    evaluations : int
+        Points of every curve.
     data, model : str
     tune : bool
         Give every arm its own step, chosen on held-out training samples.
@@ -61,8 +75,10 @@ class Plan:
     batch_sizes: Sequence[int] = (4, 8, 16, 32, 64)
     seeds: int = 3
     gammas: Sequence[float] = (1 / 2, 1 / 3, 1 / 5, 1 / 10, 1 / 20)
-    gamma_batch: int = 64
+    gamma_batch: int = 512
+    gamma_lr: float = 0.1
     lr: float = 0.01
+    evaluations: int = 20
     data: str = "cifar10-jpeg"
     model: str = "lenet"
     tune: bool = False
@@ -85,7 +101,7 @@ def matching(plan: Plan, samples: int, batch_size: int) -> dict[str, Settings]:
     outer = max(1, round(plan.share * samples / batch_size))
     common = Settings(
         model=plan.model, data=plan.data, lr=plan.lr, batch_size=batch_size, steps=10 * outer,
-        schedule="staircase:0.5,0.75:0.1", evaluations=4, evaluate_samples=2000,
+        schedule="staircase:0.5,0.75:0.1", evaluations=plan.evaluations, evaluate_samples=2000,
     )  # fmt: skip
     shared = {"momentum": 0.9, "weight_decay": 1e-4}
     r = replace(common, optimizer="lrsgd_r", lam_over_lr=0.01, options={**shared, "gamma": 0.1})
@@ -102,10 +118,10 @@ def scope(plan: Plan, samples: int) -> dict[str, Settings]:
     found = {}
     for gamma in plan.gammas:
         base = Settings(
-            model=plan.model, data=plan.data, optimizer="lrsgd_r", lr=2 * plan.lr,
+            model=plan.model, data=plan.data, optimizer="lrsgd_r", lr=plan.gamma_lr,
             lam_over_lr=0.01, options={"momentum": 0.9, "weight_decay": 1e-4, "gamma": gamma},
             batch_size=plan.gamma_batch, steps=round(outer / gamma),
-            schedule="staircase:0.5,0.75:0.1", evaluations=10, evaluate_samples=5000,
+            schedule=DROPS, evaluations=plan.evaluations, evaluate_samples=5000,
         )  # fmt: skip
         label = f"1/{round(1 / gamma)}"
         found[f"lrsgd_r gamma={label}"] = base
@@ -189,7 +205,7 @@ def compare(
 def _conclusions(name: str, table: Mapping[str, Any], seeds: int) -> dict[str, Any]:
     complete = {arm: entry for arm, entry in table.items() if len(entry["runs"]) == seeds}
     if name == "gamma":
-        thresholds = (1.8, 1.6, 1.4, 1.2)
+        thresholds = (1.8, 1.6, 1.4, 1.2, 0.65)
         return {"hitting": {
             arm: {str(x): [hitting(_rows(run), "train_loss", x) for run in entry["runs"]]
                   for x in thresholds}

@@ -18,7 +18,7 @@ from deep import checkpoint
 from deep.data import PHOTO_PALETTE, Dataset, dataset, denormalise, label_map
 from deep.metrics import confusion, l1, psnr, segmentation, ssim
 from deep.networks import network
-from deep.settings import MAX_SEED
+from deep.settings import AUTHORS_PULL, MAX_SEED
 from deep.training import device_named
 from theorylab.console import console
 from theorylab.errors import DataError, UsageError, require_finite
@@ -41,13 +41,14 @@ class GanSettings:
     """A pix2pix run; the defaults are the paper's but for the length.
 
     ``optimizer`` is used for both networks, with ``betas = (0.5, 0.999)``; TRAdam adds ``lam``
-    and ``S``. The step is constant for the first half of the run, then falls linearly to 0.
+    and ``S``; ``lam`` is 0.1, in the authors' variant 0.1 ``lr``, unless given. The step is
+    constant for the first half of the run, then falls linearly to 0.
     """
 
     optimizer: Literal["adam", "tradam"] = "adam"
     lr: float = 2e-4
     beta1: float = 0.5
-    lam: float = 0.1
+    lam: float | None = None
     S: int = 10
     variant: Literal["paper", "authors"] = "paper"
     l1_weight: float = 100.0
@@ -67,13 +68,20 @@ class GanSettings:
             if not getattr(self, name) > 0:
                 raise UsageError(f"gan: {name} must be positive, got {getattr(self, name)}")
 
+    @property
+    def pull(self) -> float:
+        """``lam``, or the one that belongs to the variant."""
+        if self.lam is not None:
+            return self.lam
+        return AUTHORS_PULL * self.lr if self.variant == "authors" else 0.1
+
     def build_optimizer(self, module: nn.Module) -> RuleOptimizer:
         """The optimizer of one of the two networks."""
         betas = (self.beta1, 0.999)
         try:
             if self.optimizer == "adam":
                 return Adam(module.parameters(), lr=self.lr, betas=betas)
-            return TRAdam(module.parameters(), lr=self.lr, lam=self.lam, S=self.S, betas=betas,
+            return TRAdam(module.parameters(), lr=self.lr, lam=self.pull, S=self.S, betas=betas,
                           variant=self.variant)  # fmt: skip
         except ValueError as error:
             raise UsageError(f"gan: {error}") from error
@@ -256,7 +264,9 @@ def command(
     data: Annotated[str, typer.Option(help="A registered set of pairs.")] = "generated-pairs",
     data_dir: Annotated[Path | None, typer.Option(help="The data's folder.")] = None,
     lr: Annotated[float, typer.Option()] = 2e-4,
-    lam: Annotated[float, typer.Option(help="TRAdam's proximal weight.")] = 0.1,
+    lam: Annotated[
+        float | None, typer.Option(help="TRAdam's proximal weight; the variant's own by default.")
+    ] = None,
     inner: Annotated[int, typer.Option("--S", min=1, help="TRAdam's inner steps.")] = 10,
     variant: Annotated[Literal["paper", "authors"], typer.Option()] = "paper",
     epochs: Annotated[float, typer.Option()] = 200.0,

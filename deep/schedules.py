@@ -24,23 +24,28 @@ SCHEDULES = {
 }
 
 
-def schedule(text: str, initial: float, total: int, warmup: int = 0) -> Schedule:
+def schedule(
+    text: str, initial: float, total: int, warmup: int = 0, warmup_from: float | None = None
+) -> Schedule:
     """The schedule ``NAME[:ARGUMENT...]`` over ``total`` steps, after ``warmup`` rising ones.
 
     ``constant``; ``poly:1.1`` (poly power); ``sigmoid:0.01`` (annealed to that share of the
     step, as the stochastic-batch-size paper does from 0.1 to 0.001); ``staircase:0.5,0.75:0.1``
     (by 0.1 at half and three quarters, as TRAlgo; LRSGD's is ``0.429,0.714``);
-    ``exponential:5``. With ``warmup``, the first steps grow linearly to the schedule's value.
+    ``exponential:5``. With ``warmup``, the first steps grow linearly to the schedule's value,
+    from ``warmup_from`` (SNGM's Table 2 has LARS rise from 0.1 to 2.4) or from a step's share.
 
     Raises
     ------
     UsageError
-        If the name is unknown or an argument is no number.
+        If the name is unknown, an argument is no number, or ``warmup_from`` exceeds ``initial``.
 
     >>> [round(schedule("staircase:0.5", 1.0, 4)(t), 3) for t in (1, 2, 3, 4)]
     [1.0, 1.0, 0.1, 0.1]
     >>> schedule("constant", 1.0, 10, warmup=4)(2)
     0.5
+    >>> schedule("constant", 2.4, 10, warmup=5, warmup_from=0.1)(1)
+    0.1
     """
     name, *parts = text.split(":")
     try:
@@ -65,4 +70,12 @@ def schedule(text: str, initial: float, total: int, warmup: int = 0) -> Schedule
         made = Exponential(initial, total, argument(0, 5.0))
     else:
         raise UsageError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
-    return Warmup(made, warmup) if warmup else made
+    if not warmup:
+        return made
+    if warmup_from is None:
+        return Warmup(made, warmup)
+    if not 0 <= warmup_from <= initial:
+        raise UsageError(
+            f"a warm-up must start between 0 and the step {initial}, got {warmup_from}"
+        )
+    return Warmup(made, warmup, warmup_from / initial)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import inspect
 from collections.abc import Iterable, Mapping
@@ -14,9 +15,11 @@ from theorylab.errors import UnknownNameError, UsageError, require_finite
 from theorylab.torch import optim as torch_optim
 from theorylab.torch.optim import RuleOptimizer
 
-__all__ = ["MAX_SEED", "METHODS", "Method", "Settings", "method"]
+__all__ = ["AUTHORS_PULL", "MAX_SEED", "METHODS", "Method", "Settings", "method"]
 
 MAX_SEED = 2**63 - 1  # torch keeps seeds in 64 bits, with a sign
+AUTHORS_PULL = 0.1  # lambda_w over the first step size, in the TRAlgo and LRSGD authors' code
+_BETAS = (0.9, 0.999)
 
 Option = float | int | str | bool
 
@@ -42,9 +45,37 @@ class Method:
 
     @property
     def options(self) -> frozenset[str]:
-        """Names of the arguments the factory takes, besides parameters, step and flags."""
+        """Names of the arguments the factory takes, besides parameters, step and flags.
+
+        Adam's pair of decays goes by ``beta1`` and ``beta2``.
+        """
         known = frozenset(inspect.signature(self.factory).parameters)
-        return known - {"params", "lr", "flags", "betas", "eta"}
+        pair = {"beta1", "beta2"} if "betas" in known else set()
+        return (known | pair) - {"params", "lr", "flags", "betas", "eta"}
+
+    def check(self, name: str, value: Option) -> None:
+        """Refuse a value of the wrong kind: a share where a count is wanted, a word for a switch.
+
+        The kind is that of the rule's default: ``S=2.5`` or ``decoupled=maybe`` are refused.
+
+        Raises
+        ------
+        UsageError
+            Naming the optimizer, the argument and what it must be.
+        """
+        rule = self.factory.rule
+        field = self.factory.fields.get(name, name)
+        default = next((f.default for f in dataclasses.fields(rule) if f.name == field), None)
+        wanted = "a number"
+        kinds: tuple[type, ...] = (int, float)
+        if isinstance(default, bool):
+            wanted, kinds = "true or false", (bool,)
+        elif isinstance(default, int):
+            wanted, kinds = "a whole number", (int,)
+        elif isinstance(default, str):
+            wanted, kinds = "a word", (str,)
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise UsageError(f"optimizer {rule.name!r}: {name} must be {wanted}, got {value!r}")
 
 
 METHODS: dict[str, Method] = {
@@ -98,6 +129,7 @@ class Settings:
         Step size (the step at k = 1 for methods with an inner loop); by default the method's own.
     options : mapping
         The optimizer's further arguments: ``momentum``, ``weight_decay``, ``lam``, ``S``, ...
+        With ``variant="authors"``, ``lam`` is ``0.1 lr`` unless given, as in the authors' code.
     lam_over_lr : float, optional
         Makes ``lam = lam_over_lr / lr`` at every step, as the LRSGD paper's ``lambda_t = 0.01/
         alpha``: the pull grows whenever the step drops.
@@ -107,7 +139,7 @@ class Settings:
         Passes over the training data (gradient evaluations, whatever the method).
     steps : int, optional
         Steps of the optimizer, in place of ``epochs``.
-    schedule, warmup
+    schedule, warmup, warmup_from
         See :func:`deep.schedules.schedule`; ``warmup`` in epochs.
     seed : int
         Decides initial weights, data order, augmentation, dropout and the optimizer's draws.
@@ -144,6 +176,7 @@ class Settings:
     steps: int | None = None
     schedule: str = "poly:1"
     warmup: float = 0.0
+    warmup_from: float | None = None
     seed: int = 0
     train_samples: int | None = None
     holdout: float = 0.0
@@ -159,12 +192,13 @@ class Settings:
 
     def __post_init__(self) -> None:
         chosen = method(self.optimizer)
-        for name in self.options:
+        for name, option in self.options.items():
             if name not in chosen.options:
                 raise UsageError(
                     f"optimizer {self.optimizer!r} has no argument {name!r}; it has "
                     f"{', '.join(sorted(chosen.options))}"
                 )
+            chosen.check(name, option)
         if self.lam_over_lr is not None and "lam" not in chosen.options:
             raise UsageError(f"--lam-over-lr needs an optimizer with lam, not {self.optimizer!r}")
         require_finite("train", {**vars(self), **self.options, **self.model_options})
@@ -188,11 +222,18 @@ class Settings:
     @property
     def arguments(self) -> dict[str, Any]:
         """All arguments of the optimizer but the parameters."""
-        return {**method(self.optimizer).defaults, **self.options, "lr": self.step_size}
+        chosen = method(self.optimizer)
+        given = {**chosen.defaults, **self.options, "lr": self.step_size}
+        if given.get("variant") == "authors" and {"lam"} & chosen.options - set(self.options):
+            given["lam"] = AUTHORS_PULL * self.step_size
+        return given
 
     def build_optimizer(self, network: nn.Module) -> RuleOptimizer:
         """The optimizer for a network's parameters."""
         arguments = {**self.arguments, "seed": self.seed}
+        if {"beta1", "beta2"} & set(arguments):
+            betas = {f"beta{i}": b for i, b in enumerate(_BETAS, 1)}
+            arguments["betas"] = tuple(arguments.pop(n, b) for n, b in betas.items())
         try:
             return method(self.optimizer).factory(list(network.named_parameters()), **arguments)
         except ValueError as error:

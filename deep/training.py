@@ -6,6 +6,7 @@ import json
 import math
 import os
 import time
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -154,10 +155,14 @@ class Trainer:
                                      .generate_state(1)[0]), shard=process,
         )  # fmt: skip
         per_epoch = len(self.batches)
-        self.total = settings.steps or max(1, round(settings.epochs * per_epoch))
-        self.schedule = schedule(
-            settings.schedule, settings.step_size, self.total, round(settings.warmup * per_epoch)
+        # What epochs decide ends with a round: within one, weights are no outcome of the method.
+        self.total = settings.steps or self._whole_rounds(
+            max(1, round(settings.epochs * per_epoch))
         )
+        self.schedule = schedule(
+            settings.schedule, settings.step_size, self.total,
+            round(settings.warmup * per_epoch), settings.warmup_from,
+        )  # fmt: skip
         self.steps = 0
         self.gradients = 0
         self.seconds = 0.0
@@ -170,6 +175,8 @@ class Trainer:
         every = self.total / settings.evaluations
         self._due = sorted({round(i * every) for i in range(1, settings.evaluations)} - {0})
         self._due.append(self.total)
+        self._measured = 0
+        self._layer_seeds: tuple[int, list[int]] = (-1, [])
 
     def _wrapped(self) -> Callable[[Tensor], Tensor]:
         forward: Any = self.network
@@ -183,6 +190,39 @@ class Trainer:
             )
         return forward
 
+    # --- rounds ------------------------------------------------------------------------------
+    @property
+    def _anew_every_epoch(self) -> bool:
+        """Whether the inner index starts anew at every epoch, as in the authors' code."""
+        arguments = self.settings.arguments
+        return arguments.get("variant") == "authors" and "lam" in arguments
+
+    @property
+    def between_rounds(self) -> bool:
+        """Whether the next step begins a round."""
+        if self._anew_every_epoch and self.batches.position >= len(self.batches):
+            return True
+        return self.optimizer.between_rounds
+
+    def _whole_rounds(self, steps: int) -> int:
+        """The first end of a round at or after ``steps``, where rounds have a fixed length."""
+        if self._anew_every_epoch:
+            return steps
+        begins = self.optimizer.begins(steps, 1000)
+        return steps if begins is None or not begins.any() else steps + int(begins.argmax())
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to measure: at the first end of a round since it was, or the end."""
+        if self.steps == self.total:
+            return True
+        passed = self._due[bisect_right(self._due, self._measured)] <= self.steps
+        return passed and self.between_rounds
+
+    def measured(self) -> None:
+        """Note that this step was measured, so that :attr:`due` waits for the next one."""
+        self._measured = self.steps
+
     # --- a step ------------------------------------------------------------------------------
     def step(self) -> Tensor:
         """One optimizer step; the mini-batch's mean loss (this process's part of it)."""
@@ -192,9 +232,8 @@ class Trainer:
         """The next batch (this process's part), and its samples over all processes."""
         batch = self.batches.draw()
         before = (self.batches.position - 1) * self.settings.batch_size
-        arguments = self.settings.arguments
-        if before == 0 and arguments.get("variant") == "authors" and "lam" in arguments:
-            self.optimizer.restart()  # their inner index starts anew every epoch
+        if before == 0 and self._anew_every_epoch:
+            self.optimizer.restart()
         return batch, min(self.settings.batch_size, len(self.data.train) - before)
 
     def step_on(self, batch: Batch, whole: int) -> Tensor:
@@ -206,8 +245,7 @@ class Trainer:
             group["lr"] = lr
             if self.settings.lam_over_lr is not None:
                 group["lam"] = self.settings.lam_over_lr / lr if lr > 0 else 0.0
-        key = np.random.SeedSequence([self.settings.seed, _LAYERS, self.rank, self.steps])
-        torch.manual_seed(int(key.generate_state(1)[0]))
+        self._seed_layers()
         self.gradients += sum(count for *_, count in self._recent)
         closures = [partial(self._closure, *held) for held in self._recent]
         several = self._recent.maxlen != 1
@@ -215,6 +253,20 @@ class Trainer:
         # No step may depend on gradients of the one before.
         self.optimizer.zero_grad(set_to_none=True)
         return loss
+
+    def _seed_layers(self) -> None:
+        """Seed dropout and the like from ``(seed, process, step)``, for many steps at a time."""
+        block, place = divmod(self.steps, 1024)
+        if self._layer_seeds[0] != block:
+            key = np.random.SeedSequence([self.settings.seed, _LAYERS, self.rank, block])
+            self._layer_seeds = block, key.generate_state(1024).tolist()
+        seed = self._layer_seeds[1][place]
+        torch.default_generator.manual_seed(seed)
+        if self.device.type == "cuda":
+            index = self.device.index
+            torch.cuda.default_generators[
+                torch.cuda.current_device() if index is None else index
+            ].manual_seed(seed)
 
     def _closure(self, images: Tensor, targets: Tensor, whole: int) -> Tensor:
         settings = self.settings
@@ -265,7 +317,7 @@ class Trainer:
                 self.step()
                 display.advance(task)
                 now = time.perf_counter()
-                if self.steps in self._due:
+                if self.due:
                     if self.device.type == "cuda":
                         torch.cuda.synchronize()
                     self.seconds = before + time.perf_counter() - started
@@ -285,6 +337,7 @@ class Trainer:
 
     def _evaluate(self) -> None:
         """Append a row: losses, accuracies, gap and, if asked for, gradient and curvature."""
+        self.measured()
         if self.rank:
             return
         data, limit = self.data, self.settings.evaluate_samples
@@ -293,7 +346,8 @@ class Trainer:
             # At random: many data sets are ordered by class.
             train = train.subset(torch.randperm(len(train), generator=seeded(0, _PROBE))[:limit])
         row: dict[str, Any] = {
-            "steps": self.steps, "rounds": self.optimizer.rounds, "gradients": self.gradients,
+            "steps": self.steps, "rounds": self.optimizer.rounds,
+            "between_rounds": self.between_rounds, "gradients": self.gradients,
             "seconds": self.seconds,
             "epoch": self.steps / len(self.batches),
             "lr": float(self.schedule(max(self.steps, 1))),
@@ -332,6 +386,7 @@ class Trainer:
             "gradients": self.gradients,
             "seconds": self.seconds,
             "history": self.history,
+            "measured": self._measured,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -359,6 +414,7 @@ class Trainer:
                             state["recent"])  # fmt: skip
         self.steps, self.gradients = state["steps"], state["gradients"]
         self.seconds, self.history = state["seconds"], list(state["history"])
+        self._measured = state["measured"]
 
     def _resume(self) -> None:
         if self.folder is None:

@@ -8,17 +8,20 @@ nothing about a bound.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deep import checkpoint
 from deep.data import Dataset, TensorSplit, seeded
 from deep.settings import Settings
 from deep.training import Trainer
-from theorylab.errors import UsageError
+from theorylab.errors import DataError, UsageError
 from theorylab.progress import track
 
 __all__ = ["TwinPair", "gaps", "train_twins"]
@@ -77,12 +80,17 @@ def train_twins(
     *,
     count: int = 1,
     device: torch.device | str = "cpu",
+    folder: Path | None = None,
+    checkpoint_every: float = 30.0,
+    until: int | None = None,
     progress: bool | None = None,
 ) -> list[TwinPair]:
     """Train a network and ``count`` twins of it in lockstep; what keeps them apart.
 
     Replaced rows and the test samples that take their place are drawn from the seed. Memory and
-    time are those of ``count + 1`` runs.
+    time are those of ``count + 1`` runs. With a ``folder`` a checkpoint of all of them is kept
+    there, every ``checkpoint_every`` seconds and at measurements, and the same call goes on from
+    it; ``until`` stops after that many steps, as an interruption would.
 
     Raises
     ------
@@ -105,10 +113,27 @@ def train_twins(
         others.append(Trainer(settings, twin, device=device))
     first: list[int | None] = [None] * count
     found: list[list[dict[str, Any]]] = [[] for _ in rows]
-    measured = set(common._due)
     devices = [common.device] if common.device.type == "cuda" else []
+    path = None if folder is None else folder / "checkpoint.pt"
+
+    def save() -> None:
+        if path is not None:
+            states = [trainer.state_dict() for trainer in (common, *others)]
+            checkpoint.save(path, {"runs": states, "first": first, "rows": found, "count": count})
+
+    if path is not None and (state := checkpoint.load(path, common.device)) is not None:
+        try:
+            if state["count"] != count:
+                raise UsageError(f"{folder} holds {state['count']} twins: choose another --out")
+            for trainer, kept in zip((common, *others), state["runs"], strict=True):
+                trainer.load_state_dict(kept)
+            first, found = list(state["first"]), [list(r) for r in state["rows"]]
+        except (KeyError, TypeError, RuntimeError) as error:
+            raise DataError(f"{path} is not a checkpoint of these twins: {error}") from error
+    end = common.total if until is None else min(until, common.total)
+    saved = time.perf_counter()
     with torch.random.fork_rng(devices):
-        for step in track(range(1, common.total + 1), "twins", progress):
+        for step in track(range(common.steps + 1, end + 1), "twins", progress):
             batch, whole = common.draw()
             drawn = set(batch.rows.tolist())
             common.step_on(batch, whole)
@@ -116,11 +141,15 @@ def train_twins(
                 other.step()
                 if first[i] is None and row in drawn:
                     first[i] = step
-            if step in measured:
+            if common.due:
+                common.measured()
                 for i, values in enumerate(_apart(common, others)):
                     place = {"steps": step, "rounds": common.optimizer.rounds,
                              "gradients": common.gradients}  # fmt: skip
                     found[i].append({**place, **values})
+            if common.steps == end or time.perf_counter() - saved >= checkpoint_every:
+                save()
+                saved = time.perf_counter()
     return [TwinPair(r, f, tuple(rows_)) for r, f, rows_ in zip(rows, first, found, strict=True)]
 
 

@@ -201,7 +201,7 @@ def test_the_page_shows_what_was_measured(name: str) -> None:
 def test_twins_are_equal_until_the_sample_is_drawn() -> None:
     settings = Settings(
         model="two_conv", train_samples=60, batch_size=4, epochs=1, evaluations=15,
-        optimizer="entropy_sgd", model_options={"dropout": 0.2},
+        optimizer="entropy_sgd", options={"S": 1}, model_options={"dropout": 0.2},
     )  # fmt: skip
     data = load_data(settings)
     data = dataclasses.replace(data, test=data.test.subset(torch.arange(50)))
@@ -219,6 +219,20 @@ def test_twins_are_equal_until_the_sample_is_drawn() -> None:
                 assert min(values) > 0.0
 
 
+def test_stopped_twins_go_on_bit_for_bit(tmp_path: Path) -> None:
+    settings = Settings(
+        model="two_conv", train_samples=60, batch_size=4, epochs=1, evaluations=15,
+        optimizer="lrsgd_r", model_options={"dropout": 0.2},
+    )  # fmt: skip
+    data = load_data(settings)
+    data = dataclasses.replace(data, test=data.test.subset(torch.arange(50)))
+    whole = train_twins(settings, data, count=2, progress=False)
+    train_twins(settings, data, count=2, folder=tmp_path, until=6, progress=False)
+    assert train_twins(settings, data, count=2, folder=tmp_path, progress=False) == whole
+    with pytest.raises(UsageError, match="holds 2 twins"):
+        train_twins(settings, data, count=1, folder=tmp_path, progress=False)
+
+
 def test_twins_need_a_sample_each() -> None:
     settings = Settings(model="two_conv", train_samples=60)
     with pytest.raises(UsageError, match="between 1 and 60"):
@@ -226,6 +240,15 @@ def test_twins_need_a_sample_each() -> None:
 
 
 # --- pix2pix -------------------------------------------------------------------------------------
+def test_the_authors_gan_takes_the_pull_that_belongs_to_its_step() -> None:
+    assert GanSettings(optimizer="tradam").pull == 0.1
+    authors = GanSettings(optimizer="tradam", variant="authors")
+    assert authors.pull == pytest.approx(0.1 * 2e-4)
+    assert dataclasses.replace(authors, lam=0.3).pull == 0.3
+    optimizer = authors.build_optimizer(torch.nn.Linear(2, 2))
+    assert optimizer.param_groups[0]["lam"] == authors.pull
+
+
 def pairs() -> Any:
     return load("generated-pairs", image_size=32, train=3, test=2)
 

@@ -109,6 +109,17 @@ class Network:
             torch.manual_seed(seed)
             return self.factory(classes, channels, **options)
 
+    @property
+    def depth_option(self) -> str | None:
+        """The factory's option for stochastic depth, or what stands for it; ``None`` without one.
+
+        >>> from deep.networks import NETWORKS
+        >>> NETWORKS["resnet18"].depth_option, NETWORKS["vgg11"].depth_option
+        ('stochastic_depth', 'depth_dropout')
+        """
+        known = inspect.signature(self.factory).parameters
+        return next((n for n in ("stochastic_depth", "depth_dropout") if n in known), None)
+
     def canonical(self) -> nn.Module:
         """The canonical setting on the meta device: shapes and counts without memory."""
         with torch.device("meta"):

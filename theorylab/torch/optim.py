@@ -252,6 +252,17 @@ class RuleOptimizer(torch.optim.Optimizer):
         mask = self._built[1].restarts(copy.deepcopy(self._host_rng), self._position, 1, 1)
         return mask is None or bool(mask[0, 0])
 
+    def begins(self, first: int, steps: int) -> np.ndarray | None:
+        """Which of steps ``first .. first+steps-1`` (from 0) begin a round, unless that is random.
+
+        ``None`` where it is, and where every step does.
+        """
+        if self._built is None:
+            self._rule([(p, group) for group in self.param_groups for p in group["params"]])
+        assert self._built is not None
+        mask = self._built[1].restarts(np.random.default_rng(0), first, steps, 2)
+        return None if mask is None or mask.shape[1] > 1 else mask[:, 0]
+
     @property
     def rounds(self) -> int:
         """Rounds begun: outer iterations, each of one step for methods without an inner loop."""

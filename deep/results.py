@@ -1,0 +1,111 @@
+"""What ``train`` keeps: results by arm and seed that later commands add to, and tidy rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from deep.settings import Settings
+from theorylab.errors import DataError, UsageError
+
+__all__ = ["SCHEMA", "entry", "kept", "last_tenth", "maximum", "merged", "tidy"]
+
+SCHEMA = 2
+Row = Mapping[str, Any]
+
+
+def last_tenth(history: Sequence[Row], quantity: str = "test_accuracy") -> float | None:
+    """The mean over a run's measurements in its last tenth, as the stochastic-batch-size paper.
+
+    ``None`` if one of them is missing (the run diverged).
+
+    >>> rows = [{"steps": s, "test_accuracy": a} for s, a in ((0, 0.1), (5, 0.9), (10, 0.7))]
+    >>> last_tenth(rows), maximum(rows)
+    (0.7, 0.9)
+    """
+    end = history[-1]["steps"]
+    found = [row[quantity] for row in history if row["steps"] > 0.9 * end or row["steps"] == end]
+    return None if None in found else sum(found) / len(found)
+
+
+def maximum(history: Sequence[Row], quantity: str = "test_accuracy") -> float | None:
+    """The largest value of a run, as papers report it; it profits from every look at the test set.
+
+    ``None`` if there is none.
+    """
+    return max((row[quantity] for row in history if row[quantity] is not None), default=None)
+
+
+def entry(settings: Settings, histories: Mapping[int, Sequence[Row]]) -> dict[str, Any]:
+    """One arm's results: settings, step, and the history of every seed."""
+    runs = [histories[seed] for seed in sorted(histories)]
+    return {
+        "settings": settings.to_json(), "lr": settings.step_size, "seeds": sorted(histories),
+        "history": runs, "last_tenth": [last_tenth(h) for h in runs],
+        "maximum": [maximum(h) for h in runs],
+    }  # fmt: skip
+
+
+def kept(path: Path) -> dict[str, Any]:
+    """The arms that ``results.json`` holds already; none where there is no such file.
+
+    Raises
+    ------
+    DataError
+        If the file is not one of these.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        table = json.loads(path.read_text())
+        if table["schema"] != SCHEMA:
+            raise DataError(f"{path} is of another version of this program: choose another --out")
+        return dict(table["arms"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} does not hold results of this program: {error}") from None
+
+
+def merged(
+    before: Mapping[str, Any], name: str, settings: Settings, histories: Mapping[int, Sequence[Row]]
+) -> dict[str, Any]:
+    """An arm's results together with those of other seeds kept before.
+
+    Raises
+    ------
+    UsageError
+        If what was kept under the name is of other settings.
+    """
+    if name not in before:
+        return entry(settings, histories)
+    old = before[name]
+    mine = json.loads(json.dumps(settings.to_json()))
+    for key, value in mine.items():
+        if key != "seed" and old["settings"].get(key) != value:
+            raise UsageError(
+                f"the results kept for {name} have {key} {old['settings'].get(key)!r}, here it is "
+                f"{value!r}: choose another --out"
+            )
+    return entry(settings, dict(zip(old["seeds"], old["history"], strict=True)) | dict(histories))
+
+
+def tidy(arms: Mapping[str, Any]) -> pd.DataFrame:
+    """One row a measurement: arm, method, network, data, batch size, step, seed, and every value.
+
+    >>> settings = Settings(steps=1)
+    >>> rows = [{"steps": 0, "test_loss": 2.3}, {"steps": 1, "test_loss": None}]
+    >>> tidy({"msgd": entry(settings, {0: [{**r, "test_accuracy": 0.1} for r in rows]})}).shape
+    (2, 10)
+    """
+    rows = []
+    for name, arm in arms.items():
+        given = arm["settings"]
+        common = {"arm": name, "optimizer": given["optimizer"], "model": given["model"],
+                  "data": given["data"], "batch_size": given["batch_size"],
+                  "step_size": arm["lr"]}  # fmt: skip
+        for seed, history in zip(arm["seeds"], arm["history"], strict=True):
+            rows += [{**common, "seed": seed, **row} for row in history]
+    return pd.DataFrame(rows)

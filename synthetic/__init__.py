@@ -1,6 +1,7 @@
 """Objectives with certified constants; ``FAMILIES`` lists them for the registry."""
 
 from synthetic.attack import Reach, attack
+from synthetic.convex import huber, strongly_convex
 from synthetic.data_backed import (
     classification,
     dataset_objective,
@@ -10,9 +11,11 @@ from synthetic.data_backed import (
 )
 from synthetic.datasets import Dataset, load
 from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
+from synthetic.dips import dip_chain, quadratic_dip
 from synthetic.families import FAMILIES
+from synthetic.linear_sum import LinearSum, linear_twins, strongly_convex_twins
 from synthetic.losses import LOSSES
-from synthetic.noise import Gaussian, Noisy, ShiftedSum, Shifts, StudentT, two_point
+from synthetic.noise import Gaussian, Noisy, Rare, ShiftedSum, Shifts, StudentT, two_point
 from synthetic.one_sided import one_sided
 from synthetic.piecewise_quadratic import (
     PiecewiseQuadratic,
@@ -24,10 +27,11 @@ from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
 
 __all__ = [
-    "FAMILIES", "LOSSES", "Dataset", "Gaussian", "Noisy", "PiecewiseQuadratic", "Reach",
-    "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex", "classification",
-    "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex", "finite_sum", "from_file",
-    "load",
-    "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "quadratic",
-    "relaxed_smooth", "robust_regression", "stability_twins", "two_point",
+    "FAMILIES", "LOSSES", "Dataset", "Gaussian", "LinearSum", "Noisy", "PiecewiseQuadratic",
+    "Rare", "Reach", "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex",
+    "classification", "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex",
+    "dip_chain", "finite_sum", "from_file", "huber", "linear_twins", "load", "one_sided",
+    "piecewise_quadratic", "piecewise_quadratic_sum", "quadratic", "quadratic_dip",
+    "relaxed_smooth", "robust_regression", "stability_twins", "strongly_convex",
+    "strongly_convex_twins", "two_point",
 ]  # fmt: skip

@@ -5,9 +5,12 @@ from __future__ import annotations
 import math
 from functools import partial
 
+from synthetic.convex import huber, strongly_convex
 from synthetic.data_backed import classification, dataset_objective, robust_regression
 from synthetic.datasets import BUNDLED
 from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
+from synthetic.dips import dip_chain, quadratic_dip
+from synthetic.linear_sum import linear_twins, strongly_convex_twins
 from synthetic.one_sided import one_sided
 from synthetic.piecewise_quadratic import piecewise_quadratic, piecewise_quadratic_sum
 from synthetic.quadratic import quadratic
@@ -20,6 +23,7 @@ __all__ = ["FAMILIES"]
 _DIM = Parameter("dim", 1, 20, integer=True)
 _N = Parameter("n", 2, 200, log=True, integer=True)
 _SIGMA = Parameter("sigma", 0.01, 10.0, log=True)
+_RARITY = Parameter("rarity", 1e-3, 0.5, log=True)
 _KAPPA = Parameter("kappa", 0.02, 1.0, log=True)
 _ELL = Parameter("ell", 0.01, 100.0, log=True)
 _CONDITION = Parameter("condition", 1.0, 100.0, log=True)
@@ -53,15 +57,45 @@ FAMILIES: tuple[Family, ...] = (
          {"dim": 1, "kappa": 0.5, "ell": 0.01, "noise": "two_point", "sigma": 0.01}),
     ),
     Family(
+        "dip_chain",
+        dip_chain,
+        (Parameter("dips", 1, 64, log=True, integer=True), _ELL, _KAPPA,
+         Parameter("slope", 0.1, 10.0, log=True), Parameter("spacing", 0.5, 1.1)),
+    ),
+    Family(
+        "quadratic_dip",
+        quadratic_dip,
+        (_ELL, _KAPPA, Parameter("radius", 0.5, 10.0, log=True), Parameter("start", 0.0, 2.0),
+         _SIGMA),
+    ),
+    Family(
+        "huber",
+        huber,
+        (_ELL, Parameter("width", 0.01, 10.0, log=True),
+         Parameter("start", 0.5, 500.0, log=True)),
+        ({}, {"noise": "shifts", "sigma": 0.5, "n": 6}),
+    ),
+    Family(
+        "strongly_convex",
+        strongly_convex,
+        (_ELL, _CONDITION, Parameter("first", 0.1, 10.0, log=True),
+         Parameter("gap", 0.1, 10.0, log=True), Parameter("start", -10.0, 10.0),
+         Parameter("pieces", 1, 6, integer=True)),
+        ({}, {"ell": 1.0, "condition": 4.0, "noise": "two_point", "sigma": 0.5}),
+    ),
+    Family(
         "piecewise_quadratic",
         piecewise_quadratic,
         (*(Parameter(f"s{k}", -2.0, 2.0) for k in range(5)), Parameter("left", 0.0, 2.0),
          Parameter("right", 0.0, 2.0), Parameter("spacing", 0.1, 10.0, log=True),
-         Parameter("start", -20.0, 20.0), _SIGMA),
+         Parameter("start", -20.0, 20.0), _SIGMA, _RARITY),
         ({"s0": -1.0, "s4": 1.0, "noise": "two_point", "sigma": 0.5},
          # A long slope under noise just above it: its stochastic gradients point either way.
          {"s0": -1.0, "s1": -1.0, "s2": -1.0, "s3": 0.0, "s4": 0.0, "spacing": 10.0,
-          "start": -10.0, "noise": "two_point", "sigma": 1.02}),
+          "start": -10.0, "noise": "two_point", "sigma": 1.02},
+         # The other way, under noise that seldom strikes: half of all batches of 16 miss it.
+         {"s0": 0.0, "s1": 0.0, "s2": 1.0, "s3": 1.0, "s4": 1.0, "spacing": 10.0, "start": 10.0,
+          "noise": "rare", "sigma": 4.9, "rarity": 0.042}),
     ),
     Family(
         "piecewise_quadratic_sum",
@@ -109,6 +143,19 @@ FAMILIES: tuple[Family, ...] = (
         (Parameter("n", 2, 10_000, log=True, integer=True),
          Parameter("delta", 0.01, 1.0, log=True), Parameter("start", -3.0, 3.0)),
         ({"n": 20},),
+    ),
+    Family(
+        "linear_twins",
+        linear_twins,
+        (Parameter("n", 2, 10_000, log=True, integer=True), Parameter("G", 0.1, 10.0, log=True),
+         _ELL),
+    ),
+    Family(
+        "strongly_convex_twins",
+        strongly_convex_twins,
+        (Parameter("n", 2, 10_000, log=True, integer=True),
+         Parameter("slope", 0.1, 10.0, log=True), Parameter("mu", 0.01, 10.0, log=True),
+         _CONDITION),
     ),
     Family(
         "robust_regression",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -18,11 +19,11 @@ from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum, Objective
 
 __all__ = [
-    "NOISES", "Gaussian", "Law", "Noisy", "ShiftedSum", "Shifts", "StudentT", "balanced_shifts",
-    "two_point", "with_noise",
+    "NOISES", "Gaussian", "Law", "Noisy", "Rare", "ShiftedSum", "Shifts", "StudentT",
+    "balanced_shifts", "two_point", "with_noise",
 ]  # fmt: skip
 
-NOISES = ("none", "shifts", "two_point", "gaussian", "student_t")
+NOISES = ("none", "shifts", "two_point", "rare", "gaussian", "student_t")
 
 
 class Law(abc.ABC):
@@ -49,8 +50,28 @@ class Law(abc.ABC):
         """Of one noise vector, shape ``(d, d)``; ``None`` where it is infinite."""
 
 
+class _Listed(Law):
+    """One of a few vectors; a draw is an index."""
+
+    vectors: np.ndarray
+
+    @cached_property
+    def _tables(self) -> dict[Any, Tensor]:
+        return {}
+
+    def table(self, like: Tensor) -> Tensor:
+        """The vectors as a tensor of the dtype and device of ``like``."""
+        key = (like.dtype, like.device)
+        if key not in self._tables:
+            self._tables[key] = torch.tensor(self.vectors, dtype=like.dtype, device=like.device)
+        return self._tables[key]
+
+    def mean_noise(self, draw: Tensor, like: Tensor) -> Tensor:
+        return mean_of_rows(self.table(like), draw)
+
+
 @dataclass(frozen=True, eq=False)
-class Shifts(Law):
+class Shifts(_Listed):
     """One of ``m`` vectors with equal probability; they must sum to zero.
 
     Parameters
@@ -76,21 +97,9 @@ class Shifts(Law):
         size = np.abs(vectors).max(initial=0.0)
         if np.abs(vectors.mean(0)).max(initial=0.0) > 1e-14 * size:
             raise UsageError("Shifts: the vectors must have mean zero (unbiased gradients)")
-        object.__setattr__(self, "_tables", {})
-
-    def table(self, like: Tensor) -> Tensor:
-        """The vectors as a tensor of the dtype and device of ``like``."""
-        tables: dict[Any, Tensor] = self._tables  # type: ignore[attr-defined]
-        key = (like.dtype, like.device)
-        if key not in tables:
-            tables[key] = torch.tensor(self.vectors, dtype=like.dtype, device=like.device)
-        return tables[key]
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dim: int) -> np.ndarray:
         return rng.integers(0, len(self.vectors), size=shape, dtype=np.int32)
-
-    def mean_noise(self, draw: Tensor, like: Tensor) -> Tensor:
-        return mean_of_rows(self.table(like), draw)
 
     def outcomes(self, dim: int) -> tuple[np.ndarray, np.ndarray] | None:
         m = len(self.vectors)
@@ -112,14 +121,18 @@ def mean_of_rows(table: Tensor, draw: Tensor) -> Tensor:
     return total if draw.shape[1] == 1 else total.div_(draw.shape[1])
 
 
+def _direction(dim: int, seed: int) -> np.ndarray:
+    direction = np.random.default_rng(seed).standard_normal(dim)
+    return direction / np.linalg.norm(direction)
+
+
 def two_point(sigma: float, dim: int, seed: int = 0) -> Shifts:
     """``+sigma v`` or ``-sigma v`` along one random unit direction ``v``.
 
     >>> float(two_point(0.5, dim=1).sigma())
     0.5
     """
-    direction = np.random.default_rng(seed).standard_normal(dim)
-    direction = direction / np.linalg.norm(direction)
+    direction = _direction(dim, seed)
     return Shifts(sigma * np.stack([direction, -direction]))
 
 
@@ -135,6 +148,59 @@ def balanced_shifts(sigma: float, n: int, dim: int, seed: int = 0) -> Shifts:
     half = np.random.default_rng(seed).standard_normal((n // 2, dim))
     half *= sigma / math.sqrt(2 * np.sum(half**2) / n)
     return Shifts(np.concatenate([half, -half, np.zeros((n % 2, dim))]))
+
+
+@dataclass(frozen=True, eq=False)
+class Rare(_Listed):
+    """``+s v`` with probability ``p``, else ``-(p/(1-p)) s v``: mean zero, mean square ``scale^2``.
+
+    The mean of a mini-batch that holds no rare outcome, which has probability ``(1-p)^B``, is
+    ``-scale sqrt(p/(1-p)) v``: with ``p`` near ``log(2)/B`` half of all batches err by
+    ``0.83 scale/sqrt(B)`` in one direction, which no symmetric law does.
+
+    Parameters
+    ----------
+    scale : float
+    rarity : float
+        ``p``, in (0, 1).
+    direction : ndarray, shape (d,)
+        ``v``, a unit vector.
+
+    Raises
+    ------
+    UsageError
+        If ``rarity`` is out of range.
+
+    Examples
+    --------
+    >>> law = Rare(1.0, 0.2, np.ones(1))
+    >>> law.vectors.ravel().tolist(), law.outcomes(1)[1].tolist(), float(law.sigma())
+    ([-0.5, 2.0], [0.8, 0.2], 1.0)
+    """
+
+    scale: float
+    rarity: float
+    direction: np.ndarray
+    vectors: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rarity < 1:
+            raise refuse("Rare", "rarity", "a probability in (0, 1)", self.rarity)
+        odds = math.sqrt(self.rarity / (1 - self.rarity))
+        vectors = self.scale * np.outer([-odds, 1 / odds], self.direction)
+        object.__setattr__(self, "vectors", vectors)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dim: int) -> np.ndarray:
+        return (rng.random(shape) < self.rarity).astype(np.int32)
+
+    def outcomes(self, dim: int) -> tuple[np.ndarray, np.ndarray] | None:
+        return np.arange(2, dtype=np.int32), np.array([1 - self.rarity, self.rarity])
+
+    def sigma(self) -> Constant | None:
+        return Constant(float(self.scale), "closed form", attained=True)
+
+    def covariance(self, dim: int) -> np.ndarray | None:
+        return self.scale**2 * np.outer(self.direction, self.direction)
 
 
 @dataclass(frozen=True)
@@ -393,16 +459,18 @@ class ShiftedSum(FiniteSum):
 
 
 def with_noise(
-    base: Objective, noise: str, sigma: float, n: int, seed: int, parameters: Mapping[str, Any]
-) -> Objective:
+    base: Objective, noise: str, sigma: float, n: int, seed: int, parameters: Mapping[str, Any],
+    rarity: float = 0.1,
+) -> Objective:  # fmt: skip
     """``base`` with the noise called ``noise``.
 
     Parameters
     ----------
     base : Objective
     noise : str
-        ``"none"``; ``"shifts"`` (a finite sum of ``n`` samples); ``"two_point"``;
-        ``"gaussian"``; ``"student_t"`` (1.5 degrees of freedom, infinite variance).
+        ``"none"``; ``"shifts"`` (a finite sum of ``n`` samples); ``"two_point"``; ``"rare"``
+        (two points, one of probability ``rarity``); ``"gaussian"``;
+        ``"student_t"`` (1.5 degrees of freedom, infinite variance).
     sigma : float
         ``sqrt(E||noise||^2)``; the scale of the Student law (F/X).
     n : int
@@ -411,11 +479,13 @@ def with_noise(
         Of the directions.
     parameters : mapping
         What built it.
+    rarity : float
+        Probability of the rare outcome, for ``"rare"``.
 
     Raises
     ------
     UsageError
-        If ``noise`` is unknown, or ``sigma`` negative.
+        If ``noise`` is unknown, ``sigma`` negative, or ``rarity`` no probability.
     """
     if noise not in NOISES:
         raise refuse(base.name, "noise", f"one of {', '.join(NOISES)}", noise)
@@ -431,6 +501,8 @@ def with_noise(
     law: Law
     if noise == "two_point":
         law = two_point(sigma, base.dim, seed)
+    elif noise == "rare":
+        law = Rare(sigma, rarity, _direction(base.dim, seed))
     else:
         law = Gaussian(sigma) if noise == "gaussian" else StudentT(sigma)
     return Noisy(base, law, parameters)

@@ -343,6 +343,7 @@ def piecewise_quadratic(
     sigma: float = 0.0,
     n: int = 10,
     seed: int = 0,
+    rarity: float = 0.1,
     dtype: torch.dtype = torch.float64,
 ) -> Objective:
     """A one-dimensional function by the slopes at its knots: the raw material of tight examples.
@@ -359,7 +360,7 @@ def piecewise_quadratic(
         ``w_0`` (X).
     knots, slopes : sequence of float
         Instead of the above: knots and slopes of your own.
-    noise, sigma, n, seed
+    noise, sigma, n, seed, rarity
         See :func:`synthetic.noise.with_noise`.
 
     Raises
@@ -384,7 +385,7 @@ def piecewise_quadratic(
     )
     base = Separable("piecewise_quadratic", scalar, [1.0], [1.0], [start], parameters=parameters,
                      dtype=dtype)  # fmt: skip
-    return with_noise(base, noise, sigma, n, seed, parameters)
+    return with_noise(base, noise, sigma, n, seed, parameters, rarity)
 
 
 def piecewise_quadratic_sum(

@@ -26,6 +26,7 @@ def quadratic(
     sigma: float = 0.0,
     n: int = 10,
     seed: int = 0,
+    rarity: float = 0.1,
     dtype: torch.dtype = torch.float64,
 ) -> Objective:
     """``F(w) = (1/2) w^T H w`` with eigenvalues falling geometrically from ``ell``.
@@ -44,7 +45,7 @@ def quadratic(
         Every coordinate of ``w_0`` along the eigenvectors (X).
     rotated : bool
         Whether the eigenvectors are random instead of the axes.
-    noise, sigma
+    noise, sigma, rarity
         See :func:`synthetic.noise.with_noise`.
 
     Raises
@@ -67,4 +68,4 @@ def quadratic(
     Q = rotation(dim, seed) if rotated and dim > 1 else None
     base = Separable("quadratic", Squared(), eigenvalues, np.ones(dim), np.full(dim, start), Q,
                      parameters=parameters, dtype=dtype)  # fmt: skip
-    return with_noise(base, noise, sigma, n, seed, parameters)
+    return with_noise(base, noise, sigma, n, seed, parameters, rarity)

@@ -9,8 +9,8 @@ from bounds.symbol import Symbol
 
 __all__ = [
     "BOUNDED", "BOUNDED_BELOW", "BOUNDED_VARIANCE", "CONVEX", "FINITE_SUM", "LIPSCHITZ",
-    "ONE_SIDED_SMOOTH", "PER_SAMPLE", "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX",
-    "WEAKLY_CONVEX", "Assumption",
+    "LIPSCHITZ_ON_REGION", "ONE_SIDED_SMOOTH", "PER_SAMPLE", "RELAXED_SMOOTH", "SMOOTH",
+    "STRONGLY_CONVEX", "WEAKLY_CONVEX", "Assumption",
 ]  # fmt: skip
 
 
@@ -19,11 +19,13 @@ class Assumption:
     """A named condition. An objective satisfies it when it certifies ``constants``.
 
     Assumptions without constants (convexity, say) are declared by the objective by name.
+    With ``on_region`` the constants need hold only on a convex set that no iterate leaves.
     """
 
     name: str
     text: str
     constants: tuple[Symbol, ...] = ()
+    on_region: bool = False
 
     def __str__(self) -> str:
         return self.text
@@ -35,6 +37,12 @@ ONE_SIDED_SMOOTH = Assumption(
 )
 RELAXED_SMOOTH = Assumption("relaxed_smooth", "||Hess f(w)|| <= L + lambda ||grad f(w)||", (L0, L1))
 LIPSCHITZ = Assumption("lipschitz", "||grad f|| <= G", (G,))
+LIPSCHITZ_ON_REGION = Assumption(
+    "lipschitz_on_region",
+    "||grad f_i|| <= G on a convex set that SGD with eta <= 1/ell never leaves",
+    (G,),
+    on_region=True,
+)
 BOUNDED = Assumption("bounded", "|f| <= Bf", (Bf,))
 BOUNDED_BELOW = Assumption("bounded_below", "F(w_0) - inf F = Delta is finite", (Delta,))
 WEAKLY_CONVEX = Assumption(

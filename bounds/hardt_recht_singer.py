@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import sympy as sp
 
-from bounds.assumptions import BOUNDED, CONVEX, LIPSCHITZ, PER_SAMPLE, SMOOTH, STRONGLY_CONVEX
+from bounds.assumptions import (
+    BOUNDED,
+    CONVEX,
+    LIPSCHITZ,
+    LIPSCHITZ_ON_REGION,
+    PER_SAMPLE,
+    SMOOTH,
+    STRONGLY_CONVEX,
+)
 from bounds.notation import Bf, G, T, c, ell, eta, mu, n, t
 from bounds.proof import Identity
 from bounds.quantities import stability_gap
@@ -31,7 +39,7 @@ theorem_3_9 = Statement(
     label="Theorem 3.9",
     form="printed",
     claim=Claim(stability_gap, "<=", 2 * G**2 / (mu * n)),
-    assumptions=(PER_SAMPLE, SMOOTH, LIPSCHITZ, STRONGLY_CONVEX),
+    assumptions=(PER_SAMPLE, SMOOTH, LIPSCHITZ_ON_REGION, STRONGLY_CONVEX),
     algorithm=Algorithm("sgd", {"eta": eta}),
     conditions=(Condition(eta, "<=", 1 / ell), Condition(T, ">=", 1)),
     rate=Rate(n, {T: sp.Integer(0), n: sp.Integer(-1)}, {T: 10 * n}),

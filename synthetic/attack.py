@@ -375,7 +375,11 @@ def _variance(
         w = torch.cat([w, _ascend(lambda p: deviations(by_autograd, p), w, scale, steps)])
     with torch.no_grad():
         variance = deviations(objective.sample_gradient, w)
+        # Rounding is that of the sample gradients, which need not vanish where their mean does.
         size = objective.gradient(w).norm(dim=-1)
+        for outcome in draw[:: max(1, len(draw) // 8)]:
+            single = outcome.expand(len(w), 1, *outcome.shape)
+            size = torch.maximum(size, objective.sample_gradient(w, single).norm(dim=-1))
     k = int((variance.sqrt() - 1e-13 * size).nan_to_num(-math.inf, -math.inf, -math.inf).argmax())
     return Reach("F", "sigma", float(constant), math.sqrt(float(variance[k])),
                  1e-12 * float(size[k]), tuple(w[k].tolist()), constant.attained)  # fmt: skip

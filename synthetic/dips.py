@@ -17,8 +17,8 @@ __all__ = ["dip_chain", "quadratic_dip"]
 
 
 def dip_chain(
-    dips: int = 32,
-    ell: float = 0.05,
+    dips: int = 24,
+    ell: float = 0.01,
     kappa: float = 1.0,
     slope: float = 1.0,
     spacing: float = 0.995,

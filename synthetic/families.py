@@ -59,8 +59,8 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "dip_chain",
         dip_chain,
-        (Parameter("dips", 1, 64, log=True, integer=True), _ELL, _KAPPA,
-         Parameter("slope", 0.1, 10.0, log=True), Parameter("spacing", 0.5, 1.1)),
+        (Parameter("dips", 4, 64, log=True, integer=True), _ELL, _KAPPA,
+         Parameter("slope", 0.1, 10.0, log=True), Parameter("spacing", 0.5, 1.0)),
     ),
     Family(
         "quadratic_dip",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from synthetic.noise import mean_of_rows
 from synthetic.shared import count, positive, refuse
+from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum
 
 __all__ = ["LinearSum", "linear_twins", "strongly_convex_twins"]
@@ -92,6 +93,13 @@ class LinearSum(FiniteSum):
     @property
     def sample_declared(self) -> frozenset[str]:
         return self.declared
+
+    def affine_gradients(self) -> AffineGradients | None:
+        if self._twin_size is not None:
+            return None
+        n, d = self._vectors.shape
+        bends = np.broadcast_to(self.mu * np.eye(d), (n, d, d))
+        return AffineGradients(np.full(n, 1 / n), bends, self._vectors, np.zeros((d, d)))
 
     def _steepest(self) -> float:
         return float(np.linalg.norm(self._vectors, axis=1).max())

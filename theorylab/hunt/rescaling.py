@@ -71,6 +71,9 @@ class _Rescaled(Objective):
     def sample_constants(self) -> Mapping[str, Constant]:
         return self._scaled(self.inner.sample_constants())
 
+    def region_constants(self) -> Mapping[str, Constant]:
+        return self._scaled(self.inner.region_constants())
+
     @property
     def declared(self) -> frozenset[str]:
         return self.inner.declared

@@ -150,7 +150,10 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
         kept = {k: v for k, v in table.items() if k in _OF_THE_SUM}
         table = kept | dict(objective.sample_constants())
     declared = objective.sample_declared if per_sample else objective.declared
+    region = objective.region_constants()
     for assumption in statement.assumptions:
+        if assumption.on_region:
+            table |= {s.name: region[s.name] for s in assumption.constants if s.name in region}
         missing = [s.name for s in assumption.constants if s.name not in table]
         undeclared = not assumption.constants and assumption.name not in declared
         if missing or undeclared:

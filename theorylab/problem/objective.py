@@ -148,6 +148,13 @@ class Objective(abc.ABC):
         """Constants that hold for every f_i (finite sums); empty where there are none."""
         return {}
 
+    def region_constants(self) -> Mapping[str, Constant]:
+        """Constants that hold for every f_i on a convex set that SGD's iterates never leave.
+
+        From :attr:`start`, with steps of at most ``1/ell``; empty where no such set is known.
+        """
+        return {}
+
     @property
     def declared(self) -> frozenset[str]:
         """Assumptions without constants that F satisfies, by name (``"convex"``)."""

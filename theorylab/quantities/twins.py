@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from theorylab.engine.driver import Samples, run
 from theorylab.errors import AssumptionError
 from theorylab.method.rule import UpdateRule, norm
-from theorylab.problem.objective import FiniteSum
+from theorylab.problem.objective import Constant, FiniteSum
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     Experiment,
@@ -130,14 +131,18 @@ def _replacements(
     if (name := _too_large(experiment, whole)) is not None:
         raise AssumptionError(
             f"{experiment.statement.key}: the replacements of {sampled.name} have "
-            f"{name} = {float(whole.sample_constants()[name]):.6g}, above the data's "
+            f"{name} = {float(_certified(whole)[name]):.6g}, above the data's "
             f"{float(experiment.values[name]):.6g}"
         )
     return positions, whole
 
 
+def _certified(whole: FiniteSum) -> Mapping[str, Constant]:
+    return {**whole.region_constants(), **whole.sample_constants()}
+
+
 def _too_large(experiment: Experiment, whole: FiniteSum) -> str | None:
-    certified = whole.sample_constants()
+    certified = _certified(whole)
     for symbol in experiment.statement.constants:
         if symbol.name in certified and symbol.name not in ("n", "mu"):
             allowed = float(experiment.values[symbol.name])

@@ -89,7 +89,7 @@ def test_results_survive_json():
 
 def test_luck_is_not_sought():
     claim = Statement("made_up.x", "X", "printed", Claim(buffer_norm, "<=", ell))
-    lucky = Verdict("k", "printed", "inconclusive", 1.2, (0.6, 1.8), 1.0)
+    lucky = Verdict("k", "printed", "not refuted", 1.2, (0.6, 1.8), 1.0)
     solid = Verdict("k", "printed", "holds", 0.9, (0.9, 0.9), 1.0)
     assert score(solid, claim) > score(lucky, claim)
 

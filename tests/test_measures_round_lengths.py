@@ -15,7 +15,7 @@ POINT = {"lam": 2.0, "theta": 0.25}
 @pytest.mark.parametrize("length", [1.0, 5.0, 60.0, 100.0])
 def test_a_length_too_rare_to_be_drawn_refutes_nothing(length):
     found = check(lrsgd.definition_4_1, synthetic.quadratic(), values={**POINT, "K": length})
-    assert found.verdict == ("holds" if length < 60 else "inconclusive")
+    assert found.verdict == "not refuted"
 
 
 @pytest.mark.parametrize("length", [1.0, 5.0])

@@ -92,7 +92,9 @@ def test_what_is_true_is_violated_nowhere(statement, objective):
             verdict = check(statement, OBJECTIVES[objective], count=2, seed=seed)
         except AssumptionError:
             pytest.skip("the objective lacks an assumption")
-        allowed = ("holds",) if statement.trivial is None else ("holds", "vacuous")
+        allowed = {"holds"} if statement.trivial is None else {"holds", "vacuous"}
+        if verdict.evidence == "samples":
+            allowed = {"not refuted"}
         assert verdict.verdict in allowed, (verdict, seed)
 
 
@@ -123,9 +125,9 @@ def test_wrong_claims_are_violated(statement, wrong):
     assert judge(claim(statement, wrong)) == "violated"
 
 
-def test_noise_from_an_infinite_law_resolves_a_percent():
+def test_samples_of_an_infinite_law_prove_no_equation():
     wrong = Claim(batch_variance, "==", 0.99 * gradient_variance / B)
-    assert judge(paper.claim_noise_variance, "gaussian", values={"B": 64}) == "holds"
+    assert judge(paper.claim_noise_variance, "gaussian", values={"B": 64}) == "not refuted"
     wrong_statement = claim(paper.claim_noise_variance, wrong)
     assert judge(wrong_statement, "gaussian", values={"B": 64}) == "violated"
 

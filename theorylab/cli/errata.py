@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined
 
 from bounds.statement import Statement
 from theorylab.errors import UsageError
+from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
 from theorylab.plugins.store import read_json
 
@@ -120,6 +121,8 @@ def _row(
         "counterexample": _one_line(result) if result["verdict"] == "violated" else "",
         "repaired": "", "tightness": "",
     }  # fmt: skip
+    if result["verdict"] == "violated":
+        row["verdict"] = Verdict.from_json(result["best"]).told
     if result["reason"] and result["verdict"] == "not applicable":
         row["verdict"] += f" ({result['reason']})"
     repaired = table.get((statement.key, "repaired"))

@@ -124,7 +124,8 @@ def _print(hunts: Sequence[Hunt], out: Path) -> None:
             values = ", ".join(f"{k}={v:.4g}" for k, v in h.instance.values.items())
             family = "" if h.instance.spec is None else h.instance.spec["family"]
             where = f"{family} {values}".strip()
-        table.add_row(h.key, h.form, f"[{_COLOURS[h.verdict]}]{h.verdict}[/]", h.how, *shown,
+        told = best.told if best is not None and h.verdict == "violated" else h.verdict
+        table.add_row(h.key, h.form, f"[{_COLOURS[h.verdict]}]{told}[/]", h.how, *shown,
                       str(h.evaluations), where)  # fmt: skip
     terminal.print(table)
     for form in ("printed", "repaired"):

@@ -27,7 +27,7 @@ from theorylab.plugins.store import Store, compute, writable, write_json
 
 __all__ = ["command", "verify"]
 
-_COLOURS = {"violated": "bold red", "inconclusive": "yellow", "holds": "green",
+_COLOURS = {"violated": "bold red", "not refuted": "yellow", "holds": "green",
             "vacuous": "magenta", "not applicable": "dim"}  # fmt: skip
 _CONFIDENCE = 0.99
 _RATE_OBJECTIVES = 4
@@ -130,7 +130,7 @@ def verify(
                       progress=progress)  # fmt: skip
     found: dict[int, list[Verdict]] = {}
     for owner, cell, result in zip(owners, cells, results, strict=True):
-        blank = Verdict(cell["key"], cell["form"], "inconclusive", seed=seed,
+        blank = Verdict(cell["key"], cell["form"], "not refuted", seed=seed,
                         units=statements[owner].units, reason="the budget ran out",
                         undecided=1)  # fmt: skip
         found.setdefault(owner, []).append(blank if result is None else Verdict.from_json(result))
@@ -224,12 +224,12 @@ def _print(verdicts: Sequence[Verdict], out: Path) -> None:
 
 
 def _cell(v: Verdict) -> tuple[str, str]:
-    return f"[{_COLOURS[v.verdict]}]{v.verdict}[/]", _number(v.ratio)
+    return f"[{_COLOURS[v.verdict]}]{v.told}[/]", _number(v.ratio)
 
 
 def _detail(v: Verdict) -> str:
     """The deciding instance in a line or two."""
-    head = f"{v.key} ({v.form}): [{_COLOURS[v.verdict]}]{v.verdict}[/]: "
+    head = f"{v.key} ({v.form}): [{_COLOURS[v.verdict]}]{v.told}[/]: "
     if v.verdict == "not applicable":
         return head + v.reason
     at = ", ".join(f"{k} = {_number(x)}" for k, x in {**v.constants, **v.hyperparameters}.items())

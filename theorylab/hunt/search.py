@@ -185,7 +185,7 @@ def score(verdict: Verdict, statement: Statement) -> float:
         return -1.0 if verdict.growth is None else math.tanh(verdict.growth[1])
     error = verdict.measured - verdict.interval[0]
     gap = verdict.measured - verdict.bound
-    if verdict.verdict == "inconclusive" and error == 0:
+    if verdict.verdict == "not refuted" and error == 0:
         return -1.0  # exact and undecided: an overflow
     if statement.claim.sense == "==":
         gap = abs(gap)
@@ -373,7 +373,7 @@ class _Search:
         return score(found.verdict, self.statement)
 
     def exact(self, found: Evaluation) -> bool:
-        return found.verdict.interval[0] == found.verdict.interval[1]
+        return found.verdict.exact
 
     # --- where to look --------------------------------------------------------------------------
     def _arms(self) -> list[_Arm]:

@@ -21,21 +21,25 @@ from bounds.symbol import Symbol
 from bounds.units import UnitsError, units_of
 from theorylab.errors import AssumptionError, UsageError, require_integer
 from theorylab.judge.domain import natural_scale, points
-from theorylab.judge.verdict import Outcome, Verdict, worst
+from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective
 from theorylab.quantities import Experiment, Measurement, Protocol, protocol_for
-from theorylab.quantities.protocol import LOST
+from theorylab.quantities.protocol import LOST, Law
 
 __all__ = ["check", "constants_for"]
 
 _ROUNDING = 1e-9
-# An interval this narrow, relative to the bound, that meets the bound shows it attained.
-RESOLUTION = 0.02
+# Sides that meet up to rounding are equal, where rounding is no larger a part of them than this.
+_ATTAINED = 1e-6
 _FLOOR = 1e-13
 _OVERFLOWS = math.sqrt(np.finfo(float).max)
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
 _SCALAR_POINTS = 400
+_HIDDEN = "rounding or overflow hides the answer"
+_EVIDENCE: Mapping[Law, Evidence] = {
+    "arithmetic": "exact arithmetic", "law": "exact law", "samples": "samples",
+}  # fmt: skip
 
 
 def check(
@@ -207,9 +211,15 @@ class _Comparison:
     bound: np.ndarray
     tolerance: np.ndarray
     replicas: int
-    exact: bool
+    law: Law
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing was sampled."""
+        return self.law != "samples"
 
     def outcomes(self, claim: Claim) -> np.ndarray:
+        """Instance by instance; ``unknown`` where rounding or overflow hides the answer."""
         with np.errstate(all="ignore"):
             gap = self.measured - self.bound
             size = np.maximum(np.abs(self.measured), np.abs(self.bound))
@@ -218,16 +228,16 @@ class _Comparison:
             known = np.isfinite(self.bound) & ~np.isnan(self.measured)
             known &= np.isfinite(self.measured) | (np.abs(self.bound) < _OVERFLOWS)
             half = np.where(np.isfinite(self.measured), self.half, 0.0)
-            tight = half <= RESOLUTION * size
             # Where the sides are differences of far larger terms, rounding may hide the answer.
-            resolved = (self.tolerance <= RESOLUTION * size) | (gap == 0)
+            resolved = (self.tolerance <= _ATTAINED * size) | (gap == 0)
             if claim.sense == "==":
-                off, below = np.abs(gap) - half > self.tolerance, np.zeros_like(tight)
+                off, below = np.abs(gap) - half > self.tolerance, np.abs(gap) <= self.tolerance
             else:
                 off, below = gap - half > self.tolerance, gap + half <= self.tolerance
                 resolved |= gap + half <= -self.tolerance
-        held = np.where((below | tight) & resolved, "holds", "inconclusive")
-        return np.where(known, np.where(off, "violated", held), "inconclusive")
+        held = np.where(below & resolved, "holds", "unknown")
+        outcomes = np.where(known, np.where(off, "violated", held), "unknown")
+        return outcomes if self.exact else np.where(off & known, outcomes, "not refuted")
 
     @property
     def ratio(self) -> np.ndarray:
@@ -276,7 +286,7 @@ def _compare(
     tolerance = tolerance + found.rounding + _inherited(claim, table, found, shape)
     # A side that overflowed has no size; its rounding must not grow beyond every number with it.
     tolerance = np.minimum(tolerance, np.finfo(float).max)
-    return _Comparison(measured, half, bound, tolerance, shape[1], found.exact)
+    return _Comparison(measured, half, bound, tolerance, shape[1], found.law)
 
 
 @lru_cache(maxsize=1024)
@@ -345,14 +355,16 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
             if not once.any():
                 break
             seen |= once
-        outcomes = np.where(once, "inconclusive", outcomes)
+        outcomes = np.where(once, "not refuted", outcomes)
     decisive = _decisive(outcomes, compared)
-    outcome: Outcome = str(outcomes[decisive])  # type: ignore[assignment]
+    outcome = _outcome(outcomes[decisive])
     reason = found.labels[decisive] if decisive < len(found.labels) else ""
+    if outcomes[decisive] == "unknown":
+        reason = _HIDDEN
     trivial = _trivial(statement, experiment.values)
-    if outcome == "holds" and compared.bound[decisive] >= trivial:
+    if outcome != "violated" and compared.bound[decisive] >= trivial:
         outcome, reason = "vacuous", f"the bound exceeds the trivial {trivial:.4g}"
-    undecided = int((outcomes == "inconclusive").sum())
+    undecided = int(np.isin(outcomes, ("not refuted", "unknown")).sum())
     return _verdict(experiment, outcome, compared, decisive, reason, len(outcomes), undecided)
 
 
@@ -365,19 +377,27 @@ def _trivial(statement: Statement, values: Mapping[str, Any]) -> float:
 
 
 def _decisive(outcomes: np.ndarray, compared: _Comparison) -> int:
-    """The instance that decides: a violation, else one that holds; of these the tightest."""
+    """The instance that decides, the tightest of its kind.
+
+    A violation, else what is not refuted, else what holds. Rounding and overflow decide nothing.
+    """
     ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
-    rank = np.select([outcomes == "violated", outcomes == "holds"], [2, 1])
+    rank = np.select([outcomes == kind for kind in ("violated", "not refuted", "holds")], [3, 2, 1])
     return int(np.lexsort((ratio, rank))[-1])
 
 
 def _outcomes(claim: Claim, compared: _Comparison, found: Measurement) -> np.ndarray:
-    """Instance by instance; a supremum known from below cannot be what is exceeded."""
+    """Instance by instance; a supremum known from below can exceed, and nothing more."""
     outcomes = compared.outcomes(claim)
-    larger = claim.lhs if claim.sense == ">=" else claim.rhs
-    if any(s.name in found.from_below for s in larger.free_symbols):
-        outcomes = np.where(outcomes == "violated", "inconclusive", outcomes)
+    smaller, larger = (claim.rhs, claim.lhs) if claim.sense == ">=" else (claim.lhs, claim.rhs)
+    for side, never in ((larger, "violated"), (smaller, "holds")):
+        if any(s.name in found.from_below for s in side.free_symbols):
+            outcomes = np.where(outcomes == never, "not refuted", outcomes)
     return outcomes
+
+
+def _outcome(text: str) -> Outcome:
+    return "not refuted" if text == "unknown" else str(text)  # type: ignore[return-value]
 
 
 def _verdict(
@@ -401,6 +421,7 @@ def _verdict(
         {k: v for k, v in shown.items() if k in constants},
         {k: v for k, v in shown.items() if k in names and k not in constants},
         compared.replicas, experiment.seed, comparisons, undecided, reason,
+        evidence="" if reason == _HIDDEN else _EVIDENCE[compared.law],
     )  # fmt: skip
 
 
@@ -414,7 +435,7 @@ def _check_numbers(
     if statement.claim.big_o:
         raise UsageError(f"{statement.key}: an O(.) relation between numbers cannot be sampled")
     compared = _compare(
-        statement.claim, values, Measurement({"-": np.zeros((len(table), 1))}, True), risk
+        statement.claim, values, Measurement({"-": np.zeros((len(table), 1))}, "arithmetic"), risk
     )
     outcomes = compared.outcomes(statement.claim)
     i = _decisive(outcomes, compared)
@@ -422,10 +443,9 @@ def _check_numbers(
     point = {k: float(v) for k, v in table[i].items()}
     measured = float(compared.measured[i])
     return Verdict(
-        statement.key, statement.form, str(outcomes[i]), measured, (measured, measured),  # type: ignore[arg-type]
+        statement.key, statement.form, _outcome(outcomes[i]), measured, (measured, measured),
         float(compared.bound[i]), float(compared.ratio[i]), statement.units, "-",
         {k: v for k, v in point.items() if k in constants},
         {k: v for k, v in point.items() if k not in constants},
-        1, seed, len(table), int((outcomes == "inconclusive").sum()),
-        "exact arithmetic over the domain",
+        1, seed, len(table), int((outcomes == "unknown").sum()), evidence="exact arithmetic",
     )  # fmt: skip

@@ -96,14 +96,16 @@ def _measure(
     if last is None:
         raise UsageError(f"{statement.key}: no size of {name} among {sizes} is admissible")
     if len(logs) < 3:
-        return replace(last, verdict="inconclusive", reason="too few sizes gave a positive ratio")
+        reason = "too few sizes gave a positive ratio"
+        return replace(last, verdict="not refuted", evidence="samples", reason=reason)
     # The small sizes are pre-asymptotic: the slope is that of the larger ones.
     slope, low, high = _slope(np.array(logs)[-4:], np.array(ratios)[-4:], np.array(errors)[-4:])
     # A ratio that grows but is still below 1 may be on its way to a constant.
     grows = low > 0.02 and ratios[-1] > 0
-    outcome: Outcome = "violated" if grows else "holds" if high <= 0.1 else "inconclusive"
+    outcome: Outcome = "violated" if grows else "holds" if high <= 0.1 else "not refuted"
     reason = f"log(measured/bound) grows like {slope:+.3f} log {name} [{low:+.3f}, {high:+.3f}]"
-    return replace(last, verdict=outcome, reason=reason, growth=(slope, low, high))
+    return replace(last, verdict=outcome, evidence="growth", reason=reason,
+                   growth=(slope, low, high))  # fmt: skip
 
 
 def _telling(statement: Statement, table: list[dict[str, Any]]) -> dict[str, Any]:

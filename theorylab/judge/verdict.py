@@ -7,14 +7,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-__all__ = ["Outcome", "Verdict", "json_ready", "worst"]
+__all__ = ["Evidence", "Outcome", "Verdict", "json_ready", "worst"]
 
-Outcome = Literal["violated", "inconclusive", "holds", "vacuous", "not applicable"]
+Outcome = Literal["violated", "holds", "not refuted", "vacuous", "not applicable"]
+Evidence = Literal[
+    "exact arithmetic", "exact law", "valid interval", "samples", "growth", "exact worst case",
+    "algebra", "",
+]  # fmt: skip
 
-# One violated instance refutes a statement. Otherwise what was decided outweighs what was not,
-# and a vacuous bound says less than either.
+# One violated instance refutes a statement; it holds only where nothing was left to samples; and
+# a vacuous bound says less than either.
 _GRAVITY: Mapping[str, int] = {
-    "violated": 4, "holds": 3, "inconclusive": 2, "vacuous": 1, "not applicable": 0,
+    "violated": 4, "not refuted": 3, "holds": 2, "vacuous": 1, "not applicable": 0,
 }  # fmt: skip
 
 
@@ -27,13 +31,19 @@ class Verdict:
     key, form : str
         The statement.
     verdict : str
-        ``violated``: the interval clears the bound, and did so again on fresh randomness.
-        ``holds``: nothing was violated, and at the decisive instance (as wherever anything was
-        decided) the interval lies below the bound, or meets it while narrower than 2% of it (the
-        bound is attained, as far as can be measured). ``inconclusive``: nothing was decided;
-        every interval crosses its bound and is wider than that, or the numbers overflowed.
-        ``vacuous``: no bound was below the trivial value. ``not applicable``: the objective
-        lacks an assumption.
+        ``violated``: at some instance the measured side exceeds the bound. ``holds``: at every
+        instance tried it does not (instances that rounding or overflow leave undecided apart).
+        ``not refuted``: neither is known; samples rarely know more. ``vacuous``: the bound
+        exceeds the trivial value. ``not applicable``: the objective lacks an assumption.
+    evidence : str
+        How that is known. ``"exact arithmetic"``: every number was computed, up to rounding
+        (relations between numbers, pointwise quantities, runs without randomness).
+        ``"exact law"``: expectations over all outcomes, or by moment recursion.
+        ``"valid interval"``: a confidence interval valid for any law that the certificates
+        allow; for ``violated`` seen twice, on fresh randomness. ``"samples"``: anything else
+        that was sampled: ``not refuted`` at most. ``"growth"``: an O(.) claim, by the
+        growth of measured/bound over sizes. ``"exact worst case"``: a semidefinite program.
+        ``"algebra"``: a proof was replayed. Empty where nothing was tried or could be told.
     measured, interval, bound, ratio : float
         The measured side with its confidence interval, the certified side, and their ratio.
     units : "consistent" or "inconsistent"
@@ -45,12 +55,15 @@ class Verdict:
     replicas, seed : int
         ``replicas`` is 1 where the measurement is exact.
     comparisons, undecided : int
-        How many instances were compared, and at how many the interval crossed the bound.
+        How many instances were compared, and at how many nothing was decided: samples do not
+        tell, a supremum is known from below alone, or rounding or overflow hides the answer.
     reason : str
         What decided, in a phrase.
     growth : tuple of float, optional
         For O(.) claims: the slope of log(measured/bound) along the growing symbol, and its
         interval.
+    standard_error : float
+        Of the measured side where it was sampled: a guide for a search, no evidence.
     """
 
     key: str
@@ -70,6 +83,22 @@ class Verdict:
     undecided: int = 0
     reason: str = ""
     growth: tuple[float, float, float] | None = None
+    evidence: Evidence = ""
+    standard_error: float = 0.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether the measured side was computed, not sampled."""
+        return self.evidence in ("exact arithmetic", "exact law")
+
+    @property
+    def told(self) -> str:
+        """The verdict with how it is known, as tables print it.
+
+        >>> Verdict("k", "printed", "holds", evidence="exact law").told
+        'holds (exact law)'
+        """
+        return f"{self.verdict} ({self.evidence})" if self.evidence else self.verdict
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict; numbers that are not finite become ``None``."""
@@ -93,18 +122,25 @@ class Verdict:
 def worst(verdicts: list[Verdict]) -> Verdict:
     """The verdict on a statement from those at several points and objectives.
 
-    Violated if any is; else it holds if it does at every point that could be decided
-    (``undecided`` counts the others); the largest ratio of the deciding kind is shown.
+    Violated if any is; else it is not refuted if any says no more than that, else it holds if it
+    does at any (a vacuous bound there contradicts nothing). What no evidence speaks of says
+    nothing. The largest ratio of the deciding kind is shown.
 
     >>> a, b = Verdict("k", "printed", "holds", ratio=0.9), Verdict("k", "printed", "vacuous")
     >>> worst([b, a]).verdict
     'holds'
+    >>> c = Verdict("k", "printed", "not refuted", evidence="samples")
+    >>> worst([b, a, c]).verdict
+    'not refuted'
     """
     if not verdicts:
         raise ValueError("no verdicts to choose from")
     decisive = max(
         verdicts,
-        key=lambda v: (_GRAVITY[v.verdict], -math.inf if math.isnan(v.ratio) else v.ratio),
+        key=lambda v: (
+            0.5 if v.verdict == "not refuted" and not v.evidence else _GRAVITY[v.verdict],
+            -math.inf if math.isnan(v.ratio) else v.ratio,
+        ),
     )
     return replace(
         decisive,

@@ -46,4 +46,4 @@ class BesideSGD(Protocol):
                 if not bool(torch.isfinite(v).all()):
                     break  # SGD itself overflowed
                 farthest = np.maximum(farthest, (w - v).norm(dim=-1).numpy())
-        return Measurement({"distance_to_sgd": farthest[:, None]}, exact=True)
+        return Measurement({"distance_to_sgd": farthest[:, None]}, law="arithmetic")

@@ -34,7 +34,7 @@ class Budgets(Protocol):
             found["largest_batch_size"] = self._largest_batch(experiment)
         if "evaluations_to_reach" in experiment.measured:
             found["evaluations_to_reach"] = self._evaluations(experiment)
-        return Measurement({k: v[None, :] for k, v in found.items()}, exact=False)
+        return Measurement({k: v[None, :] for k, v in found.items()}, law="samples")
 
     def _largest_batch(self, experiment: Experiment) -> np.ndarray:
         budget = round(float(experiment.values["C"]))

@@ -18,6 +18,7 @@ from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     LOST,
     Experiment,
+    Law,
     Measurement,
     Protocol,
     is_one_step,
@@ -142,7 +143,8 @@ class OneRound(Protocol):
             for name in ("start_distance_squared", "inner_distance_squared"):
                 distance = np.sqrt(found[name].max(-1, keepdims=True))
                 scales[name] = blur * (2 * distance + blur) / LOST
-        return Measurement({k: found[k] for k in names}, exact=weights is not None, scales=scales)
+        law: Law = "samples" if weights is None else "law"
+        return Measurement({k: found[k] for k in names}, law, scales=scales)
 
 
 def _square(x: Tensor) -> Tensor:

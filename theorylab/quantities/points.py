@@ -14,6 +14,7 @@ from theorylab.problem.objective import Objective
 from theorylab.quantities.batches import batch_noise
 from theorylab.quantities.protocol import (
     Experiment,
+    Law,
     Measurement,
     Protocol,
     gradient_scale,
@@ -105,23 +106,32 @@ class Points(Protocol):
                 least = (spectrum[:, 0] + 1e-12 * spectrum.abs().amax(-1)).numpy()
                 lowest = np.nan if np.isnan(least).all() else np.nanmin(least)
                 found["least_curvature"] = np.full((len(w), 1), lowest)
-            exact, rounding = True, np.zeros(1)
+            law: Law = "arithmetic"
+            rounding, below = np.zeros(1), frozenset[str]()
             if batches:
                 noise, exact = batch_noise(experiment, w, gradient_w)
+                law = "law" if exact else "samples"
                 found |= noise
             elif names & {"gradient_variance", "gradient_deviation"}:
                 squared, weights, exact = _deviations(objective, w, gradient_w, experiment)
+                law = "law" if exact else "samples"
                 found["gradient_variance"] = (
                     (squared * weights).sum(-1, keepdims=True) if exact else squared
                 )
                 found["gradient_deviation"] = np.repeat(
                     squared.max(-1, keepdims=True), 1 if exact else squared.shape[1], axis=1
                 )
-            if "gradient_deviation" in found:
+            if "gradient_deviation" in names:
+                if law == "samples":  # the largest of those drawn, below the supremum
+                    below = frozenset({"gradient_deviation"})
+                    found["gradient_deviation"] = found["gradient_deviation"][:, :1]
+                    if not names & {"gradient_variance", "batch_variance"}:
+                        law = "arithmetic"
                 # g - grad F loses what the rounding of a huge gradient leaves of it.
                 lost = 8 * torch.finfo(w.dtype).eps * norm(gradient_w).numpy()[:, 0]
                 rounding = lost * (2 * np.sqrt(found["gradient_deviation"][:, 0]) + lost)
-        return Measurement({k: found[k] for k in names}, exact, rounding=rounding, scales=scales)
+        return Measurement({k: found[k] for k in names}, law, rounding=rounding, scales=scales,
+                           from_below=below)  # fmt: skip
 
 
 def _eigenvalues(hessian: Tensor) -> Tensor:

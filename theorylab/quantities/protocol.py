@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import sympy as sp
@@ -22,6 +22,7 @@ from theorylab.problem.objective import Objective
 __all__ = [
     "LOST",
     "Experiment",
+    "Law",
     "Measurement",
     "Protocol",
     "build_rule",
@@ -124,23 +125,49 @@ class Experiment:
         return max(min(LEAST_REPLICAS, self.replicas), min(self.replicas, paid))
 
 
+Law = Literal["arithmetic", "law", "samples"]
+Range = tuple[np.ndarray | float, np.ndarray | float]
+
+
 @dataclass(frozen=True)
 class Measurement:
     """Measured quantities by name, each of shape ``(instances, replicas)``.
 
     Rows are instances that must obey the claim one by one; columns are independent repetitions
-    whose mean must obey it. An exact measurement has one column. ``rounding`` bounds the
-    floating-point error of each instance's measured side beyond the usual 1e-9 of its terms;
-    ``scales``, by name, the size of the numbers that a quantity is a difference of, whose rounding
-    it inherits. ``from_below`` names quantities that are suprema, approached from below.
+    whose mean must obey it.
+
+    Attributes
+    ----------
+    values : mapping of str to ndarray
+    law : "arithmetic", "law" or "samples"
+        How the numbers are known: computed (a run without randomness, pointwise quantities, a
+        supremum over what was tried), expectations over every outcome, or sampled. Of the first
+        two there is one column. Among samples a quantity of one column is known exactly.
+    rounding : float or ndarray, shape (instances,)
+        Bounds the floating-point error of each instance's measured side beyond the usual 1e-9 of
+        its terms.
+    scales : mapping
+        The size of the numbers that a quantity is a difference of, whose rounding it inherits.
+    from_below : set of str
+        Quantities that are suprema, approached from below.
+    ranges : mapping
+        Certified range of one repetition's number, a pair of numbers or of arrays of shape
+        ``(instances, 1)``; ``(-inf, inf)`` where it is left out. Half of it may be infinite: a
+        lower confidence bound of a nonnegative mean needs no upper range.
     """
 
     values: Mapping[str, np.ndarray]
-    exact: bool
+    law: Law
     labels: tuple[str, ...] = field(default=())
     rounding: np.ndarray | float = 0.0
     scales: Mapping[str, np.ndarray | float] = field(default_factory=dict)
     from_below: frozenset[str] = frozenset()
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+
+    @property
+    def exact(self) -> bool:
+        """Whether nothing was sampled."""
+        return self.law != "samples"
 
 
 class Protocol(abc.ABC):

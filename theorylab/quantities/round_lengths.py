@@ -37,7 +37,7 @@ class RoundLengths(Protocol):
             # A length that was never drawn has no spread, yet it may have a probability.
             rounding = _UNSEEN / len(lengths)
         return Measurement(
-            {k: found[k][None, :] for k in experiment.measured}, exact=False, rounding=rounding
+            {k: found[k][None, :] for k in experiment.measured}, law="samples", rounding=rounding
         )
 
     @staticmethod

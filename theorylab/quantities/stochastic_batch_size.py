@@ -182,7 +182,7 @@ class UpdateProbabilities(Protocol):
                 for j in range(size)
             ]
         values = {k: np.concatenate([r[k] for r in rows])[:, None] for k in experiment.measured}
-        return Measurement(values, exact=True, labels=tuple(labels))
+        return Measurement(values, law="arithmetic", labels=tuple(labels))
 
     @staticmethod
     def _quantities(
@@ -305,7 +305,7 @@ class CoordinateSteps(Protocol):
             for t, r, j in product(range(len(rows)), range(_ROWS), range(objective.dim))
         )
         kept_labels = tuple(label for label, k in zip(labels, keep, strict=True) if k)
-        return Measurement(values, True, kept_labels, rounding.ravel()[keep])
+        return Measurement(values, "arithmetic", kept_labels, rounding.ravel()[keep])
 
 
 def _like(w: Tensor, x: np.ndarray) -> Tensor:
@@ -376,7 +376,7 @@ class ConstantProbability(Protocol):
             raise UsageError(f"measured one at a time: {', '.join(sorted(names))}")
         (name,) = names
         values, rounding = alone[name](experiment, rule)
-        return Measurement({name: values.reshape(-1, 1)}, exact=True, rounding=rounding)
+        return Measurement({name: values.reshape(-1, 1)}, law="law", rounding=rounding)
 
     @staticmethod
     def _frequency(experiment: Experiment, rule: _Rule) -> tuple[np.ndarray, float]:

@@ -73,7 +73,7 @@ class TwinRuns(Protocol):
                 sampled, rule, rounds=T, batch_size=experiment.batch_size, seeds=seeds,
                 seed=experiment.run_seed + 1, progress=False,
             )[None, :]  # fmt: skip
-        return Measurement({k: found[k] for k in names}, exact=False, labels=labels,
+        return Measurement({k: found[k] for k in names}, law="samples", labels=labels,
                            from_below=frozenset({"stability_gap"}))  # fmt: skip
 
 
@@ -103,7 +103,7 @@ class TwinRound(Protocol):
                 found[name] = _many_rounds(experiment, whole, sampled, w, v, replaced)
         width = max(table.shape[1] for table in found.values())
         values = {k: np.broadcast_to(found[k], (_POINTS, width)) for k in names}
-        return Measurement(values, exact)
+        return Measurement(values, "law" if exact else "samples")
 
 
 def _seeds(experiment: Experiment, gradients: float) -> int:

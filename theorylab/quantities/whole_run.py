@@ -14,7 +14,13 @@ from theorylab.engine.driver import Stratified, run
 from theorylab.errors import UsageError
 from theorylab.quantities import moments
 from theorylab.quantities.enumeration import Paths, enumerate_paths
-from theorylab.quantities.protocol import Experiment, Measurement, Protocol, value_scale
+from theorylab.quantities.protocol import (
+    Experiment,
+    Law,
+    Measurement,
+    Protocol,
+    value_scale,
+)
 
 __all__ = ["WholeRun"]
 
@@ -81,9 +87,13 @@ class WholeRun(Protocol):
         surely = names == {"buffer_norm"}
         if paths is not None and T <= _STRATA and not surely:
             means = {k: np.array([[found[k] @ paths.weights]]) for k in names}
-            return Measurement(means, exact=True, scales=scales)
+            return Measurement(means, law="law", scales=scales)
         shape = (-1, 1) if surely else (1, -1)
-        return Measurement({k: found[k].reshape(shape) for k in names}, surely, scales=scales)
+        law: Law = "arithmetic" if surely else "samples"
+        values = {k: found[k].reshape(shape) for k in names}
+        # Paths that were not followed may go further.
+        below = frozenset({"buffer_norm"} if surely and paths is None else ())
+        return Measurement(values, law, scales=scales, from_below=below)
 
     def _matched(self, experiment: Experiment, every_path: bool) -> np.ndarray:
         """SGD at ``1/(2 ell)`` for as many steps, on the same batches."""

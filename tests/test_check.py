@@ -53,6 +53,12 @@ def bowl():
     return synthetic.quadratic(dim=1, noise="two_point", sigma=0.5)
 
 
+@pytest.fixture(scope="module")
+def waves():
+    """Neither quadratic nor of a law that can be enumerated: its runs are sampled."""
+    return synthetic.bounded_nonconvex(dim=1, noise="gaussian", sigma=0.5)
+
+
 def test_a_true_lemma_holds_and_is_exact(bowl):
     verdict = check(LEMMA, bowl, values={"B": 1})
     assert verdict.verdict == "holds"
@@ -69,8 +75,9 @@ def test_a_lemma_a_little_too_strong_is_violated(bowl, factor):
     assert check(wrong, bowl, values={"B": 1}).verdict == "violated"
 
 
-def test_a_true_theorem_is_not_refuted(bowl):
-    assert check(THEOREM, bowl, replicas=200).verdict == "not refuted"
+def test_a_true_theorem_is_never_refuted(bowl, waves):
+    assert check(THEOREM, bowl, replicas=200).told == "holds (exact law)"
+    assert check(THEOREM, waves, replicas=200).told == "not refuted (samples)"
 
 
 def test_a_false_theorem_is_violated(bowl):
@@ -145,11 +152,11 @@ def test_a_ratio_that_grows_but_stays_below_the_bound_is_no_violation(bowl):
     assert verdict.verdict == "not refuted"
 
 
-def test_growth_must_repeat_on_fresh_randomness(bowl, monkeypatch):
+def test_growth_must_repeat_on_fresh_randomness(waves, monkeypatch):
     settings = {"assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), "rate": Rate(T, {T: -1})}
     falls = statement(Claim(mean_gradient_norm_squared, "<=", ell * Delta / T, True), **settings)
     values = {"eta": 0.2, "B": 1}
-    one, other = (check(falls, bowl, values=values, repeat=k) for k in (0, 99))
+    one, other = (check(falls, waves, values=values, repeat=k) for k in (0, 99))
     assert one.measured != other.measured
     seen = []
 
@@ -158,7 +165,7 @@ def test_growth_must_repeat_on_fresh_randomness(bowl, monkeypatch):
         return dataclasses.replace(one, verdict="violated" if len(seen) == 1 else "not refuted")
 
     monkeypatch.setattr(rates, "_measure", once)
-    assert check(falls, bowl, values=values).verdict == "not refuted"
+    assert check(falls, waves, values=values).verdict == "not refuted"
     assert [arguments[-2] for arguments in seen] == [0, 1]
 
 
@@ -172,8 +179,9 @@ def test_a_run_that_diverges_is_a_violation(bowl):
     assert check(huge).verdict == "violated"
 
 
-def test_where_a_diverged_run_ends_is_unknown(bowl):
+def test_where_a_diverged_run_ends_is_unknown():
     """It may have come back; the mean over its way may not."""
+    bowl = synthetic.quadratic(dim=40, noise="two_point", sigma=0.5)  # too large for exact moments
     claim = Claim(final_gradient_norm_squared, "<=", 2 * Delta * ell)
     bold = statement(claim, conditions=(Condition(eta, "<=", 10 / ell),))
     assert check(bold, bowl, values={"eta": 5, "T": 1000, "B": 1}).verdict == "not refuted"
@@ -230,11 +238,10 @@ def test_samples_that_all_agree_prove_nothing(sense, value):
     assert checking._compare(claim, {}, found, 0.01).outcomes(claim)[0] == "not refuted"
 
 
-def test_only_affine_claims_are_judged_from_samples():
-    noisy = synthetic.quadratic(dim=1, noise="gaussian", sigma=0.5)
+def test_only_affine_claims_are_judged_from_samples(waves):
     root = statement(Claim(sympy.sqrt(mean_gradient_norm_squared), "<=", 2 * sigma))
     with pytest.raises(UsageError, match="affine in what is measured"):
-        check(root, noisy, replicas=50)
+        check(root, waves, replicas=50)
     still = synthetic.quadratic(dim=1)
     bound = statement(Claim(sympy.sqrt(mean_gradient_norm_squared), "<=", 100))
     assert check(bound, still).verdict == "holds"
@@ -242,7 +249,7 @@ def test_only_affine_claims_are_judged_from_samples():
 
 def test_a_trivial_value_of_unknown_constants_is_no_value(bowl):
     verdict = check(dataclasses.replace(THEOREM, trivial=G**2), bowl, replicas=50).verdict
-    assert verdict == "not refuted"
+    assert verdict == "holds"
 
 
 @pytest.mark.parametrize("bad", [{"count": 0}, {"replicas": "a"}, {"seed": -1}, {"repeat": 0.5}])

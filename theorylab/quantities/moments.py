@@ -202,7 +202,7 @@ def whole_run(experiment: Experiment) -> Measurement | None:
     if not names <= set(values):
         return None
     kept = {name: scales[name] for name in names}
-    return Measurement({name: values[name] for name in names}, exact=True, scales=kept)
+    return Measurement({name: values[name] for name in names}, law="law", scales=kept)
 
 
 # --- the rule, run on coefficients ------------------------------------------------------------

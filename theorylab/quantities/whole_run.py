@@ -43,8 +43,8 @@ class WholeRun(Protocol):
     @np.errstate(over="ignore", invalid="ignore")  # a run may diverge
     def measure(self, experiment: Experiment) -> Measurement:
         names, T = experiment.measured, experiment.rounds
-        if not experiment.deterministic and (law := moments.whole_run(experiment)) is not None:
-            return law
+        if not experiment.deterministic and (exact := moments.whole_run(experiment)) is not None:
+            return exact
         paths = enumerate_paths(experiment)
         found: dict[str, np.ndarray] = {}
         scales: dict[str, float] = {}

@@ -122,7 +122,8 @@ def _row(
         "repaired": "", "tightness": "",
     }  # fmt: skip
     if result["verdict"] == "violated":
-        row["verdict"] = Verdict.from_json(result["best"]).told
+        best = Verdict.from_json({**result["best"], "verdict": "violated"})
+        row["verdict"] = best.told
     if result["reason"] and result["verdict"] == "not applicable":
         row["verdict"] += f" ({result['reason']})"
     repaired = table.get((statement.key, "repaired"))

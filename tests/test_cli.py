@@ -68,10 +68,10 @@ def test_a_finished_run_is_not_done_again(theorylab, monkeypatch):
     arguments = ("verify", "sngm.lemma_2", "--objective", "quadratic", "--replicas", "16", "--json")
     _, first, _ = theorylab(*arguments)
 
-    def refuse(cell):
+    def refuse(cell, sent=()):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("theorylab.cli.verify.check_cell", refuse)
+    monkeypatch.setattr("theorylab.studies.verify.check_cell", refuse)
     code, again, _ = theorylab(*arguments)
     assert code == 0
     assert json.loads(again)["results"] == json.loads(first)["results"]

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
 
-from bounds.statement import Statement
 from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.errors import require_finite
-from theorylab.hunt.search import CONFIDENCE, Hunt, hunt
-from theorylab.plugins import registry
-from theorylab.plugins.provenance import provenance
-from theorylab.plugins.store import Store, compute, writable, write_json
+from theorylab.hunt.search import Hunt
+from theorylab.plugins.store import writable
+from theorylab.studies.falsify import FalsifyReport, falsify
 
-__all__ = ["command", "falsify", "hunt_cell"]
+__all__ = ["command"]
 
 _COLOURS = {"violated": "bold red", "not refuted": "green", "not applicable": "dim"}
 
@@ -33,7 +29,8 @@ def command(
         Literal["printed", "repaired", "both"], typer.Option(help="Which form of a statement.")
     ] = "both",
     budget: Annotated[
-        float, typer.Option(min=0.1, help="Seconds of search, shared by the statements.")
+        float,
+        typer.Option(min=0.1, help="Seconds of hunting, shared by the statements; writing adds."),
     ] = 600.0,
     limit: Annotated[
         int | None,
@@ -53,60 +50,16 @@ def command(
     require_finite("falsify", {"budget": budget})
     chosen = select(keys or [], paper, form)
     target = writable(out / "results.json")
-    hunts = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=jobs, out=out)
-    rows = [h.to_json() for h in hunts]
-    if write:
-        from theorylab.hunt.counterexample import write_counterexample
-
-        for statement, found, row in zip(chosen, hunts, rows, strict=True):
-            if found.verdict == "violated":
-                row["counterexample"] = write_counterexample(statement, found, out)
-    report = {
-        "schema": 1,
-        "provenance": provenance(seed=seed),
-        "confidence": CONFIDENCE,
-        "results": rows,
-    }
-    write_json(target, report)
+    report = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=jobs, out=out,
+                     write=write)  # fmt: skip
+    report.save(target)
     if as_json:
-        print(json.dumps(report, indent=1, allow_nan=False))
+        print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:
-        _print(hunts, out)
+        _print(report, target)
 
 
-def falsify(
-    statements: Sequence[Statement],
-    *,
-    budget: float = 600.0,
-    limit: int | None = None,
-    seed: int = 0,
-    jobs: int = 1,
-    out: Path | str = "results/falsify",
-    progress: bool | None = None,
-) -> list[Hunt]:
-    """Hunt every statement; the budget is shared equally, confidence is that of all together.
-
-    ``limit`` counts the instances tried for each statement instead.
-    """
-    each = budget * jobs / max(1, len(statements))
-    cells = [
-        {"kind": "hunt", "key": s.key, "form": s.form, "seed": seed, "family": len(statements),
-         **({"budget": each} if limit is None else {"limit": limit})}
-        for s in statements
-    ]  # fmt: skip
-    results = compute(hunt_cell, cells, Store(out), jobs=jobs, label="hunting", progress=progress)
-    return [Hunt.from_json(result) for result in results if result is not None]
-
-
-def hunt_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Hunt one statement."""
-    statement = registry.statements()[cell["key"], cell["form"]]
-    allowed = {name: cell[name] for name in ("budget", "limit") if name in cell}
-    found = hunt(statement, **allowed, seed=cell["seed"], family=cell["family"])
-    return found.to_json()
-
-
-def _print(hunts: Sequence[Hunt], out: Path) -> None:
+def _print(report: FalsifyReport, target: Path) -> None:
     terminal = console()
     table = Table(title="The hunt", title_justify="left")
     for name in ("statement", "form", "verdict", "how"):
@@ -114,22 +67,27 @@ def _print(hunts: Sequence[Hunt], out: Path) -> None:
     for name in ("measured", "bound", "ratio", "tries"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("instance", overflow="fold")
-    for h in hunts:
-        best = h.best
-        shown = ["-"] * 3 if best is None else [
-            f"{v:.4g}" for v in (best.measured, best.bound, h.ratio)
+    for h in report:
+        shown = ["-"] * 3 if h.best is None else [
+            f"{v:.4g}" for v in (h.best.measured, h.best.bound, h.ratio)
         ]  # fmt: skip
-        where = h.reason
-        if h.instance is not None:
-            values = ", ".join(f"{k}={v:.4g}" for k, v in h.instance.values.items())
-            family = "" if h.instance.spec is None else h.instance.spec["family"]
-            where = f"{family} {values}".strip()
-        told = best.told if best is not None and h.verdict == "violated" else h.verdict
-        table.add_row(h.key, h.form, f"[{_COLOURS[h.verdict]}]{told}[/]", h.how, *shown,
-                      str(h.evaluations), where)  # fmt: skip
+        table.add_row(h.key, h.form, _verdict(h), h.how, *shown, str(h.evaluations), _where(h))
     terminal.print(table)
     for form in ("printed", "repaired"):
-        tally = Counter(h.verdict for h in hunts if h.form == form)
-        if tally:
+        if tally := report.tally(form):
             terminal.print(f"{form}: " + ", ".join(f"{k} {n}" for k, n in sorted(tally.items())))
-    terminal.print(f"results: {out / 'results.json'}")
+    terminal.print(f"{report.seconds:.0f} s in all, confirmation, shrinking and writing included")
+    terminal.print(f"results: {target}")
+
+
+def _verdict(h: Hunt) -> str:
+    known = f" ({h.best.evidence})" if h.verdict == "violated" and h.best is not None else ""
+    return f"[{_COLOURS[h.verdict]}]{h.verdict}[/]{known}"
+
+
+def _where(h: Hunt) -> str:
+    if h.instance is None:
+        return h.reason
+    values = ", ".join(f"{k}={v:.4g}" for k, v in h.measured_at.items())
+    family = "" if h.instance.spec is None else h.instance.spec["family"]
+    return f"{family} {values}".strip()

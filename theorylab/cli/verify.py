@@ -3,34 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich import box
 from rich.table import Table
 
-from bounds.statement import Statement
 from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
-from theorylab.errors import AssumptionError, UsageError
-from theorylab.judge.check import check, constants_for
-from theorylab.judge.verdict import Verdict, worst
-from theorylab.plugins import registry
-from theorylab.plugins.provenance import provenance
-from theorylab.plugins.specs import DATA_FAMILY, Spec, build_objective, objective_specs
-from theorylab.plugins.store import Store, compute, writable, write_json
+from theorylab.judge.check import constants_for
+from theorylab.judge.verdict import Verdict
+from theorylab.plugins.specs import build_objective, objective_specs
+from theorylab.plugins.store import writable
+from theorylab.studies.verify import VerifyReport, verify
 
-__all__ = ["command", "verify"]
+__all__ = ["command"]
 
 _COLOURS = {"violated": "bold red", "not refuted": "yellow", "holds": "green",
             "vacuous": "magenta", "not applicable": "dim"}  # fmt: skip
-_CONFIDENCE = 0.99
-_RATE_OBJECTIVES = 4
 _FEW = 4
 
 
@@ -51,6 +42,9 @@ def command(
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which no new check starts.")
     ] = None,
+    instances: Annotated[
+        int, typer.Option(min=0, help="Instances of the closing hunt of each printed claim.")
+    ] = 60,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/verify"),
@@ -65,126 +59,20 @@ def command(
             if statement.claim.measured:
                 constants_for(statement, build_objective(specs[0]))
     target = writable(out / "results.json")
-    verdicts = verify(chosen, specs, form=form, replicas=replicas, budget=budget, seed=seed,
-                      jobs=jobs, out=out)  # fmt: skip
-    report = {
-        "schema": 1,
-        "provenance": provenance(seed=seed, data=[s.get("digest") for s in specs if "digest" in s]),
-        "results": [v.to_json() for v in verdicts],
-    }
-    write_json(target, report)
+    named = specs if objective is not None or data is not None else None
+    report = verify(chosen, named, form=form, replicas=replicas, budget=budget,
+                    instances=instances, seed=seed, jobs=jobs, out=out)  # fmt: skip
+    report.save(target)
     if as_json:
-        print(json.dumps(report, indent=1, allow_nan=False))
+        print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:
-        _print(verdicts, out)
-    if strict and any(v.verdict == "violated" for v in verdicts):
+        _print(report, target)
+    if strict and any(v.verdict == "violated" for v in report):
         raise typer.Exit(1)
 
 
-def verify(
-    statements: Sequence[Statement],
-    specs: Sequence[Spec] | None = None,
-    *,
-    form: str = "both",
-    replicas: int = 256,
-    effort: float = 3e5,
-    count: int = 6,
-    budget: float | None = None,
-    seed: int = 0,
-    jobs: int = 1,
-    out: Path | str = "results/verify",
-    progress: bool | None = None,
-) -> list[Verdict]:
-    """One verdict for each statement and form: the gravest over the objectives that apply.
-
-    ``specs`` name the objectives (``{"family": ..., "parameters": {...}}``), by default every
-    registered family's default instances. Intervals are corrected for all checks together.
-    """
-    specs = objective_specs() if specs is None else specs
-    queue: list[tuple[int, int, dict[str, Any]]] = []
-    reasons: dict[int, str] = {}
-    for i, statement in enumerate(statements):
-        applicable: list[Spec | None] = [None]
-        if statement.claim.measured:
-            applicable = []
-            for spec in specs:
-                try:
-                    constants_for(statement, build_objective(spec))
-                    applicable.append(spec)
-                except AssumptionError as error:
-                    reasons[i] = str(error)
-            applicable.sort(key=partial(_slack, statement))
-        if statement.claim.big_o:  # each such check is a whole experiment over growing sizes
-            applicable = applicable[:_RATE_OBJECTIVES]
-        for rank, chosen in enumerate(applicable):
-            queue.append((rank, i, {
-                "kind": "check", "key": statement.key, "form": statement.form, "objective": chosen,
-                "count": count, "replicas": replicas, "effort": effort, "seed": seed,
-            }))  # fmt: skip
-    # Every statement's first objective comes before any statement's second: a budget that runs
-    # out leaves no statement unchecked.
-    queue.sort(key=lambda entry: entry[0])
-    owners = [owner for _, owner, _ in queue]
-    cells = [{**cell, "family": len(queue)} for _, _, cell in queue]
-    results = compute(check_cell, cells, Store(out), jobs=jobs, label="checking", budget=budget,
-                      progress=progress)  # fmt: skip
-    found: dict[int, list[Verdict]] = {}
-    for owner, cell, result in zip(owners, cells, results, strict=True):
-        blank = Verdict(cell["key"], cell["form"], "not refuted", seed=seed,
-                        units=statements[owner].units, reason="the budget ran out",
-                        undecided=1)  # fmt: skip
-        found.setdefault(owner, []).append(blank if result is None else Verdict.from_json(result))
-    verdicts: list[Verdict] = []
-    for i, statement in enumerate(statements):
-        absent = Verdict(statement.key, statement.form, "not applicable", units=statement.units,
-                         seed=seed, reason=reasons.get(i, ""))  # fmt: skip
-        verdict = worst(found.get(i, [absent]))
-        verdicts.append(verdict)
-        if form != "printed" and statement.form == "printed" and _needs_no_repair(statement):
-            copy = replace(verdict, form="repaired", reason="true as printed; " + verdict.reason)
-            verdicts.append(copy) if form == "both" else verdicts.__setitem__(-1, copy)
-    return verdicts
-
-
-def _slack(statement: Statement, spec: Spec) -> int:
-    """How many of the statement's constants the objective certifies without attaining them.
-
-    The fewer, the closer the objective comes to the worst case: such objectives come first,
-    after the data that the user named.
-    """
-    if spec["family"] == DATA_FAMILY:
-        return -1
-    objective = build_objective(spec)
-    names = {symbol.name for symbol in statement.constants}
-    per_sample = objective.sample_constants()
-    certified = {**objective.constants(), **per_sample}
-    return sum(not certified[name].attained for name in names if name in certified)
-
-
-def check_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Run one check; a check that cannot be made is ``not applicable`` and says why."""
-    statement = registry.statements()[cell["key"], cell["form"]]
-    spec = cell["objective"]
-    objective = None if spec is None else build_objective(spec)
-    try:
-        verdict = check(
-            statement, objective, count=cell["count"], replicas=cell["replicas"],
-            effort=cell["effort"], seed=cell["seed"], confidence=_CONFIDENCE,
-            family=cell["family"],
-        )  # fmt: skip
-    except UsageError as error:
-        name = "-" if objective is None else objective.name
-        verdict = Verdict(statement.key, statement.form, "not applicable", objective=name,
-                          units=statement.units, seed=cell["seed"], reason=str(error))  # fmt: skip
-    return verdict.to_json()
-
-
-def _needs_no_repair(statement: Statement) -> bool:
-    return (statement.key, "repaired") not in registry.statements()
-
-
-def _print(verdicts: Sequence[Verdict], out: Path) -> None:
-    terminal = console()
+def _print(report: VerifyReport, target: Path) -> None:
+    terminal, verdicts = console(), report.verdicts
     table = Table(box=box.SIMPLE_HEAD, title="Statements against measured runs",
                   title_justify="left", padding=(0, 1))  # fmt: skip
     table.add_column("statement", no_wrap=True)
@@ -209,8 +97,7 @@ def _print(verdicts: Sequence[Verdict], out: Path) -> None:
         for v in verdicts:
             terminal.print(_detail(v), highlight=False)
     for form in ("printed", "repaired"):
-        tally: Counter[str] = Counter(v.verdict for v in verdicts if v.form == form)
-        if tally:
+        if tally := report.tally(form):
             parts = ", ".join(f"[{_COLOURS[k]}]{k} {tally[k]}[/]" for k in _COLOURS if tally[k])
             terminal.print(f"{form}: {parts}")
     if undecided := sum(v.undecided for v in verdicts):
@@ -220,7 +107,7 @@ def _print(verdicts: Sequence[Verdict], out: Path) -> None:
             f"most in {most.key} ({most.undecided:,}); a check the budget left out counts as one"
         )
     terminal.print("ratio: measured/bound at the deciding instance; 1 is attained")
-    terminal.print(f"results: {out / 'results.json'}")
+    terminal.print(f"results: {target}")
 
 
 def _cell(v: Verdict) -> tuple[str, str]:

@@ -1,24 +1,26 @@
 """O(.) claims: does measured/bound keep growing with what grows? Then no constant will do.
 
 One instance of the domain is followed over growing sizes of the symbol that the statement's
-:class:`bounds.Rate` names, and the slope of log(measured/bound) is fitted.
+:class:`bounds.Rate` names. Growth counts where it persists: in every window of sizes the ratio
+rises by more than the intervals at both ends, and it does not fade. An order that follows from a
+proven explicit bound is never refuted by it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from bounds.statement import DomainError, Statement, evaluate
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import _compare, _trivial, _verdict, constants_for
 from theorylab.judge.domain import points
-from theorylab.judge.verdict import Outcome, Verdict
+from theorylab.judge.orders import proven_order, replayed
+from theorylab.judge.verdict import Verdict
 from theorylab.problem.objective import FiniteSum, Objective
 from theorylab.quantities import Experiment, Protocol
 
@@ -26,6 +28,9 @@ __all__ = ["check_order"]
 
 _SIZES = 5
 _RATE_POINTS = 6
+_WINDOW = 3  # sizes, first against last
+_RATES_OF_GROWTH = 0.02  # slower growth may be a logarithm's
+_FADES = 0.75  # growth that has slowed to less than this share may be on its way to a constant
 _EFFORT_PER_STEP = 15  # of an O(.) check: the longest run takes this share of it
 
 
@@ -43,17 +48,27 @@ def check_order(
     return verdict if again.verdict == "violated" else replace(again, reason=once)
 
 
+@dataclass(frozen=True)
+class _Size:
+    """What was measured at one size: log(measured/bound) with its interval."""
+
+    size: float
+    ratio: float
+    low: float
+    high: float
+
+
 def _measure(
     statement: Statement, objective: Objective, protocol: Protocol, fixed: Mapping[str, float],
     replicas: int, effort: float, seed: int, repeat: int, risk: float,
 ) -> Verdict:  # fmt: skip
-    """Does measured/bound keep growing with the statement's scale? Then no constant will do."""
     rate = statement.rate
     if rate is None:
         raise UsageError(f"{statement.key}: an O(.) claim needs a rate that says what grows")
     name = rate.scale.name
     sizes = _sizes(statement, objective, effort)
-    logs, ratios, errors = [], [], []
+    curve: list[_Size] = []
+    tables: list[tuple[Objective, Mapping[str, Any], float]] = []
     last: Verdict | None = None
     comparisons = 0
     first: Mapping[str, Any] | None = None
@@ -85,27 +100,83 @@ def _measure(
         compared = _compare(statement.claim, values, found, risk / len(sizes), deterministic=True)
         comparisons += len(compared.measured)
         i = int(np.argmax(compared.ratio))
-        last = _verdict(experiment, "holds", compared, i, "", comparisons)
+        last = _verdict(experiment, "not refuted", compared, i, "", comparisons)
+        tables.append((here, values, last.interval[0]))
         if compared.bound[i] >= _trivial(statement, values):
             continue  # a ratio to a bound beyond the trivial value says nothing of the rate
-        if not (compared.measured[i] > 0 and compared.bound[i] > 0):
+        if not (last.measured > 0 and last.bound > 0):
             continue
-        logs.append(math.log(size))
-        ratios.append(math.log(compared.measured[i] / compared.bound[i]))
-        errors.append(float(compared.half[i] / compared.measured[i]))
+        curve.append(_at(size, last))
     if last is None:
         raise UsageError(f"{statement.key}: no size of {name} among {sizes} is admissible")
-    if len(logs) < 3:
-        reason = "too few sizes gave a positive ratio"
-        return replace(last, verdict="not refuted", evidence="samples", reason=reason)
-    # The small sizes are pre-asymptotic: the slope is that of the larger ones.
-    slope, low, high = _slope(np.array(logs)[-4:], np.array(ratios)[-4:], np.array(errors)[-4:])
+    if len(curve) < _WINDOW:
+        judged = replace(last, evidence="samples", reason="too few sizes gave a positive ratio")
+    else:
+        judged = _judge_growth(last, curve[-4:], name)  # the smallest size is pre-asymptotic
+    return _by_algebra(statement, judged, tables)
+
+
+def _at(size: float, verdict: Verdict) -> _Size:
+    def log(value: float) -> float:
+        return math.log(value / verdict.bound) if value > 0 else -math.inf
+
+    low, high = verdict.interval
+    return _Size(size, log(verdict.measured), log(low), log(high))
+
+
+def _judge_growth(last: Verdict, curve: Sequence[_Size], name: str) -> Verdict:
+    """Violated where every window of sizes grows, beyond its intervals and without fading."""
+    windows = list(zip(curve, curve[_WINDOW - 1 :], strict=False))
+    lengths = [math.log(b.size / a.size) for a, b in windows]
+    slopes = [(b.ratio - a.ratio) / x for (a, b), x in zip(windows, lengths, strict=True)]
+    lowest = min((b.low - a.high) / x for (a, b), x in zip(windows, lengths, strict=True))
+    highest = max((b.high - a.low) / x for (a, b), x in zip(windows, lengths, strict=True))
+    whole = math.log(curve[-1].size / curve[0].size)
+    slope = (curve[-1].ratio - curve[0].ratio) / whole
+    persists = lowest > _RATES_OF_GROWTH and slopes[-1] >= _FADES * slopes[0]
     # A ratio that grows but is still below 1 may be on its way to a constant.
-    grows = low > 0.02 and ratios[-1] > 0
-    outcome: Outcome = "violated" if grows else "holds" if high <= 0.1 else "not refuted"
-    reason = f"log(measured/bound) grows like {slope:+.3f} log {name} [{low:+.3f}, {high:+.3f}]"
-    return replace(last, verdict=outcome, evidence="growth", reason=reason,
-                   growth=(slope, low, high))  # fmt: skip
+    grows = len(windows) > 1 and persists and curve[-1].ratio > 0
+    scales = ", ".join(f"{point.size:g}" for point in curve)
+    reason = (
+        f"measured/bound goes like {name}^{slope:.3f} over {name} = {scales}; "
+        f"{len(windows)} windows, [{lowest:+.3f}, {highest:+.3f}] each"
+    )
+    growth = (slope, lowest, highest)
+    if not grows:
+        return replace(last, verdict="not refuted", evidence="samples", reason=reason,
+                       growth=growth)  # fmt: skip
+    return replace(last, verdict="violated", evidence="growth", reason=reason, growth=growth)
+
+
+def _by_algebra(
+    statement: Statement,
+    judged: Verdict,
+    tables: Sequence[tuple[Objective, Mapping[str, Any], float]],
+) -> Verdict:
+    """The verdict, unless the order follows from a repaired bound: then a fit cannot refute it."""
+    objective = tables[-1][0]
+
+    def certified(repaired: Statement) -> bool:
+        try:
+            constants_for(repaired, objective)
+        except AssumptionError:
+            return False
+        return True
+
+    repaired = proven_order(statement, [values for _, values, _ in tables], certified)
+    if repaired is None:
+        return judged
+    follows = f"follows from {repaired.key} (repaired), whose bound is of this order"
+    # A bound that this very run exceeds proves nothing, whatever was replayed.
+    obeyed = all(least <= _explicit(repaired, values) for _, values, least in tables)
+    return replace(judged, verdict="holds" if obeyed and replayed(repaired) else "not refuted",
+                   evidence="algebra", reason=f"{follows}; {judged.reason}")  # fmt: skip
+
+
+def _explicit(repaired: Statement, values: Mapping[str, Any]) -> float:
+    own = {s.name: float(values.get(s.name, 1.0)) for s in (*repaired.symbols,
+                                                           *repaired.constants)}  # fmt: skip
+    return float(repaired.bound(own))
 
 
 def _telling(statement: Statement, table: list[dict[str, Any]]) -> dict[str, Any]:
@@ -125,22 +196,9 @@ def _sizes(statement: Statement, objective: Objective, effort: float) -> list[fl
     if scale.name == "n":
         if not isinstance(objective, FiniteSum):
             raise AssumptionError(f"{statement.key} grows n; {objective.name} is no finite sum")
-        return [float(32 * 2**k) for k in range(_SIZES)]
+        return [float(16 * 2**k) for k in range(_SIZES + 1)]
     if scale.name == "eps":
         return [max(scale.typical) / 2**k for k in range(_SIZES)]
     least = max(16.0, min(scale.typical or (16.0,)))
     factor = min(4.0, max(1.5, (effort / 100 / least) ** (1 / (_SIZES - 1))))
     return [float(round(least * factor**k)) for k in range(_SIZES)]
-
-
-def _slope(x: np.ndarray, y: np.ndarray, error: np.ndarray) -> tuple[float, float, float]:
-    """Least-squares slope; its interval moves every point by its own (already corrected) error."""
-    centred = x - x.mean()
-    weights = centred / (centred**2).sum()
-    slope = float(weights @ y)
-    margin = float(np.abs(weights) @ error)
-    residual = y - y.mean() - slope * centred
-    if len(x) > 2:
-        scatter = math.sqrt(float(residual @ residual) / (len(x) - 2) / float(centred @ centred))
-        margin += float(stats.t.isf(0.025, len(x) - 2)) * scatter
-    return slope, slope - margin, slope + margin

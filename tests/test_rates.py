@@ -1,0 +1,122 @@
+"""O(.) claims: what follows by algebra is never refuted by a fit, and growth must persist."""
+
+import math
+
+import pytest
+import sympy as sp
+
+import synthetic
+import theorylab
+from bounds import lrsgd
+from theorylab.judge import rates
+from theorylab.judge.orders import Leading, Unknown, covers, leading, replayed
+from theorylab.judge.rates import _Size
+from theorylab.judge.verdict import Verdict
+from theorylab.plugins import registry
+
+N = sp.Symbol("n", positive=True)
+A = sp.Symbol("a", positive=True)
+KNOWN = {
+    "power": (3 * N**A, Leading(3.0, 0.5)),
+    "sum": (N + 5 * N**2 + 1, Leading(5.0, 2.0)),
+    "quotient": ((2 * N + 1) / (N - 1) ** 2, Leading(2.0, -1.0)),
+    "logarithm": (sp.log(N**2) / N, Leading(2.0, -1.0, 1.0)),
+    "rounding": (sp.ceiling(sp.sqrt(N)), Leading(1.0, 0.5)),
+    "larger": (sp.Max(10, sp.log(N)), Leading(1.0, 0.0, 1.0)),
+    "smaller": (sp.Min(7 * N, N**2), Leading(7.0, 1.0)),
+    "exponent": (N ** (A * (1 - 1 / N)), Leading(1.0, 0.5)),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_leading_terms(name):
+    expression, expected = KNOWN[name]
+    found = leading(expression, N, {"a": 0.5})
+    for one, other in zip(
+        (found.factor, found.power, found.logs),
+        (expected.factor, expected.power, expected.logs),
+        strict=True,
+    ):
+        assert one == pytest.approx(other)
+    # The ratio to the leading term tends to its factor.
+    far = [float(expression.subs(A, sp.Rational(1, 2)).subs(N, 10.0**k)) for k in (8, 16)]
+    terms = [(10.0**k) ** found.power * math.log(10.0**k) ** found.logs for k in (8, 16)]
+    assert far[1] / terms[1] == pytest.approx(found.factor, rel=1e-4)
+
+
+@pytest.mark.parametrize("expression", [N + 1 - N * sp.Float(1.0), N ** sp.log(N), sp.sin(N),
+                                        sp.ceiling(1 / N), (A - N) ** A])  # fmt: skip
+def test_what_cannot_be_read_off_is_refused(expression):
+    expression = expression if expression.has(N) else sp.Add(N, -N, 1, evaluate=False)
+    with pytest.raises(Unknown):
+        leading(expression, N, {"a": 0.5})
+
+
+TWINS = synthetic.stability_twins(n=20)
+
+
+def test_an_order_that_follows_from_a_proven_bound_holds():
+    verdict = theorylab.check("lrsgd.theorem_3_4", TWINS, values={"c": 1}, effort=1e5, replicas=64)
+    assert (verdict.verdict, verdict.evidence) == ("holds", "algebra")
+    assert "lrsgd.theorem_3_4.best_burn_in" in verdict.reason
+    assert replayed(lrsgd.theorem_3_4_best_burn_in)
+
+
+@pytest.mark.slow
+def test_not_even_a_large_effort_refutes_it():
+    verdict = theorylab.check("lrsgd.theorem_3_4", TWINS, values={"c": 1}, effort=1e12)
+    assert (verdict.verdict, verdict.evidence) == ("holds", "algebra")
+
+
+def test_another_schedule_proves_nothing():
+    """The repairs of 3.6, 4.3 and 4.9 speak of other step sizes."""
+    for printed, repaired in (
+        (lrsgd.theorem_3_6, lrsgd.theorem_3_6_repaired),
+        (lrsgd.theorem_4_3, lrsgd.theorem_4_3_best_burn_in),
+        (lrsgd.theorem_4_9, lrsgd.theorem_4_9_best_burn_in),
+    ):
+        constants = {k: float(v) for k, v in TWINS.sample_constants().items()}
+        table = printed.resolve(constants | {"n": 64, "T": 640, "c": 0.5, "theta": 0.1, "S": 1})
+        assert not covers(repaired, printed, [table])
+    table = lrsgd.theorem_3_4.resolve(constants | {"n": 64, "T": 640, "c": 0.5})
+    assert covers(lrsgd.theorem_3_4_best_burn_in, lrsgd.theorem_3_4, [table])
+
+
+def _curve(ratio, error):
+    sizes = [32.0, 64.0, 128.0, 256.0]
+    return [_Size(s, y := math.log(ratio(s)), y - error, y + error) for s in sizes]
+
+
+LAST = Verdict("k", "printed", "not refuted", 2.0, (2.0, 2.0), 1.0, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "error", "outcome"),
+    [
+        (lambda s: s**0.25, 0.01, "violated"),
+        (lambda s: s**0.25, 0.2, "not refuted"),  # within the intervals
+        (lambda s: 100 * s / (s + 100), 0.01, "not refuted"),  # on its way to a constant
+        (lambda s: 1e-6 * s**0.25, 0.01, "not refuted"),  # still below 1
+        (lambda s: 3.0 + (s > 200), 0.01, "not refuted"),  # in one window alone
+    ],
+)
+def test_growth_must_persist(ratio, error, outcome):
+    found = rates._judge_growth(LAST, _curve(ratio, error), "n")
+    assert found.verdict == outcome
+    assert found.evidence == ("growth" if outcome == "violated" else "samples")
+    assert "n = 32, 64, 128, 256" in found.reason
+
+
+def test_the_instance_shown_is_the_one_measured():
+    verdict = theorylab.check("lrsgd.theorem_4_9", TWINS, values={"c": 0.5, "S": 1},
+                              effort=1e5, replicas=512)  # fmt: skip
+    assert (verdict.verdict, verdict.evidence) == ("violated", "growth")
+    assert verdict.constants["n"] == 512
+    assert verdict.hyperparameters["T"] == 5120
+
+
+def test_every_order_under_a_repaired_key_is_decided_the_same_way():
+    """Table 1's row of SNGM is Corollary 2 without its constants."""
+    bowl = synthetic.quadratic(dim=2, noise="two_point", sigma=0.5)
+    verdict = theorylab.check(registry.statement("sngm.table_1_sngm"), bowl, effort=1e4)
+    assert (verdict.verdict, verdict.evidence) == ("holds", "algebra")

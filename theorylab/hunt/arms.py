@@ -1,0 +1,163 @@
+"""Where a hunt looks: one arm for each objective family that a statement applies to."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from bounds.statement import Statement
+from bounds.symbol import Symbol
+from theorylab.hunt.instance import FAILURES, Instance
+from theorylab.judge.check import constants_for
+from theorylab.judge.domain import place, points
+from theorylab.plugins import registry
+from theorylab.plugins.specs import Spec, objective_specs
+from theorylab.problem.objective import Parameter
+
+__all__ = ["Arm", "arms", "grid"]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A family with the default parameters that a search starts from (or numbers alone).
+
+    Attributes
+    ----------
+    spec : mapping, optional
+    parameters : tuple of Parameter
+        What may be moved of the objective.
+    free : tuple of str
+        The statement's symbols that are left to choose.
+    rescaled : bool
+        Whether the units are moved as well.
+    quiet : bool
+        Exact gradients in place of stochastic ones.
+    """
+
+    spec: Spec | None
+    parameters: tuple[Parameter, ...]
+    free: tuple[str, ...]
+    rescaled: bool
+    quiet: bool = False
+
+    @property
+    def home(self) -> Instance:
+        """The default objective, no hyperparameters chosen."""
+        return Instance(self.spec, {}, quiet=self.quiet)
+
+    @property
+    def size(self) -> int:
+        """The number of coordinates that a search moves."""
+        return len(self.parameters) + len(self.free) + 2 * self.rescaled
+
+    def at(self, statement: Statement, u: np.ndarray, seed: int) -> Instance | None:
+        """The instance at a point of the unit cube; values just outside are its faces."""
+        u = np.clip((u - 0.5) * 1.08 + 0.5, 0.0, 1.0)
+        k, f = len(self.parameters), len(self.free)
+        fractions = dict(zip(self.free, u[k : k + f].tolist(), strict=True))
+        if self.spec is None:
+            table = place(statement, {}, fractions)
+            if table is None:
+                return None
+            return Instance(None, {name: float(table[name]) for name in self.free}, seed)
+        moved = {p.name: _value(p, float(x)) for p, x in zip(self.parameters, u[:k], strict=True)}
+        spec = {**self.spec, "parameters": {**self.spec.get("parameters", {}), **moved}}
+        a, b = (10.0 ** (12 * u[k + f :] - 6)).tolist() if self.rescaled else (1.0, 1.0)
+        draft = Instance(spec, {}, seed, a, b, self.quiet)
+        try:
+            objective = draft.objective(statement)
+            assert objective is not None
+            known = constants_for(statement, objective)
+        except FAILURES:
+            return None
+        table = place(statement, known, fractions)
+        if table is None:
+            return None
+        return replace(draft, values={name: float(table[name]) for name in self.free})
+
+
+def arms(statement: Statement, specs: Sequence[Spec] | None, seed: int) -> tuple[list[Arm], str]:
+    """Every arm of a statement, and why the last objective that does not apply does not.
+
+    Each objective is taken as it is and with exact gradients. ``specs`` are the objectives to
+    start from, by default every registered family's default instances.
+    """
+    # The constant that an O(.) hides may carry units.
+    rescaled = statement.units_fault is not None and not statement.claim.big_o
+    fixed = {s.name for s in statement.prescription} | _followed(statement)
+    if not statement.claim.measured:
+        free = tuple(s.name for s in statement.symbols if s.name not in fixed)
+        return [Arm(None, (), free, False)], ""
+    found, reason = [], ""
+    for spec, quiet in itertools.product(objective_specs() if specs is None else specs,
+                                         (False, True)):  # fmt: skip
+        try:
+            objective = Instance(spec, {}, quiet=quiet).objective(statement)
+            assert objective is not None
+            known = constants_for(statement, objective)
+            first = points(statement, known, seed, 1)[0]
+        except ValueError as error:
+            reason = str(error)
+            continue
+        free = tuple(
+            s.name for s in statement.symbols
+            if s.name not in known and s.name not in fixed and s.name in first
+        )  # fmt: skip
+        moved = registry.family(spec["family"]).parameters
+        moved = () if statement.claim.big_o else _movable(spec, moved)
+        found.append(Arm(spec, moved, free, rescaled, quiet))
+    return found, reason
+
+
+def _followed(statement: Statement) -> set[str]:
+    """What an O(.) claim's rate moves: no hyperparameter of its instance."""
+    rate = statement.rate
+    if rate is None or not statement.claim.big_o:
+        return set()
+    return {rate.scale.name, *(s.name for s in rate.along)}
+
+
+def grid(statement: Statement, arm: Arm) -> Iterator[dict[str, float]]:
+    """Values of an O(.) claim's hyperparameters: all typical ones, then those between two.
+
+    What an O(.) hides may depend on the hyperparameters, and where they are extreme the sizes
+    within reach come before the rate: of a domain's corners only those that are typical are tried.
+    """
+    named = {s.name: s for s in statement.symbols}
+    symbols = [named[name] for name in arm.free]
+    typical = list(itertools.product(*(sorted(s.typical or (1.0,)) for s in symbols)))
+    # The cheapest first, as far as counts say; then what lies between.
+    typical.sort(key=lambda row: math.prod(max(1.0, v) for v, s in zip(row, symbols, strict=True)
+                                           if s.domain.integer))  # fmt: skip
+    between = [row for row in itertools.product(*map(_finer, symbols)) if row not in typical]
+    for row in (*typical, *between):
+        yield dict(zip(arm.free, map(float, row), strict=True))
+
+
+def _finer(symbol: Symbol) -> list[float]:
+    """Typical values and the geometric means of neighbours."""
+    ends = sorted(v for v in symbol.typical or (1.0,) if v > 0)
+    means = [math.sqrt(a * b) for a, b in itertools.pairwise(ends)]
+    means = [float(round(v)) for v in means] if symbol.domain.integer else means
+    return sorted({*(symbol.typical or (1.0,)), *means})
+
+
+def _movable(spec: Spec, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
+    """The family's parameters; noise that the spec leaves out is left out."""
+    given = spec.get("parameters", {})
+    quiet = given.get("noise", "none") == "none" and "noise" in given
+    return tuple(p for p in parameters if not (quiet and p.name == "sigma"))
+
+
+def _value(parameter: Parameter, fraction: float) -> float | int:
+    low, high = parameter.lower, parameter.upper
+    if parameter.log:
+        value = math.exp(math.log(low) + fraction * math.log(high / low))
+    else:
+        value = low + fraction * (high - low)
+    value = min(max(value, low), high)
+    return round(value) if parameter.integer else value

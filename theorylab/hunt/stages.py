@@ -1,0 +1,262 @@
+"""The stages of a search: units, orders, the domain's corners, random points, CMA-ES."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from bounds.statement import Statement, evaluate
+from bounds.symbol import Measured
+from theorylab.errors import UsageError
+from theorylab.hunt.arms import Arm, arms, grid
+from theorylab.hunt.instance import FAILURES, Evaluation, Instance, score
+from theorylab.hunt.rescaling import rescaling_attack
+from theorylab.judge.check import constants_for
+from theorylab.judge.domain import points
+from theorylab.plugins.specs import Spec
+
+__all__ = ["Search"]
+
+_LONGEST = 4_000  # sample gradients of one replica that one evaluation may take
+_CORNERS_END = 0.3  # share of the search after which no corner is begun
+_RESERVE = 0.6  # share of the search spent before its local part begins
+_CORNERS = 6
+_CLOSER = (8, 3)  # of an O(.) claim: how many of the best get how many times the effort, squared
+
+
+@dataclass
+class Search:
+    """Candidates stage by stage, until ``budget`` seconds or ``limit`` instances are spent.
+
+    A true order has no instance that grows, so for O(.) claims the whole budget goes to the
+    stage ``orders``; every other claim is hunted in the others.
+    """
+
+    statement: Statement
+    specs: Sequence[Spec] | None
+    budget: float
+    limit: int | None
+    seed: int
+    replicas: int
+    watch: Callable[[Evaluation], None] | None
+    asked: int = 0
+    evaluations: int = 0
+    how: str = ""
+    how_best: str = ""
+    reason: str = ""
+    pool: list[tuple[float, int, np.ndarray, int]] = field(default_factory=list)
+
+    def candidates(self) -> Iterator[Evaluation]:
+        """Every evaluation, in the order made."""
+        self.begun = time.monotonic()
+        rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0xFA,)))
+        try:
+            every, self.reason = arms(self.statement, self.specs, self.seed)
+        except UsageError as error:
+            self.reason = str(error)
+            return
+        best = -math.inf
+        stages: tuple[tuple[str, Any], ...] = (
+            (("orders", self._orders),) if self.statement.claim.big_o else
+            (("units", self._units), ("corners", self._corners), ("random", self._random),
+             ("cma", self._cma))
+        )  # fmt: skip
+        for stage, source in stages:
+            for found in source(every, rng):
+                self.how = stage
+                if self.score(found) > best:
+                    best, self.how_best = self.score(found), stage
+                yield found
+
+    def score(self, found: Evaluation) -> float:
+        """See :func:`theorylab.hunt.instance.score`."""
+        return score(found.verdict, self.statement)
+
+    def _evaluate(self, instance: Instance | None, closer: int = 1) -> Evaluation | None:
+        self.asked += 1
+        if instance is None or _length(instance.values) > _LONGEST:
+            return None
+        self.evaluations += 1
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", RuntimeWarning)
+                verdict = instance.check(
+                    self.statement, replicas=closer * self.replicas, effort=1e5 * closer
+                )
+        except FAILURES as error:
+            self.reason = str(error)
+            return None
+        found = Evaluation(instance, verdict)
+        if self.watch is not None:
+            self.watch(found)
+        return found
+
+    # --- how to look ----------------------------------------------------------------------------
+    def _orders(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        """All hyperparameters on a grid, on every arm's own objective; the best once more."""
+        seen: list[Evaluation] = []
+        grids = [(arm, grid(self.statement, arm)) for arm in every]
+        while grids and not self._late(_RESERVE):
+            left = []
+            for arm, rows in grids:
+                if self._late(_RESERVE):
+                    break
+                values = next(rows, None)
+                if values is None:
+                    continue
+                left.append((arm, rows))
+                found = self._evaluate(replace(arm.home, values=values, seed=self.seed))
+                if found is not None:
+                    seen.append(found)
+                    yield found
+            grids = left
+        count, times = _CLOSER
+        seen.sort(key=self.score, reverse=True)
+        for found in seen[:count]:
+            if self._late(1.0):
+                return
+            again = self._evaluate(found.instance, closer=times**2)
+            if again is not None:
+                yield again
+
+    def _units(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        if self.statement.units_fault is None:
+            return
+        specs = [arm.spec for arm in every if arm.spec is not None and not arm.quiet]
+        seconds = math.inf if self.limit is not None else 0.25 * self.budget
+        attack = rescaling_attack(self.statement, specs, seed=self.seed, budget=seconds)
+        if attack is None:
+            return
+        names = {s.name for s in self.statement.symbols} if attack.spec is None else {
+            s.name for s in self.statement.hyperparameters}  # fmt: skip
+        table = {**attack.verdict.constants, **attack.verdict.hyperparameters}
+        prescribed = {s.name for s in self.statement.prescription}
+        values = {k: v for k, v in table.items() if k in names and k not in prescribed}
+        a, b = (1.0, 1.0) if attack.spec is None else (attack.a, attack.b)
+        found = self._evaluate(Instance(attack.spec, values, self.seed, a, b))
+        if found is not None:
+            yield found
+
+    def _corners(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        """The domain's corners on every arm's own default objective."""
+        tables: list[list[dict[str, Any]]] = []
+        for arm in every:
+            home = arm.home.objective(self.statement)
+            known = {} if home is None else constants_for(self.statement, home)
+            tables.append(points(self.statement, known, self.seed, _CORNERS))
+        for turn in range(_CORNERS):
+            for arm, table in zip(every, tables, strict=True):
+                if self._late(_CORNERS_END):
+                    return
+                if turn >= len(table):
+                    continue
+                values = {name: float(table[turn][name]) for name in arm.free}
+                found = self._evaluate(replace(arm.home, values=values, seed=self.seed))
+                if found is not None:
+                    yield found
+
+    def _random(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        while every and not self._late(_RESERVE) and any(arm.size for arm in every):
+            for k, arm in enumerate(every):
+                at = rng.random(arm.size)
+                ends = rng.random(arm.size)
+                at = np.where(ends < 0.2, 0.0, np.where(ends > 0.75, 1.0, at))
+                found = self._evaluate(arm.at(self.statement, at, self.seed))
+                if found is not None:
+                    self.pool.append((self.score(found), k, at, self._leading(found)))
+                    yield found
+                if self._late(_RESERVE):
+                    return
+
+    def _cma(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        """CMA-ES from the best random points, each term of the bound in the lead in turn.
+
+        Where one term leads, the bound may be attained in ways that say nothing of the others.
+        """
+        niches: dict[int, list[tuple[int, np.ndarray]]] = {}
+        for _, k, at, term in sorted(self.pool, key=lambda p: -p[0]):
+            starts = niches.setdefault(term, [])
+            if sum(1 for j, _ in starts if j == k) < 2:
+                starts.append((k, at))
+        # The best start of every niche, then the second best of every niche, and so on.
+        rounds = itertools.zip_longest(*([(term, *s) for s in found]
+                                         for term, found in niches.items()))  # fmt: skip
+        queue = [entry for row in rounds for entry in row if entry is not None]
+        for turn, (term, k, at) in enumerate(queue):
+            if self._late(1.0):
+                return
+            share = (1 - self._spent) / min(max(3, len(niches)), len(queue) - turn)
+            yield from self._descend(every[k], at, self._spent + share, turn, term)
+
+    @cached_property
+    def _terms(self) -> tuple[sp.Expr, ...]:
+        """The terms whose sum is the bound, where there are several to tell apart."""
+        large = self.statement.claim.sides[1]
+        terms = tuple(t for t in sp.Add.make_args(large) if not t.could_extract_minus_sign())
+        apart = len(terms) > 1 and not any(isinstance(x, Measured) for x in large.free_symbols)
+        return terms if apart else ()
+
+    def _leading(self, found: Evaluation) -> int:
+        """Which term makes up most of the bound."""
+        if not self._terms:
+            return 0
+        table = {**found.verdict.constants, **found.verdict.hyperparameters}
+        try:
+            sizes = [float(evaluate(term, table)) for term in self._terms]
+        except (KeyError, TypeError, ValueError, ArithmeticError):
+            return 0
+        return int(np.argmax(sizes))
+
+    def _descend(
+        self, arm: Arm, at: np.ndarray, until: float, turn: int, term: int
+    ) -> Iterator[Evaluation]:
+        import cma
+
+        size = max(2, arm.size)  # CMA-ES needs two dimensions; a spare one moves nothing
+        start = np.clip(np.resize(at, size), 0.02, 0.98)
+        options = {"bounds": [0, 1], "seed": self.seed + turn + 1, "verbose": -9,
+                   "tolfun": 1e-9, "tolx": 1e-6}  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            strategy = cma.CMAEvolutionStrategy(start, 0.2, options)
+        while not strategy.stop() and not self._late(until):
+            asked = strategy.ask()
+            costs = []
+            for x in asked:
+                found = self._evaluate(arm.at(self.statement, np.asarray(x)[: arm.size], self.seed))
+                cost = 2.0
+                if found is not None:
+                    cost = -self.score(found) if self._leading(found) == term else 1.5
+                    yield found
+                costs.append(cost)
+            if max(costs) == 2.0 == min(costs):
+                return
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                strategy.tell(asked, costs)
+
+    @property
+    def _spent(self) -> float:
+        """The share of the search that is over."""
+        if self.limit is not None:
+            return self.asked / self.limit
+        return (time.monotonic() - self.begun) / self.budget
+
+    def _late(self, share: float) -> bool:
+        return self._spent >= share
+
+
+def _length(values: Mapping[str, float]) -> float:
+    product = 1.0
+    for name in ("T", "B", "S"):
+        product *= max(1.0, float(values.get(name, 1.0)))
+    return product / max(1e-3, min(1.0, float(values.get("theta", 1.0))))

@@ -1,0 +1,153 @@
+"""``falsify``: hunt many statements together, and write the counterexamples down."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bounds.statement import Statement
+from theorylab.hunt.counterexample import write_counterexample
+from theorylab.hunt.search import CONFIDENCE, Hunt, hunt
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.specs import Spec
+from theorylab.plugins.store import Store, compute
+from theorylab.studies import cells
+from theorylab.studies.report import Report
+
+__all__ = ["FalsifyReport", "falsify", "hunt_cell"]
+
+
+@dataclass(frozen=True)
+class FalsifyReport(Report):
+    """What the hunt concluded about each statement.
+
+    Attributes
+    ----------
+    hunts : tuple of Hunt
+        In the order of the statements.
+    counterexamples : mapping
+        What was written for each violated statement, by ``(key, form)``; see
+        :func:`theorylab.hunt.counterexample.write_counterexample`.
+    seconds : float
+        Wall-clock time in all: search, confirmation, shrinking and writing.
+    seed : int
+    """
+
+    hunts: tuple[Hunt, ...]
+    counterexamples: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    seconds: float = 0.0
+    seed: int = 0
+
+    def __iter__(self) -> Iterator[Hunt]:
+        return iter(self.hunts)
+
+    def __getitem__(self, index: int) -> Hunt:
+        return self.hunts[index]
+
+    def __len__(self) -> int:
+        return len(self.hunts)
+
+    def tally(self, form: str) -> Mapping[str, int]:
+        """How many statements of a form got each verdict."""
+        return Counter(h.verdict for h in self.hunts if h.form == form)
+
+    def to_pandas(self) -> pd.DataFrame:
+        rows = []
+        for h in self.hunts:
+            best = h.best
+            rows.append({
+                "key": h.key, "form": h.form, "verdict": h.verdict,
+                "evidence": "" if best is None else best.evidence, "how": h.how,
+                "measured": None if best is None else best.measured,
+                "bound": None if best is None else best.bound, "ratio": h.ratio,
+                "instances": h.evaluations, "seconds": h.seconds, "reason": h.reason,
+            })  # fmt: skip
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> dict[str, Any]:
+        rows = [h.to_json() for h in self.hunts]
+        for row in rows:
+            written = self.counterexamples.get((row["key"], row["form"]))
+            if written is not None:
+                row["counterexample"] = dict(written)
+        return {"schema": 1, "provenance": provenance(seed=self.seed), "confidence": CONFIDENCE,
+                "seconds": round(self.seconds, 1), "results": rows}  # fmt: skip
+
+
+def falsify(
+    statements: Sequence[Statement],
+    specs: Sequence[Spec] | None = None,
+    *,
+    budget: float = 600.0,
+    limit: int | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    out: Path | str = "results/falsify",
+    write: bool = False,
+    progress: bool | None = None,
+) -> FalsifyReport:
+    """Hunt every statement, registered or not; confidence is that of all hunts together.
+
+    Parameters
+    ----------
+    statements : sequence of Statement
+    specs : sequence of mapping, optional
+        Objectives to start from; every registered family's default instances otherwise.
+    budget : float
+        Seconds in all, shared equally: the search stops early enough to confirm what it found.
+    limit : int, optional
+        Instances tried for each statement, in place of ``budget``: the same bits on any machine.
+    seed : int
+    jobs : int
+        Worker processes.
+    out : path
+        Where finished cells are kept and counterexamples written.
+    write : bool
+        Whether to shrink and write counterexamples under ``out/counterexamples``; that comes on
+        top of ``budget``, and ``seconds`` of the report counts it.
+
+    Returns
+    -------
+    FalsifyReport
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bounds import Claim, Statement
+    >>> from bounds.notation import beta
+    >>> mine = Statement("demo.false", "Remark", "printed", Claim(1 / (1 - beta), "<=", 3))
+    >>> report = falsify([mine], limit=20, out=tempfile.mkdtemp(), progress=False)
+    >>> report.tally("printed")
+    Counter({'violated': 1})
+    """
+    begun = time.monotonic()
+    each = budget * jobs / max(1, len(statements))
+    chosen: dict[str, Any] = {} if specs is None else {"specs": [dict(s) for s in specs]}
+    table = [
+        {"kind": "hunt", **cells.name(s), "seed": seed, "family": len(statements), **chosen,
+         **({"budget": each} if limit is None else {"limit": limit})}
+        for s in statements
+    ]  # fmt: skip
+    work = partial(hunt_cell, sent=cells.unregistered(statements))
+    results = compute(work, table, Store(out), jobs=jobs, label="hunting", progress=progress)
+    hunts = tuple(Hunt.from_json(result) for result in results if result is not None)
+    written = {}
+    for statement, found in zip(statements, hunts, strict=True) if write else ():
+        if found.verdict == "violated":
+            written[found.key, found.form] = write_counterexample(statement, found, out)
+    return FalsifyReport(hunts, written, time.monotonic() - begun, seed)
+
+
+def hunt_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
+    """Hunt one statement."""
+    allowed = {name: cell[name] for name in ("budget", "limit") if name in cell}
+    found = hunt(cells.find(cell, sent), cell.get("specs"), **allowed, seed=cell["seed"],
+                 family=cell["family"])  # fmt: skip
+    return found.to_json()

@@ -1,0 +1,335 @@
+"""``verify``: every statement against measured runs, then a short hunt of what still stands."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from bounds.statement import Statement
+from theorylab.errors import UsageError
+from theorylab.hunt.rescaling import without_noise
+from theorylab.hunt.search import Hunt
+from theorylab.judge.check import check, constants_for
+from theorylab.judge.domain import points
+from theorylab.judge.verdict import Verdict, worst
+from theorylab.plugins import registry
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.specs import DATA_FAMILY, Spec, build_objective, objective_specs
+from theorylab.plugins.store import Store, compute
+from theorylab.problem.objective import Objective
+from theorylab.studies import cells
+from theorylab.studies.falsify import hunt_cell
+from theorylab.studies.report import Report
+
+__all__ = ["Checked", "VerifyReport", "check_cell", "verify"]
+
+_CONFIDENCE = 0.99
+_RATE_OBJECTIVES = 4
+_HUNT_SEED = 0
+"""Of the closing hunt, whatever the study's seed: what is false must not depend on luck."""
+_INSTANCES, _ORDER_INSTANCES = 60, 8
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One statement, with what decided it.
+
+    Attributes
+    ----------
+    verdict : Verdict
+        The deciding one: the gravest over the objectives, or the hunt's if that found a violation.
+    rows : tuple of Verdict
+        Every objective's, those that the user named first; ``not applicable`` with its reason
+        where it lacks what the statement needs.
+    hunt : Hunt, optional
+        The closing hunt, where the checks had found no violation.
+    """
+
+    verdict: Verdict
+    rows: tuple[Verdict, ...] = ()
+    hunt: Hunt | None = None
+
+
+@dataclass(frozen=True)
+class VerifyReport(Report):
+    """What is known of each statement and form."""
+
+    checked: tuple[Checked, ...]
+    seed: int = 0
+    data: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[Verdict]:
+        return (entry.verdict for entry in self.checked)
+
+    def __len__(self) -> int:
+        return len(self.checked)
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        """The deciding verdict of each statement and form."""
+        return [entry.verdict for entry in self.checked]
+
+    def tally(self, form: str) -> Mapping[str, int]:
+        """How many statements of a form got each verdict."""
+        return Counter(v.verdict for v in self.verdicts if v.form == form)
+
+    def to_pandas(self) -> pd.DataFrame:
+        return pd.DataFrame([
+            {"key": v.key, "form": v.form, "verdict": v.verdict, "evidence": v.evidence,
+             "ratio": v.ratio, "measured": v.measured, "bound": v.bound, "units": v.units,
+             "objective": v.objective, "instances": v.comparisons, "reason": v.reason}
+            for v in self.verdicts
+        ])  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        rows = []
+        for entry in self.checked:
+            row = entry.verdict.to_json()
+            row["objectives"] = [
+                {"objective": v.objective, "verdict": v.verdict, "evidence": v.evidence,
+                 "ratio": v.to_json()["ratio"], "reason": v.reason}
+                for v in entry.rows
+            ]  # fmt: skip
+            if entry.hunt is not None:
+                row["hunt"] = {"verdict": entry.hunt.verdict, "how": entry.hunt.how,
+                               "instances": entry.hunt.evaluations}  # fmt: skip
+            rows.append(row)
+        return {"schema": 1, "provenance": provenance(seed=self.seed, data=list(self.data)),
+                "results": rows}  # fmt: skip
+
+
+def verify(
+    statements: Sequence[Statement],
+    specs: Sequence[Spec] | None = None,
+    *,
+    form: str = "both",
+    replicas: int = 256,
+    effort: float = 3e5,
+    count: int = 6,
+    budget: float | None = None,
+    instances: int = _INSTANCES,
+    seed: int = 0,
+    jobs: int = 1,
+    out: Path | str = "results/verify",
+    progress: bool | None = None,
+) -> VerifyReport:
+    """One verdict for each statement and form, registered or not.
+
+    Each statement is checked on the objectives that satisfy its assumptions (with exact gradients
+    where it asks for no noise), intervals corrected for all checks together. Every printed claim
+    that stands is then hunted over ``instances`` instances, with a seed of the hunt's own: the
+    same hunt at every ``seed``, so that a false claim does not stand or fall with it.
+
+    Parameters
+    ----------
+    statements : sequence of Statement
+    specs : sequence of mapping, optional
+        The objectives (``{"family": ..., "parameters": {...}}``), of checks and hunt; by default
+        every registered family's default instances.
+    form : "printed", "repaired" or "both"
+        Whether a printed form stands for the repaired one where no repair was needed.
+    replicas, effort, count : int, float, int
+        Of each check; see :func:`theorylab.check`.
+    budget : float, optional
+        Seconds after which no new check or hunt starts.
+    instances : int
+        Of the closing hunt, for each claim (fewer for O(.), whose instances are whole
+        experiments); 0 for none.
+    seed, jobs, out : int, int, path
+        As in :func:`theorylab.studies.falsify.falsify`.
+
+    Returns
+    -------
+    VerifyReport
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bounds import Claim, Statement
+    >>> from bounds.notation import beta
+    >>> mine = Statement("demo.true", "Remark", "printed", Claim(beta * (1 - beta), "<=", 0.25))
+    >>> verify([mine], out=tempfile.mkdtemp(), progress=False).verdicts[0].told
+    'holds (exact arithmetic)'
+    """
+    given = specs is not None
+    specs = objective_specs() if specs is None else specs
+    plans = [_plan(statement, specs) for statement in statements]
+    queue = [
+        (rank, i, spec, quiet)
+        for i, (applicable, _) in enumerate(plans)
+        for rank, (spec, quiet) in enumerate(applicable)
+    ]
+    # Every statement's first objective comes before any statement's second: a budget that runs
+    # out leaves no statement unchecked.
+    queue.sort(key=lambda entry: entry[0])
+    table = [
+        {"kind": "check", **cells.name(statements[i]), "objective": spec, "quiet": quiet,
+         "count": count, "replicas": replicas, "effort": effort, "seed": seed,
+         "family": len(queue)}
+        for _, i, spec, quiet in queue
+    ]  # fmt: skip
+    sent = cells.unregistered(statements)
+    results = compute(partial(check_cell, sent=sent), table, Store(out), jobs=jobs,
+                      label="checking", budget=budget, progress=progress)  # fmt: skip
+    found: dict[int, list[Verdict]] = {i: list(refused) for i, (_, refused) in enumerate(plans)}
+    for (_, i, _, _), result in zip(queue, results, strict=True):
+        blank = Verdict(statements[i].key, statements[i].form, "not refuted", seed=seed,
+                        units=statements[i].units, reason="the budget ran out",
+                        undecided=1)  # fmt: skip
+        found[i].append(blank if result is None else Verdict.from_json(result))
+    checked = [
+        Checked(_deciding(statement, found[i], seed), tuple(found[i]))
+        for i, statement in enumerate(statements)
+    ]
+    if instances and (budget is None or budget > 0):
+        checked = _hunted(statements, checked, specs if given else None, instances, jobs, out,
+                          budget, progress)  # fmt: skip
+    data = tuple(str(s["digest"]) for s in specs if "digest" in s)
+    return VerifyReport(tuple(_with_repaired(statements, checked, form)), seed, data)
+
+
+def _plan(
+    statement: Statement, specs: Sequence[Spec]
+) -> tuple[list[tuple[Spec | None, bool]], list[Verdict]]:
+    """The objectives to check on, with exact gradients or not; and those refused by name."""
+    if not statement.claim.measured:
+        return [(None, False)], []
+    applicable: list[tuple[Spec | None, bool]] = []
+    refused = []
+    for spec in specs:
+        objective = build_objective(spec)
+        fault = ""
+        for quiet in (False, True):
+            reason = _unfit(statement, without_noise(objective) if quiet else objective)
+            if not reason:
+                applicable.append((spec, quiet))
+                break
+            fault = fault or reason
+        else:
+            refused.append(Verdict(statement.key, statement.form, "not applicable",
+                                   objective=objective.name, units=statement.units,
+                                   reason=fault))  # fmt: skip
+    applicable.sort(key=lambda pair: _slack(statement, pair[0]))
+    # Each check of an O(.) claim is a whole experiment over growing sizes.
+    return applicable[: _RATE_OBJECTIVES if statement.claim.big_o else None], refused
+
+
+def _unfit(statement: Statement, objective: Objective) -> str:
+    """Why the statement says nothing of this objective; empty if it does."""
+    try:
+        known = constants_for(statement, objective)
+        if any(s.name == "sigma" for c in statement.conditions for s in
+               c.lhs.free_symbols | c.rhs.free_symbols):  # fmt: skip
+            points(statement, known, count=1)
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+def _slack(statement: Statement, spec: Spec | None) -> int:
+    """How many of the statement's constants the objective certifies without attaining them.
+
+    The fewer, the closer the objective comes to the worst case: such objectives come first,
+    after the data that the user named.
+    """
+    if spec is None or spec["family"] == DATA_FAMILY:
+        return -1
+    objective = build_objective(spec)
+    names = {symbol.name for symbol in statement.constants}
+    certified = {**objective.constants(), **objective.sample_constants()}
+    return sum(not certified[name].attained for name in names if name in certified)
+
+
+def check_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
+    """Run one check; a check that cannot be made is ``not applicable`` and says why."""
+    statement = cells.find(cell, sent)
+    objective = None if cell["objective"] is None else build_objective(cell["objective"])
+    if objective is not None and cell["quiet"]:
+        objective = without_noise(objective)
+    try:
+        verdict = check(
+            statement, objective, count=cell["count"], replicas=cell["replicas"],
+            effort=cell["effort"], seed=cell["seed"], confidence=_CONFIDENCE,
+            family=cell["family"],
+        )  # fmt: skip
+    except UsageError as error:
+        name = "-" if objective is None else objective.name
+        verdict = Verdict(statement.key, statement.form, "not applicable", objective=name,
+                          units=statement.units, seed=cell["seed"], reason=str(error))  # fmt: skip
+    return verdict.to_json()
+
+
+def _deciding(statement: Statement, rows: Sequence[Verdict], seed: int) -> Verdict:
+    if rows:
+        return replace(worst(list(rows)), seed=seed)
+    return Verdict(statement.key, statement.form, "not applicable", units=statement.units,
+                   seed=seed)  # fmt: skip
+
+
+def _hunted(
+    statements: Sequence[Statement],
+    checked: Sequence[Checked],
+    specs: Sequence[Spec] | None,
+    instances: int,
+    jobs: int,
+    out: Path | str,
+    budget: float | None,
+    progress: bool | None,
+) -> list[Checked]:
+    """The checks, with a short hunt of every printed claim that they did not refute."""
+    standing = [
+        i for i, (statement, entry) in enumerate(zip(statements, checked, strict=True))
+        if statement.form == "printed" and entry.verdict.verdict != "violated"
+    ]  # fmt: skip
+    chosen: dict[str, Any] = {} if specs is None else {"specs": [dict(s) for s in specs]}
+    table = [
+        {"kind": "hunt", **cells.name(statements[i]), "seed": _HUNT_SEED, **chosen,
+         "family": len(statements),
+         "limit": min(instances, _ORDER_INSTANCES) if statements[i].claim.big_o else instances}
+        for i in standing
+    ]  # fmt: skip
+    work = partial(hunt_cell, sent=cells.unregistered(statements))
+    results = compute(work, table, Store(out), jobs=jobs, label="hunting", budget=budget,
+                      progress=progress)  # fmt: skip
+    after = list(checked)
+    for i, result in zip(standing, results, strict=True):
+        if result is not None:
+            after[i] = _after(checked[i], Hunt.from_json(result))
+    return after
+
+
+def _after(entry: Checked, hunt: Hunt) -> Checked:
+    if hunt.verdict != "violated" or hunt.best is None:
+        return replace(entry, hunt=hunt)
+    how = f"by the closing hunt ({hunt.how})"
+    before = entry.verdict
+    verdict = replace(
+        hunt.best, seed=before.seed, comparisons=before.comparisons + hunt.evaluations,
+        undecided=before.undecided,
+        reason=f"{how}; {hunt.best.reason}" if hunt.best.reason else how,
+    )  # fmt: skip
+    return Checked(verdict, entry.rows, hunt)
+
+
+def _with_repaired(
+    statements: Sequence[Statement], checked: Sequence[Checked], form: str
+) -> Iterator[Checked]:
+    """A printed claim that needed no repair stands for the repaired one, unless it is false."""
+    for statement, entry in zip(statements, checked, strict=True):
+        unrepaired = (
+            statement.form == "printed"
+            and (statement.key, "repaired") not in registry.statements()
+            and not any(s.key == statement.key and s.form == "repaired" for s in statements)
+        )
+        stands = unrepaired and entry.verdict.verdict != "violated"
+        if form != "repaired" or not stands:
+            yield entry
+        if form != "printed" and stands:
+            reason = "; ".join(filter(None, ("as printed", entry.verdict.reason)))
+            yield replace(entry, verdict=replace(entry.verdict, form="repaired", reason=reason))

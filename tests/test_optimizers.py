@@ -39,9 +39,10 @@ from theorylab.method import (
     proximal,
     sngm,
 )
-from theorylab.method.rule import UpdateRule
+from theorylab.method.rule import Drawn, Stateless, UpdateRule, entries, map_state
 from theorylab.method.schedules import Exponential, Expression, Harmonic, Sigmoid, Staircase, Warmup
 from theorylab.method.stochastic_batch_size import update_probability
+from theorylab.problem.oracle import FunctionOracle, Oracle
 
 DIM, STEPS = 6, 25
 LAYOUT = (("a", 2), ("b", 1), ("a", 3))
@@ -70,24 +71,46 @@ class Problem:
         mask = rule.restarts(np.random.default_rng(self.seed + 1), 0, STEPS, 1)
         return [True] * STEPS if mask is None else [bool(x) for x in mask[:, 0]]
 
-    def draw(self, rule: UpdateRule, s: int, dtype: torch.dtype = torch.float64) -> dict[str, Any]:
+    def draw(self, rule: UpdateRule, s: int, dtype: torch.dtype = torch.float64) -> Drawn:
         tables = {"uniform": self.uniform, "normal": self.normal}  # type: ignore[attr-defined]
-        draw = {d.name: torch.as_tensor(tables[d.law][s]).to(dtype) for d in rule.draws}
-        draw["t"] = torch.tensor(s + 1, dtype=dtype)
-        draw["restart"] = torch.tensor([self.restarts(rule)[s]])
-        return draw
+        own = {d.name: torch.as_tensor(tables[d.law][s]).to(dtype) for d in rule.draws}
+        restart = torch.tensor([self.restarts(rule)[s]])
+        return Drawn(torch.tensor(s + 1, dtype=dtype), restart, own)
+
+
+class Batches(Oracle):
+    """The problem's mini-batch ``s`` and those before it."""
+
+    def __init__(self, problem: Problem, s: int) -> None:
+        super().__init__()
+        self.problem, self.s = problem, s
+
+    def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
+        row = self.problem.gradient(max(self.s - lag, 0), w.double().numpy())
+        return torch.as_tensor(row).to(w.dtype)
+
+
+class Given(Oracle):
+    """The same gradients (the last of them again) wherever it is asked: shape (lags, ..., d)."""
+
+    def __init__(self, g: Tensor) -> None:
+        super().__init__()
+        self.g = g
+
+    def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
+        return self.g[min(lag, len(self.g) - 1)]
+
+
+ONES = FunctionOracle(torch.ones_like)
+FIRST = Drawn(torch.tensor(1.0))
 
 
 def path(rule: UpdateRule, problem: Problem, dtype: torch.dtype = torch.float64) -> np.ndarray:
     """The iterates of ``rule``, shape (STEPS, DIM)."""
     w = torch.as_tensor(problem.start).to(dtype)  # type: ignore[attr-defined]
-    state, points = rule.init(w), []
+    state, points = rule.init(w, Batches(problem, 0)), []
     for s in range(STEPS):
-        at = w.double().numpy()
-        batches = [max(s - lag, 0) for lag in range(rule.lags)]
-        rows = [torch.as_tensor(problem.gradient(batch, at)).to(dtype) for batch in batches]
-        g = rows[0] if rule.lags == 1 else torch.stack(rows)
-        w, state = rule.update(w, g, state, problem.draw(rule, s, dtype))
+        w, state = rule.update(w, Batches(problem, s), state, problem.draw(rule, s, dtype))
         points.append(w.double().numpy())
     return np.array(points)
 
@@ -426,11 +449,10 @@ def test_25_steps_agree_with_plain_loops(case: str) -> None:
 def test_float32_stays_float32_and_near(case: str) -> None:
     rule, problem = CASES[case], Problem()
     w = torch.as_tensor(problem.start).float()  # type: ignore[attr-defined]
-    state, g = rule.init(w), torch.ones(DIM)
-    g = g if rule.lags == 1 else g.expand(rule.lags, DIM)
-    w, state = rule.update(w, g, state, problem.draw(rule, 0, torch.float32))
+    state = rule.init(w, ONES)
+    w, state = rule.update(w, ONES, state, problem.draw(rule, 0, torch.float32))
     assert w.dtype == torch.float32
-    assert {value.dtype for value in state.values()} <= {torch.float32}
+    assert {value.dtype for value in entries(state).values()} <= {torch.float32}
     if "batch size" not in case:  # a draw next to p may fall on its other side
         near = path(rule, problem, torch.float32)
         np.testing.assert_allclose(near, path(rule, problem), rtol=2e-3, atol=2e-3)
@@ -510,15 +532,15 @@ def test_variants_differ(case: str, change: dict[str, Any]) -> None:
 
 def _frozen_index(w: Tensor, state: Any, restart: Tensor) -> Any:
     fresh = restart.to(w.dtype)
-    return {**state, "k": state["k"] + 1, "anchor": torch.lerp(state["anchor"], w, fresh)}
+    return state._replace(k=state.k + 1, anchor=torch.lerp(state.anchor, w, fresh))
 
 
 def _wandering_anchor(w: Tensor, state: Any, restart: Tensor) -> Any:
-    return {**begin_round(w, state, restart), "anchor": w}
+    return begin_round(w, state, restart)._replace(anchor=w)
 
 
 def _late_anchor(w: Tensor, state: Any, restart: Tensor) -> Any:
-    return {**begin_round(w, state, restart), "anchor": state["anchor"]}
+    return begin_round(w, state, restart)._replace(anchor=state.anchor)
 
 
 begin_round = proximal.begin_round
@@ -535,27 +557,24 @@ def test_wrong_rounds_are_caught(
 
 
 # --- laws of every rule ----------------------------------------------------------------------
-def batched(rule: UpdateRule, runs: int = 5) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+def batched(rule: UpdateRule, runs: int = 5) -> tuple[Tensor, Tensor, Drawn]:
     torch.manual_seed(0)
     w = torch.randn(runs, DIM, dtype=torch.float64)
-    shape = w.shape if rule.lags == 1 else (rule.lags, *w.shape)
-    g = torch.randn(shape, dtype=torch.float64)
-    draw = {"t": torch.tensor(1.0, dtype=torch.float64)}
-    for item in rule.draws:
-        draw[item.name] = torch.rand_like(w)
-    draw["restart"] = torch.ones(runs, 1, dtype=torch.bool)
-    return w, g, draw
+    g = torch.randn((rule.lags, *w.shape), dtype=torch.float64)
+    own = {item.name: torch.rand_like(w) for item in rule.draws}
+    t = torch.tensor(1.0, dtype=torch.float64)
+    return w, g, Drawn(t, torch.ones(runs, 1, dtype=torch.bool), own)
 
 
 def several_steps(rule: UpdateRule, steps: int = 4) -> Iterator[tuple[Any, ...]]:
     """Inputs and outputs of some batched steps, restarts differing between runs."""
     w, g, draw = batched(rule)
-    state = rule.init(w)
+    state = rule.init(w, Given(g))
     for s in range(steps):
-        draw = {**draw, "t": draw["t"] + (s > 0)}
+        draw = draw._replace(t=draw.t + (s > 0))
         if s:
-            draw["restart"] = torch.rand(w.shape[0], 1) < 0.5
-        moved, new = rule.update(w, g, state, draw)
+            draw = draw._replace(restart=torch.rand(w.shape[0], 1) < 0.5)
+        moved, new = rule.update(w, Given(g), state, draw)
         yield w, g, state, draw, moved, new
         w, state = moved, new
 
@@ -564,20 +583,22 @@ def one(x: Tensor, run: int) -> Tensor:
     return x[run] if x.ndim >= 2 else x
 
 
+def rows_of(cut: Callable[[Tensor], Tensor], w: Tensor, g: Tensor, state: Any, draw: Drawn) -> Any:
+    """The arguments of an update for some of the runs."""
+    fewer = Drawn(draw.t, cut(draw.restart), {n: cut(x) for n, x in draw.own.items()})  # type: ignore[arg-type]
+    fed = Given(torch.stack([cut(x) for x in g]))
+    return cut(w), fed, map_state(cut, state), fewer
+
+
 @every_case
 def test_batched_is_one_by_one(case: str) -> None:
     rule = CASES[case]
     for w, g, state, draw, moved, new in several_steps(rule):
         for run in range(w.shape[0]):
-            alone, kept = rule.update(
-                w[run],
-                g[..., run, :],
-                {name: one(x, run) for name, x in state.items()},
-                {name: one(x, run) for name, x in draw.items()},
-            )
+            alone, kept = rule.update(*rows_of(lambda x, run=run: one(x, run), w, g, state, draw))
             torch.testing.assert_close(moved[run], alone, rtol=1e-14, atol=1e-14)
-            for name, x in kept.items():
-                torch.testing.assert_close(one(new[name], run), x, rtol=1e-14, atol=1e-14)
+            for name, x in entries(kept).items():
+                torch.testing.assert_close(one(getattr(new, name), run), x, rtol=1e-14, atol=1e-14)
 
 
 @every_case
@@ -586,26 +607,21 @@ def test_a_row_does_not_depend_on_how_many_there_are(case: str) -> None:
     for w, g, state, draw, moved, new in several_steps(rule):
         for rows in (slice(0, 2), slice(3, 4)):
             cut = lambda x, rows=rows: x[rows] if x.ndim >= 2 else x
-            some, kept = rule.update(
-                cut(w), g[..., rows, :],
-                {name: cut(x) for name, x in state.items()},
-                {name: cut(x) for name, x in draw.items()},
-            )  # fmt: skip
+            some, kept = rule.update(*rows_of(cut, w, g, state, draw))
             assert torch.equal(some, moved[rows])
-            assert all(torch.equal(cut(new[name]), x) for name, x in kept.items())
+            assert all(torch.equal(cut(getattr(new, n)), x) for n, x in entries(kept).items())
 
 
 @every_case
 def test_inputs_are_left_alone(case: str) -> None:
     rule = CASES[case]
     w, g, draw = batched(rule)
-    state = rule.init(w)
+    state = rule.init(w, Given(g))
     for _ in range(3):
-        before = [x.clone() for x in (w, g, *state.values(), *draw.values())]
-        names = list(state)
-        moved, new = rule.update(w, g, state, draw)
-        after = (w, g, *state.values(), *draw.values())
-        assert list(state) == names
+        given = (w, g, draw.t, draw.restart, *draw.own.values())
+        before = [x.clone() for x in (*given, *entries(state).values())]  # type: ignore[union-attr]
+        moved, new = rule.update(w, Given(g), state, draw)
+        after = (*given, *entries(state).values())
         assert all(torch.equal(x, y) for x, y in zip(before, after, strict=True))
         assert moved.data_ptr() not in {x.data_ptr() for x in after}
         w, state = moved, new
@@ -615,8 +631,10 @@ def test_inputs_are_left_alone(case: str) -> None:
 def test_no_branch_on_values(case: str) -> None:
     rule = CASES[case]
     for w, g, state, draw, moved, _ in several_steps(rule):
-        over = {name: None if name == "t" else 0 for name in draw}
-        mapped, _ = torch.func.vmap(rule.update, in_dims=(0, -2, 0, over))(w, g, state, draw)
+        parts = tuple(None if part is None else 0 for part in state)
+        over = (0, 1, type(state)(*parts), Drawn(None, 0, dict.fromkeys(draw.own, 0)))  # type: ignore[arg-type]
+        step = lambda w, g, state, draw: rule.update(w, Given(g), state, draw)[0]
+        mapped = torch.func.vmap(step, in_dims=over)(w, g, state, draw)
         torch.testing.assert_close(mapped, moved, rtol=1e-12, atol=1e-14)
 
 
@@ -627,18 +645,19 @@ def test_zero_and_tiny_gradients_give_no_nan(case: str, dtype: torch.dtype) -> N
     for size in (0.0, 1e-30, 1e-42):
         w, g, draw = batched(rule)
         w, g = torch.zeros_like(w).to(dtype), torch.full_like(g, size).to(dtype)
-        draw = {n: x.to(dtype) if x.is_floating_point() else x for n, x in draw.items()}
-        state = rule.init(w)
+        own = {n: x.to(dtype) for n, x in draw.own.items()}
+        draw = Drawn(draw.t.to(dtype), draw.restart, own)
+        state = rule.init(w, Given(g))
         for _ in range(3):
-            w, state = rule.update(w, g, state, draw)
+            w, state = rule.update(w, Given(g), state, draw)
             assert torch.isfinite(w).all()
-            assert all(torch.isfinite(x).all() for x in state.values())
+            assert all(torch.isfinite(x).all() for x in entries(state).values())
 
 
 def test_without_the_guard_sngm_is_nan(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sngm, "guarded_norm", sngm.norm)
     w = torch.ones(3)
-    moved, _ = SNGD(0.1).update(w, torch.zeros(3), {}, {"t": torch.tensor(1.0)})
+    moved, _ = SNGD(0.1).update(w, FunctionOracle(torch.zeros_like), Stateless(), FIRST)
     assert torch.isnan(moved).all()
 
 
@@ -646,11 +665,11 @@ def test_without_the_guard_sngm_is_nan(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(deadline=None, max_examples=50)
 def test_sngm_keeps_lemma_2_at_any_scale(exponent: float, beta: float) -> None:
     rule, w = SNGM(0.1, beta), torch.zeros(8)
-    state = rule.init(w)
     g = torch.linspace(-1, 1, 8) * 10.0**exponent
+    state = rule.init(w, Given(g[None]))
     for t in range(1, 6):
-        w, state = rule.update(w, g, state, {"t": torch.tensor(float(t))})
-        length = state["u"].norm().item() if "u" in state else 1.0
+        w, state = rule.update(w, Given(g[None]), state, Drawn(torch.tensor(float(t))))
+        length = state.u.norm().item()
         assert length <= (1 - beta**t) / (1 - beta) * (1 + 1e-5)
         if exponent > -15:
             assert length >= (1 - beta**t) / (1 - beta) * (1 - 1e-4)
@@ -670,11 +689,7 @@ def test_one_value_a_replica(case: str) -> None:
     for w, g, state, draw, moved, _ in several_steps(wide):
         for run in range(5):
             single = dataclasses.replace(rule, **{name: table[run].item()})
-            alone, _ = single.update(
-                w[run], g[..., run, :],
-                {n: one(x, run) for n, x in state.items()},
-                {n: one(x, run) for n, x in draw.items()},
-            )  # fmt: skip
+            alone, _ = single.update(*rows_of(lambda x, run=run: one(x, run), w, g, state, draw))
             torch.testing.assert_close(moved[run], alone, rtol=1e-12, atol=1e-14)
 
 
@@ -724,13 +739,13 @@ ROUNDED_CASES = [
 def test_a_restart_all_runs_share_may_be_a_plain_bool(case: str) -> None:
     rule = CASES[case]
     w, _, draw = batched(rule)
-    points, states = [w, w], [rule.init(w), rule.init(w)]
+    oracle = FunctionOracle(torch.sin)
+    points, states = [w, w], [rule.init(w, oracle), rule.init(w, oracle)]
     for t in range(1, 8):
         begins = t % 3 == 1
-        draw["t"] = torch.tensor(float(t), dtype=w.dtype)
         for j, restart in enumerate((begins, torch.full((len(w), 1), begins))):
-            draw["restart"] = restart
-            points[j], states[j] = rule.update(points[j], points[j].sin(), states[j], draw)
+            draw = Drawn(torch.tensor(float(t), dtype=w.dtype), restart, draw.own)
+            points[j], states[j] = rule.update(points[j], oracle, states[j], draw)
         assert torch.allclose(points[0], points[1], rtol=1e-14, atol=0)
 
 
@@ -832,9 +847,9 @@ def test_reductions_between_methods() -> None:
 
 def test_lars_trains_a_layer_that_starts_at_zero() -> None:
     rule, w = LARS(0.1, layout=(("a", 2), ("a", 2))), torch.tensor([0.0, 0.0, 1.0, 1.0])
-    moved, _ = rule.update(w, torch.ones(4), rule.init(w), {"t": torch.tensor(1.0)})
+    moved, _ = rule.update(w, ONES, rule.init(w, ONES), FIRST)
     assert (moved[:2] < 0).all()
-    moved, _ = rule.update(w, torch.zeros(4), rule.init(w), {"t": torch.tensor(1.0)})
+    moved, _ = rule.update(w, FunctionOracle(torch.zeros_like), rule.init(w, ONES), FIRST)
     assert torch.isfinite(moved).all()
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -186,6 +187,10 @@ def test_subnormal_numbers_survive_the_compiler(objective):
     assert float(tiny * 0.5) == 5e-311
 
 
+class Seen(NamedTuple):
+    seen: torch.Tensor | None
+
+
 @dataclass(frozen=True)
 class Branching(UpdateRule):
     """Against the contract of a rule: it looks at a value."""
@@ -193,8 +198,8 @@ class Branching(UpdateRule):
     name = "branching"
     source = "this test"
 
-    def update(self, w, g, state, draw):
-        return (w if float(g.sum()) > 0 else -w), state
+    def update(self, w, oracle, state, draw):
+        return (w if float(oracle.gradient(w).sum()) > 0 else -w), state
 
 
 @dataclass(frozen=True)
@@ -204,8 +209,8 @@ class Reading(UpdateRule):
     name = "reading"
     source = "this test"
 
-    def update(self, w, g, state, draw):
-        return w - torch.from_numpy(np.tanh(g.numpy())), state
+    def update(self, w, oracle, state, draw):
+        return w - torch.from_numpy(np.tanh(oracle.gradient(w).numpy())), state
 
 
 @dataclass(frozen=True)
@@ -213,11 +218,12 @@ class Widening(UpdateRule):
     name = "widening"
     source = "this test"
 
-    def init(self, w):
-        return {"seen": w[..., :1]}
+    def init(self, w, oracle):
+        return Seen(w[..., :1])
 
-    def update(self, w, g, state, draw):
-        return w - g, {"seen": torch.cat([state["seen"], g[..., :1]], -1)[..., -3:]}
+    def update(self, w, oracle, state, draw):
+        g = oracle.gradient(w)
+        return w - g, Seen(torch.cat([state.seen, g[..., :1]], -1)[..., -3:])
 
 
 @dataclass(frozen=True)
@@ -225,8 +231,12 @@ class Growing(UpdateRule):
     name = "growing"
     source = "this test"
 
-    def update(self, w, g, state, draw):
-        return w - g, {"seen": g}
+    def init(self, w, oracle):
+        return Seen(None)
+
+    def update(self, w, oracle, state, draw):
+        g = oracle.gradient(w)
+        return w - g, Seen(g)
 
 
 @pytest.mark.parametrize(

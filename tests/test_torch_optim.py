@@ -15,7 +15,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from theorylab import method as optimizers
+from theorylab.method.rule import Drawn
 from theorylab.method.schedules import Expression, Harmonic
+from theorylab.problem.oracle import FunctionOracle
 from theorylab.torch import optim as torch_optim
 from theorylab.torch.optim import RuleOptimizer
 
@@ -148,12 +150,12 @@ def by_rule(rule: Any, model: nn.Module, steps: int) -> Tensor:
     for step in range(steps):
         closure_of(model, step)()
         g = torch.cat([p.grad.reshape(-1) for p in params])  # type: ignore[union-attr]
-        state = rule.init(w) if state is None else state
+        oracle = FunctionOracle(lambda w, g=g: g)  # type: ignore[misc]
+        state = rule.init(w, oracle) if state is None else state
         mask = rule.restarts(np.random.default_rng(0), step, 1, 1)
-        draw = {"t": torch.tensor(step + 1.0, dtype=w.dtype)}
-        if mask is not None:
-            draw["restart"] = torch.tensor([bool(mask[0, 0])])
-        w, state = rule.update(w, g, state, draw)
+        restart = True if mask is None else torch.tensor([bool(mask[0, 0])])
+        draw = Drawn(torch.tensor(step + 1.0, dtype=w.dtype), restart)
+        w, state = rule.update(w, oracle, state, draw)
         with torch.no_grad():
             nn.utils.vector_to_parameters(w, params)
     return w
@@ -229,7 +231,7 @@ def test_algorithm_1_takes_old_batches_at_the_current_weights() -> None:
 
     draws = iter([torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)])
     plain = optimizer._draw
-    optimizer._draw = lambda rule, w: {**plain(rule, w), "chi": next(draws)}  # type: ignore
+    optimizer._draw = lambda rule, w: plain(rule, w)._replace(own={"chi": next(draws)})  # type: ignore
     start = weights(model)
     optimizer.step(bound(0))
     assert torch.equal(weights(model), start)
@@ -258,7 +260,7 @@ def test_restart_begins_a_round() -> None:
         if step == 5:
             optimizer.restart()
         train(model, optimizer, step, 1)
-        indices.append(optimizer._shared["k"].item())
+        indices.append(int(optimizer._shared["k"]))
     assert indices == [1, 2, 3, 4, 5, 1, 2, 3]
 
 

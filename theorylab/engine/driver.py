@@ -19,8 +19,9 @@ from torch import Tensor
 
 from theorylab.engine.step import compiled_step, eager_step
 from theorylab.errors import UsageError, require_integer
-from theorylab.method.rule import Draw, UpdateRule, norm, tables
+from theorylab.method.rule import Draw, Drawn, UpdateRule, entries, norm, tables
 from theorylab.problem.objective import Objective
+from theorylab.problem.oracle import MiniBatch
 from theorylab.progress import bar
 
 __all__ = ["BLOCK", "Samples", "Stratified", "Trajectory", "run"]
@@ -202,7 +203,8 @@ def run(
                                ("seed", seed, 0), ("copies", copies, 1),
                                ("chunk", chunk, 1)):  # fmt: skip
         require_integer("run", name, value, least)
-    known = [*RECORDERS, *(f"state.{name}" for name in rule.init(objective.start.unsqueeze(0)))]
+    state = rule.init(objective.start.unsqueeze(0), MiniBatch(objective))
+    known = [*RECORDERS, *(f"state.{name}" for name in entries(state))]
     for name in record:
         if name not in known:
             raise UsageError(f"run: cannot record {name!r}; known: {', '.join(known)}")
@@ -313,7 +315,7 @@ def _run_chunk(
         if real < size:
             fill = np.minimum(np.arange(size), real - 1)
             w, rule, plan = w[fill], rule.rows(fill), plan[:, fill]
-        state = rule.init(w)
+        state = rule.init(w, MiniBatch(objective))
         step = None if compiled else eager_step(objective, rule)
         snapshots = torch.zeros(count * size, dim, dtype=w.dtype)
         norms = {name: torch.zeros(count * size, dtype=w.dtype) for name in state_names}
@@ -325,7 +327,8 @@ def _run_chunk(
             picked = flat % size
             snapshots.index_copy_(0, flat, w.index_select(0, picked))
             for name in state_names:
-                entry = torch.as_tensor(state[name], dtype=w.dtype)  # one number where all agree
+                # It is one number where all rows agree.
+                entry = torch.as_tensor(getattr(state, name), dtype=w.dtype)
                 width = entry.shape[-1] if entry.ndim == 2 else 1
                 values = norm(entry.expand(size, width)).squeeze(-1)
                 norms[name].index_copy_(0, flat, values.index_select(0, picked))
@@ -362,7 +365,7 @@ class _TimeChunk:
     """Some consecutive steps: their samples, rule draws, and which iterates to record."""
 
     samples: Sequence[Tensor]
-    draws: Sequence[Mapping[str, Tensor]]
+    draws: Sequence[Drawn]
     records: Mapping[int, np.ndarray]
     evaluations: np.ndarray
 
@@ -442,18 +445,20 @@ def _time_chunks(
             samples = np.ascontiguousarray(whole, samples.dtype)
         if mask is not None and length:
             begun = rounds_of[-1]
-        columns: dict[str, Sequence[Any]] = {
+        columns = {
             draw.name: torch.from_numpy(
                 together(_RULE + k, partial(_draw, draw, (length, BLOCK), objective.dim))
             ).to(dtype).unbind(0)
             for k, draw in enumerate(rule.draws)
         }  # fmt: skip
-        columns["t"] = torch.arange(first + 1, first + length + 1, dtype=dtype).unbind(0)
+        own = [dict(zip(columns, row)) for row in zip(*columns.values())]  # noqa: B905
+        times_from_1 = torch.arange(first + 1, first + length + 1, dtype=dtype).unbind(0)
+        restarts: Sequence[Any] = [True] * length
         if mask is not None and mask.shape[1] == 1 and not job.compiled:
-            columns["restart"] = mask[:, 0].tolist()
+            restarts = mask[:, 0].tolist()
         elif mask is not None:
-            columns["restart"] = torch.from_numpy(mask).unsqueeze(-1).to(dtype).unbind(0)
-        draws = [dict(zip(columns, row)) for row in zip(*columns.values())]  # noqa: B905
+            restarts = torch.from_numpy(mask).unsqueeze(-1).to(dtype).unbind(0)
+        draws = list(map(Drawn, times_from_1, restarts, own or [{}] * length))
         yield _TimeChunk(torch.from_numpy(samples).unbind(0), draws, records, spent)
         first += length
         if finished:

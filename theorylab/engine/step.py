@@ -1,4 +1,4 @@
-"""One step of a rule on an objective: as torch runs it, or compiled to machine code.
+"""One step of a rule: as torch runs it, or compiled to machine code; and a path of such steps.
 
 The compiled step is traced once and handed to torch's inductor, which writes it as C++ that goes
 through a replica's gradient and update in one pass, where eager torch makes a pass over memory
@@ -10,20 +10,21 @@ from __future__ import annotations
 import dataclasses
 import threading
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from theorylab.errors import UsageError
-from theorylab.method.rule import State, UpdateRule
+from theorylab.method.rule import Drawn, State, UpdateRule, entries, map_state
 from theorylab.problem.objective import Objective
+from theorylab.problem.oracle import MiniBatch, Oracle
 
-__all__ = ["Step", "compiled_step", "eager_step"]
+__all__ = ["Step", "compiled_step", "eager_step", "follow"]
 
-Step = Callable[[Tensor, Sequence[Tensor], State, Mapping[str, Tensor]], tuple[Tensor, State]]
-"""``(w, samples, state, draw)`` to the next ``w`` and state; samples newest first."""
+Step = Callable[[Tensor, Sequence[Tensor], State, Drawn], tuple[Tensor, State]]
+"""``(w, batches, state, draw)`` to the next ``w`` and state; mini-batches newest first."""
 
 _Flat = Callable[..., Sequence[Tensor]]
 
@@ -35,18 +36,81 @@ _LOCK = threading.Lock()  # the compiler's own state is not for two threads
 
 def eager_step(objective: Objective, rule: UpdateRule) -> Step:
     """The step as torch runs it, operation by operation."""
-    lags = rule.lags
+    oracle = MiniBatch(objective)
 
     def step(
-        w: Tensor, samples: Sequence[Tensor], state: State, draw: Mapping[str, Tensor]
+        w: Tensor, batches: Sequence[Tensor], state: State, draw: Drawn
     ) -> tuple[Tensor, State]:
-        if lags == 1:
-            return rule.update(w, objective.sample_gradient(w, samples[0]), state, draw)
-        gradients = [objective.sample_gradient(w, sample) for sample in samples]
-        gradients += [gradients[-1]] * (lags - len(gradients))
-        return rule.update(w, torch.stack(gradients), state, draw)
+        oracle.batches = batches
+        return rule.update(w, oracle, state, draw)
 
     return step
+
+
+def follow(
+    rule: UpdateRule,
+    w: Tensor,
+    oracle_of: Callable[[int, Tensor], Oracle],
+    begins: Sequence[bool],
+    *,
+    state: State | None = None,
+    first: int = 0,
+    branches: int = 1,
+    own: Callable[[int, Tensor], Mapping[str, Tensor]] | None = None,
+) -> Iterator[tuple[Tensor, State]]:
+    """The iterates and states of ``rule``: before each of ``len(begins)`` steps, and at the end.
+
+    Parameters
+    ----------
+    rule : UpdateRule
+    w : Tensor, shape (R, d)
+        Where it starts.
+    oracle_of : callable
+        The oracle of step ``k`` (from 0) for some rows, or of none yet (``k = -1``).
+    begins : sequence of bool
+        Which steps begin a round; all rows agree.
+    state : State, optional
+        The state to start from; by default the rule's first.
+    first : int
+        How many steps came before.
+    branches : int
+        Every row becomes so many rows before each step, one beside the other: one an outcome.
+    own : callable, optional
+        The rule's own randomness at step ``k``.
+
+    Examples
+    --------
+    >>> from theorylab.method import SGD
+    >>> from theorylab.problem.oracle import FunctionOracle
+    >>> halves = follow(SGD(eta=0.5), torch.ones(1, 1), lambda k, w: FunctionOracle(torch.clone),
+    ...                 [True, True])
+    >>> [w.item() for w, state in halves]
+    [1.0, 0.5, 0.25]
+    """
+    if state is None:
+        state = rule.init(w, oracle_of(-1, w))
+    for k, begin in enumerate(begins, first):
+        yield w, state
+        if branches > 1:
+            state = repeat_rows(state, len(w), branches)
+            w = w.repeat_interleave(branches, dim=0)
+        draw = Drawn(
+            torch.tensor(k + 1.0, dtype=w.dtype), bool(begin), own(k, w) if own is not None else {}
+        )
+        w, state = rule.update(w, oracle_of(k, w), state, draw)
+    yield w, state
+
+
+def repeat_rows(state: State, count: int, copies: int) -> State:
+    """A state of ``count`` rows with each row ``copies`` times, one beside the other."""
+    return map_state(
+        lambda x: (
+            x.repeat_interleave(copies, dim=0)
+            if isinstance(x, Tensor) and x.ndim and len(x) == count
+            else x
+        ),
+        state,
+    )
 
 
 def compiled_step(
@@ -55,7 +119,7 @@ def compiled_step(
     w: Tensor,
     sample: Tensor,
     state: State,
-    draw: Mapping[str, Tensor],
+    draw: Drawn,
 ) -> tuple[Step, State]:
     """The step compiled for the shapes of these arguments, and ``state`` as it takes it.
 
@@ -68,10 +132,10 @@ def compiled_step(
     w : Tensor, shape (R, d)
     sample : Tensor, shape (R, batch_size, ...)
         One mini-batch a row.
-    state : dict of str to Tensor
+    state : NamedTuple
         As :meth:`~theorylab.method.rule.UpdateRule.init` returns it.
-    draw : mapping of str to Tensor
-        What the rule gets at every step, tensors all.
+    draw : Drawn
+        What the rule gets at every step. ``restart`` is a tensor, or a bool that the code is for.
 
     Returns
     -------
@@ -90,11 +154,12 @@ def compiled_step(
     >>> import numpy as np
     >>> import synthetic
     >>> from theorylab.method import SGD
+    >>> from theorylab.method.rule import Drawn, Stateless
     >>> bowl, w = synthetic.quadratic(dim=2), torch.ones(3, 2, dtype=torch.float64)
     >>> sample = torch.from_numpy(bowl.draw(np.random.default_rng(0), 1, 3, 1)[0])
-    >>> draw = {"t": torch.ones((), dtype=torch.float64)}
-    >>> step, state = compiled_step(bowl, SGD(eta=0.5), w, sample, {}, draw)
-    >>> eager, _ = eager_step(bowl, SGD(eta=0.5))(w, [sample], {}, draw)
+    >>> draw = Drawn(torch.ones((), dtype=torch.float64))
+    >>> step, state = compiled_step(bowl, SGD(eta=0.5), w, sample, Stateless(), draw)
+    >>> eager, _ = eager_step(bowl, SGD(eta=0.5))(w, [sample], state, draw)
     >>> torch.allclose(step(w, [sample], state, draw)[0], eager)
     True
     """
@@ -104,29 +169,40 @@ def compiled_step(
     names = [name for name, value in fields.items() if isinstance(value, Tensor)]
     values = [fields[name] for name in names]
     samples = [sample] * lags
-    state = {name: torch.as_tensor(entry, dtype=w.dtype) for name, entry in state.items()}
-    entries, draws = list(state), list(draw)
+    state = map_state(lambda entry: torch.as_tensor(entry, dtype=w.dtype), state)
+    kind, present = type(state), list(entries(state))
+    own, splits = list(draw.own), isinstance(draw.restart, bool)
+
+    def unpacked(given: Iterator[Tensor]) -> State:
+        return kind(**dict.fromkeys(kind._fields) | {n: next(given) for n in present})  # type: ignore[attr-defined]
 
     def flat(w: Tensor, *rest: Tensor) -> list[Tensor]:
         given = iter(rest)
         mine = _with(rule, {name: next(given) for name in names})
         batches = [next(given) for _ in range(lags)]
-        before = {name: next(given) for name in entries}
-        drawn = {name: next(given) for name in draws}
+        before, t = unpacked(given), next(given)
+        restart = draw.restart if splits else next(given)
+        drawn = Drawn(t, restart, {name: next(given) for name in own})
         moved, after = eager_step(objective, mine)(w, batches, before, drawn)
-        if set(after) != set(before):
-            raise TypeError(f"the state goes from {sorted(before)} to {sorted(after)}")
-        for name, old, new in [("w", w, moved), *((e, before[e], after[e]) for e in entries)]:
-            if (old.shape, old.dtype) != (new.shape, new.dtype):
-                raise TypeError(f"{name} goes from {old.dtype} {tuple(old.shape)} to "
-                                f"{new.dtype} {tuple(new.shape)}")  # fmt: skip
-        return [moved, *(after[name] for name in entries)]
+        old, new = entries(before), entries(after)
+        if set(new) != set(old):
+            raise TypeError(f"the state goes from {sorted(old)} to {sorted(new)}")
+        for name, a, b in [("w", w, moved), *((e, old[e], new[e]) for e in present)]:
+            if (a.shape, a.dtype) != (b.shape, b.dtype):
+                raise TypeError(f"{name} goes from {a.dtype} {tuple(a.shape)} to "
+                                f"{b.dtype} {tuple(b.shape)}")  # fmt: skip
+        return [moved, *new.values()]
 
-    arguments = [w, *values, *samples, *state.values(), *draw.values()]
+    def rest_of(state: State, draw: Drawn) -> list[Tensor]:
+        restart = [] if isinstance(draw.restart, bool) else [draw.restart]
+        return [*entries(state).values(), draw.t, *restart, *draw.own.values()]
+
+    arguments = [w, *values, *samples, *rest_of(state, draw)]
     # Tables that an objective fills at first use must not be filled while tracing.
     eager_step(objective, rule)(w, samples, state, draw)
     settings = (None if name in names else value for name, value in fields.items())
-    key = (type(rule), *settings, *((tuple(x.shape), x.dtype) for x in arguments))
+    key = (type(rule), *settings, draw.restart if splits else None,
+           *((tuple(x.shape), x.dtype) for x in arguments))  # fmt: skip
     with _LOCK:
         if id(objective) not in _KEPT:
             _KEPT[id(objective)] = []
@@ -138,11 +214,11 @@ def compiled_step(
             kept.append((key, run))
 
     def step(
-        w: Tensor, samples: Sequence[Tensor], state: State, draw: Mapping[str, Tensor]
+        w: Tensor, batches: Sequence[Tensor], state: State, draw: Drawn
     ) -> tuple[Tensor, State]:
-        missing = [samples[-1]] * (lags - len(samples))
-        w, *after = run(w, *values, *samples, *missing, *state.values(), *draw.values())
-        return w, dict(zip(entries, after, strict=True))
+        missing = [batches[-1]] * (lags - len(batches))
+        w, *after = run(w, *values, *batches, *missing, *rest_of(state, draw))
+        return w, unpacked(iter(after))
 
     return step, state
 

@@ -20,8 +20,10 @@ import sympy as sp
 import torch
 
 from bounds.statement import Statement, evaluate
+from theorylab.engine.step import follow
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.method.rule import UpdateRule, round_starts
+from theorylab.problem.oracle import Fed, Oracle
 from theorylab.quantities.protocol import build_rule
 
 __all__ = ["FORMULAS", "Moves", "Tabular", "integral", "moves_of", "rational"]
@@ -307,10 +309,10 @@ def moves_of(statement: Statement, values: tuple[tuple[str, float], ...]) -> Mov
     rng = np.random.default_rng(3)
     g = torch.from_numpy(rng.uniform(0.5, 2.0, (steps, 1)) * rng.choice([-1, 1], (steps, 1)))
     fed = torch.eye(steps + 1, dtype=torch.float64)
-    rows = _walk(rule, fed[:1], [fed[k + 1 : k + 2] for k in range(steps)], rounds)
+    rows = _walk(rule, fed[:1], [fed[k + 1 : k + 2] for k in range(steps)], starts)
     weights = tuple(tuple(-float(v) for v in row[0, 1 : k + 2]) for k, row in enumerate(rows))
     start = torch.full((1, 1), 0.7, dtype=torch.float64)
-    actual = torch.stack(_walk(rule, start, [g[k : k + 1] for k in range(steps)], rounds))
+    actual = torch.stack(_walk(rule, start, [g[k : k + 1] for k in range(steps)], starts))
     for normalised in (False, True):
         felt = g.sign() if normalised else g
         model = [0.7 - sum(c * float(v) for c, v in zip(row, felt, strict=False))
@@ -321,15 +323,14 @@ def moves_of(statement: Statement, values: tuple[tuple[str, float], ...]) -> Mov
 
 
 def _walk(
-    rule: UpdateRule, w: torch.Tensor, gradients: list[torch.Tensor], rounds: tuple[int, ...]
+    rule: UpdateRule, w: torch.Tensor, gradients: list[torch.Tensor], starts: np.ndarray
 ) -> list[torch.Tensor]:
-    state, found = rule.init(w), []
-    for k, g in enumerate(gradients):
-        draw = {"t": torch.tensor(float(k + 1), dtype=w.dtype),
-                "restart": torch.tensor([[k in rounds]])}  # fmt: skip
-        w, state = rule.update(w, g, state, draw)
-        found.append(w)
-    return found
+    """The iterates after each step, fed with given gradients."""
+
+    def oracle_of(k: int, w: torch.Tensor) -> Oracle:
+        return Fed(rule.name, w, gradients[k] if k >= 0 else None)
+
+    return [w for w, _ in follow(rule, w, oracle_of, starts.tolist())][1:]
 
 
 # --- exact arithmetic ---------------------------------------------------------------------------

@@ -23,7 +23,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, final
 
 import numpy as np
 import sympy as sp
@@ -31,10 +31,12 @@ import torch
 from torch import Tensor
 
 from bounds.statement import Statement, evaluate
+from theorylab.engine.step import follow
 from theorylab.errors import UsageError
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import json_ready
 from theorylab.method.rule import UpdateRule, round_starts
+from theorylab.problem.oracle import Oracle
 from theorylab.quantities.protocol import build_rule
 
 __all__ = [
@@ -346,6 +348,56 @@ class _Path:
     unknowns: int
 
 
+@final
+class _Unknowns(Oracle):
+    """Answers every question for a gradient with an unknown of its own.
+
+    Where there is noise, rows are pairs that share a point: their gradients are ``g + v`` and
+    ``g - v``.
+    """
+
+    def __init__(self, rule: UpdateRule, basis: Tensor, noisy: bool) -> None:
+        super().__init__()
+        self.rule, self.basis, self.noisy = rule, basis, noisy
+        self.used = 1
+        self.found: list[_Call] = []
+        self.asked = False
+
+    def _unknown(self) -> int:
+        if len(self.found) >= _CALLS or self.used >= len(self.basis):
+            raise UsageError(
+                f"worst case: {self.rule.name} needs more than the {_CALLS} gradient evaluations "
+                "that are modelled: lower T, S or set sigma = 0"
+            )
+        self.used += 1
+        return self.used - 1
+
+    def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
+        if not self.noisy:
+            return self.full_gradient(w)
+        if self.asked:
+            raise UsageError(f"worst case: {self.rule.name} takes a mini-batch's gradient twice; "
+                             "the noise modelled is of one point: set sigma = 0")  # fmt: skip
+        self.asked = True
+        rows: list[Tensor] = []
+        for point in w[::2]:
+            gradient, noise = self._unknown(), self._unknown()
+            self.found.append(_Call(point.numpy(), gradient, noise))
+            rows += [self.basis[gradient] + self.basis[noise],
+                     self.basis[gradient] - self.basis[noise]]  # fmt: skip
+        return torch.stack(rows)
+
+    def full_gradient(self, w: Tensor, when: Tensor | bool = True) -> Tensor:
+        if when is False:
+            return w
+        rows: list[Tensor] = []
+        for point in w:
+            gradient = self._unknown()
+            self.found.append(_Call(point.numpy(), gradient, None))
+            rows.append(self.basis[gradient])
+        return torch.stack(rows)
+
+
 def _unroll(rule: UpdateRule, rounds: int, batch: int, noisy: bool) -> _Path:
     """Run ``rule`` with vectors replaced by their coefficients over the unknowns.
 
@@ -359,54 +411,31 @@ def _unroll(rule: UpdateRule, rounds: int, batch: int, noisy: bool) -> _Path:
     starts = round_starts(rule, rounds)
     if starts is None:
         raise UsageError(f"worst case: the rounds of {rule.name} are random or too long")
-    steps = len(starts)
-    rows = [2**k if noisy else 1 for k in range(steps)]
-    if sum(rows) > _CALLS:
-        raise UsageError(
-            f"worst case: {rounds} rounds of {rule.name} need {sum(rows)} gradient evaluations; "
-            f"at most {_CALLS} are modelled: lower T, S or set sigma = 0"
-        )
-    unknowns = 1 + sum(rows) * (2 if noisy else 1)
-    trial = torch.from_numpy(np.random.default_rng(7).standard_normal((unknowns, unknowns + 3)))
 
-    def walk(basis: Tensor) -> tuple[list[_Call], list[Tensor], list[np.ndarray]]:
-        w = basis[:1]
-        state = rule.init(w)
-        calls: list[_Call] = []
-        kept, parents = [], []
+    def walk(basis: Tensor) -> tuple[_Unknowns, list[Tensor], list[np.ndarray]]:
+        oracle = _Unknowns(rule, basis, noisy)
+        kept: list[Tensor] = []
+        parents: list[np.ndarray] = []
         ancestor = np.zeros(1, dtype=int)
-        used = 1
-        for k in range(steps):
-            if starts[k]:
+
+        def oracle_of(k: int, w: Tensor) -> Oracle:
+            oracle.asked = False
+            return oracle
+
+        width = 2 if noisy else 1
+        path = follow(rule, basis[:1], oracle_of, starts.tolist(), branches=width)
+        for (w, _), begins in zip(path, [*starts, True], strict=True):
+            ancestor = np.repeat(ancestor, len(w) // len(ancestor))
+            if begins:
                 kept.append(w)
                 parents.append(ancestor)
                 ancestor = np.arange(len(w))
-            gradients = []
-            for row in w:
-                noise = used + 1 if noisy else None
-                calls.append(_Call(row.numpy(), used, noise))
-                if noise is None:
-                    gradients.append(basis[used])
-                else:
-                    gradients += [basis[used] + basis[noise], basis[used] - basis[noise]]
-                used += 2 if noisy else 1
-            if noisy:
-                count = len(w)
-                w = w.repeat_interleave(2, dim=0)
-                state = {
-                    name: x.repeat_interleave(2, dim=0) if x.ndim and len(x) == count else x
-                    for name, x in state.items()
-                }
-                ancestor = np.repeat(ancestor, 2)
-            draw = {
-                "t": torch.tensor(float(k + 1), dtype=torch.float64),
-                "restart": torch.tensor([[bool(starts[k])]]),
-            }
-            w, state = rule.update(w, torch.stack(gradients), state, draw)
-        return calls, [*kept, w], [*parents, ancestor]
+        return oracle, kept, parents
 
+    most = 1 + _CALLS * (2 if noisy else 1)
+    trial = torch.from_numpy(np.random.default_rng(7).standard_normal((most, most + 3)))
     with torch.no_grad():
-        calls, kept, parents = walk(torch.eye(unknowns, dtype=torch.float64))
+        oracle, kept, parents = walk(torch.eye(most, dtype=torch.float64))
         _, actual, _ = walk(trial)
     linear = all(
         torch.allclose(have, coefficients @ trial, rtol=1e-8, atol=1e-8)
@@ -417,7 +446,9 @@ def _unroll(rule: UpdateRule, rounds: int, batch: int, noisy: bool) -> _Path:
             f"worst case: {rule.name} is not linear in its gradients, so no semidefinite "
             f"program models it"
         )
-    return _Path(tuple(calls), tuple(w.numpy() for w in kept), tuple(parents), unknowns)
+    used = oracle.used
+    calls = tuple(dataclasses.replace(call, where=call.where[:used]) for call in oracle.found)
+    return _Path(calls, tuple(w.numpy()[:, :used] for w in kept), tuple(parents), used)
 
 
 # --- the semidefinite program -------------------------------------------------------------------

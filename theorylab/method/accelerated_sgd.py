@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, NamedTuple, final
 
 from torch import Tensor
 
-from theorylab.method.rule import Hyper, State, UpdateRule, add_scaled
+from theorylab.method.rule import Drawn, Hyper, UpdateRule, add_scaled
+from theorylab.problem.oracle import Oracle
 
-__all__ = ["AcceleratedSGD"]
+__all__ = ["AcceleratedSGD", "LongSteps"]
+
+
+class LongSteps(NamedTuple):
+    """The average of the long steps."""
+
+    wbar: Tensor
 
 
 @final
 @dataclass(frozen=True)
-class AcceleratedSGD(UpdateRule):
+class AcceleratedSGD(UpdateRule[LongSteps]):
     """A short step ``eta`` and a long step ``kappa eta/c``, coupled.
 
     With ``b = c^2 xi/kappa`` and ``z = c/(c + b)``:
@@ -42,8 +48,10 @@ class AcceleratedSGD(UpdateRule):
     Examples
     --------
     >>> import torch
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = AcceleratedSGD(eta=0.1, kappa=0.7, xi=0.0), torch.ones(1)
-    >>> rule.update(w, torch.ones(1), rule.init(w), {"t": torch.tensor(1.0)})[0]
+    >>> oracle = FunctionOracle(torch.ones_like)
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([0.9000])
     """
 
@@ -56,17 +64,17 @@ class AcceleratedSGD(UpdateRule):
     c: float = 0.7
     weight_decay: Hyper = 0.0
 
-    def init(self, w: Tensor) -> State:
-        return {"wbar": w}
+    def init(self, w: Tensor, oracle: Oracle) -> LongSteps:
+        return LongSteps(w)
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t = draw["t"]
+        self, w: Tensor, oracle: Oracle, state: LongSteps, draw: Drawn
+    ) -> tuple[Tensor, LongSteps]:
+        t = draw.t
         eta = self.at(self.eta, t)
-        g = add_scaled(g, self.at(self.weight_decay, t), w)
+        g = add_scaled(oracle.gradient(w), self.at(self.weight_decay, t), w)
         b = self.c**2 * self.xi / self.kappa
         z = self.c / (self.c + b)
         long = add_scaled(w, -eta * (self.kappa / self.c), g)
-        wbar = add_scaled(state["wbar"] * (1 - b), b, long)
-        return add_scaled(z * add_scaled(w, -eta, g), 1 - z, wbar), {"wbar": wbar}
+        wbar = add_scaled(state.wbar * (1 - b), b, long)
+        return add_scaled(z * add_scaled(w, -eta, g), 1 - z, wbar), LongSteps(wbar)

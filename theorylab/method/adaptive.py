@@ -3,18 +3,45 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from theorylab.method.proximal import begin_round, count, periodic
-from theorylab.method.rule import Hyper, State, UpdateRule, add_scaled, is_zero
+from theorylab.method.rule import Drawn, Hyper, UpdateRule, add_scaled, is_zero
+from theorylab.problem.oracle import Oracle
 
-__all__ = ["AMSGrad", "Adam", "RMSprop", "TRAdam"]
+__all__ = [
+    "AMSGrad", "Adam", "AnchoredMoments", "Moments", "RMSprop", "SecondMoment", "TRAdam",
+]  # fmt: skip
+
+
+class Moments(NamedTuple):
+    """First and second moment; for AMSGrad also the largest second moment so far."""
+
+    m: Tensor
+    v: Tensor
+    top: Tensor | None = None
+
+
+class SecondMoment(NamedTuple):
+    """The second moment, and the momentum of scaled gradients where there is any."""
+
+    v: Tensor
+    u: Tensor | None = None
+
+
+class AnchoredMoments(NamedTuple):
+    """Both moments, the anchor (unless lam is 0), the step k within the round, the largest v."""
+
+    m: Tensor
+    v: Tensor
+    anchor: Tensor | None
+    k: Any
+    top: Tensor | None = None
 
 
 def _lacking(beta: Any, t: Tensor) -> Any:
@@ -25,21 +52,21 @@ def _lacking(beta: Any, t: Tensor) -> Any:
 
 
 @dataclass(frozen=True)
-class _Moments(UpdateRule):
+class _Moments(UpdateRule[Moments]):
     eta: Hyper
     beta1: Hyper = 0.9
     beta2: Hyper = 0.999
     eps: float = 1e-8
     weight_decay: Hyper = 0.0
 
-    def init(self, w: Tensor) -> State:
-        return {"m": torch.zeros_like(w), "v": torch.zeros_like(w)}
+    def init(self, w: Tensor, oracle: Oracle) -> Moments:
+        return Moments(torch.zeros_like(w), torch.zeros_like(w))
 
 
-def _moments(rule: Any, g: Tensor, state: State, t: Tensor) -> State:
-    m = torch.lerp(state["m"], g, 1 - rule.at(rule.beta1, t))
-    v = torch.lerp(state["v"], g * g, 1 - rule.at(rule.beta2, t))
-    return {**state, "m": m, "v": v}
+def _moments(rule: Any, g: Tensor, state: Moments | AnchoredMoments, t: Tensor) -> Any:
+    """The new first and second moment."""
+    m = torch.lerp(state.m, g, 1 - rule.at(rule.beta1, t))
+    return m, torch.lerp(state.v, g * g, 1 - rule.at(rule.beta2, t))
 
 
 def _corrected(rule: Any, w: Tensor, m: Tensor, v: Tensor, t: Tensor, step: Any) -> Tensor:
@@ -83,8 +110,10 @@ class Adam(_Moments):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = Adam(eta=0.5), torch.ones(1)
-    >>> rule.update(w, torch.ones(1), rule.init(w), {"t": torch.tensor(1.0)})[0]
+    >>> oracle = FunctionOracle(torch.ones_like)
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([0.5000])
     """
 
@@ -92,11 +121,12 @@ class Adam(_Moments):
     source: ClassVar[str] = "Kingma and Ba (2015), Algorithm 1"
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t = draw["t"]
-        state = _moments(self, add_scaled(g, self.at(self.weight_decay, t), w), state, t)
-        return _corrected(self, w, state["m"], state["v"], t, self.at(self.eta, t)), state
+        self, w: Tensor, oracle: Oracle, state: Moments, draw: Drawn
+    ) -> tuple[Tensor, Moments]:
+        t = draw.t
+        g = add_scaled(oracle.gradient(w), self.at(self.weight_decay, t), w)
+        m, v = _moments(self, g, state, t)
+        return _corrected(self, w, m, v, t, self.at(self.eta, t)), Moments(m, v)
 
 
 @final
@@ -119,8 +149,10 @@ class AMSGrad(_Moments):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = AMSGrad(eta=0.5, beta1=0.5, beta2=0.75), torch.ones(1)
-    >>> rule.update(w, torch.ones(1), rule.init(w), {"t": torch.tensor(1.0)})[0]
+    >>> oracle = FunctionOracle(torch.ones_like)
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([0.5000])
     """
 
@@ -133,24 +165,26 @@ class AMSGrad(_Moments):
         super().__post_init__()
         _known(self, "variant", self.variant, ("paper", "torch"))
 
-    def init(self, w: Tensor) -> State:
-        return {**super().init(w), "top": torch.zeros_like(w)}
+    def init(self, w: Tensor, oracle: Oracle) -> Moments:
+        return Moments(torch.zeros_like(w), torch.zeros_like(w), torch.zeros_like(w))
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t = draw["t"]
+        self, w: Tensor, oracle: Oracle, state: Moments, draw: Drawn
+    ) -> tuple[Tensor, Moments]:
+        t = draw.t
         eta = self.at(self.eta, t)
-        state = _moments(self, add_scaled(g, self.at(self.weight_decay, t), w), state, t)
-        state["top"] = top = torch.maximum(state["top"], state["v"])
+        g = add_scaled(oracle.gradient(w), self.at(self.weight_decay, t), w)
+        m, v = _moments(self, g, state, t)
+        assert state.top is not None
+        top = torch.maximum(state.top, v)
         if self.variant == "torch":
-            return _corrected(self, w, state["m"], top, t, eta), state
-        return add_scaled(w, -eta, state["m"] / (top.sqrt() + self.eps)), state
+            return _corrected(self, w, m, top, t, eta), Moments(m, v, top)
+        return add_scaled(w, -eta, m / (top.sqrt() + self.eps)), Moments(m, v, top)
 
 
 @final
 @dataclass(frozen=True)
-class RMSprop(UpdateRule):
+class RMSprop(UpdateRule[SecondMoment]):
     """``v <- alpha v + (1-alpha) g^2``, ``w <- w - eta g/(sqrt(v) + eps)``, from ``v = 0``.
 
     With ``beta``, ``u <- beta u + g/(sqrt(v) + eps)`` is what is stepped along. Weight decay
@@ -169,8 +203,10 @@ class RMSprop(UpdateRule):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = RMSprop(eta=0.5, alpha=0.75), torch.ones(1)
-    >>> rule.update(w, torch.ones(1), rule.init(w), {"t": torch.tensor(1.0)})[0]
+    >>> oracle = FunctionOracle(torch.ones_like)
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([0.])
     """
 
@@ -183,26 +219,28 @@ class RMSprop(UpdateRule):
     beta: Hyper = 0.0
     weight_decay: Hyper = 0.0
 
-    def init(self, w: Tensor) -> State:
-        names = ("v",) if is_zero(self.beta) else ("v", "u")
-        return {name: torch.zeros_like(w) for name in names}
+    def init(self, w: Tensor, oracle: Oracle) -> SecondMoment:
+        return SecondMoment(
+            torch.zeros_like(w), None if is_zero(self.beta) else torch.zeros_like(w)
+        )
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t = draw["t"]
-        g = add_scaled(g, self.at(self.weight_decay, t), w)
-        v = torch.lerp(state["v"], g * g, 1 - self.at(self.alpha, t))
+        self, w: Tensor, oracle: Oracle, state: SecondMoment, draw: Drawn
+    ) -> tuple[Tensor, SecondMoment]:
+        t = draw.t
+        g = add_scaled(oracle.gradient(w), self.at(self.weight_decay, t), w)
+        v = torch.lerp(state.v, g * g, 1 - self.at(self.alpha, t))
         u = g / v.sqrt().add_(self.eps)
-        new = {"v": v}
-        if not is_zero(self.beta):
-            u = new["u"] = add_scaled(u, self.at(self.beta, t), state["u"])
+        new = SecondMoment(v)
+        if state.u is not None:
+            u = add_scaled(u, self.at(self.beta, t), state.u)
+            new = SecondMoment(v, u)
         return add_scaled(w, -self.at(self.eta, t), u), new
 
 
 @final
 @dataclass(frozen=True)
-class TRAdam(UpdateRule):
+class TRAdam(UpdateRule[AnchoredMoments]):
     """Adam on ``f + (lam/2)||w - a||^2`` with step ``eta/k``, in rounds of ``S`` steps.
 
     The proximal term and the weight decay join the gradient, so they enter both moments; the
@@ -235,9 +273,10 @@ class TRAdam(UpdateRule):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = TRAdam(lam=1.0, S=2, eta=0.5), torch.ones(1)
-    >>> draw = {"t": torch.tensor(1.0), "restart": torch.tensor([True])}
-    >>> rule.update(w, torch.ones(1), rule.init(w), draw)[0]
+    >>> oracle = FunctionOracle(torch.ones_like)
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([0.5000])
     """
 
@@ -259,11 +298,10 @@ class TRAdam(UpdateRule):
         count(self, "S", 1)
         _known(self, "variant", self.variant, ("paper", "authors"))
 
-    def init(self, w: Tensor) -> State:
-        anchor = {} if is_zero(self.lam) else {"anchor": w}
-        names = ("m", "v", "top") if self.amsgrad else ("m", "v")
-        moments = {name: torch.zeros_like(w) for name in names}
-        return {**moments, **anchor, "k": w.new_zeros((*w.shape[:-1], 1))}
+    def init(self, w: Tensor, oracle: Oracle) -> AnchoredMoments:
+        anchor = None if is_zero(self.lam) else w
+        zero, top = w.new_zeros((*w.shape[:-1], 1)), torch.zeros_like(w) if self.amsgrad else None
+        return AnchoredMoments(torch.zeros_like(w), torch.zeros_like(w), anchor, zero, top)
 
     def restarts(
         self, rng: np.random.Generator, first: int, steps: int, replicas: int
@@ -271,21 +309,20 @@ class TRAdam(UpdateRule):
         return periodic(first, steps, 0, int(self.S))
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t = draw["t"]
-        state = begin_round(w, state, draw["restart"])
+        self, w: Tensor, oracle: Oracle, state: AnchoredMoments, draw: Drawn
+    ) -> tuple[Tensor, AnchoredMoments]:
+        t, g = draw.t, oracle.gradient(w)
+        state = begin_round(w, state, draw.restart)
         lam, eta = self.at(self.lam, t), self.at(self.eta, t)
-        if not is_zero(self.lam):
+        if state.anchor is not None:
             pull = 2 * lam / eta if self.variant == "authors" else lam
-            g = add_scaled(g, pull, w - state["anchor"])
+            g = add_scaled(g, pull, w - state.anchor)
         g = add_scaled(g, self.at(self.weight_decay, t), w)
-        state = _moments(self, g, state, t)
-        second = state["v"]
-        if self.amsgrad:
-            state["top"] = second = torch.maximum(state["top"], second)
+        m, v = _moments(self, g, state, t)
+        top = None if state.top is None else torch.maximum(state.top, v)
         form = _guarded_first if self.variant == "authors" else _corrected
-        return form(self, w, state["m"], second, t, eta / state["k"]), state
+        moved = form(self, w, m, v if top is None else top, t, eta / state.k)
+        return moved, AnchoredMoments(m, v, state.anchor, state.k, top)
 
 
 def _known(rule: UpdateRule, name: str, value: str, known: tuple[str, ...]) -> None:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from theorylab.method.proximal import begin_round, count, periodic
-from theorylab.method.rule import Draw, Hyper, State, UpdateRule, add_scaled, is_zero
+from theorylab.method.rule import Draw, Drawn, Hyper, UpdateRule, add_scaled, is_zero
+from theorylab.problem.oracle import Oracle
 
-__all__ = ["EntropySGD"]
+__all__ = ["EntropySGD", "Langevin"]
+
+
+class Langevin(NamedTuple):
+    """Anchor, running average, step within the round, round; with beta, both loops' momentum."""
+
+    anchor: Tensor
+    mu: Tensor
+    k: Any
+    round: Any
+    inner_v: Tensor | None = None
+    outer_v: Tensor | None = None
 
 
 @final
 @dataclass(frozen=True)
-class EntropySGD(UpdateRule):
+class EntropySGD(UpdateRule[Langevin]):
     """Rounds of ``S`` Langevin steps around ``a``, then one step towards their average.
 
     From ``w = mu = a``, with a fresh mini-batch and normal noise z each:
@@ -63,9 +74,11 @@ class EntropySGD(UpdateRule):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = EntropySGD(eta=1.0, S=1, inner=0.5, average=1.0, gamma0=0.5), torch.ones(1)
-    >>> draw = {"t": torch.tensor(1.0), "restart": torch.tensor([True]), "z": torch.zeros(1)}
-    >>> rule.update(w, torch.ones(1), rule.init(w), draw)[0]
+    >>> oracle, draw = FunctionOracle(torch.ones_like), Drawn(torch.tensor(1.0), True,
+    ...                                                       {"z": torch.zeros(1)})
+    >>> rule.update(w, oracle, rule.init(w, oracle), draw)[0]
     tensor([0.7500])
     """
 
@@ -92,12 +105,11 @@ class EntropySGD(UpdateRule):
                 f"entropy_sgd: variant must be 'paper' or 'authors', got {self.variant!r}"
             )
 
-    def init(self, w: Tensor) -> State:
+    def init(self, w: Tensor, oracle: Oracle) -> Langevin:
         zero = w.new_zeros((*w.shape[:-1], 1))
-        state = {"anchor": w, "mu": w, "k": zero, "round": zero}
-        if not is_zero(self.beta):
-            state |= {"inner_v": torch.zeros_like(w), "outer_v": torch.zeros_like(w)}
-        return state
+        if is_zero(self.beta):
+            return Langevin(w, w, zero, zero)
+        return Langevin(w, w, zero, zero, torch.zeros_like(w), torch.zeros_like(w))
 
     def restarts(
         self, rng: np.random.Generator, first: int, steps: int, replicas: int
@@ -105,37 +117,40 @@ class EntropySGD(UpdateRule):
         return periodic(first, steps, 0, int(self.S))
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t, authors = draw["t"], self.variant == "authors"
+        self, w: Tensor, oracle: Oracle, state: Langevin, draw: Drawn
+    ) -> tuple[Tensor, Langevin]:
+        t, authors = draw.t, self.variant == "authors"
         eta, inner, beta = self.at(self.eta, t), self.at(self.inner, t), self.at(self.beta, t)
         decay, eps, gamma = (self.at(x, t) for x in (self.weight_decay, self.eps, self.gamma0))
-        state = begin_round(w, state, draw["restart"])
-        fresh = torch.as_tensor(draw["restart"]).to(w)
-        if authors and not is_zero(beta):
-            first = fresh * (state["round"] == 1)
-            state["outer_v"] = torch.lerp(state["outer_v"], g, first)
-        anchor, mu = state["anchor"], torch.lerp(state["mu"], w, fresh)
+        g = oracle.gradient(w)
+        state = begin_round(w, state, draw.restart)
+        fresh = torch.as_tensor(draw.restart).to(w)
+        if authors and state.outer_v is not None:
+            first = fresh * (state.round == 1)
+            state = state._replace(outer_v=torch.lerp(state.outer_v, g, first))
+        anchor, mu = state.anchor, torch.lerp(state.mu, w, fresh)
         if not authors and not is_zero(self.gamma1):
-            gamma = gamma * (1 + self.at(self.gamma1, t)) ** (state["round"] - 1)
+            gamma = gamma * (1 + self.at(self.gamma1, t)) ** (state.round - 1)
 
         direction = add_scaled(g, decay, w)
         if not is_zero(beta):
-            v = add_scaled(direction, beta, state["inner_v"] * (1 - fresh))
-            direction, state["inner_v"] = add_scaled(direction, beta, v), v
+            assert state.inner_v is not None
+            v = add_scaled(direction, beta, state.inner_v * (1 - fresh))
+            direction, state = add_scaled(direction, beta, v), state._replace(inner_v=v)
         direction = add_scaled(direction, gamma, w - anchor)
         scale = -math.sqrt(2) if authors else 1.0
         root = inner.sqrt() if isinstance(inner, Tensor) else math.sqrt(inner)
-        w = add_scaled(add_scaled(w, -inner, direction), scale * eps * root, draw["z"])
-        state["mu"] = mu = torch.lerp(mu, w, 1 - self.average if authors else self.average)
+        w = add_scaled(add_scaled(w, -inner, direction), scale * eps * root, draw.own["z"])
+        mu = torch.lerp(mu, w, 1 - self.average if authors else self.average)
 
-        last = torch.as_tensor(state["k"] == int(self.S)).to(w)
+        last = torch.as_tensor(state.k == int(self.S)).to(w)
         outer = anchor - mu
         if not authors:
             outer = gamma * outer
         outer = add_scaled(outer, decay, anchor)
         if not is_zero(beta):
-            v = add_scaled(outer, beta, state["outer_v"])
+            assert state.outer_v is not None
+            v = add_scaled(outer, beta, state.outer_v)
             outer = add_scaled(outer, beta, v)
-            state["outer_v"] = torch.lerp(state["outer_v"], v, last)
-        return torch.lerp(w, add_scaled(anchor, -eta, outer), last), state
+            state = state._replace(outer_v=torch.lerp(state.outer_v, v, last))
+        return torch.lerp(w, add_scaled(anchor, -eta, outer), last), state._replace(mu=mu)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, final
 
@@ -10,7 +9,9 @@ import torch
 from torch import Tensor
 
 from theorylab.method.layers import Layout, check_layout, reduce_layers, spread_layers
-from theorylab.method.rule import Hyper, State, UpdateRule, add_scaled, is_zero, norm
+from theorylab.method.rule import Drawn, Hyper, UpdateRule, add_scaled, is_zero, norm
+from theorylab.method.sgd import Velocity
+from theorylab.problem.oracle import Oracle
 
 __all__ = ["LARS"]
 
@@ -20,7 +21,7 @@ _VARIANTS = ("paper", "outside", "decayed_norm", "skip_without_decay")
 
 @final
 @dataclass(frozen=True)
-class LARS(UpdateRule):
+class LARS(UpdateRule[Velocity]):
     """``v <- beta v + eta r (g + weight_decay w)``, ``w <- w - v``, with a ratio r a layer.
 
     ``r = trust ||w|| / (||g|| + weight_decay ||w||)``, norms over the layer. Where ``||w||`` or
@@ -58,8 +59,10 @@ class LARS(UpdateRule):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = LARS(eta=1.0, trust=0.5, weight_decay=0.0), torch.ones(2)
-    >>> rule.update(w, 3 * torch.ones(2), rule.init(w), {"t": torch.tensor(1.0)})[0]
+    >>> oracle = FunctionOracle(lambda w: 3 * torch.ones(2))
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([0.5000, 0.5000])
     """
 
@@ -79,13 +82,13 @@ class LARS(UpdateRule):
         if self.variant not in _VARIANTS:
             raise ValueError(f"lars: variant must be one of {_VARIANTS}, got {self.variant!r}")
 
-    def init(self, w: Tensor) -> State:
-        return {"v": torch.zeros_like(w)}
+    def init(self, w: Tensor, oracle: Oracle) -> Velocity:
+        return Velocity(torch.zeros_like(w))
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t = draw["t"]
+        self, w: Tensor, oracle: Oracle, state: Velocity, draw: Drawn
+    ) -> tuple[Tensor, Velocity]:
+        t, g = draw.t, oracle.gradient(w)
         eta, beta = self.at(self.eta, t), self.at(self.beta, t)
         decay, trust = self.at(self.weight_decay, t), self.at(self.trust, t)
         decayed = add_scaled(g, decay, w)
@@ -96,10 +99,10 @@ class LARS(UpdateRule):
                 ratio = torch.where(decay == 0, torch.ones_like(ratio), ratio)
             decayed = decayed * ratio
         if self.variant == "outside":
-            v = add_scaled(decayed, beta, state["v"])
-            return add_scaled(w, -eta, v), {"v": v}
-        v = add_scaled(eta * decayed, beta, state["v"])
-        return w - v, {"v": v}
+            v = add_scaled(decayed, beta, state.v)
+            return add_scaled(w, -eta, v), Velocity(v)
+        v = add_scaled(eta * decayed, beta, state.v)
+        return w - v, Velocity(v)
 
     def _ratio(self, w: Tensor, g: Tensor, decayed: Tensor, decay: Any, trust: Any) -> Tensor:
         size = spread_layers(reduce_layers(norm, w, self.layout), self.layout)

@@ -1,28 +1,29 @@
 """Methods that pull towards an anchor: TRSGD, LRSGD-R, LRSGD-C.
 
 A round fixes an anchor ``a = w`` and takes stochastic gradient steps on
-``f(w) + (lam/2)||w - a||^2``; ``draw["restart"]`` says which steps begin one.
+``f(w) + (lam/2)||w - a||^2``; ``draw.restart`` says which steps begin one.
 """
 
 from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Hyper, State, UpdateRule, add_scaled, is_zero
+from theorylab.method.rule import Drawn, Hyper, State, UpdateRule, add_scaled, is_zero
 from theorylab.method.schedules import Schedule
+from theorylab.problem.oracle import Oracle
 
-__all__ = ["LRSGD_C", "LRSGD_R", "TRSGD", "Proximal", "count", "periodic"]
+__all__ = ["LRSGD_C", "LRSGD_R", "TRSGD", "Anchored", "Proximal", "count", "periodic"]
 
 Variant = Literal["paper", "authors"]
+S = TypeVar("S", bound=State)
 
 
 def count(rule: UpdateRule, field_name: str, least: int) -> int:
@@ -52,8 +53,27 @@ def periodic(first: int, steps: int, warm: int, length: int) -> np.ndarray:
     return ((index < warm) | ((index - warm) % length == 0))[:, None]
 
 
+class Anchored(NamedTuple):
+    """Of a method with an anchor: what it uses of this.
+
+    Attributes
+    ----------
+    anchor : Tensor
+        Where the round began.
+    k, round : Tensor
+        The step within the round and the round, from 1.
+    v : Tensor
+        The momentum.
+    """
+
+    anchor: Tensor | None = None
+    k: Any = None
+    round: Any = None
+    v: Tensor | None = None
+
+
 @dataclass(frozen=True)
-class Proximal(UpdateRule):
+class Proximal(UpdateRule[Anchored]):
     """The update the family shares.
 
     Direction ``g + pull (w - a) + weight_decay w``, then momentum
@@ -89,18 +109,14 @@ class Proximal(UpdateRule):
         """Whether the index t of the round is needed."""
         return isinstance(self.lam, Schedule) or isinstance(self.inner, Schedule)
 
-    def init(self, w: Tensor) -> State:
-        state = {}
+    def init(self, w: Tensor, oracle: Oracle) -> Anchored:
         zero = w.new_zeros((*w.shape[:-1], 1))
-        if not is_zero(self.lam):
-            state["anchor"] = w
-        if self._counts_steps:
-            state["k"] = zero
-        if self._counts_rounds:
-            state["round"] = zero
-        if not is_zero(self.beta):
-            state["v"] = torch.zeros_like(w)
-        return state
+        return Anchored(
+            None if is_zero(self.lam) else w,
+            zero if self._counts_steps else None,
+            zero if self._counts_rounds else None,
+            None if is_zero(self.beta) else torch.zeros_like(w),
+        )
 
     @abc.abstractmethod
     def _step(self, t: Any, k: Any, like: Tensor) -> tuple[Any, Any]:
@@ -114,46 +130,51 @@ class Proximal(UpdateRule):
         return 2 * lam / inner if self.variant == "authors" else lam
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        state = begin_round(w, state, draw["restart"])
-        t = state["round"] if self._counts_rounds else draw["t"]
-        step, pull = self._step(t, state.get("k"), w)
+        self, w: Tensor, oracle: Oracle, state: Anchored, draw: Drawn
+    ) -> tuple[Tensor, Anchored]:
+        g = oracle.gradient(w)
+        state = begin_round(w, state, draw.restart)
+        t = state.round if self._counts_rounds else draw.t
+        step, pull = self._step(t, state.k, w)
         if self._plain:
             # w - step (g + pull (w - a)), as a move towards the anchor and a gradient step.
             if not is_zero(pull):
-                w = torch.lerp(w, state["anchor"], self._shrink(step, pull))
+                assert state.anchor is not None
+                w = torch.lerp(w, state.anchor, self._shrink(step, pull))
             return add_scaled(w, -step, g), state
         decay, beta = self.at(self.weight_decay, t), self.at(self.beta, t)
         direction = add_scaled(g, decay, w)
         if not is_zero(pull):
-            direction = add_scaled(direction, pull, w - state["anchor"])
+            assert state.anchor is not None
+            direction = add_scaled(direction, pull, w - state.anchor)
         if not is_zero(beta):
-            direction = add_scaled(direction, beta, state["v"])
-            state["v"] = direction
+            assert state.v is not None
+            direction = add_scaled(direction, beta, state.v)
+            state = state._replace(v=direction)
         return add_scaled(w, -step, direction), state
 
 
-def begin_round(w: Tensor, state: State, restart: Tensor | bool) -> State:
-    """The state with anchor, ``k`` and ``round`` moved on where a round begins."""
-    state = dict(state)
+def begin_round(w: Tensor, state: S, restart: Tensor | bool) -> S:
+    """The state with ``anchor``, ``k`` and ``round`` moved on where a round begins."""
+    anchor, k, round = (getattr(state, name, None) for name in ("anchor", "k", "round"))
+    new: dict[str, Any] = {}
     if isinstance(restart, bool):
-        if restart and "anchor" in state:
-            state["anchor"] = w
-        if "k" in state:
-            state["k"] = 1 if restart else state["k"] + 1
-        if "round" in state and restart:
-            state["round"] = state["round"] + 1
-        return state
-    # A lerp by exactly 0 or 1 returns one of its ends unchanged, at a third of a mask's cost.
-    fresh = restart.to(w.dtype)
-    if "anchor" in state:
-        state["anchor"] = torch.lerp(state["anchor"], w, fresh)
-    if "k" in state:
-        state["k"] = torch.addcmul(state["k"], state["k"], fresh, value=-1).add_(1)
-    if "round" in state:
-        state["round"] = state["round"] + fresh
-    return state
+        if restart and anchor is not None:
+            new["anchor"] = w
+        if k is not None:
+            new["k"] = 1 if restart else k + 1
+        if restart and round is not None:
+            new["round"] = round + 1
+    else:
+        # A lerp by exactly 0 or 1 returns one of its ends unchanged, at a third of a mask's cost.
+        fresh = restart.to(w.dtype)
+        if anchor is not None:
+            new["anchor"] = torch.lerp(anchor, w, fresh)
+        if k is not None:
+            new["k"] = torch.addcmul(k, k, fresh, value=-1).add_(1)
+        if round is not None:
+            new["round"] = round + fresh
+    return state._replace(**new)  # type: ignore[attr-defined, no-any-return]
 
 
 @final
@@ -191,11 +212,11 @@ class TRSGD(Proximal):
 
     Examples
     --------
-    >>> rule, w = TRSGD(lam=2.0, delta=0.0, S=2), torch.ones(1)
-    >>> state = rule.init(w)
+    >>> from theorylab.problem.oracle import FunctionOracle
+    >>> rule, w, oracle = TRSGD(lam=2.0, delta=0.0, S=2), torch.ones(1), FunctionOracle(torch.clone)
+    >>> state = rule.init(w, oracle)
     >>> for t, restart in ((1.0, True), (2.0, False)):
-    ...     draw = {"t": torch.tensor(t), "restart": torch.tensor([restart])}
-    ...     w, state = rule.update(w, w, state, draw)
+    ...     w, state = rule.update(w, oracle, state, Drawn(torch.tensor(t), restart))
     >>> w
     tensor([0.6250])
     """
@@ -294,11 +315,11 @@ class LRSGD_R(_LRSGD):
 
     Examples
     --------
-    >>> rule, w = LRSGD_R(lam=2.0, theta=0.25), torch.ones(1)
+    >>> from theorylab.problem.oracle import FunctionOracle
+    >>> rule, w, oracle = LRSGD_R(lam=2.0, theta=0.25), torch.ones(1), FunctionOracle(torch.clone)
     >>> round(rule.ends_with, 4)
     0.2075
-    >>> draw = {"t": torch.tensor(1.0), "restart": torch.tensor([True])}
-    >>> rule.update(w, w, rule.init(w), draw)[0]
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([0.8750])
     """
 
@@ -388,9 +409,10 @@ class LRSGD_C(_LRSGD):
     --------
     >>> from theorylab.method.schedules import Expression
     >>> from bounds.notation import t
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = LRSGD_C(lam=Expression(2 * t), delta=0.0, S=3), torch.ones(1)
-    >>> draw = {"t": torch.tensor(1.0), "restart": torch.tensor([True])}
-    >>> rule.update(w, w, rule.init(w), draw)[0]
+    >>> oracle = FunctionOracle(torch.clone)
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([0.5000])
     """
 

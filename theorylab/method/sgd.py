@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Hyper, State, UpdateRule, add_scaled
+from theorylab.method.rule import Drawn, Hyper, Stateless, UpdateRule, add_scaled
+from theorylab.problem.oracle import Oracle
 
-__all__ = ["MSGD", "SGD", "Nesterov"]
+__all__ = ["MSGD", "SGD", "Nesterov", "Velocity"]
 
 
 @final
 @dataclass(frozen=True)
-class SGD(UpdateRule):
+class SGD(UpdateRule[Stateless]):
     """Stochastic gradient descent: ``w <- w - eta g``.
 
     Weight decay enters through the gradient: ``g + weight_decay w`` in place of ``g``.
@@ -34,8 +34,9 @@ class SGD(UpdateRule):
 
     Examples
     --------
-    >>> w, _ = SGD(eta=0.5).update(torch.ones(2), torch.ones(2), {}, {"t": torch.tensor(1.0)})
-    >>> w
+    >>> from theorylab.problem.oracle import FunctionOracle
+    >>> oracle, draw = FunctionOracle(torch.ones_like), Drawn(torch.tensor(1.0))
+    >>> SGD(eta=0.5).update(torch.ones(2), oracle, Stateless(), draw)[0]
     tensor([0.5000, 0.5000])
     """
 
@@ -46,21 +47,27 @@ class SGD(UpdateRule):
     weight_decay: Hyper = 0.0
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t = draw["t"]
-        g = add_scaled(g, self.at(self.weight_decay, t), w)
+        self, w: Tensor, oracle: Oracle, state: Stateless, draw: Drawn
+    ) -> tuple[Tensor, Stateless]:
+        t = draw.t
+        g = add_scaled(oracle.gradient(w), self.at(self.weight_decay, t), w)
         return add_scaled(w, -self.at(self.eta, t), g), state
 
 
+class Velocity(NamedTuple):
+    """The momentum v."""
+
+    v: Tensor
+
+
 @dataclass(frozen=True)
-class _Momentum(UpdateRule):
+class _Momentum(UpdateRule[Velocity]):
     eta: Hyper
     beta: Hyper = 0.9
     weight_decay: Hyper = 0.0
 
-    def init(self, w: Tensor) -> State:
-        return {"v": torch.zeros_like(w)}
+    def init(self, w: Tensor, oracle: Oracle) -> Velocity:
+        return Velocity(torch.zeros_like(w))
 
 
 @final
@@ -82,11 +89,12 @@ class MSGD(_Momentum):
 
     Examples
     --------
-    >>> rule, w = MSGD(eta=0.5, beta=0.5), torch.ones(1)
-    >>> state = rule.init(w)
+    >>> from theorylab.problem.oracle import FunctionOracle
+    >>> rule, w, oracle = MSGD(eta=0.5, beta=0.5), torch.ones(1), FunctionOracle(torch.ones_like)
+    >>> state = rule.init(w, oracle)
     >>> for t in (1.0, 2.0):
-    ...     w, state = rule.update(w, torch.ones(1), state, {"t": torch.tensor(t)})
-    >>> w, state["v"]
+    ...     w, state = rule.update(w, oracle, state, Drawn(torch.tensor(t)))
+    >>> w, state.v
     (tensor([-0.2500]), tensor([1.5000]))
     """
 
@@ -94,12 +102,12 @@ class MSGD(_Momentum):
     source: ClassVar[str] = "SNGM, equations (2)-(3)"
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t = draw["t"]
-        g = add_scaled(g, self.at(self.weight_decay, t), w)
-        v = add_scaled(g, self.at(self.beta, t), state["v"])
-        return add_scaled(w, -self.at(self.eta, t), v), {"v": v}
+        self, w: Tensor, oracle: Oracle, state: Velocity, draw: Drawn
+    ) -> tuple[Tensor, Velocity]:
+        t = draw.t
+        g = add_scaled(oracle.gradient(w), self.at(self.weight_decay, t), w)
+        v = add_scaled(g, self.at(self.beta, t), state.v)
+        return add_scaled(w, -self.at(self.eta, t), v), Velocity(v)
 
 
 @final
@@ -121,8 +129,10 @@ class Nesterov(_Momentum):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = Nesterov(eta=0.5, beta=0.5), torch.ones(1)
-    >>> rule.update(w, torch.ones(1), rule.init(w), {"t": torch.tensor(1.0)})[0]
+    >>> oracle = FunctionOracle(torch.ones_like)
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([0.2500])
     """
 
@@ -130,11 +140,11 @@ class Nesterov(_Momentum):
     source: ClassVar[str] = "Sutskever et al. (2013)"
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t = draw["t"]
+        self, w: Tensor, oracle: Oracle, state: Velocity, draw: Drawn
+    ) -> tuple[Tensor, Velocity]:
+        t = draw.t
         beta = self.at(self.beta, t)
-        g = add_scaled(g, self.at(self.weight_decay, t), w)
-        v = add_scaled(g, beta, state["v"])
+        g = add_scaled(oracle.gradient(w), self.at(self.weight_decay, t), w)
+        v = add_scaled(g, beta, state.v)
         ahead = add_scaled(g, beta, v)
-        return add_scaled(w, -self.at(self.eta, t), ahead), {"v": v}
+        return add_scaled(w, -self.at(self.eta, t), ahead), Velocity(v)

@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import ClassVar, final
+from typing import ClassVar, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Hyper, State, UpdateRule, add_scaled, is_zero, norm
+from theorylab.method.rule import (
+    Drawn,
+    Hyper,
+    Stateless,
+    UpdateRule,
+    add_scaled,
+    is_zero,
+    norm,
+)
+from theorylab.problem.oracle import Oracle
 
-__all__ = ["SNGD", "SNGM", "guarded_norm"]
+__all__ = ["SNGD", "SNGM", "Direction", "guarded_norm"]
 
 
 def guarded_norm(g: Tensor) -> Tensor:
@@ -32,35 +40,19 @@ def _floor(dtype: torch.dtype) -> float:
     return math.sqrt(info.tiny / info.eps)
 
 
-@dataclass(frozen=True)
-class _Normalised(UpdateRule):
-    """The update of SNGM, for a momentum that may be absent."""
+def _normalised(g: Tensor) -> Tensor:
+    return g * guarded_norm(g).reciprocal()  # a division a row costs twice as much
 
-    def _move(
-        self,
-        w: Tensor,
-        g: Tensor,
-        state: State,
-        t: Tensor,
-        eta: Hyper,
-        beta: Hyper,
-        weight_decay: Hyper,
-        decoupled: bool,
-    ) -> tuple[Tensor, State]:
-        decay, step = self.at(weight_decay, t), self.at(eta, t)
-        if not decoupled:
-            g = add_scaled(g, decay, w)
-        u = g * guarded_norm(g).reciprocal()  # a division a row costs twice as much
-        if not is_zero(beta):
-            u = add_scaled(u, self.at(beta, t), state["u"])
-        state = {"u": u} if "u" in state else {}
-        direction = add_scaled(u, decay, w) if decoupled else u
-        return add_scaled(w, -step, direction), state
+
+class Direction(NamedTuple):
+    """The momentum u of normalised gradients."""
+
+    u: Tensor
 
 
 @final
 @dataclass(frozen=True)
-class SNGM(_Normalised):
+class SNGM(UpdateRule[Direction]):
     """``u <- beta u + g/||g||``, ``w <- w - eta u``, from ``u = 0``; the norm is over all of w.
 
     At ``g = 0`` the convention is ``g/||g|| = 0`` (see :func:`guarded_norm`), which keeps
@@ -87,9 +79,10 @@ class SNGM(_Normalised):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = SNGM(eta=1.0, beta=0.5), torch.zeros(2)
-    >>> g = torch.tensor([3.0, 4.0])
-    >>> rule.update(w, g, rule.init(w), {"t": torch.tensor(1.0)})[0]
+    >>> oracle = FunctionOracle(lambda w: torch.tensor([3.0, 4.0]))
+    >>> rule.update(w, oracle, rule.init(w, oracle), Drawn(torch.tensor(1.0)))[0]
     tensor([-0.6000, -0.8000])
     """
 
@@ -101,20 +94,26 @@ class SNGM(_Normalised):
     weight_decay: Hyper = 0.0
     decoupled: bool = False
 
-    def init(self, w: Tensor) -> State:
-        return {"u": torch.zeros_like(w)}
+    def init(self, w: Tensor, oracle: Oracle) -> Direction:
+        return Direction(torch.zeros_like(w))
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        return self._move(
-            w, g, state, draw["t"], self.eta, self.beta, self.weight_decay, self.decoupled
-        )
+        self, w: Tensor, oracle: Oracle, state: Direction, draw: Drawn
+    ) -> tuple[Tensor, Direction]:
+        t, g = draw.t, oracle.gradient(w)
+        decay, step = self.at(self.weight_decay, t), self.at(self.eta, t)
+        if not self.decoupled:
+            g = add_scaled(g, decay, w)
+        u = _normalised(g)
+        if not is_zero(self.beta):
+            u = add_scaled(u, self.at(self.beta, t), state.u)
+        direction = add_scaled(u, decay, w) if self.decoupled else u
+        return add_scaled(w, -step, direction), Direction(u)
 
 
 @final
 @dataclass(frozen=True)
-class SNGD(_Normalised):
+class SNGD(UpdateRule[Stateless]):
     """``w <- w - eta g/||g||``: :class:`SNGM` at ``beta = 0``, with the same conventions.
 
     Parameters
@@ -128,7 +127,9 @@ class SNGD(_Normalised):
 
     Examples
     --------
-    >>> SNGD(eta=1.0).update(torch.zeros(2), torch.zeros(2), {}, {"t": torch.tensor(1.0)})[0]
+    >>> from theorylab.problem.oracle import FunctionOracle
+    >>> oracle, draw = FunctionOracle(torch.zeros_like), Drawn(torch.tensor(1.0))
+    >>> SNGD(eta=1.0).update(torch.zeros(2), oracle, Stateless(), draw)[0]
     tensor([0., 0.])
     """
 
@@ -140,6 +141,13 @@ class SNGD(_Normalised):
     decoupled: bool = False
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        return self._move(w, g, state, draw["t"], self.eta, 0.0, self.weight_decay, self.decoupled)
+        self, w: Tensor, oracle: Oracle, state: Stateless, draw: Drawn
+    ) -> tuple[Tensor, Stateless]:
+        t, g = draw.t, oracle.gradient(w)
+        decay, step = self.at(self.weight_decay, t), self.at(self.eta, t)
+        if not self.decoupled:
+            g = add_scaled(g, decay, w)
+        direction = _normalised(g)
+        if self.decoupled:
+            direction = add_scaled(direction, decay, w)
+        return add_scaled(w, -step, direction), state

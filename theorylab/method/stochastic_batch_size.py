@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, ClassVar, Literal, final
+from typing import Any, ClassVar, Literal, NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from theorylab.method.layers import Layout, check_layout, reduce_layers, spread_layers
-from theorylab.method.rule import Draw, Hyper, State, UpdateRule, add_scaled, is_zero, norm
+from theorylab.method.rule import Draw, Drawn, Hyper, UpdateRule, add_scaled, is_zero, norm
+from theorylab.problem.oracle import Oracle
 
-__all__ = ["StochasticBatchSize1", "StochasticBatchSize2", "update_probability"]
+__all__ = ["StochasticBatchSize1", "StochasticBatchSize2", "Waiting", "update_probability"]
 
 Across = Literal["kind", "all"]
 Step = Literal["eta", "k_eta"]
@@ -108,8 +108,16 @@ def _weights(layout: Layout, across: Across, dtype: torch.dtype, device: torch.d
     return (table / table.sum(0)).to(device, dtype)
 
 
+class Waiting(NamedTuple):
+    """Of every parameter: how many mini-batches it waits for, momentum, moving average."""
+
+    k: Tensor
+    v: Tensor | None = None
+    mean: Tensor | None = None
+
+
 @dataclass(frozen=True)
-class _StochasticBatchSize(UpdateRule):
+class _StochasticBatchSize(UpdateRule[Waiting]):
     eta: Hyper
     alpha: Hyper = 0.1
     lambda_: Hyper = -4.0
@@ -130,28 +138,26 @@ class _StochasticBatchSize(UpdateRule):
                 raise ValueError(f"{self.name}: {name} must be {known[0]!r} or {known[1]!r}, "
                                  f"got {value!r}")  # fmt: skip
 
-    def init(self, w: Tensor) -> State:
-        state = {"k": torch.ones_like(w)}
-        if not is_zero(self.beta):
-            state["v"] = torch.zeros_like(w)
-        return state
+    def init(self, w: Tensor, oracle: Oracle) -> Waiting:
+        return Waiting(torch.ones_like(w), None if is_zero(self.beta) else torch.zeros_like(w))
 
-    def _chosen(self, g: Tensor, draw: Mapping[str, Tensor]) -> Tensor:
+    def _chosen(self, g: Tensor, draw: Drawn) -> Tensor:
         """chi as numbers 0 and 1."""
-        t = draw["t"]
+        t = draw.t
         alpha, lambda_ = self.at(self.alpha, t), self.at(self.lambda_, t)
         p = update_probability(g, alpha, lambda_, self.layout, self.across)
-        return (draw["chi"] < p).to(g.dtype)
+        return (draw.own["chi"] < p).to(g.dtype)
 
     def _move(
-        self, w: Tensor, g: Tensor, chi: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
-        t, k = draw["t"], state["k"]
+        self, w: Tensor, g: Tensor, chi: Tensor, state: Waiting, draw: Drawn
+    ) -> tuple[Tensor, Waiting]:
+        t, k = draw.t, state.k
         g = add_scaled(g, self.at(self.weight_decay, t), w)
-        new = {"k": 1 + k * (1 - chi)}
-        if not is_zero(self.beta):
-            moved = add_scaled(g, self.at(self.beta, t), state["v"])
-            g = new["v"] = torch.lerp(state["v"], moved, chi)
+        new = Waiting(1 + k * (1 - chi))
+        if state.v is not None:
+            moved = add_scaled(g, self.at(self.beta, t), state.v)
+            g = torch.lerp(state.v, moved, chi)
+            new = Waiting(new.k, g)
         weight = chi * k if self.step == "k_eta" else chi
         return add_scaled(w, -self.at(self.eta, t), weight * g), new
 
@@ -193,9 +199,11 @@ class StochasticBatchSize1(_StochasticBatchSize):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = StochasticBatchSize1(eta=1.0, memory=2), torch.zeros(2)
-    >>> draw = {"t": torch.tensor(1.0), "chi": torch.tensor([0.0, 0.9])}
-    >>> rule.update(w, torch.ones(2, 2), rule.init(w), draw)[0]
+    >>> oracle = FunctionOracle(torch.ones_like)
+    >>> draw = Drawn(torch.tensor(1.0), own={"chi": torch.tensor([0.0, 0.9])})
+    >>> rule.update(w, oracle, rule.init(w, oracle), draw)[0]
     tensor([-1.,  0.])
     """
 
@@ -215,12 +223,15 @@ class StochasticBatchSize1(_StochasticBatchSize):
         return int(self.memory)
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
+        self, w: Tensor, oracle: Oracle, state: Waiting, draw: Drawn
+    ) -> tuple[Tensor, Waiting]:
         if self.lags > 1:
-            held = state["k"].clamp_max(self.lags)
+            g = torch.stack([oracle.gradient(w, lag) for lag in range(self.lags)])
+            held = state.k.clamp_max(self.lags)
             last = (held - 1).to(torch.int64).unsqueeze(0)
             g = g.cumsum(0).gather(0, last).squeeze(0) / held
+        else:
+            g = oracle.gradient(w)
         return self._move(w, g, self._chosen(g, draw), state, draw)
 
 
@@ -251,25 +262,29 @@ class StochasticBatchSize2(_StochasticBatchSize):
 
     Examples
     --------
+    >>> from theorylab.problem.oracle import FunctionOracle
     >>> rule, w = StochasticBatchSize2(eta=1.0), torch.zeros(2)
-    >>> state = rule.init(w)
+    >>> state = rule.init(w, FunctionOracle(torch.ones_like))
     >>> for g, chi in ((1.0, [0.0, 0.9]), (3.0, [0.9, 0.0])):
-    ...     draw = {"t": torch.tensor(1.0), "chi": torch.tensor(chi)}
-    ...     w, state = rule.update(w, torch.full((2,), g), state, draw)
-    >>> w, state["k"]
+    ...     oracle = FunctionOracle(lambda w: torch.full((2,), g))
+    ...     draw = Drawn(torch.tensor(1.0), own={"chi": torch.tensor(chi)})
+    ...     w, state = rule.update(w, oracle, state, draw)
+    >>> w, state.k
     (tensor([-1., -2.]), tensor([2., 1.]))
     """
 
     name: ClassVar[str] = "stochastic_batch_size_2"
     source: ClassVar[str] = "Stochastic batch size, Algorithm 2"
 
-    def init(self, w: Tensor) -> State:
-        return {"mean": torch.zeros_like(w), **super().init(w)}
+    def init(self, w: Tensor, oracle: Oracle) -> Waiting:
+        return super().init(w, oracle)._replace(mean=torch.zeros_like(w))
 
     def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
+        self, w: Tensor, oracle: Oracle, state: Waiting, draw: Drawn
+    ) -> tuple[Tensor, Waiting]:
+        g = oracle.gradient(w)
+        assert state.mean is not None
         chi = self._chosen(g, draw)
-        mean = state["mean"] + (g - state["mean"]) / state["k"]
+        mean = state.mean + (g - state.mean) / state.k
         w, state = self._move(w, mean, chi, state, draw)
-        return w, {"mean": mean * (1 - chi), **state}
+        return w, state._replace(mean=mean * (1 - chi))

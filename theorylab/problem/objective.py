@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from theorylab.errors import UsageError
 from theorylab.problem.affine import AffineGradients
 
 __all__ = ["Constant", "Family", "FiniteSum", "Objective", "Parameter"]
@@ -132,12 +133,58 @@ class Objective(abc.ABC):
         ``draw`` has shape ``(R, batch_size, ...)``.
         """
 
+    def sample_gradients(self, w: Tensor, draw: Tensor) -> Tensor:
+        """The gradient of each sample of the mini-batch, shape ``(R, batch_size, d)``."""
+        columns = [self.sample_gradient(w, part) for part in draw.split(1, dim=1)]
+        return torch.stack(columns, dim=1)
+
+    def batch_value(self, w: Tensor, draw: Tensor) -> Tensor:
+        """The function whose gradient :meth:`sample_gradient` is, shape ``(R,)``.
+
+        Raises
+        ------
+        UsageError
+            If only gradients are known of a mini-batch.
+        """
+        raise UsageError(f"{self.name} has no values of a mini-batch")
+
     def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The law of one draw where it is finite: ``(draws, probabilities)``, else ``None``.
 
         ``draws`` has shape ``(m, ...)``, each entry a value :meth:`draw` can give one sample.
         """
         return None
+
+    # --- geometry, where there is a simple part h or a convex set ----------------------------
+    def prox(self, w: Tensor, step: Any) -> Tensor:
+        """``argmin_u h(u) + ||u - w||^2/(2 step)``, shape ``(R, d)``.
+
+        Raises
+        ------
+        UsageError
+            If F has no simple part.
+        """
+        raise UsageError(f"{self.name} has no prox: no simple part was added to it")
+
+    def projection(self, w: Tensor) -> Tensor:
+        """The nearest point of the convex set F is minimised on, shape ``(R, d)``.
+
+        Raises
+        ------
+        UsageError
+            If there is no set.
+        """
+        raise UsageError(f"{self.name} has no projection: it is minimised on the whole space")
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        """A point u of that set with the least ``<g, u>``, shape ``(R, d)``.
+
+        Raises
+        ------
+        UsageError
+            If there is no set, or no bounded one.
+        """
+        raise UsageError(f"{self.name} has no linear minimizer: it has no bounded convex set")
 
     # --- what is certified -------------------------------------------------------------------
     @abc.abstractmethod
@@ -206,6 +253,9 @@ class FiniteSum(Objective):
         (and its constant ``n`` is the size of either); ``sample_value`` at a replacement is the
         loss at a test point.
         """
+
+    def batch_value(self, w: Tensor, draw: Tensor) -> Tensor:
+        return self.sample_value(w, draw).mean(-1)
 
     def population_value(self, w: Tensor) -> Tensor | None:
         """E_z f(w; z) under the law the samples come from, shape ``(R,)``; ``None`` if unknown."""

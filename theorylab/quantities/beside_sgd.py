@@ -8,7 +8,9 @@ import numpy as np
 import torch
 
 from theorylab.engine.step import eager_step
+from theorylab.method.rule import Drawn
 from theorylab.method.sgd import SGD
+from theorylab.problem.oracle import MiniBatch
 from theorylab.quantities.protocol import Experiment, Measurement, Protocol
 
 __all__ = ["BesideSGD"]
@@ -30,19 +32,21 @@ class BesideSGD(Protocol):
         samples = torch.from_numpy(objective.draw(rng, _STEPS, _ROWS, experiment.batch_size))
         mask = rule.restarts(rng, 0, _STEPS, _ROWS)
         step = eager_step(objective, rule)
-        plain = eager_step(objective, SGD(eta=float(experiment.values["eta"])))
+        sgd = SGD(eta=float(experiment.values["eta"]))
+        plain = eager_step(objective, sgd)
         farthest = np.zeros(_ROWS)
         with torch.no_grad():
             w = v = objective.start.expand(_ROWS, -1).contiguous()
-            state = rule.init(w)
+            state, none = (r.init(w, MiniBatch(objective)) for r in (rule, sgd))
             for t in range(_STEPS):
-                draw = {spec.name: torch.zeros_like(w) for spec in rule.draws}
-                draw["t"] = torch.tensor(t + 1.0, dtype=w.dtype)
-                if mask is not None:
-                    draw["restart"] = torch.from_numpy(mask[t][:, None])
+                draw = Drawn(
+                    torch.tensor(t + 1.0, dtype=w.dtype),
+                    True if mask is None else torch.from_numpy(mask[t][:, None]),
+                    {spec.name: torch.zeros_like(w) for spec in rule.draws},
+                )
                 past = samples[: t + 1].flip(0)[: rule.lags].unbind(0)
                 w, state = step(w, past, state, draw)
-                v, _ = plain(v, past, {}, draw)
+                v, _ = plain(v, past, none, draw)
                 if not bool(torch.isfinite(v).all()):
                     break  # SGD itself overflowed
                 farthest = np.maximum(farthest, (w - v).norm(dim=-1).numpy())

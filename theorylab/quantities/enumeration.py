@@ -11,8 +11,10 @@ import torch
 from torch import Tensor
 
 from theorylab.engine.driver import RECORDERS
-from theorylab.method.rule import norm, round_starts
+from theorylab.engine.step import follow, repeat_rows
+from theorylab.method.rule import State, norm, round_starts
 from theorylab.problem.objective import Objective
+from theorylab.problem.oracle import MiniBatch, Oracle
 from theorylab.quantities.protocol import Experiment
 
 __all__ = ["Paths", "enumerate_paths"]
@@ -30,20 +32,22 @@ class Paths:
         The probability of each path.
     iterates : Tensor, shape (T + 1, m, d)
         The start of each round along each path, and the end.
-    states : tuple of dict
+    states : tuple of NamedTuple
         The rule's state at the same moments.
     """
 
     objective: Objective
     weights: np.ndarray
     iterates: Tensor
-    states: tuple[dict[str, Tensor], ...]
+    states: tuple[State, ...]
 
     def record(self, name: str, rounds: Sequence[int]) -> np.ndarray:
         """A recorded quantity at some rounds, shape ``(len(rounds), m)``; ``"w"`` adds ``d``."""
         if name.startswith("state."):
             entry = name.removeprefix("state.")
-            return np.stack([norm(self.states[k][entry]).squeeze(-1).numpy() for k in rounds])
+            return np.stack(
+                [norm(getattr(self.states[k], entry)).squeeze(-1).numpy() for k in rounds]
+            )
         return np.stack([RECORDERS[name](self.objective, self.iterates[k]).numpy() for k in rounds])
 
 
@@ -67,37 +71,22 @@ def enumerate_paths(experiment: Experiment) -> Paths | None:
     batch_chances = np.prod(chances[picks], axis=1)
     width = len(picks)
     total = width ** len(starts)
-    w = objective.start.unsqueeze(0)
-    state = rule.init(w)
     weights = np.ones(1)
+    for _ in starts:
+        weights = np.repeat(weights, width) * np.tile(batch_chances, len(weights))
+
+    def oracle_of(k: int, w: Tensor) -> Oracle:
+        copies = len(w) // width
+        return MiniBatch(objective, [batches.repeat((copies,) + (1,) * (batches.ndim - 1))])
+
+    start = objective.start.unsqueeze(0)
     kept: list[Tensor] = []
-    states: list[dict[str, Tensor]] = []
-
-    def keep() -> None:
-        copies = total // len(w)
-        kept.append(w.repeat_interleave(copies, dim=0))
-        states.append(_repeat(state, len(w), copies))
-
+    states: list[State] = []
     with torch.no_grad():
-        for k, begins in enumerate(starts):
+        path = follow(rule, start, oracle_of, starts.tolist(), branches=width)
+        for (w, state), begins in zip(path, [*starts, True], strict=True):
             if begins:
-                keep()
-            count = len(w)
-            state = _repeat(state, count, width)
-            w = w.repeat_interleave(width, dim=0).contiguous()
-            sample = batches.repeat((count,) + (1,) * (batches.ndim - 1))
-            weights = np.repeat(weights, width) * np.tile(batch_chances, count)
-            draw = {
-                "t": torch.tensor(k + 1, dtype=w.dtype),
-                "restart": torch.tensor([[bool(begins)]]),
-            }
-            w, state = rule.update(w, objective.sample_gradient(w, sample), state, draw)
-        keep()
+                copies = total // len(w)
+                kept.append(w.repeat_interleave(copies, dim=0))
+                states.append(repeat_rows(state, len(w), copies))
     return Paths(objective, weights, torch.stack(kept), tuple(states))
-
-
-def _repeat(state: dict[str, Tensor], count: int, copies: int) -> dict[str, Tensor]:
-    return {
-        name: x.repeat_interleave(copies, dim=0) if x.ndim and len(x) == count else x
-        for name, x in state.items()
-    }

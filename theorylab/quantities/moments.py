@@ -11,16 +11,20 @@ the order of symmetric matrices), which the same positive recursion carries alon
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import State, UpdateRule, round_starts
+from theorylab.engine.step import follow
+from theorylab.errors import UsageError
+from theorylab.method.rule import State, UpdateRule, entries, round_starts
 from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Objective
+from theorylab.problem.oracle import Fed
 from theorylab.quantities.protocol import LOST, Experiment, Measurement
 
 __all__ = ["WHOLE_RUN", "Moments", "Step", "linear_steps", "moments", "whole_run"]
@@ -223,11 +227,15 @@ def linear_steps(rule: UpdateRule, starts: np.ndarray) -> tuple[np.ndarray, list
     rng = np.random.default_rng(5)
     probe = torch.from_numpy(rng.uniform(0.5, 2.0, (1, 7)) * rng.choice([-1.0, 1.0], (1, 7)))
     with torch.no_grad():
-        state = rule.init(probe)
+        begin = _first(rule, probe)
+        if begin is None:
+            return None
+        state = entries(begin)
         names = [name for name, x in state.items() if isinstance(x, Tensor) and x.shape == (1, 7)]
         width = len(names) + 1
         actual = torch.cat([probe, *(state[name] for name in names)])
-        one = rule.init(torch.ones(1, 1, dtype=torch.float64))
+        unit = torch.ones(1, 1, dtype=torch.float64)
+        one = entries(rule.init(unit, Fed(rule.name, unit, None)))
         first = np.array([1.0, *(float(one[name]) for name in names)])
         if not np.allclose(actual, first[:, None] * probe.numpy(), rtol=1e-12, atol=0):
             return None
@@ -235,33 +243,58 @@ def linear_steps(rule: UpdateRule, starts: np.ndarray) -> tuple[np.ndarray, list
         basis = torch.eye(width + 1, dtype=torch.float64)
         steps: list[Step] = []
         for k, begins in enumerate(starts):
-            draw = {"t": torch.tensor(float(k + 1), dtype=torch.float64),
-                    "restart": torch.tensor([[bool(begins)]])}  # fmt: skip
             given = others | {name: basis[i + 1 : i + 2] for i, name in enumerate(names)}
-            rows = _rows(rule.update(basis[:1], basis[-1:], given, draw), names)
+            stepped = _step(rule, basis[:1], basis[-1:], _with(begin, given), k, bool(begins))
+            rows = None if stepped is None else _rows(stepped, names)
             if rows is None:
                 return None
             steps.append(Step(rows[:, :-1].numpy().copy(), rows[:, -1].numpy().copy()))
             g = torch.from_numpy(rng.standard_normal((1, 7)))
             given = others | {name: actual[i + 1 : i + 2] for i, name in enumerate(names)}
-            w, new = rule.update(actual[:1], g, given, draw)
+            stepped = _step(rule, actual[:1], g, _with(begin, given), k, bool(begins))
+            assert stepped is not None
             model = rows @ torch.cat([actual, g])
-            moved = _rows((w, new), names)
+            moved = _rows(stepped, names)
             size = rows.abs() @ torch.cat([actual, g]).abs()
             if moved is None or bool(((moved - model).abs() > 1e-12 * size + 1e-300).any()):
                 return None
             # Along a long run numbers may grow or die out; fresh ones test the next step as well.
             grown = not 1e-3 < float(moved.abs().max()) < 1e3
             actual = torch.from_numpy(rng.standard_normal((width, 7))) if grown else moved
-            others = {name: new[name] for name in others}
+            others = {name: getattr(stepped[1], name) for name in others}
     return first, steps
+
+
+def _first(rule: UpdateRule, w: Tensor) -> State | None:
+    """The rule's first state; ``None`` if it asks for gradients."""
+    try:
+        return rule.init(w, Fed(rule.name, w, None))
+    except UsageError:
+        return None
+
+
+def _with(state: State, parts: Mapping[str, Any]) -> State:
+    return state._replace(**parts)  # type: ignore[attr-defined, no-any-return]
+
+
+def _step(
+    rule: UpdateRule, w: Tensor, g: Tensor, state: State, k: int, begins: bool
+) -> tuple[Tensor, State] | None:
+    """Step k on the gradient ``g``; ``None`` if the rule asks for more than that."""
+    try:
+        path = follow(rule, w, lambda k, w: Fed(rule.name, w, g), [begins], state=state, first=k)
+        *_, last = path
+    except UsageError:
+        return None
+    return last
 
 
 def _rows(moved: tuple[Tensor, State], names: list[str]) -> Tensor | None:
     w, state = moved
-    if set(names) - set(state):
+    found = entries(state)
+    if set(names) - set(found):
         return None
-    return torch.cat([w, *(state[name] for name in names)])
+    return torch.cat([w, *(found[name] for name in names)])
 
 
 # --- the recursion ----------------------------------------------------------------------------

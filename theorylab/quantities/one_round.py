@@ -11,9 +11,11 @@ import torch
 from torch import Tensor
 
 from theorylab.engine.driver import run
+from theorylab.engine.step import follow
 from theorylab.errors import UsageError
 from theorylab.method.rule import UpdateRule, norm
 from theorylab.problem.objective import Objective
+from theorylab.problem.oracle import MiniBatch
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     LOST,
@@ -166,12 +168,11 @@ def _enumeration(
 
 def _one_step(objective: Objective, rule: UpdateRule, w: Tensor, draws: np.ndarray) -> Tensor:
     tensor = torch.from_numpy(np.ascontiguousarray(draws))
-    draw = {"t": torch.ones((), dtype=w.dtype), "restart": torch.ones(1, 1, dtype=torch.bool)}
     after = []
     for point in w:
         rows = point.expand(len(draws), -1).contiguous()
-        g = objective.sample_gradient(rows, tensor)
-        after.append(rule.update(rows, g, rule.init(rows), draw)[0])
+        *_, (moved, _) = follow(rule, rows, lambda k, w: MiniBatch(objective, [tensor]), [True])
+        after.append(moved)
     return torch.stack(after)
 
 

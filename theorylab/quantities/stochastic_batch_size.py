@@ -17,9 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from theorylab.engine.step import follow
 from theorylab.errors import UsageError
 from theorylab.method import stochastic_batch_size as rules
 from theorylab.method.layers import Layout
+from theorylab.problem.oracle import FunctionOracle, MiniBatch, Oracle
 from theorylab.quantities.protocol import Experiment, Measurement, Protocol
 
 __all__ = ["ConstantProbability", "CoordinateSteps", "UpdateProbabilities"]
@@ -259,7 +261,7 @@ class CoordinateSteps(Protocol):
         rows: list[dict[str, np.ndarray]] = []
         with torch.no_grad(), np.errstate(over="ignore", invalid="ignore"):
             w = objective.start.expand(_ROWS, -1).contiguous()
-            state, count = rule.init(w), np.ones(w.shape)
+            state, count = rule.init(w, MiniBatch(objective)), np.ones(w.shape)
             blurred = np.zeros((_ROWS, 1), dtype=bool)
             iterates: list[np.ndarray] = []
             gradients: list[np.ndarray] = []
@@ -270,17 +272,14 @@ class CoordinateSteps(Protocol):
                 judged = pooled if first else gradients[-1]
                 chi = _indicator(rule, judged, uniforms[t], sizes)
                 blurred = blurred | _blurred(judged, sizes)[:, None]
-                g = torch.from_numpy(gradients[-1])
-                if first:
-                    past = [objective.sample_gradient(w, s) for s in samples[: t + 1].flip(0)]
-                    g = torch.stack(past + past[-1:] * (_STEPS - len(past)))
-                draw = {"t": torch.tensor(t + 1.0, dtype=w.dtype)}
-                after, new = rule.update(w, g, state, draw | {"chi": _like(w, uniforms[t])})
+                oracle = MiniBatch(objective, samples[: t + 1].flip(0).unbind(0))
+                after, new = _one_step(rule, w, oracle, state, t, _like(w, uniforms[t]))
                 own = np.full_like(pooled, np.nan)
                 if not first:
                     # Where nothing is updated the average survives the step.
-                    _, kept = rule.update(w, g, state, draw | {"chi": torch.ones_like(w)})
-                    own = kept["mean"].numpy()
+                    _, kept = _one_step(rule, w, oracle, state, t, torch.ones_like(w))
+                    assert kept.mean is not None
+                    own = kept.mean.numpy()
                 rows.append(
                     _account(iterates, gradients, count, pooled, own)
                     | {
@@ -306,6 +305,17 @@ class CoordinateSteps(Protocol):
         )
         kept_labels = tuple(label for label, k in zip(labels, keep, strict=True) if k)
         return Measurement(values, "arithmetic", kept_labels, rounding.ravel()[keep])
+
+
+def _one_step(
+    rule: _Rule, w: Tensor, oracle: Oracle, state: rules.Waiting, t: int, chi: Tensor
+) -> tuple[Tensor, rules.Waiting]:
+    """Step t (from 0) of the rule, whose uniform draws are ``chi``."""
+    path = follow(rule, w, lambda k, w: oracle, [True], state=state, first=t,
+                  own=lambda k, w: {"chi": chi})  # fmt: skip
+    *_, (after, new) = path
+    assert isinstance(new, rules.Waiting)
+    return after, new
 
 
 def _like(w: Tensor, x: np.ndarray) -> Tensor:
@@ -398,17 +408,19 @@ class ConstantProbability(Protocol):
         p = _p(experiment)
         rule = _without_memory(dataclasses.replace(rule, step="k_eta"))
         longest = _longest_wait(p)
-        w = torch.zeros(1, dtype=torch.float64)
-        g = torch.ones_like(w)
-        draw = {"t": torch.ones((), dtype=w.dtype), "chi": torch.full_like(w, _YES)}
-        _, state = rule.update(w, g, rule.init(w), draw)  # the count restarts at an update
+        w, oracle = torch.zeros(1, dtype=torch.float64), FunctionOracle(torch.ones_like)
+        yes, no = (torch.full_like(w, draw) for draw in (_YES, _NO))
+        # The count restarts at an update.
+        _, state = _one_step(rule, w, oracle, rule.init(w, oracle), 0, yes)
         waiting = []
         for _ in range(longest):
             waiting.append(state)
-            _, state = rule.update(w, g, state, draw | {"chi": torch.full_like(w, _NO)})
-        stacked = {name: torch.stack([s[name] for s in waiting]) for name in state}
+            _, state = _one_step(rule, w, oracle, state, 0, no)
+        parts: list[Any] = [None if column[0] is None else torch.stack(column)
+                            for column in zip(*waiting, strict=True)]  # fmt: skip
+        stacked = rules.Waiting(*parts)
         still = torch.zeros(longest, 1, dtype=w.dtype)
-        after, _ = rule.update(still, torch.ones_like(still), stacked, draw)
+        after, _ = _one_step(rule, still, oracle, stacked, 0, yes)
         used = -after.numpy()[:, 0] / float(rule.eta)  # type: ignore[arg-type]
         weights = p * (1 - p) ** np.arange(longest)
         beyond = (1 - p) ** longest * (longest + 1 / p)
@@ -441,11 +453,10 @@ def _follow(rule: _Rule, p: float, slope: float) -> tuple[np.ndarray, np.ndarray
     rule = _without_memory(rule)
     says = np.array(list(product((False, True), repeat=_HORIZON))).T
     w = torch.zeros(says.shape[1], dtype=torch.float64)
-    state, path = rule.init(w), [w.numpy()]
-    for t, yes in enumerate(says):
-        chi = torch.from_numpy(np.where(yes, _YES, _NO))
-        draw = {"t": torch.tensor(t + 1.0, dtype=w.dtype), "chi": chi}
-        w, state = rule.update(w, torch.full_like(w, slope), state, draw)
-        path.append(w.numpy())
+    oracle = FunctionOracle(lambda w: torch.full_like(w, slope))
+    chi = torch.from_numpy(np.where(says, _YES, _NO))
+    steps = follow(rule, w, lambda k, w: oracle, [True] * _HORIZON,
+                   own=lambda k, w: {"chi": chi[k]})  # fmt: skip
+    path = [moved.numpy() for moved, _ in steps]
     updates = says.sum(0)
     return np.stack(path), p**updates * (1 - p) ** (_HORIZON - updates)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -10,9 +11,11 @@ import torch
 from torch import Tensor
 
 from theorylab.engine.driver import Samples, run
+from theorylab.engine.step import follow
 from theorylab.errors import AssumptionError
 from theorylab.method.rule import UpdateRule, norm
 from theorylab.problem.objective import Constant, FiniteSum
+from theorylab.problem.oracle import MiniBatch, Oracle
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     Experiment,
@@ -166,7 +169,6 @@ def _every_outcome(
     whole: FiniteSum, n: int, rule: UpdateRule, w: Tensor, v: Tensor, replaced: np.ndarray
 ) -> np.ndarray:
     index = torch.arange(n, dtype=torch.int32)[:, None]
-    draw = {"t": torch.ones((), dtype=w.dtype), "restart": torch.ones(1, 1, dtype=torch.bool)}
     expected = []
     with torch.no_grad():
         for k, position in enumerate(replaced):
@@ -175,10 +177,15 @@ def _every_outcome(
                 (w[k], index), (v[k], torch.where(index == int(position), n + k, index))
             ):  # fmt: skip
                 rows = start.expand(n, -1).contiguous()
-                gradient = whole.sample_gradient(rows, samples)
-                ends.append(rule.update(rows, gradient, rule.init(rows), draw)[0])
+                oracle = MiniBatch(whole, [samples])
+                *_, (moved, _) = follow(rule, rows, partial(_always, oracle), [True])
+                ends.append(moved)
             expected.append(norm(ends[1] - ends[0]).mean().item())
     return np.array(expected)[:, None]
+
+
+def _always(oracle: Oracle, k: int, w: Tensor) -> Oracle:
+    return oracle
 
 
 def _many_rounds(

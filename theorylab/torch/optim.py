@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, TypedDict, Unpack, final
 
 import numpy as np
@@ -17,8 +17,9 @@ import torch
 from torch import Tensor
 
 from theorylab import method as optimizers
-from theorylab.method.rule import State, UpdateRule
+from theorylab.method.rule import Drawn, State, UpdateRule, entries
 from theorylab.method.schedules import Schedule
+from theorylab.torch.oracle import Closure, ClosureOracle, Nothing
 
 __all__ = [
     "LARS",
@@ -44,7 +45,6 @@ __all__ = [
 
 Parameters = Iterable[Any]
 Rate = float | Tensor
-Closure = Callable[[], Any]
 Fields = Mapping[str, str | tuple[str, ...]]
 
 
@@ -110,8 +110,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         if unknown := set(flags) - set(_FLAGS):
             raise TypeError(f"{type(self).__name__}: unexpected argument {sorted(unknown)[0]!r}")
         self._steps = self._position = self._rounds = 0
-        self._shared: State = {}
-        self._flat: State = {}
+        self._shared: dict[str, Any] = {}
+        self._flat: dict[str, Tensor] = {}
         self._active: tuple[int, ...] = ()
         self._closures: list[Closure] = []
         self._generator: torch.Generator | None = None
@@ -207,8 +207,9 @@ class RuleOptimizer(torch.optim.Optimizer):
         if "layout" in self.rule.__dataclass_fields__:
             values["layout"] = tuple(self._kinds(active))
         rule = self.rule(**values)
-        probe = rule.init(torch.zeros(2))
-        names = tuple(name for name, value in probe.items() if value.shape == (2,))
+        probe = entries(rule.init(torch.zeros(2), Nothing(type(self).__name__)))
+        names = tuple(name for name, value in probe.items()
+                      if isinstance(value, Tensor) and value.shape == (2,))  # fmt: skip
         self._built = (stamp if frozen else None, rule, names)
         return rule
 
@@ -269,7 +270,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         return self._rounds
 
     @torch.no_grad()
-    def step(self, closure: Any = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None, full: Closure | None = None) -> Any:  # type: ignore[override]
         """One step of the rule.
 
         Parameters
@@ -279,7 +280,10 @@ class RuleOptimizer(torch.optim.Optimizer):
             Methods that want several mini-batches' gradients need it at every step, bound to
             its own mini-batch: the last few closures are kept and evaluated again at the
             current parameters. A sequence, newest first, replaces those kept (needed at the
-            first step after a checkpoint, which cannot hold them).
+            first step after a checkpoint, which cannot hold them). Methods that ask for
+            gradients at other points evaluate it there.
+        full : callable, optional
+            Likewise over all of the data, for methods that take full gradients.
 
         Returns
         -------
@@ -292,32 +296,29 @@ class RuleOptimizer(torch.optim.Optimizer):
             missing.
         """
         lags = self._lags
-        if lags == 1:
-            loss = None
-            if closure is not None:
-                with torch.enable_grad():
-                    loss = closure()
-            active = self._with_gradients()
-            gradients = [self._gradient(active)] if active else []
-        else:
+        closures: Sequence[Closure] = [] if closure is None else [closure]
+        if lags > 1:
             self._remember(closure, lags)
-            loss, gradients, active = None, [], []
-            for i, evaluate in enumerate(self._closures):
-                with torch.enable_grad():
-                    value = evaluate()
-                if i == 0:
-                    loss, active = value, self._with_gradients()
-                gradients.append(self._gradient(active))
+            closures = self._closures
+        loss = None
+        if closures:
+            with torch.enable_grad():
+                loss = closures[0]()
+        active = self._with_gradients()
         if not active:
             return loss
         rule = self._rule(active)
         w = torch.cat([p.reshape(-1) for p, _ in active])
-        g = gradients[0]
-        if lags > 1:
-            g = torch.stack(gradients + [gradients[-1]] * (lags - len(gradients)))
         params = [p for p, _ in active]
+        oracle = ClosureOracle(
+            type(self).__name__, params, w, self._gradient(active), loss, closures, full,
+            lambda: self._gradient(active),
+        )  # fmt: skip
         state = self._gather(rule, params, w)
-        moved, state = rule.update(w, g, state, self._draw(rule, w))
+        try:
+            moved, state = rule.update(w, oracle, state, self._draw(rule, w))
+        finally:
+            oracle.put_back()
         self._scatter(params, moved, state)
         self._steps += 1
         self._position += 1
@@ -371,15 +372,18 @@ class RuleOptimizer(torch.optim.Optimizer):
             for p in params:
                 held = self.state[p]
                 if set(names) - set(held):
-                    fresh = rule.init(p.detach().reshape(-1).clone())
+                    fresh = entries(
+                        rule.init(p.detach().reshape(-1).clone(), Nothing(type(self).__name__))
+                    )
                     held.update({n: fresh[n].view(p.shape) for n in names if n not in held})
             self._flat = {
                 name: torch.cat([self.state[p][name].reshape(-1) for p in params]) for name in names
             }
             self._active = active
-        start = rule.init(w)
-        shared = {n: self._shared.get(n, v) for n, v in start.items() if n not in names}
-        return {**{name: self._flat[name] for name in names}, **shared}
+        start = rule.init(w, Nothing(type(self).__name__))
+        held = {**self._shared, **{name: self._flat[name] for name in names}}
+        parts = {name: held.get(name, value) for name, value in entries(start).items()}
+        return start._replace(**parts)  # type: ignore[attr-defined, no-any-return]
 
     def _scatter(self, params: list[Tensor], moved: Tensor, state: State) -> None:
         assert self._built is not None
@@ -391,25 +395,25 @@ class RuleOptimizer(torch.optim.Optimizer):
                 p.copy_(piece)
         else:
             torch._foreach_copy_(params, pieces)
-        self._flat = {name: state[name] for name in names}
-        self._shared |= {name: value for name, value in state.items() if name not in names}
+        parts = entries(state)
+        self._flat = {name: parts[name] for name in names}
+        self._shared |= {name: value for name, value in parts.items() if name not in names}
         for name, flat in self._flat.items():
             for p, piece in zip(params, flat.split(sizes), strict=True):
                 self.state[p][name] = piece.view(p.shape)
 
-    def _draw(self, rule: UpdateRule, w: Tensor) -> dict[str, Tensor]:
-        draw = {"t": torch.full((), self._steps + 1, dtype=w.dtype, device=w.device)}
+    def _draw(self, rule: UpdateRule, w: Tensor) -> Drawn:
+        t = torch.full((), self._steps + 1, dtype=w.dtype, device=w.device)
         mask = rule.restarts(self._host_rng, self._position, 1, 1)
         begins = mask is None or bool(mask[0, 0])
         self._rounds += begins
-        if mask is not None:
-            draw["restart"] = torch.full((1,), begins, dtype=torch.bool, device=w.device)
+        own = {}
         for item in rule.draws:
             shape = w.shape if item.per == "coordinate" else (1,)
             law = torch.rand if item.law == "uniform" else torch.randn
             generator = self._device_generator(w.device)
-            draw[item.name] = law(shape, generator=generator, dtype=w.dtype, device=w.device)
-        return draw
+            own[item.name] = law(shape, generator=generator, dtype=w.dtype, device=w.device)
+        return Drawn(t, begins, own)
 
     def _device_generator(self, device: torch.device) -> torch.Generator:
         if self._generator is None:
@@ -473,7 +477,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         device = self.param_groups[0]["params"][0].device
         self._steps, self._position = extra["steps"], extra["position"]
         self._rounds = extra["rounds"]
-        self._shared = {n: v.to(device, copy=True) for n, v in extra["shared"].items()}
+        self._shared = {n: v.to(device, copy=True) if isinstance(v, Tensor) else v
+                        for n, v in extra["shared"].items()}  # fmt: skip
         self._host_rng = np.random.Generator(np.random.PCG64())
         self._host_rng.bit_generator.state = extra["host_rng"]
         self._generator, self._generator_state = None, extra["generator"]

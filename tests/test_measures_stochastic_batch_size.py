@@ -160,8 +160,8 @@ def broken(change):
     """Algorithm 2 or 1 whose new state is changed after each step."""
 
     def patched(original):
-        def update(self, w, g, state, draw):
-            after, new = original(self, w, g, state, draw)
+        def update(self, w, oracle, state, draw):
+            after, new = original(self, w, oracle, state, draw)
             return after, change(state, new)
 
         return update
@@ -172,15 +172,15 @@ def broken(change):
 @pytest.mark.parametrize(
     ("algorithm", "change", "caught"),
     [
-        (rules.StochasticBatchSize2, lambda old, new: new | {"k": old["k"] + 1},
+        (rules.StochasticBatchSize2, lambda old, new: new._replace(k=old.k + 1),
          (paper.eq_14,)),
-        (rules.StochasticBatchSize2, lambda old, new: new | {"mean": 0.9 * new["mean"]},
+        (rules.StochasticBatchSize2, lambda old, new: new._replace(mean=0.9 * new.mean),
          (paper.eq_14,)),
-        (rules.StochasticBatchSize2, lambda old, new: new | {"k": torch.ones_like(new["k"])},
+        (rules.StochasticBatchSize2, lambda old, new: new._replace(k=torch.ones_like(new.k)),
          (paper.eq_14,)),
-        (rules.StochasticBatchSize1, lambda old, new: new | {"k": old["k"] + 1},
+        (rules.StochasticBatchSize1, lambda old, new: new._replace(k=old.k + 1),
          (paper.eq_10, paper.eq_12)),
-        (rules.StochasticBatchSize1, lambda old, new: new | {"k": torch.ones_like(new["k"])},
+        (rules.StochasticBatchSize1, lambda old, new: new._replace(k=torch.ones_like(new.k)),
          (paper.eq_10, paper.eq_12)),
     ],
 )  # fmt: skip

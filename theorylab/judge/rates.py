@@ -17,7 +17,8 @@ import numpy as np
 
 from bounds.statement import DomainError, Statement, evaluate
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.judge.check import _compare, _trivial, _verdict, constants_for
+from theorylab.judge.check import _trivial, _verdict, constants_for
+from theorylab.judge.comparison import compare
 from theorylab.judge.domain import points
 from theorylab.judge.orders import proven_order, replayed
 from theorylab.judge.verdict import Verdict
@@ -31,6 +32,8 @@ _RATE_POINTS = 6
 _WINDOW = 3  # sizes, first against last
 _RATES_OF_GROWTH = 0.02  # slower growth may be a logarithm's
 _FADES = 0.75  # growth that has slowed to less than this share may be on its way to a constant
+# A fit to sizes extrapolates, so its points carry standard errors and no valid intervals.
+_ERRORS = 6
 _EFFORT_PER_STEP = 15  # of an O(.) check: the longest run takes this share of it
 
 
@@ -50,7 +53,7 @@ def check_order(
 
 @dataclass(frozen=True)
 class _Size:
-    """What was measured at one size: log(measured/bound) with its interval."""
+    """What was measured at one size: log(measured/bound), and six standard errors either way."""
 
     size: float
     ratio: float
@@ -96,8 +99,7 @@ def _measure(
         if experiment.steps > effort / _EFFORT_PER_STEP:
             continue  # too long to run
         found = protocol.measure(experiment)
-        # No size alone refutes an order, so samples that agree (counts do) need no allowance.
-        compared = _compare(statement.claim, values, found, risk / len(sizes), deterministic=True)
+        compared = compare(statement.claim, values, found, risk / len(sizes))
         comparisons += len(compared.measured)
         i = int(np.argmax(compared.ratio))
         last = _verdict(experiment, "not refuted", compared, i, "", comparisons)
@@ -120,7 +122,8 @@ def _at(size: float, verdict: Verdict) -> _Size:
     def log(value: float) -> float:
         return math.log(value / verdict.bound) if value > 0 else -math.inf
 
-    low, high = verdict.interval
+    error = _ERRORS * verdict.standard_error
+    low, high = verdict.measured - error, verdict.measured + error
     return _Size(size, log(verdict.measured), log(low), log(high))
 
 

@@ -20,6 +20,7 @@ from theorylab.quantities.protocol import (
     gradient_scale,
     value_scale,
 )
+from theorylab.quantities.ranges import certified_ranges
 
 __all__ = ["Points", "sample_points"]
 
@@ -131,7 +132,7 @@ class Points(Protocol):
                 lost = 8 * torch.finfo(w.dtype).eps * norm(gradient_w).numpy()[:, 0]
                 rounding = lost * (2 * np.sqrt(found["gradient_deviation"][:, 0]) + lost)
         return Measurement({k: found[k] for k in names}, law, rounding=rounding, scales=scales,
-                           from_below=below)  # fmt: skip
+                           from_below=below, ranges=certified_ranges(objective, names))  # fmt: skip
 
 
 def _eigenvalues(hessian: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ __all__ = [
     "Law",
     "Measurement",
     "Protocol",
+    "Range",
     "build_rule",
     "gradient_scale",
     "is_one_step",

@@ -6,17 +6,19 @@ from typing import ClassVar
 
 import numpy as np
 
+from theorylab.method.rule import round_starts
 from theorylab.quantities.protocol import (
     Experiment,
+    Law,
     Measurement,
     Protocol,
     steps_per_round,
 )
+from theorylab.quantities.ranges import certified_ranges
 
 __all__ = ["RoundLengths"]
 
 _RUNS, _STEPS = 64, 4096
-_UNSEEN = 10  # an event expected this often is missed with probability exp(-10)
 _PER_GRADIENT = 40  # a draw costs this much less than the sample gradient effort is counted in
 
 
@@ -28,17 +30,19 @@ class RoundLengths(Protocol):
     )
 
     def measure(self, experiment: Experiment) -> Measurement:
-        lengths = self._lengths(experiment)
+        names: frozenset[str] = experiment.measured
+        law: Law = "samples"
+        starts = round_starts(experiment.rule, 1, _STEPS)
+        if starts is None:
+            lengths = self._lengths(experiment)
+        else:  # no chance decides them
+            law, lengths = "arithmetic", np.array([float(len(starts))])
         found = {"mean_round_length": lengths}
-        rounding = 0.0
-        if "round_length_probability" in experiment.measured:
+        if "round_length_probability" in names:
             hit = lengths == round(float(experiment.values["K"]))
             found["round_length_probability"] = hit.astype(float)
-            # A length that was never drawn has no spread, yet it may have a probability.
-            rounding = _UNSEEN / len(lengths)
-        return Measurement(
-            {k: found[k][None, :] for k in experiment.measured}, law="samples", rounding=rounding
-        )
+        values = {k: found[k][None, :] for k in names}
+        return Measurement(values, law, ranges=certified_ranges(experiment.objective, names))
 
     @staticmethod
     def _lengths(experiment: Experiment) -> np.ndarray:

@@ -14,13 +14,9 @@ from theorylab.engine.driver import Stratified, run
 from theorylab.errors import UsageError
 from theorylab.quantities import moments
 from theorylab.quantities.enumeration import Paths, enumerate_paths
-from theorylab.quantities.protocol import (
-    Experiment,
-    Law,
-    Measurement,
-    Protocol,
-    value_scale,
-)
+from theorylab.quantities.protocol import Experiment, Measurement, Protocol, value_scale
+from theorylab.quantities.ranges import certified_ranges
+from theorylab.quantities.runs import every_round
 
 __all__ = ["WholeRun"]
 
@@ -28,7 +24,11 @@ _STRATA = 32
 
 
 class WholeRun(Protocol):
-    """Runs the algorithm for T rounds; averages over time are estimated without bias."""
+    """Runs the algorithm for T rounds.
+
+    A run without randomness is one path, a run on a small finite law all its paths: both are
+    followed at every t. Otherwise averages over time are estimated without bias, at random times.
+    """
 
     provides: ClassVar[frozenset[str]] = frozenset(
         {
@@ -45,15 +45,16 @@ class WholeRun(Protocol):
         names, T = experiment.measured, experiment.rounds
         if not experiment.deterministic and (exact := moments.whole_run(experiment)) is not None:
             return exact
-        paths = enumerate_paths(experiment)
+        paths = None if experiment.deterministic else enumerate_paths(experiment)
+        every = experiment.deterministic or paths is not None
         found: dict[str, np.ndarray] = {}
         scales: dict[str, float] = {}
         if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
-            norms = _grown(self._record(experiment, paths, "gradient_norm", _times(T, 0)))
+            norms = _grown(self._record(experiment, paths, "gradient_norm", _times(T, 0, every)))
             found["mean_gradient_norm"] = norms.mean(0)
             found["mean_gradient_norm_squared"] = (norms**2).mean(0)
         if "mean_next_gradient_norm_squared" in names:
-            squares = self._record(experiment, paths, "gradient_norm_squared", _times(T, 1))
+            squares = self._record(experiment, paths, "gradient_norm_squared", _times(T, 1, every))
             found["mean_next_gradient_norm_squared"] = _grown(squares).mean(0)
         if "min_gradient_norm_squared" in names:
             squares = self._record(experiment, paths, "gradient_norm_squared", range(T + 1))
@@ -81,21 +82,23 @@ class WholeRun(Protocol):
             w = self._record(experiment, paths, "w", (T,))[0]
             found["final_distance_to_minimizer_squared"] = ((w - target.numpy()) ** 2).sum(-1)
         if "matched_sgd_mean_gradient_norm_squared" in names:
-            every_path = paths is not None and T <= _STRATA
-            found["matched_sgd_mean_gradient_norm_squared"] = self._matched(experiment, every_path)
+            found["matched_sgd_mean_gradient_norm_squared"] = self._matched(experiment, every)
         # A bound on the buffer holds for every run, not on average.
         surely = names == {"buffer_norm"}
-        if paths is not None and T <= _STRATA and not surely:
-            means = {k: np.array([[found[k] @ paths.weights]]) for k in names}
-            return Measurement(means, law="law", scales=scales)
         shape = (-1, 1) if surely else (1, -1)
-        law: Law = "arithmetic" if surely else "samples"
         values = {k: found[k].reshape(shape) for k in names}
-        # Paths that were not followed may go further.
-        below = frozenset({"buffer_norm"} if surely and paths is None else ())
-        return Measurement(values, law, scales=scales, from_below=below)
+        if experiment.deterministic:
+            return Measurement(values, "arithmetic", scales=scales)
+        if surely:  # of sampled runs, others may go further
+            below = frozenset(names if paths is None else ())
+            return Measurement(values, "arithmetic", scales=scales, from_below=below)
+        if paths is not None:
+            means = {k: v @ paths.weights[:, None] for k, v in values.items()}
+            return Measurement(means, "law", scales=scales)
+        ranges = certified_ranges(experiment.objective, names)
+        return Measurement(values, "samples", scales=scales, ranges=ranges)
 
-    def _matched(self, experiment: Experiment, every_path: bool) -> np.ndarray:
+    def _matched(self, experiment: Experiment, every: bool) -> np.ndarray:
         """SGD at ``1/(2 ell)`` for as many steps, on the same batches."""
         if "ell" not in experiment.values:
             raise UsageError(f"{experiment.objective.name} certifies no ell for SGD's step")
@@ -110,8 +113,8 @@ class WholeRun(Protocol):
             ),
             values=values | {"T": steps},
         )
-        at = range(1, steps + 1) if every_path else _times(steps, 1)
-        paths = enumerate_paths(sgd) if every_path else None
+        paths = enumerate_paths(sgd) if every and not experiment.deterministic else None
+        at = _times(steps, 1, every or sgd.deterministic)
         replicas = _replicas(experiment)  # as many as the run it stands beside
         return _grown(self._record(sgd, paths, "gradient_norm_squared", at, replicas)).mean(0)
 
@@ -119,8 +122,11 @@ class WholeRun(Protocol):
         self, experiment: Experiment, paths: Paths | None, name: str,
         at: Sequence[int] | Stratified, replicas: int | None = None,
     ) -> np.ndarray:  # fmt: skip
-        if paths is not None and not isinstance(at, Stratified):
-            return paths.record(name, at)
+        if not isinstance(at, Stratified):
+            if experiment.deterministic:
+                return every_round(experiment, name, at)
+            if paths is not None:
+                return paths.record(name, at)
         # The same seed each time: every quantity is of the same runs.
         out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
                   batch_size=experiment.batch_size, replicas=replicas or _replicas(experiment),
@@ -140,7 +146,7 @@ def _replicas(experiment: Experiment) -> int:
     return experiment.affordable(experiment.steps * experiment.batch_size)
 
 
-def _times(rounds: int, offset: int) -> Sequence[int] | Stratified:
-    if rounds <= _STRATA:
+def _times(rounds: int, offset: int, every: bool) -> Sequence[int] | Stratified:
+    if every or rounds <= _STRATA:
         return range(offset, offset + rounds)
     return Stratified(_STRATA, offset, rounds)

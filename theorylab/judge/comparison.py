@@ -1,0 +1,273 @@
+"""Both sides of a claim at every instance of a measurement, and what that establishes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import sympy as sp
+
+from bounds.statement import Claim, evaluate
+from bounds.symbol import Symbol
+from bounds.units import UnitsError, units_of
+from theorylab.errors import UsageError
+from theorylab.judge.domain import natural_scale
+from theorylab.judge.intervals import mean_exceeds, mean_interval
+from theorylab.quantities import Measurement
+from theorylab.quantities.protocol import LOST, Law
+
+__all__ = ["Comparison", "compare"]
+
+_ROUNDING = 1e-9
+_FLOOR = 1e-13
+# Sides that meet up to rounding are equal, where rounding is no larger a part of them than this.
+_ATTAINED = 1e-6
+_OVERFLOWS = math.sqrt(np.finfo(float).max)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Both sides at every instance.
+
+    Attributes
+    ----------
+    claim : Claim
+    law : "arithmetic", "law" or "samples"
+        How the measured side is known.
+    measured, bound : ndarray, shape (instances,)
+        The two sides; of samples, their means.
+    tolerance : ndarray, shape (instances,)
+        What rounding may have done to their difference.
+    gap : ndarray, shape (instances, replicas)
+        Measured less certified side, repetition by repetition.
+    low, high : ndarray, shape (instances,)
+        Certified range of one entry of ``gap``; of no use where nothing was sampled.
+    risk : float
+        Of everything said here of samples, shared evenly by the instances and by the two sides.
+    from_below : tuple of bool
+        Whether the smaller and the larger side of the claim are suprema known from below.
+    left : ndarray of bool, shape (instances,)
+        Whether a sample lay outside its certified range.
+    """
+
+    claim: Claim
+    law: Law
+    measured: np.ndarray
+    bound: np.ndarray
+    tolerance: np.ndarray
+    gap: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    risk: float
+    from_below: tuple[bool, bool]
+    left: np.ndarray
+
+    @property
+    def replicas(self) -> int:
+        """How many repetitions there are; 1 where nothing was sampled."""
+        return self.gap.shape[1]
+
+    @property
+    def ratio(self) -> np.ndarray:
+        """Measured over bound."""
+        with np.errstate(all="ignore"):
+            plain = self.measured / self.bound
+            over = self.measured - self.bound > self.tolerance
+        return np.where(self.bound > 0, plain, np.where(over, np.inf, 0.0))
+
+    @property
+    def standard_error(self) -> np.ndarray:
+        """Of the measured side: no evidence, but a guide for a search."""
+        n = self.replicas
+        if self.law != "samples" or n == 1:
+            return np.zeros(len(self.gap))
+        with np.errstate(all="ignore"):
+            return self.gap.std(axis=-1, ddof=1) / math.sqrt(n)
+
+    def outcomes(self) -> np.ndarray:
+        """Instance by instance: ``violated``, ``holds``, ``not refuted``, or ``unknown``.
+
+        ``unknown`` is where rounding or overflow hides the answer. Samples decide only by
+        intervals that are valid for any law within the certified range; a supremum known from
+        below can exceed, and nothing more.
+        """
+        found = self._from_samples(self._share) if self.law == "samples" else self._exact()
+        for below, never in zip(self.from_below, ("holds", "violated"), strict=True):
+            if below:
+                found = np.where(found == never, "not refuted", found)
+        return found
+
+    def promising(self, times: float) -> bool:
+        """Whether about ``times`` as many samples might decide what these leave open.
+
+        Money grows by as much again with as many samples again.
+        """
+        if self.law != "samples":
+            return False
+        open_ = self._from_samples(self._share) == "not refuted"
+        return bool((self._from_samples(self._share ** (1 / times))[open_] != "not refuted").any())
+
+    def interval(self, i: int) -> tuple[float, float]:
+        """The measured side at instance ``i``: a valid interval, infinite where none is known."""
+        measured, bound = float(self.measured[i]), float(self.bound[i])
+        if self.law != "samples":
+            return measured, measured
+        if self.replicas == 1:
+            return -math.inf, math.inf
+        low, high = mean_interval(self.gap[i], 2 * self._share, self.low[i], self.high[i])
+        return bound + float(low), bound + float(high)
+
+    @property
+    def _share(self) -> float:
+        """The risk of one side at one instance."""
+        return self.risk / (2 * len(self.gap))
+
+    def _exact(self) -> np.ndarray:
+        with np.errstate(all="ignore"):
+            gap = self.measured - self.bound
+            size = np.maximum(np.abs(self.measured), np.abs(self.bound))
+            # inf - inf and the like are overflow, which is evidence of nothing. A measured side
+            # that overflowed is large, but a norm overflows where its square does.
+            known = np.isfinite(self.bound) & ~np.isnan(self.measured)
+            known &= np.isfinite(self.measured) | (np.abs(self.bound) < _OVERFLOWS)
+            # Where the sides are differences of far larger terms, rounding may hide the answer.
+            resolved = (self.tolerance <= _ATTAINED * size) | (gap == 0)
+            if self.claim.sense == "==":
+                off, meets = np.abs(gap) > self.tolerance, np.abs(gap) <= self.tolerance
+            else:
+                off, meets = gap > self.tolerance, gap <= self.tolerance
+                resolved |= gap <= -self.tolerance
+        held = np.where(meets & resolved, "holds", "unknown")
+        return np.where(known, np.where(off, "violated", held), "unknown")
+
+    def _from_samples(self, risk: float) -> np.ndarray:
+        undecided = np.full(len(self.gap), "not refuted")
+        if self.replicas == 1:
+            return undecided
+        known = np.isfinite(self.bound)
+        slack = self.tolerance
+        off = mean_exceeds(self.gap, slack, risk, self.low)
+        below = mean_exceeds(-self.gap, slack, risk, -self.high)
+        if self.claim.sense == "==":
+            off, below = off | below, np.zeros_like(off)
+        held = np.where(known & below, "holds", undecided)
+        return np.where(known & off, "violated", held)
+
+
+@np.errstate(over="ignore", invalid="ignore")  # what diverged is told apart in the outcomes
+def compare(
+    claim: Claim, values: Mapping[str, Any], found: Measurement, risk: float
+) -> Comparison:  # fmt: skip
+    """Evaluate both sides of ``claim`` at the measured quantities and the certified values.
+
+    Raises
+    ------
+    UsageError
+        If the quantities were sampled and the claim is not affine in them.
+    """
+    sampled = not found.exact
+    if sampled and not _affine(claim):
+        raise UsageError(
+            f"{claim}: from samples only claims that are affine in what is measured can be judged "
+            "(the mean of a function is not the function of the mean); this one is not"
+        )
+    table = {**values, **found.values}
+    small_side, large_side = claim.sides
+    small, large = np.broadcast_arrays(
+        np.atleast_2d(evaluate(small_side, table)), np.atleast_2d(evaluate(large_side, table))
+    )
+    shape = np.broadcast_shapes(small.shape, *(v.shape for v in found.values.values()))
+    small, large = np.broadcast_to(small, shape), np.broadcast_to(large, shape)
+    measured, bound = small.mean(-1), large.mean(-1)
+    size = np.abs(bound) + sum(np.abs(v).max(-1) for v in _terms(claim, table, shape))
+    # Where all terms vanish, rounding is that of the values they were computed from.
+    tolerance = np.maximum(_ROUNDING * size, _FLOOR * _natural_size(claim, values))
+    tolerance = tolerance + found.rounding + _inherited(claim, table, found, shape)
+    # A side that overflowed has no size; its rounding must not grow beyond every number with it.
+    tolerance = np.minimum(tolerance, np.finfo(float).max)
+    gap = small - large
+    low, high = np.full(len(gap), -np.inf), np.full(len(gap), np.inf)
+    left = np.zeros(len(gap), dtype=bool)
+    if sampled:
+        low, high = _range(claim, values, found, len(gap))
+        # A sample outside its certified range proves the certificate wrong: it certifies nothing.
+        with np.errstate(all="ignore"):
+            left = np.fmin.reduce(gap, axis=-1) < low - tolerance
+            left |= np.fmax.reduce(gap, axis=-1) > high + tolerance
+        low, high = np.where(left, -np.inf, low), np.where(left, np.inf, high)
+    smaller, larger = (claim.rhs, claim.lhs) if claim.sense == ">=" else (claim.lhs, claim.rhs)
+    suprema = [
+        any(s.name in found.from_below for s in side.free_symbols) for side in (smaller, larger)
+    ]
+    return Comparison(claim, found.law, measured, bound, tolerance, gap, low, high, risk,
+                      (suprema[0], suprema[1]), left)  # fmt: skip
+
+
+def _range(
+    claim: Claim, values: Mapping[str, Any], found: Measurement, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The certified range of measured less certified side: affine, so its ends are exact."""
+    small, large = claim.sides
+    difference = small - large
+    at_zero = {**values, **{s.name: 0.0 for s in claim.measured}}
+    low = np.zeros(count) + _column(evaluate(difference, at_zero))
+    high = low.copy()
+    for symbol in claim.measured:
+        slope = np.zeros(count) + _column(evaluate(sp.diff(difference, symbol), values))
+        samples = found.values[symbol.name]
+        lowest, highest = found.ranges.get(symbol.name, (-np.inf, np.inf))
+        if samples.shape[1] == 1 < max(v.shape[1] for v in found.values.values()):
+            lowest = highest = samples  # known exactly
+        ends = [np.zeros(count) + _column(end) for end in (lowest, highest)]
+        with np.errstate(invalid="ignore"):
+            reach = [np.where(slope == 0, 0.0, slope * end) for end in ends]
+        low, high = low + np.minimum(*reach), high + np.maximum(*reach)
+    return low, high
+
+
+def _column(value: Any) -> np.ndarray:
+    return np.asarray(value, dtype=float).reshape(-1)
+
+
+@lru_cache(maxsize=1024)
+def _affine(claim: Claim) -> bool:
+    """Whether the claim's two sides differ by an affine function of the measured quantities."""
+    difference = claim.lhs - claim.rhs
+    return not any(difference.diff(s).free_symbols & claim.measured for s in claim.measured)
+
+
+def _inherited(
+    claim: Claim, table: Mapping[str, Any], found: Measurement, shape: tuple[int, ...]
+) -> np.ndarray:
+    """Rounding that differences of large numbers bring into the claim's sides."""
+    lost = np.zeros(shape[:-1])
+    named = {s for s in claim.measured if s.name in found.scales}
+    for side in claim.sides if named else ():
+        for term in sp.Add.make_args(side):
+            if term.free_symbols & named:
+                size = np.abs(np.atleast_2d(evaluate(term, {**table, **found.scales})))
+                lost = lost + LOST * np.broadcast_to(size, shape).max(-1)
+    return lost
+
+
+def _natural_size(claim: Claim, values: Mapping[str, Any]) -> float:
+    """The claim's natural unit: what its measured side amounts to at length sqrt(Delta/ell)."""
+    if not claim.measured:
+        return 0.0
+    try:
+        units = units_of(claim.sides[0])
+    except UnitsError:
+        return 0.0
+    return natural_scale(Symbol("measured side", units=units), values)
+
+
+def _terms(claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]) -> list[np.ndarray]:
+    """The sizes of the measured side's terms: rounding is relative to them, not to their sum."""
+    return [
+        np.broadcast_to(np.atleast_2d(evaluate(term, table)), shape)
+        for term in sp.Add.make_args(claim.sides[0])
+    ]

@@ -1,0 +1,183 @@
+"""Bounds of a mean from samples, valid for any law within a certified range.
+
+A Student interval trusts that what was not seen is not there. These do not: one bets against the
+hypothesis "the mean is at most m", at odds that are fair under it whatever the law, and it is
+rejected when the money has grown beyond ``1/risk`` (Ville's inequality). No upper range is needed
+to bound a mean from below, nor a lower one to bound it from above.
+
+Source: Waudby-Smith and Ramdas, "Estimating means of bounded random variables by betting",
+JRSS-B 86 (2024), the grid of constant bets mixed evenly; Ville (1939).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+__all__ = ["log_money", "mean_exceeds", "mean_interval"]
+
+# Shares of the money that are bet. The best one is about (excess/m)/(variance/m^2): small where
+# the samples scatter, 1 where they nearly agree; between two of these little is lost.
+_SHARES = np.geomspace(1e-4, 1.0, 24)
+_LARGEST = math.sqrt(np.finfo(float).max)  # a sample that overflowed is at least this
+_HALVINGS = 50
+_AT_ONCE = 1 << 22
+_POOLED = 4096
+
+
+def log_money(samples: np.ndarray, mean: np.ndarray | float) -> np.ndarray:
+    """The logarithm of the money won against ``E[X] <= mean``, for nonnegative samples.
+
+    Betting the share b on each sample X turns the money into ``1 - b + b X/mean`` times as much,
+    which is no gain on average under the hypothesis. The money is spread evenly over the shares.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (..., n)
+        Nonnegative; independent along the last axis.
+    mean : ndarray, shape (...)
+        Positive.
+
+    Returns
+    -------
+    ndarray, shape (...)
+        It exceeds ``log(1/risk)`` with probability ``risk`` at most if the hypothesis is true.
+
+    Examples
+    --------
+    >>> bool(log_money(np.full(200, 1.94), 1.85) > np.log(100))
+    True
+    """
+    x = np.asarray(samples, dtype=float)
+    m = np.broadcast_to(np.asarray(mean, dtype=float), x.shape[:-1])
+    rows, flat = x.reshape(-1, x.shape[-1]), m.reshape(-1)
+    money = np.empty(len(rows))
+    step = max(1, _AT_ONCE // (len(_SHARES) * max(1, rows.shape[1])))
+    for i in range(0, len(rows), step):
+        part = slice(i, i + step)
+        with np.errstate(divide="ignore", over="ignore"):
+            gain = np.minimum(rows[part] / flat[part, None], _LARGEST) - 1
+            logs = np.log1p(_SHARES[:, None, None] * gain).sum(-1)
+        money[part] = np.logaddexp.reduce(logs, axis=0) - math.log(len(_SHARES))
+    return money.reshape(m.shape)
+
+
+def mean_exceeds(
+    samples: np.ndarray,
+    mean: np.ndarray | float,
+    risk: float = 0.01,
+    floor: np.ndarray | float = 0.0,
+) -> np.ndarray:
+    """Whether samples of at least ``floor`` show that their mean exceeds ``mean``.
+
+    Of a mean that does not, it says so with probability ``risk`` at most, whatever the law. A
+    sample that is not a number counts as ``floor``; an infinite one as very large. With an
+    infinite ``floor`` nothing is shown.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (..., n)
+    mean, floor : ndarray, shape (...)
+    risk : float
+
+    Returns
+    -------
+    ndarray of bool, shape (...)
+
+    Examples
+    --------
+    Four gaps that agree are no evidence, two hundred are.
+
+    >>> [bool(mean_exceeds(np.full(n, 1.94), 1.85)) for n in (4, 200)]
+    [False, True]
+    """
+    x, m, low = _aligned(samples, mean, floor)
+    above = _above(x, low)
+    with np.errstate(invalid="ignore"):
+        room = np.where(np.isfinite(low), m - low, np.inf)
+    certain = (room < 0) | ((room == 0) & (above > 0).any(-1))
+    usable = (room > 0) & np.isfinite(room)
+    money = np.full(room.shape, -np.inf)
+    if usable.any():
+        money[usable] = log_money(above[usable], room[usable])
+    return certain | (money > -math.log(risk))
+
+
+def mean_interval(
+    samples: np.ndarray,
+    risk: float = 0.01,
+    low: np.ndarray | float = -math.inf,
+    high: np.ndarray | float = math.inf,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both ends of an interval that holds the mean with probability ``1 - risk``.
+
+    Parameters
+    ----------
+    samples : ndarray, shape (..., n)
+        Independent along the last axis, in ``[low, high]``.
+    risk : float
+        Shared evenly by both ends; each is the end of :func:`mean_exceeds`.
+    low, high : ndarray, shape (...)
+        The certified range; an infinite side leaves the interval infinite on that side.
+
+    Returns
+    -------
+    tuple of ndarray, each of shape (...)
+
+    Examples
+    --------
+    >>> ends = mean_interval(np.tile([0.0, 1.0], 500), 0.01, 0.0, 1.0)
+    >>> [round(float(end), 2) for end in ends]
+    [0.44, 0.56]
+    """
+    x, lowest, highest = _aligned(samples, low, high)
+    lower = lowest + _least_mean(_above(x, lowest), risk / 2)
+    upper = highest - _least_mean(_above(-x, -highest), risk / 2)
+    return np.maximum(lower, lowest), np.minimum(upper, highest)
+
+
+def _aligned(
+    samples: np.ndarray, a: np.ndarray | float, b: np.ndarray | float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    x = np.asarray(samples, dtype=float)
+    shape = x.shape[:-1]
+    first, second = (np.broadcast_to(np.asarray(v, dtype=float), shape) for v in (a, b))
+    return x, first, second
+
+
+def _above(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
+    """How far the samples lie above their floor; means of several where they are very many."""
+    with np.errstate(invalid="ignore"):
+        above = np.nan_to_num(x - floor[..., None], nan=0.0, posinf=_LARGEST)
+    return _pooled(np.clip(above, 0.0, _LARGEST / x.shape[-1]))
+
+
+def _pooled(x: np.ndarray) -> np.ndarray:
+    """Means of as many samples each as leave some thousands: of the same mean, and nonnegative."""
+    n = x.shape[-1]
+    size = -(-n // _POOLED)
+    whole = n // size * size
+    means = x[..., :whole].reshape(*x.shape[:-1], -1, size).mean(-1)
+    if whole == n:
+        return means
+    return np.concatenate([means, x[..., whole:].mean(-1, keepdims=True)], axis=-1)
+
+
+def _least_mean(above: np.ndarray, risk: float) -> np.ndarray:
+    """The smallest mean of nonnegative samples that is not rejected."""
+    target = -math.log(risk)
+    high = above.max(-1)  # no share wins against the largest sample
+    low = np.zeros_like(high)
+    some = np.isfinite(high) & (high > 0)
+    if not some.any():
+        return low
+    x, left, right = above[some], low[some], high[some]
+    # Money falls as the mean rises; the search is over its logarithm, so small means are found.
+    left = right * 1e-18
+    for _ in range(_HALVINGS):
+        middle = np.sqrt(left) * np.sqrt(right)
+        beaten = log_money(x, middle) > target
+        left, right = np.where(beaten, middle, left), np.where(beaten, right, middle)
+    low[some] = np.where(left > high[some] * 1e-17, left, 0.0)
+    return low

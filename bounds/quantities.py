@@ -155,6 +155,9 @@ final_distance_to_minimizer_squared = Measured(
     r"\mathbb{E}\|w_T-w^*\|^2",
     True,
 )
+first_distance_to_minimizer_squared = Measured(
+    "first_distance_to_minimizer_squared", "||w_0 - w*||^2", _LENGTH2, r"\|w_0-w^*\|^2", True
+)
 buffer_norm = Measured(
     "buffer_norm",
     "max_{t<=T} ||u_t||, the momentum buffer",

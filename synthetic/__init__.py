@@ -13,6 +13,7 @@ from synthetic.datasets import Dataset, load
 from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
 from synthetic.dips import dip_chain, quadratic_dip
 from synthetic.families import FAMILIES
+from synthetic.interpolated import interpolated
 from synthetic.linear_sum import LinearSum, linear_twins, strongly_convex_twins
 from synthetic.losses import LOSSES
 from synthetic.noise import Gaussian, Noisy, Rare, ShiftedSum, Shifts, StudentT, two_point
@@ -30,7 +31,7 @@ __all__ = [
     "FAMILIES", "LOSSES", "Dataset", "Gaussian", "LinearSum", "Noisy", "PiecewiseQuadratic",
     "Rare", "Reach", "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex",
     "classification", "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex",
-    "dip_chain", "finite_sum", "from_file", "huber", "linear_twins", "load", "one_sided",
+    "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "linear_twins", "load", "one_sided",
     "piecewise_quadratic", "piecewise_quadratic_sum", "quadratic", "quadratic_dip",
     "relaxed_smooth", "robust_regression", "stability_twins", "strongly_convex",
     "strongly_convex_twins", "two_point",

@@ -10,6 +10,7 @@ from synthetic.data_backed import classification, dataset_objective, robust_regr
 from synthetic.datasets import BUNDLED
 from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
 from synthetic.dips import dip_chain, quadratic_dip
+from synthetic.interpolated import interpolated
 from synthetic.linear_sum import linear_twins, strongly_convex_twins
 from synthetic.one_sided import one_sided
 from synthetic.piecewise_quadratic import piecewise_quadratic, piecewise_quadratic_sum
@@ -177,5 +178,6 @@ FAMILIES: tuple[Family, ...] = (
         Family(name, partial(dataset_objective, name), (_SCALE, _ALPHA, _N), defaults=())
         for name in BUNDLED
     ),
+    Family("interpolated", interpolated, defaults=()),
     Family("data", dataset_objective, (_SCALE, _ALPHA), defaults=()),
 )  # fmt: skip

@@ -18,7 +18,7 @@ from bounds.quantities import (
 )
 from theorylab.cli.worst_case import hunted, markdown
 from theorylab.errors import UsageError
-from theorylab.exact import worst_case as module
+from theorylab.exact import function_class as module
 from theorylab.exact.worst_case import (
     FunctionClass,
     MissingExtra,

@@ -34,6 +34,7 @@ WHOLE_RUN = frozenset(
         "mean_gradient_norm_squared", "mean_next_gradient_norm_squared",
         "first_gradient_norm_squared", "final_gradient_norm_squared", "final_suboptimality",
         "total_decrease", "final_displacement_squared", "final_distance_to_minimizer_squared",
+        "first_distance_to_minimizer_squared",
     }
 )  # fmt: skip
 """The quantities of a whole run that are means of quadratic functions of ``w``."""
@@ -202,6 +203,7 @@ def whole_run(experiment: Experiment) -> Measurement | None:
     target = objective.minimizer()
     if target is not None:
         far = found.quadratic(found.distance_squared(target.double().numpy()))
+        add("first_distance_to_minimizer_squared", (far[0][first], far[1][first]))
         add("final_distance_to_minimizer_squared", (far[0][last], far[1][last]))
     if not names <= set(values):
         return None

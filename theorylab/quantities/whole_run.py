@@ -35,7 +35,8 @@ class WholeRun(Protocol):
             "mean_gradient_norm_squared", "mean_next_gradient_norm_squared", "mean_gradient_norm",
             "min_gradient_norm_squared", "first_gradient_norm_squared",
             "final_gradient_norm_squared", "final_suboptimality", "total_decrease",
-            "final_displacement_squared", "final_distance_to_minimizer_squared", "buffer_norm",
+            "final_displacement_squared", "first_distance_to_minimizer_squared",
+            "final_distance_to_minimizer_squared", "buffer_norm",
             "matched_sgd_mean_gradient_norm_squared",
         }
     )  # fmt: skip
@@ -75,12 +76,14 @@ class WholeRun(Protocol):
         if "final_displacement_squared" in names:
             moved = self._record(experiment, paths, "distance", (T,))[0]
             found["final_displacement_squared"] = moved**2
-        if "final_distance_to_minimizer_squared" in names:
+        to_minimizer = {"first_distance_to_minimizer_squared": 0,
+                        "final_distance_to_minimizer_squared": T}  # fmt: skip
+        for name in names & set(to_minimizer):
             target = experiment.objective.minimizer()
             if target is None:
                 raise UsageError(f"{experiment.objective.name} knows no minimizer")
-            w = self._record(experiment, paths, "w", (T,))[0]
-            found["final_distance_to_minimizer_squared"] = ((w - target.numpy()) ** 2).sum(-1)
+            w = self._record(experiment, paths, "w", (to_minimizer[name],))[0]
+            found[name] = ((w - target.numpy()) ** 2).sum(-1)
         if "matched_sgd_mean_gradient_norm_squared" in names:
             found["matched_sgd_mean_gradient_norm_squared"] = self._matched(experiment, every)
         # A bound on the buffer holds for every run, not on average.

@@ -1,0 +1,258 @@
+"""``Interpolated``: the function of a class through given points, slopes and values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthetic.shared import refuse
+from theorylab.problem.objective import Constant, Objective
+
+__all__ = ["Interpolated", "interpolated", "simplex_minimum"]
+
+_ROUNDING = 1e-14
+_ACCURACY = 1e-11
+
+
+def simplex_minimum(Q: np.ndarray, c: np.ndarray) -> tuple[float, np.ndarray]:
+    """The least value of ``a^T Q a / 2 + c^T a`` over the simplex, and where it is taken.
+
+    An active-set method, for Q positive semidefinite with few rows.
+
+    >>> value, a = simplex_minimum(np.diag([1.0, 1.0]), np.zeros(2))
+    >>> value, a.tolist()
+    (0.25, [0.5, 0.5])
+    """
+    a = np.zeros(len(c))
+    first = int(np.argmin(0.5 * Q.diagonal() + c))
+    a[first], active = 1.0, [first]
+    scale = float(np.abs(Q).max() + np.abs(c).max())
+    for _ in range(50 * len(c)):
+        slope = Q @ a + c
+        level = float(slope[active] @ a[active])
+        worst = int(np.argmin(slope))
+        if worst not in active and slope[worst] < level - _ROUNDING * scale:
+            active.append(worst)
+        for _ in range(len(c) + 1):
+            target = _on_face(Q, c, active)
+            if min(target) > 0 or len(active) == 1:
+                a[:] = 0
+                a[active] = np.maximum(target, 0)
+                a /= a.sum()
+                break
+            # As far as the face goes: the first weight that vanishes leaves.
+            here = a[active]
+            falls = np.where(target <= 0, here / np.maximum(here - target, 1e-300), np.inf)
+            step = min(1.0, float(falls.min()))
+            moved = here + step * (target - here)
+            a[:] = 0
+            a[active] = np.maximum(moved, 0)
+            gone = active[int(np.argmin(falls))]
+            a[gone] = 0
+            a /= a.sum()
+            active = [k for k in active if k != gone]
+        slope = Q @ a + c
+        if slope.min() >= float(slope @ a) - _ROUNDING * scale:
+            break
+    else:
+        lack = float(slope @ a - slope.min())
+        if lack > _ACCURACY * scale:
+            raise ArithmeticError(f"simplex_minimum: stopped {lack:.3g} short of the minimum")
+    return float(0.5 * a @ Q @ a + c @ a), a
+
+
+def _on_face(Q: np.ndarray, c: np.ndarray, active: Sequence[int]) -> np.ndarray:
+    """The minimizer on the affine hull of a face."""
+    k = len(active)
+    system = np.zeros((k + 1, k + 1))
+    system[:k, :k] = Q[np.ix_(active, active)]
+    system[:k, k] = system[k, :k] = 1.0
+    right = np.concatenate([-c[list(active)], [1.0]])
+    found: np.ndarray = np.linalg.lstsq(system, right, rcond=None)[0][:k]
+    return found
+
+
+class Interpolated(Objective):
+    """``F(w) = min_a D/2 ||w - sum_i a_i z_i||^2 + sum_i a_i c_i + (lower/2)||w||^2``.
+
+    The minimum is over the simplex, ``D = upper - lower``. Less ``(lower/2)||w||^2`` it is the
+    largest D-smooth convex function below the parabolas ``D/2 ||w - z_i||^2 + c_i``, whatever
+    the ``z_i`` and ``c_i`` are: the curvature of F lies in ``[lower, upper]`` by construction.
+    With ``z_i = x_i - s_i/D``, ``s_i = g_i - lower x_i`` and ``c_i = f_i - (lower/2)||x_i||^2
+    - ||s_i||^2/(2D)`` it takes the values ``f_i`` and slopes ``g_i`` at the ``x_i``, if any
+    function of the class does (Drori 2017, "The exact information-based complexity of smooth
+    convex minimization", Theorem 7; Taylor, Hendrickx and Glineur 2017).
+
+    Its constants are those of this construction: the data of a semidefinite program's solution,
+    feasible only up to the solver's error, give a function that is exactly of the class.
+
+    Parameters
+    ----------
+    points, gradients : ndarray, shape (m, d)
+    values : ndarray, shape (m,)
+    lower, upper : float
+        Curvature bounds, ``lower < upper``, ``upper > 0``.
+    start : ndarray, shape (d,)
+    noise : ndarray, shape (m, d), optional
+        ``sample_gradient`` adds ``+v_i`` or ``-v_i``, equally likely, where ``x_i`` is nearest.
+    Delta, sigma : float, optional
+        What to certify, where the function's own are smaller.
+
+    Examples
+    --------
+    >>> x, g, f = np.array([[0.0], [2.0]]), np.array([[0.0], [1.0]]), np.array([0.0, 1.5])
+    >>> F = Interpolated(x, g, f, 0.0, 1.0, np.array([2.0]))  # Huber's between
+    >>> F.value(torch.tensor([[2.0], [0.5], [5.0]])).tolist(), F.minimum()
+    ([1.5, 0.125, 9.0], 0.0)
+    """
+
+    name = "interpolated"
+
+    def __init__(
+        self, points: np.ndarray, gradients: np.ndarray, values: np.ndarray, lower: float,
+        upper: float, start: np.ndarray, noise: np.ndarray | None = None, Delta: float = 0.0,
+        sigma: float = 0.0, parameters: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
+        self.lower, self.upper = float(lower), float(upper)
+        self.parameters = dict(parameters or {})
+        self._D = self.upper - self.lower
+        self._points, self._noise = points, noise
+        slopes = gradients - self.lower * points
+        self._z = points - slopes / self._D
+        self._c = (values - 0.5 * self.lower * (points**2).sum(1)
+                   - (slopes**2).sum(1) / (2 * self._D))  # fmt: skip
+        self.start = torch.tensor(start, dtype=torch.float64)
+        self._Delta, self._sigma = float(Delta), float(sigma)
+        self._lowest, self._argmin = self._minimum()
+
+    def _hull(self, w: np.ndarray) -> tuple[float, np.ndarray]:
+        """The value and gradient of ``F - (lower/2)||w||^2`` at one point."""
+        apart = w - self._z
+        value, a = simplex_minimum(self._D * apart @ apart.T, self._c)
+        return value, self._D * (a @ apart)
+
+    def value(self, w: Tensor) -> Tensor:
+        rows = w.detach().double().numpy()
+        found = [self._hull(row)[0] + 0.5 * self.lower * float(row @ row) for row in rows]
+        return torch.tensor(found, dtype=w.dtype)
+
+    def gradient(self, w: Tensor) -> Tensor:
+        rows = w.detach().double().numpy()
+        found = np.stack([self._hull(row)[1] + self.lower * row for row in rows])
+        return torch.tensor(found, dtype=w.dtype)
+
+    def _minimum(self) -> tuple[float, np.ndarray]:
+        # For fixed weights the minimum over w is at (D/upper) sum a_i z_i. There the weights
+        # face lower D/(2 upper) ||sum a_i z_i||^2 + sum a_i c_i: concave if lower <= 0.
+        factor = self._D / self.upper
+        pull = self.lower * factor
+        if self.lower <= 0:
+            heights = self._c + 0.5 * pull * (self._z**2).sum(1)
+            level = float(heights.min())
+            ties = np.flatnonzero(heights == level)
+            apart = [float(np.linalg.norm(factor * self._z[k] - self.start.numpy())) for k in ties]
+            return level, factor * self._z[ties[int(np.argmin(apart))]]
+        level, a = simplex_minimum(pull * self._z @ self._z.T, self._c)
+        return level, factor * (a @ self._z)
+
+    def minimum(self) -> float:
+        return self._lowest
+
+    def minimizer(self) -> Tensor | None:
+        return torch.tensor(self._argmin, dtype=torch.float64)
+
+    def draw(
+        self, rng: np.random.Generator, steps: int, replicas: int, batch_size: int
+    ) -> np.ndarray:
+        if self._noise is None:
+            return np.empty((steps, replicas, batch_size, 0), dtype=np.float32)
+        return rng.integers(0, 2, size=(steps, replicas, batch_size), dtype=np.int32)
+
+    def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
+        if self._noise is None:
+            return np.empty((1, 0), dtype=np.float32), np.ones(1)
+        return np.arange(2, dtype=np.int32), np.full(2, 0.5)
+
+    def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
+        gradient = self.gradient(w)
+        if self._noise is None:
+            return gradient
+        rows = w.detach().double().numpy()
+        apart = ((rows[:, None, :] - self._points[None]) ** 2).sum(-1)
+        nearest = torch.from_numpy(self._noise[apart.argmin(1)]).to(w.dtype)
+        signs = (1 - 2 * draw).to(w.dtype).mean(1, keepdim=True)
+        return gradient + signs * nearest
+
+    def constants(self) -> Mapping[str, Constant]:
+        how = "closed form"
+        found = {
+            "ell": Constant(max(self.upper, -self.lower), how),
+            "L": Constant(self.upper, how),
+            "delta": Constant(max(0.0, -self.lower), how),
+            "d": Constant(float(self.dim), how, attained=True),
+        }
+        if self.lower > 0:
+            found["mu"] = Constant(self.lower, how)
+        first = float(self.value(self.start[None])[0]) - self._lowest
+        found["Delta"] = Constant(max(first, self._Delta), how, attained=first >= self._Delta)
+        loud = 0.0
+        if self._noise is not None:
+            loud = float(np.linalg.norm(self._noise, axis=1).max())
+        found["sigma"] = Constant(max(loud, self._sigma), how, attained=loud >= self._sigma)
+        return found
+
+    @property
+    def declared(self) -> frozenset[str]:
+        return frozenset(["convex"] * (self.lower >= 0) + ["strongly_convex"] * (self.lower > 0))
+
+
+def interpolated(
+    points: Sequence[float] = (0.0, 2.0),
+    gradients: Sequence[float] = (0.0, 1.0),
+    values: Sequence[float] = (0.0, 1.5),
+    lower: float = 0.0,
+    upper: float = 1.0,
+    start: Sequence[float] = (2.0,),
+    noise: Sequence[float] = (),
+    Delta: float = 0.0,
+    sigma: float = 0.0,
+) -> Interpolated:
+    """:class:`Interpolated` from flat lists, as a worst case is kept in a file.
+
+    Parameters
+    ----------
+    points, gradients, noise : sequence of float
+        Rows of d numbers, one after another, where d is the length of ``start``.
+    values, lower, upper, start, Delta, sigma
+        As for :class:`Interpolated`.
+
+    Raises
+    ------
+    UsageError
+        If the lengths do not fit, or the curvatures are not ``lower < upper`` with
+        ``upper > 0``.
+
+    Examples
+    --------
+    >>> F = interpolated()
+    >>> float(F.constants()["Delta"]), sorted(F.declared)
+    (1.5, ['convex'])
+    """
+    parameters: dict[str, Any] = dict(locals())
+    who, d, m = "interpolated", len(start), len(values)
+    if not (math.isfinite(lower) and math.isfinite(upper) and lower < upper and upper > 0):
+        raise refuse(who, "upper", f"finite, positive and above lower = {lower:g}", upper)
+    for name, rows in (("points", points), ("gradients", gradients)):
+        if m == 0 or d == 0 or len(rows) != m * d:
+            raise refuse(who, name, f"{m} rows of {d} numbers", len(rows))
+    if len(noise) not in (0, m * d):
+        raise refuse(who, "noise", f"none, or {m} rows of {d} numbers", len(noise))
+    x, g, v = (np.reshape(np.asarray(r, dtype=float), (-1, d)) for r in (points, gradients, noise))
+    return Interpolated(x, g, np.asarray(values, dtype=float), lower, upper,
+                        np.asarray(start, dtype=float), v if len(noise) else None, Delta, sigma,
+                        parameters)  # fmt: skip

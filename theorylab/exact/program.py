@@ -1,0 +1,330 @@
+"""A semidefinite program: a function of a class, a path of a method, and what is measured."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, final
+
+import numpy as np
+
+from bounds.statement import Statement
+from theorylab.errors import UsageError
+from theorylab.exact.coefficients import Path, unroll
+from theorylab.exact.function_class import FunctionClass, interpolation, pepit
+from theorylab.quantities.protocol import build_rule
+
+__all__ = ["MODELLED", "Program"]
+
+SOLVER = "CLARABEL"
+
+
+@final
+class Program:
+    """A PEPit problem: a function of the class, a path of the method, and the quantities.
+
+    Where both sides of a claim are measured their ratio is maximised, which needs no scale: the
+    larger side is held at 1, and every constraint that fixes a scale (``F(w_0) - inf F <=
+    Delta``, ``||v||^2 <= sigma^2``, ...) is multiplied by an unknown ``unit >= 0`` (the
+    Charnes-Cooper form of a linear-fractional program). Otherwise ``unit`` is 1.
+
+    Parameters
+    ----------
+    statement : Statement
+    values : mapping of str to float
+    fractional : bool
+        Whether both sides are measured.
+    warm : int
+        How many rounds come before the one that a one-round claim speaks about.
+    """
+
+    def __init__(
+        self, statement: Statement, values: Mapping[str, float], fractional: bool, warm: int = 0
+    ) -> None:
+        self._begin(FunctionClass.of(statement, values))
+        self.values = values
+        names = {s.name for s in statement.symbols} | {s.name for s in statement.constants}
+        measured = {s.name for s in statement.claim.measured}
+        # A distance is held at 1 through its square, which has units of its own.
+        self.by_distance = fractional and measured <= _DISTANCES
+        if fractional:
+            self.unit = self.pepit.Expression()
+            self.require(self.unit >= 0)
+        if names & {"Delta", "Bf"} or measured & _NEED_MINIMUM:
+            self.minimizer, _, self.minimum = self._stationary()
+        if statement.algorithm is not None:
+            self._run(statement, values, names, measured, warm)
+        else:
+            self.points = [[self._point()], [self._point()]]
+            self.start = self.points[0][0]
+        if "Delta" in names:
+            first = self.at(self.start)[1]
+            self.require(first - self.minimum <= values["Delta"] * self.unit)
+
+    def _run(
+        self, statement: Statement, values: Mapping[str, float], names: set[str],
+        measured: set[str], warm: int,
+    ) -> None:  # fmt: skip
+        sigma = values.get("sigma", 0.0) if "sigma" in names else 0.0
+        batch = max(1, round(values.get("B", 1)))
+        length = float(values.get("T", 1))
+        if not math.isfinite(length):
+            raise UsageError(f"{statement.key}: a worst case needs a finite T, got {length}")
+        rounds = max(1, round(length)) + warm
+        rule = build_rule(statement, values)
+        path = unroll(rule, rounds, sigma > 0, warm)
+        self.variance = sigma**2 / batch
+        self.translates = path.moves_along
+        if measured & _TWINS:
+            # Both runs see the same samples: one function of the class, no noise between.
+            path = unroll(rule, 1, noisy=False)
+            self.twins = self.follow(path, 0.0)
+        whole = self.follow(path, self.variance)
+        self.start = whole[0][0]
+        self.parents, self.points = path.parents[warm:], whole[warm:]
+
+    @classmethod
+    def bare(cls, family: FunctionClass) -> Program:
+        """A problem with a function alone, for constraints and an objective of one's own."""
+        program = cls.__new__(cls)
+        program._begin(family)
+        return program
+
+    def _begin(self, family: FunctionClass) -> None:
+        self.pepit = pepit()
+        self.family = family
+        self.pep = self.pepit.PEP()
+        self.function = self.pep.declare_function(interpolation(family))
+        self.one = self.pepit.Expression(is_leaf=False, decomposition_dict={1: 1.0})
+        self.unit: Any = self.one
+        self.by_distance = self.scaled = False
+        self.values: Mapping[str, float] = {}
+        self.minimizer: Any = None
+        self.minimum: Any = None
+        self.start: Any = None
+        self.variance = 0.0
+        self.translates = True  # no account of the origin
+        self.points: list[list[Any]] = []
+        self.twins: list[list[Any]] = []
+        self.parents: tuple[np.ndarray, ...] = ()
+        self.visited: list[tuple[Any, Any, Any]] = []
+        self.noises: list[tuple[Any, Any]] = []  # where, and the noise's vector
+        self._proximal: Any = None
+
+    def require(self, constraint: Any) -> None:
+        self.pep.add_constraint(constraint)
+
+    def maximise(self, expression: Any) -> None:
+        self.pep.set_performance_metric(expression)
+
+    def at(self, point: Any) -> tuple[Any, Any]:
+        """Gradient and value at a point."""
+        known = self.function._is_already_evaluated_on_point(point=point)
+        gradient, value = self.function.oracle(point)
+        if not known:
+            self.visited.append((point, gradient, value))
+        return gradient, value
+
+    def follow(self, path: Path, variance: float) -> list[list[Any]]:
+        """The iterates of a path, from a start of its own."""
+        basis: list[Any] = [None] * path.unknowns
+        basis[0] = self._point()
+
+        def combine(row: np.ndarray) -> Any:
+            terms = [float(c) * basis[i] for i, c in enumerate(row) if abs(c) > 1e-14]
+            total = terms[0] if terms else 0 * basis[0]
+            for term in terms[1:]:
+                total = total + term
+            return total
+
+        for call in path.calls:
+            where = combine(call.where)
+            basis[call.gradient] = self.at(where)[0]
+            if call.noise is not None:
+                basis[call.noise] = self._point()
+                self.require(basis[call.noise] ** 2 <= variance * self.unit)
+                self.noises.append((where, basis[call.noise]))
+        return [[combine(row) for row in rows] for rows in path.rounds]
+
+    def expression(self, total: Any, coefficients: Mapping[str, float], concave: bool) -> Any:
+        """An affine combination of quantities; auxiliary ones may only be pushed up."""
+        total = total * self.unit
+        for name, coefficient in coefficients.items():
+            if name in _QUANTITIES:
+                term = _QUANTITIES[name](self)
+            elif concave and coefficient >= 0:
+                term = _CONCAVE[name](self)
+            else:
+                raise UsageError(f"worst case: {name} must stand on the smaller side of the claim")
+            total = coefficient * term + total
+        return total
+
+    def hold(self, constant: float, large: Mapping[str, float]) -> None:
+        """Hold the larger side at 1 or below."""
+        if self.by_distance:
+            between = self.points[0][0] - self.twins[0][0]
+            self.require(between**2 <= 1 / large["twin_distance"] ** 2)
+        else:
+            self.require(self.expression(constant, large, concave=False) <= 1)
+
+    def hold_gradients(self) -> None:
+        """Hold the sum of all squared gradients at 1 or below, for claims without a scale."""
+        self.scaled = True
+
+    def norm(self, square: Any) -> Any:
+        """An unknown that may be pushed up to the root of ``square``."""
+        root = self.pepit.Expression()
+        scale = self.one if self.by_distance else self.unit
+        self.pep.add_psd_matrix([[square, root], [root, scale]])
+        return root
+
+    def proximal(self) -> Any:
+        """``argmin f + (lam/2)||w - w_t||^2`` from the optimality condition."""
+        if self._proximal is None:
+            gradient, value = self._point(), self.pepit.Expression()
+            point = self.points[0][0] - gradient / self.values["lam"]
+            self.function.add_point((point, gradient, value))
+            self.visited.append((point, gradient, value))
+            self._proximal = point
+        return self._proximal
+
+    def mean(self, function: Callable[[Any], Any], round_: int) -> Any:
+        rows = self.points[round_]
+        total = function(rows[0])
+        for row in rows[1:]:
+            total = total + function(row)
+        return total / len(rows)
+
+    def solve(self) -> tuple[float, float, str]:
+        """Primal value, dual value and the solver's status."""
+        self._bounds()
+        with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                dual = self.pep.solve(wrapper="cvxpy", solver=SOLVER, verbose=0)
+            except Exception as error:  # cvxpy wraps a solver's failure in its own classes
+                if type(error).__name__ == "SolverError":
+                    return math.nan, math.nan, "solver error"
+                raise
+        status = str(self.pep.wrapper.prob.status)
+        if dual is None:
+            unbounded = "unbounded" in status
+            return (math.inf, math.inf, status) if unbounded else (math.nan, math.nan, status)
+        return float(self.pep.objective.eval()), float(dual), status
+
+    def _bounds(self) -> None:
+        if self.scaled:
+            squares = [gradient**2 for _, gradient, _ in self.visited]
+            self.require(sum(squares[1:], squares[0]) <= 1)
+        for _, gradient, value in self.visited:
+            if self.minimum is not None:
+                # The infimum lies below what one gradient step reaches.
+                self.require(self.minimum <= value - gradient**2 / (2 * self.family.upper))
+            if self.family.gradient is not None:
+                self.require(gradient**2 <= self.family.gradient**2 * self.unit)
+            if self.family.value is not None:
+                lift: Any = 0.0
+                if -math.inf < self.family.lower < 0:
+                    lift = gradient**2 / (-2 * self.family.lower)
+                self.require(value + lift <= self.family.value * self.unit)
+        if self.family.value is not None and self.minimum is not None:
+            self.require(self.minimum >= -self.family.value * self.unit)
+
+    def _stationary(self) -> tuple[Any, Any, Any]:
+        point, value = self._point(), self.pepit.Expression()
+        zero = 0 * point
+        self.function.add_point((point, zero, value))
+        return point, zero, value
+
+    def _point(self) -> Any:
+        return self.pepit.Point()
+
+
+def _square_gradient(program: Program, round_: int) -> Any:
+    return program.mean(lambda w: program.at(w)[0] ** 2, round_)
+
+
+def _average(program: Program, rounds: Sequence[int]) -> Any:
+    terms = [_square_gradient(program, k) for k in rounds]
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total / len(terms)
+
+
+def _smallest(program: Program) -> Any:
+    """E min_t ||grad||^2: one unknown a path, below the value at each of its rounds."""
+    last = len(program.points) - 1
+    total: Any = None
+    for leaf in range(len(program.points[last])):
+        least = program.pepit.Expression()
+        row = leaf
+        for k in range(last, -1, -1):
+            program.require(least <= program.at(program.points[k][row])[0] ** 2)
+            row = int(program.parents[k][row]) if k else 0
+        total = least if total is None else total + least
+    return total / len(program.points[last])
+
+
+def _mean_norm(program: Program) -> Any:
+    total: Any = None
+    horizon = len(program.points) - 1
+    for k in range(horizon):
+        for w in program.points[k]:
+            norm = program.norm(program.at(w)[0] ** 2)
+            term = norm / (horizon * len(program.points[k]))
+            total = term if total is None else total + term
+    return total
+
+
+def _values(program: Program, round_: int) -> Any:
+    return program.mean(lambda w: program.at(w)[1], round_)
+
+
+def _inner_gradient(program: Program) -> Any:
+    start, lam = program.points[0][0], program.values["lam"]
+    return program.mean(lambda w: (program.at(w)[0] + lam * (w - start)) ** 2, 1)
+
+
+def _moved(program: Program, round_: int) -> Any:
+    return program.mean(lambda w: (w - program.points[0][0]) ** 2, round_)
+
+
+# With no algorithm the two points are w and u; otherwise they are the rounds of a run.
+_QUANTITIES: Mapping[str, Callable[[Program], Any]] = {
+    "value_difference": lambda p: p.at(p.points[1][0])[1] - p.at(p.points[0][0])[1],
+    "linear_term": lambda p: p.at(p.points[0][0])[0] * (p.points[1][0] - p.points[0][0]),
+    "distance_squared": lambda p: _moved(p, 1),
+    "decrease": lambda p: _values(p, 0) - _values(p, 1),
+    "gradient_norm_squared": lambda p: _square_gradient(p, 0),
+    "next_gradient_norm_squared": lambda p: _square_gradient(p, 1),
+    "displacement_squared": lambda p: _moved(p, 1),
+    "inner_distance_squared": lambda p: p.mean(lambda w: (w - p.proximal()) ** 2, 1),
+    "start_distance_squared": lambda p: (p.points[0][0] - p.proximal()) ** 2,
+    "inner_gradient_norm_squared": _inner_gradient,
+    "mean_gradient_norm_squared": lambda p: _average(p, range(len(p.points) - 1)),
+    "mean_next_gradient_norm_squared": lambda p: _average(p, range(1, len(p.points))),
+    "first_gradient_norm_squared": lambda p: _square_gradient(p, 0),
+    "final_gradient_norm_squared": lambda p: _square_gradient(p, -1),
+    "final_suboptimality": lambda p: _values(p, -1) - p.minimum,
+    "total_decrease": lambda p: _values(p, 0) - _values(p, -1),
+    "final_displacement_squared": lambda p: _moved(p, -1),
+    "first_distance_to_minimizer_squared": lambda p: (p.start - p.minimizer) ** 2,
+    "final_distance_to_minimizer_squared": lambda p: p.mean(lambda w: (w - p.minimizer) ** 2, -1),
+}
+_CONCAVE: Mapping[str, Callable[[Program], Any]] = {
+    "min_gradient_norm_squared": _smallest,
+    "mean_gradient_norm": _mean_norm,
+    "expected_twin_distance": lambda p: p.norm((p.points[-1][0] - p.twins[-1][0]) ** 2),
+}
+_TWINS = frozenset({"expected_twin_distance"})
+_DISTANCES = frozenset({"expected_twin_distance", "twin_distance"})
+_NEED_MINIMUM = frozenset(
+    {"final_suboptimality", "final_distance_to_minimizer_squared",
+     "first_distance_to_minimizer_squared"}
+)  # fmt: skip
+MODELLED: tuple[str, ...] = tuple(sorted({*_QUANTITIES, *_CONCAVE, "twin_distance"}))
+"""Names of the measured quantities a program can speak about."""

@@ -29,7 +29,7 @@ $(VENV)/installed: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,logs]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,logs,pep]'
 	rm -rf theorylab.egg-info
 	touch $@
 

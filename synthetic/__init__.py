@@ -31,8 +31,8 @@ __all__ = [
     "FAMILIES", "LOSSES", "Dataset", "Gaussian", "LinearSum", "Noisy", "PiecewiseQuadratic",
     "Rare", "Reach", "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex",
     "classification", "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex",
-    "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "linear_twins", "load", "one_sided",
-    "piecewise_quadratic", "piecewise_quadratic_sum", "quadratic", "quadratic_dip",
+    "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "linear_twins", "load",
+    "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "quadratic", "quadratic_dip",
     "relaxed_smooth", "robust_regression", "stability_twins", "strongly_convex",
     "strongly_convex_twins", "two_point",
 ]  # fmt: skip

@@ -25,7 +25,7 @@ def simplex_minimum(Q: np.ndarray, c: np.ndarray) -> tuple[float, np.ndarray]:
     An active-set method, for Q positive semidefinite with few rows.
 
     >>> value, a = simplex_minimum(np.diag([1.0, 1.0]), np.zeros(2))
-    >>> value, a.tolist()
+    >>> round(value, 12), a.round(12).tolist()
     (0.25, [0.5, 0.5])
     """
     a = np.zeros(len(c))

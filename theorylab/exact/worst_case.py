@@ -206,18 +206,22 @@ def _warm(statement: Statement, known: Mapping[str, float]) -> tuple[int, ...]:
     return (0,) if begins_fresh(build_rule(statement, known)) else _WARM
 
 
-def _solve(statement: Statement, known: Mapping[str, float], warm: int) -> WorstCase:
+def _solve(
+    statement: Statement, known: Mapping[str, float], warm: int, sign: bool = False
+) -> WorstCase:
+    """The worst ratio (or value); with ``sign``, the worst difference of the two sides."""
     sides = (_affine(statement, side, known) for side in statement.claim.sides)
     (constant, small), (bound, large) = sides
     program = Program(statement, known, fractional=bool(large), warm=warm)
-    if large and not small and not (constant or bound):
-        # Nothing but a sign: of what is claimed to be nonnegative, on any scale.
-        small, large = {k: -v for k, v in large.items()}, {}
+    moved = {k: small.get(k, 0.0) - large.get(k, 0.0) for k in {**small, **large}}
+    by_sign = bool(large) and not (constant or bound) and (sign or not small)
+    if by_sign:
+        # Nothing but a sign, on any scale.
+        small = moved
         program.hold_gradients()
     elif large:
         # Both sides are measured: move every term to where its coefficient is positive, then
         # hold the larger side at 1 and maximise the smaller.
-        moved = {k: small.get(k, 0.0) - large.get(k, 0.0) for k in {**small, **large}}
         small = {k: v for k, v in moved.items() if v > 0}
         large = {k: -v for k, v in moved.items() if v < 0}
         if program.by_distance and (constant or bound):
@@ -231,6 +235,10 @@ def _solve(statement: Statement, known: Mapping[str, float], warm: int) -> Worst
     scope = "exact" if program.family.exact else "upper bound"
     found = WorstCase(statement.key, statement.form, known, primal, dual, status, bound, scope,
                       warm)  # fmt: skip
+    if primal == math.inf and large and not by_sign:
+        # The larger side vanishes or is negative somewhere: an instance has the worst difference.
+        other = _solve(statement, known, warm, sign=True)
+        return replace(found, rebuilt=other.rebuilt, spec=other.spec, unbuilt=other.unbuilt)
     return _rebuild(statement, program, found)
 
 

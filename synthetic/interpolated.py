@@ -32,49 +32,49 @@ def simplex_minimum(Q: np.ndarray, c: np.ndarray) -> tuple[float, np.ndarray]:
     first = int(np.argmin(0.5 * Q.diagonal() + c))
     a[first], active = 1.0, [first]
     scale = float(np.abs(Q).max() + np.abs(c).max())
-    for _ in range(50 * len(c)):
+    for _ in range(100 * len(c)):
         slope = Q @ a + c
-        level = float(slope[active] @ a[active])
         worst = int(np.argmin(slope))
-        if worst not in active and slope[worst] < level - _ROUNDING * scale:
-            active.append(worst)
-        for _ in range(len(c) + 1):
-            target = _on_face(Q, c, active)
-            if min(target) > 0 or len(active) == 1:
-                a[:] = 0
-                a[active] = np.maximum(target, 0)
+        if slope[worst] >= slope @ a - _ROUNDING * scale:
+            break
+        if worst in active:  # what is left is rounding
+            break
+        active.append(worst)
+        while len(active) > 1:
+            step = _within_face(Q[np.ix_(active, active)], (Q @ a + c)[active], scale)
+            here = a[active]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                reach = np.where(step < 0, -here / step, np.inf)
+            nearest = int(np.argmin(reach))
+            length = float(reach[nearest])
+            if length >= 1.0 and np.isfinite(step).all():
+                a[active] = np.maximum(here + step, 0.0)
                 a /= a.sum()
                 break
-            # As far as the face goes: the first weight that vanishes leaves.
-            here = a[active]
-            falls = np.where(target <= 0, here / np.maximum(here - target, 1e-300), np.inf)
-            step = min(1.0, float(falls.min()))
-            moved = here + step * (target - here)
-            a[:] = 0
-            a[active] = np.maximum(moved, 0)
-            gone = active[int(np.argmin(falls))]
-            a[gone] = 0
+            a[active] = np.maximum(here + length * step, 0.0)
+            a[active[nearest]] = 0.0  # the first weight that vanishes leaves
             a /= a.sum()
-            active = [k for k in active if k != gone]
-        slope = Q @ a + c
-        if slope.min() >= float(slope @ a) - _ROUNDING * scale:
-            break
-    else:
-        lack = float(slope @ a - slope.min())
-        if lack > _ACCURACY * scale:
-            raise ArithmeticError(f"simplex_minimum: stopped {lack:.3g} short of the minimum")
+            del active[nearest]
+    lack = float(slope @ a - slope.min())
+    if lack > _ACCURACY * scale:
+        raise ArithmeticError(f"simplex_minimum: stopped {lack:.3g} short of the minimum")
     return float(0.5 * a @ Q @ a + c @ a), a
 
 
-def _on_face(Q: np.ndarray, c: np.ndarray, active: Sequence[int]) -> np.ndarray:
-    """The minimizer on the affine hull of a face."""
-    k = len(active)
-    system = np.zeros((k + 1, k + 1))
-    system[:k, :k] = Q[np.ix_(active, active)]
-    system[:k, k] = system[k, :k] = 1.0
-    right = np.concatenate([-c[list(active)], [1.0]])
-    found: np.ndarray = np.linalg.lstsq(system, right, rcond=None)[0][:k]
-    return found
+def _within_face(Q: np.ndarray, slope: np.ndarray, scale: float) -> np.ndarray:
+    """The step to the minimizer on the affine hull of a face, or a far one where there is none."""
+    k = len(slope)
+    # Orthonormal directions that keep the sum of the weights.
+    across = np.linalg.qr(np.vstack([np.ones((1, k)), np.eye(k)[1:]]).T)[0][:, 1:]
+    bends, basis = np.linalg.eigh(across.T @ Q @ across)
+    basis = across @ basis
+    along = basis.T @ slope
+    flat = bends <= 1e-13 * scale
+    if np.abs(along[flat]).max(initial=0.0) > 1e-13 * scale:
+        # A direction without curvature in which the value falls: to the face's boundary.
+        down = -basis[:, flat] @ along[flat]
+        return np.asarray(down * (1e6 / np.abs(down).max()))
+    return np.asarray(-basis[:, ~flat] @ (along[~flat] / bends[~flat]))
 
 
 class Interpolated(Objective):

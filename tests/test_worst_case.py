@@ -2,18 +2,26 @@
 
 import importlib.util
 import math
+from dataclasses import replace
 
 import pytest
+import sympy as sp
 from hunting import AVERAGE, DESCENT, GRADIENT_DESCENT, TOO_SHARP
 
-from bounds import Algorithm, Claim, Statement
-from bounds.assumptions import BOUNDED_BELOW, SMOOTH, WEAKLY_CONVEX
-from bounds.notation import Delta, T, delta, ell, eta, lam
+from bounds import Algorithm, Claim, Condition, Statement
+from bounds.assumptions import BOUNDED_BELOW, CONVEX, SMOOTH, STRONGLY_CONVEX, WEAKLY_CONVEX
+from bounds.notation import Delta, T, delta, ell, eta, lam, mu, sigma
 from bounds.quantities import (
     buffer_norm,
+    decrease,
     distance_squared,
+    final_distance_to_minimizer_squared,
+    final_suboptimality,
+    first_distance_to_minimizer_squared,
     linear_term,
     mean_gradient_norm,
+    min_gradient_norm_squared,
+    total_decrease,
     value_difference,
 )
 from theorylab.cli.worst_case import hunted, markdown
@@ -82,6 +90,86 @@ def test_the_function_class_and_the_mean_norm():
     found = worst_case(statement, {"ell": 1.0, "Delta": 1.0})
     assert found.ratio == pytest.approx(1, rel=1e-4)
     assert FunctionClass.of(statement, {"ell": 1.0, "Delta": 1.0}) == FunctionClass(-1.0, 1.0)
+
+
+FLAT = (SMOOTH, CONVEX)
+QUIET = (Condition(sigma, "<=", 0),)
+
+
+@needs_pep
+def test_neither_side_is_fixed_while_the_other_moves():
+    """min ||g||^2 <= (f_0 - f_N)/4: the supremum of the ratio is 16/15 whatever Delta is."""
+    claim = Claim(min_gradient_norm_squared, "<=", total_decrease / 4)
+    for assumptions in ((SMOOTH,), (SMOOTH, BOUNDED_BELOW)):
+        statement = Statement("made_up.fourth", "Theorem", "printed", claim, assumptions,
+                              Algorithm("sgd", {"eta": 1 / ell}), conditions=QUIET)  # fmt: skip
+        found = worst_case(statement, {"ell": 1.0, "Delta": 1.0, "T": 5, "sigma": 0.0})
+        assert found.scope == "exact"
+        assert found.primal == pytest.approx(16 / 15, rel=1e-6)
+        assert found.refutes
+        assert found.gap < 1e-6
+        assert found.rebuilt.ratio == pytest.approx(16 / 15, rel=1e-4)
+        assert found.rebuilt.verdict == "violated"
+
+
+@needs_pep
+@pytest.mark.parametrize("rounds", [1, 5])
+@pytest.mark.parametrize("constant", [2, 3])
+def test_gradient_descent_on_convex_functions(rounds, constant):
+    """f(w_T) - f* <= ell ||w_0 - w*||^2/(4 T + 2), and no less (Drori and Teboulle 2014)."""
+    below = ell * first_distance_to_minimizer_squared / (4 * T + constant)
+    statement = Statement("made_up.drori", "Theorem", "printed",
+                          Claim(final_suboptimality, "<=", below), FLAT,
+                          Algorithm("sgd", {"eta": 1 / ell}), conditions=QUIET)  # fmt: skip
+    found = worst_case(statement, {"ell": 1.0, "T": rounds, "sigma": 0.0})
+    exact = (4 * rounds + constant) / (4 * rounds + 2)
+    assert found.primal == pytest.approx(exact, rel=1e-6)
+    assert found.rebuilt.ratio == pytest.approx(exact, rel=1e-5)
+    assert found.refutes == (constant == 3)
+    assert found.proves == (constant == 2)
+
+
+@needs_pep
+def test_the_heavy_ball_is_not_linear_on_strongly_convex_functions():
+    """Polyak's tuning for quadratics: the exact worst case grows where the claim falls."""
+    root, least = sp.sqrt(ell), sp.sqrt(mu)
+    ball = Algorithm("msgd", {"eta": 4 / (root + least) ** 2,
+                              "beta": ((root - least) / (root + least)) ** 2})  # fmt: skip
+    claim = Claim(
+        final_distance_to_minimizer_squared,
+        "<=",
+        2 * ell / mu * (1 - least / root) ** T * first_distance_to_minimizer_squared,
+    )
+    statement = Statement("made_up.heavy_ball", "Theorem", "printed", claim,
+                          (SMOOTH, STRONGLY_CONVEX), ball, conditions=QUIET)  # fmt: skip
+    values = {"ell": 1.0, "mu": 0.04, "sigma": 0.0}
+    ratios = [worst_case(statement, {**values, "T": rounds}) for rounds in (5, 10)]
+    assert not ratios[0].refutes
+    assert ratios[1].refutes
+    assert ratios[1].rebuilt.ratio == pytest.approx(ratios[1].ratio, rel=1e-3)
+
+
+@needs_pep
+@pytest.mark.parametrize("rule", ["msgd", "nesterov"])
+def test_momentum_steps_begin_where_a_run_leads(rule):
+    falls = Statement("made_up.falls", "Lemma", "printed", Claim(decrease, ">=", 0), (SMOOTH,),
+                      Algorithm(rule), {}, (*QUIET, Condition(eta, "<=", 1 / ell)))  # fmt: skip
+    found = worst_case(falls, {"ell": 1.0, "eta": 1.0, "sigma": 0.0})
+    assert found.warm > 0
+    assert found.refutes
+    assert found.rebuilt.verdict == "violated"
+    plain = replace(falls, algorithm=Algorithm("sgd"))
+    assert worst_case(plain, {"ell": 1.0, "eta": 1.0, "sigma": 0.0}).proves
+
+
+@needs_pep
+def test_noise_is_rebuilt_as_well():
+    found = worst_case(TOO_SHARP, {"ell": 1.0, "eta": 0.5, "sigma": 1.0, "B": 1})
+    assert found.rebuilt.ratio == pytest.approx(found.ratio, rel=1e-5)
+    assert found.rebuilt.constants["sigma"] == pytest.approx(1)
+    four = worst_case(TOO_SHARP, {"ell": 1.0, "eta": 0.5, "sigma": 1.0, "B": 4})
+    assert four.rebuilt is None
+    assert "more than two atoms" in four.cross_check
 
 
 @needs_pep

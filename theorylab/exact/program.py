@@ -41,6 +41,21 @@ class Program:
         How many rounds come before the one that a one-round claim speaks about.
     """
 
+    values: Mapping[str, float]
+    by_distance: bool
+    scaled: bool
+    translates: bool
+    unit: Any
+    minimizer: Any
+    minimum: Any
+    start: Any
+    variance: float
+    points: list[list[Any]]
+    twins: list[list[Any]]
+    parents: tuple[np.ndarray, ...]
+    visited: list[tuple[Any, Any, Any]]
+    noises: list[tuple[Any, Any]]
+
     def __init__(
         self, statement: Statement, values: Mapping[str, float], fractional: bool, warm: int = 0
     ) -> None:
@@ -99,19 +114,19 @@ class Program:
         self.pep = self.pepit.PEP()
         self.function = self.pep.declare_function(interpolation(family))
         self.one = self.pepit.Expression(is_leaf=False, decomposition_dict={1: 1.0})
-        self.unit: Any = self.one
+        self.unit = self.one
         self.by_distance = self.scaled = False
-        self.values: Mapping[str, float] = {}
-        self.minimizer: Any = None
-        self.minimum: Any = None
-        self.start: Any = None
+        self.values = {}
+        self.minimizer = None
+        self.minimum = None
+        self.start = None
         self.variance = 0.0
         self.translates = True  # no account of the origin
-        self.points: list[list[Any]] = []
-        self.twins: list[list[Any]] = []
-        self.parents: tuple[np.ndarray, ...] = ()
-        self.visited: list[tuple[Any, Any, Any]] = []
-        self.noises: list[tuple[Any, Any]] = []  # where, and the noise's vector
+        self.points = []
+        self.twins = []
+        self.parents = ()
+        self.visited = []
+        self.noises = []  # where, and the noise's vector
         self._proximal: Any = None
 
     def require(self, constraint: Any) -> None:

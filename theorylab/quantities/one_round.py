@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import product
 from typing import ClassVar
 
@@ -11,11 +12,9 @@ import torch
 from torch import Tensor
 
 from theorylab.engine.driver import run
-from theorylab.engine.step import follow
 from theorylab.errors import UsageError
-from theorylab.method.rule import UpdateRule, norm
+from theorylab.method.rule import State, UpdateRule, begins_fresh, norm
 from theorylab.problem.objective import Objective
-from theorylab.problem.oracle import MiniBatch
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     LOST,
@@ -30,6 +29,7 @@ from theorylab.quantities.protocol import (
 __all__ = ["OneRound", "proximal_minimizer"]
 
 _POINTS = 12
+_FRESH, _EARLIER = (0,), (0, 1, 2, 3, 5)
 _OUTCOMES = 4096
 _TOLERANCE = 1e-12
 _ROUNDING = 16 * float(np.finfo(float).eps)
@@ -80,7 +80,13 @@ def _precision(anchor: Tensor, lam: float, delta: float, ell: float,
 
 
 class OneRound(Protocol):
-    """Conditional expectations given ``w_t``: of the decrease, the next gradient, distances."""
+    """Conditional expectations given ``w_t``: of the decrease, the next gradient, distances.
+
+    A rule that carries a state from round to round is measured after 0, 1, 2, 3 and 5 earlier
+    rounds, with the state that they leave: a claim on one round is a claim on all of them. A
+    rule whose rounds begin afresh (:func:`theorylab.method.rule.begins_fresh`) is started at
+    points of many kinds.
+    """
 
     provides: ClassVar[frozenset[str]] = frozenset(
         {
@@ -94,22 +100,38 @@ class OneRound(Protocol):
         objective, rule = experiment.objective, experiment.rule
         w = sample_points(objective, _POINTS, experiment.seed)
         outcomes = _enumeration(objective, rule, experiment)
+        earlier = _FRESH if begins_fresh(rule) else _EARLIER
+        labels = tuple(
+            f"after {k} earlier rounds" if k else "" for k in earlier for _ in range(_rows(k))
+        )
+        weights = None
         with torch.no_grad():
             if outcomes is not None:
                 draws, weights = outcomes
-                after = _one_step(objective, rule, w, draws)
+                reached = [_reached(objective, rule, w[: _rows(k)], draws, k, experiment.seed)
+                           for k in earlier]  # fmt: skip
+                parts = [(at.w[:, None], _one_step(objective, rule, at, draws)) for at in reached]
             else:
-                after = _sampled(objective, rule, w, experiment)
-                weights = None
-            return self._quantities(experiment, w, after, weights)
+                inner = experiment.steps / experiment.rounds * experiment.batch_size
+                replicas = experiment.affordable(inner * sum((k + 1) * _rows(k) for k in earlier))
+                parts = [_sampled(objective, rule, w[: _rows(k)], experiment, k, replicas)
+                         for k in earlier]  # fmt: skip
+                if len(parts) == 1:  # every run begins the round at the same point
+                    parts = [(parts[0][0][:, :1], parts[0][1])]
+            before, after = (torch.cat(part) for part in zip(*parts, strict=True))
+            return self._quantities(experiment, before, after, weights, labels)
 
     def _quantities(
-        self, experiment: Experiment, w: Tensor, after: Tensor, weights: np.ndarray | None
-    ) -> Measurement:
-        """``after`` has shape (points, outcomes, d)."""
+        self, experiment: Experiment, before: Tensor, after: Tensor, weights: np.ndarray | None,
+        labels: tuple[str, ...],
+    ) -> Measurement:  # fmt: skip
+        """``before`` has shape (points, 1 or outcomes, d), ``after`` (points, outcomes, d)."""
         objective, names = experiment.objective, experiment.measured
         points, outcomes, dim = after.shape
-        flat = after.reshape(-1, dim)
+        w, flat = before.reshape(-1, dim), after.reshape(-1, dim)
+
+        def given(values: Tensor) -> np.ndarray:
+            return values.reshape(points, -1).numpy()
 
         def expected(values: Tensor) -> np.ndarray:
             table = values.reshape(points, outcomes).numpy()
@@ -118,35 +140,52 @@ class OneRound(Protocol):
         found: dict[str, np.ndarray] = {}
         scales: dict[str, np.ndarray | float] = {}
         if "decrease" in names:
-            before, later = objective.value(w).numpy()[:, None], objective.value(flat)
-            found["decrease"] = before - expected(later)
-            scales["decrease"] = 2 * value_scale(objective, before, later)
+            first, later = objective.value(w), objective.value(flat)
+            found["decrease"] = given(first) - expected(later)
+            scales["decrease"] = 2 * value_scale(objective, first, later)
         if "gradient_norm_squared" in names:
-            found["gradient_norm_squared"] = _square(objective.gradient(w)).numpy()[:, None]
+            found["gradient_norm_squared"] = given(_square(objective.gradient(w)))
         if names & {"next_gradient_norm_squared", "inner_gradient_norm_squared"}:
             gradient = objective.gradient(flat)
             found["next_gradient_norm_squared"] = expected(_square(gradient))
             if "inner_gradient_norm_squared" in names:
-                pull = experiment.values["lam"] * (after - w[:, None, :]).reshape(-1, dim)
+                pull = experiment.values["lam"] * (after - before).reshape(-1, dim)
                 found["inner_gradient_norm_squared"] = expected(_square(gradient + pull))
         if "displacement_squared" in names:
-            found["displacement_squared"] = expected(_square(after - w[:, None, :]).reshape(-1))
+            found["displacement_squared"] = expected(_square(after - before).reshape(-1))
         if names & {"inner_distance_squared", "start_distance_squared"}:
             constants = objective.constants()
             problem = (float(experiment.values["lam"]), float(constants["delta"]),
                        float(constants["ell"]))  # fmt: skip
             target = proximal_minimizer(objective, w, *problem)
-            found["start_distance_squared"] = _square(w - target).numpy()[:, None]
+            found["start_distance_squared"] = given(_square(w - target))
             found["inner_distance_squared"] = expected(
-                _square(after - target[:, None, :]).reshape(-1)
+                _square(after - target.reshape(before.shape)).reshape(-1)
             )
             # The scales whose loss is the error of a squared distance that is known up to blur.
             blur = 2 * _precision(w, *problem)
             for name in ("start_distance_squared", "inner_distance_squared"):
                 distance = np.sqrt(found[name].max(-1, keepdims=True))
                 scales[name] = blur * (2 * distance + blur) / LOST
-        law: Law = "samples" if weights is None else "law"
-        return Measurement({k: found[k] for k in names}, law, scales=scales)
+        law: Law = "samples"
+        if weights is not None:
+            law = "arithmetic" if len(weights) == 1 else "law"
+        return Measurement({k: found[k] for k in names}, law, scales=scales,
+                           labels=labels if any(labels) else ())  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Reached:
+    """Where some rounds lead: rows of ``w``, the rule's state, and how many steps that took."""
+
+    w: Tensor
+    state: State
+    steps: int
+
+
+def _rows(earlier: int) -> int:
+    """How many points are tried after so many earlier rounds."""
+    return _POINTS if earlier == 0 else _POINTS // 2
 
 
 def _square(x: Tensor) -> Tensor:
@@ -166,21 +205,59 @@ def _enumeration(
     return draws[picks], np.prod(weights[picks], axis=1)
 
 
-def _one_step(objective: Objective, rule: UpdateRule, w: Tensor, draws: np.ndarray) -> Tensor:
+def _reached(
+    objective: Objective, rule: UpdateRule, w: Tensor, draws: np.ndarray, rounds: int, seed: int
+) -> _Reached:
+    """The rule's own states after ``rounds`` steps on outcomes of the law, one path a row.
+
+    The first row follows the first outcome throughout; the others, outcomes at random.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xEA, rounds)))
+    w = w.contiguous()
+    state = rule.init(w)
+    for k in range(rounds):
+        picks = rng.integers(0, len(draws), size=len(w))
+        picks[0] = 0
+        g = objective.sample_gradient(w, torch.from_numpy(np.ascontiguousarray(draws[picks])))
+        w, state = rule.update(w, g, state, _step_draw(w, k))
+    return _Reached(w, state, rounds)
+
+
+def _step_draw(w: Tensor, steps: int) -> dict[str, Tensor]:
+    return {
+        "t": torch.tensor(steps + 1, dtype=w.dtype),
+        "restart": torch.ones(1, 1, dtype=torch.bool),
+    }
+
+
+def _one_step(objective: Objective, rule: UpdateRule, at: _Reached, draws: np.ndarray) -> Tensor:
+    """One more step on every outcome: shape (points, outcomes, d)."""
     tensor = torch.from_numpy(np.ascontiguousarray(draws))
+    count, width = len(at.w), len(draws)
     after = []
-    for point in w:
-        rows = point.expand(len(draws), -1).contiguous()
-        *_, (moved, _) = follow(rule, rows, lambda k, w: MiniBatch(objective, [tensor]), [True])
-        after.append(moved)
+    for k in range(count):
+        rows = at.w[k].expand(width, -1).contiguous()
+        state = {
+            name: x[k].expand(width, *x.shape[1:]).contiguous()
+            if isinstance(x, Tensor) and x.ndim and len(x) == count else x
+            for name, x in at.state.items()
+        }  # fmt: skip
+        g = objective.sample_gradient(rows, tensor)
+        after.append(rule.update(rows, g, state, _step_draw(rows, at.steps))[0])
     return torch.stack(after)
 
 
-def _sampled(objective: Objective, rule: UpdateRule, w: Tensor, experiment: Experiment) -> Tensor:
-    inner = experiment.steps / experiment.rounds * experiment.batch_size
-    replicas = experiment.affordable(inner * len(w))
+def _sampled(
+    objective: Objective, rule: UpdateRule, w: Tensor, experiment: Experiment, earlier: int,
+    replicas: int,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """Before and after the round in many runs; each starts it where its own rounds lead.
+
+    What holds at every ``w_t`` holds on average over them. Shapes (points, replicas, d).
+    """
     start = w.repeat_interleave(replicas, dim=0)
-    out = run(objective, rule, rounds=1, batch_size=experiment.batch_size,
+    out = run(objective, rule, rounds=earlier + 1, batch_size=experiment.batch_size,
               replicas=len(start), seed=experiment.run_seed, start=start, record=("w",),
-              progress=False)  # fmt: skip
-    return torch.from_numpy(out["w"][0]).reshape(len(w), replicas, -1)
+              at=(earlier, earlier + 1), progress=False)  # fmt: skip
+    before, after = torch.from_numpy(out["w"]).reshape(2, len(w), replicas, -1)
+    return before, after

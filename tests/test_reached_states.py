@@ -13,10 +13,9 @@ from theorylab import check
 from theorylab.hunt.rescaling import without_noise
 from theorylab.hunt.search import hunt
 from theorylab.method import LRSGD_C, LRSGD_R, MSGD, SGD, TRSGD, Nesterov
-from theorylab.method.rule import begins_fresh
 from theorylab.plugins import registry
 from theorylab.quantities.one_round import OneRound
-from theorylab.quantities.protocol import Experiment, is_one_step
+from theorylab.quantities.protocol import Experiment, begins_fresh, is_one_step
 
 QUIET = (Condition(eta, "<=", 1 / ell), Condition(sigma, "<=", 0))
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
+from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from theorylab.engine.step import follow
 from theorylab.errors import UsageError
-from theorylab.method.rule import UpdateRule, round_starts
+from theorylab.method.rule import State, UpdateRule, round_starts
+from theorylab.problem.oracle import Oracle
 
 __all__ = ["Call", "Path", "unroll"]
 
@@ -45,6 +49,58 @@ class Path:
         return bool(np.allclose(at, 1.0, rtol=0, atol=1e-12))
 
 
+@final
+class _Unknowns(Oracle):
+    """Answers every question for a gradient with an unknown of its own.
+
+    Where there is noise, rows are pairs that share a point: their gradients are ``g + v`` and
+    ``g - v``. Without pairs a row has the first of these.
+    """
+
+    def __init__(self, rule: UpdateRule, basis: Tensor, noisy: bool) -> None:
+        super().__init__()
+        self.rule, self.basis, self.noisy = rule, basis, noisy
+        self.used = 1
+        self.found: list[Call] = []
+        self.asked = False
+        self.paired = True
+
+    def _unknown(self) -> int:
+        if len(self.found) >= _CALLS or self.used >= len(self.basis):
+            raise UsageError(
+                f"worst case: {self.rule.name} needs more than the {_CALLS} gradient evaluations "
+                "that are modelled: lower T, S or set sigma = 0"
+            )
+        self.used += 1
+        return self.used - 1
+
+    def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
+        if not self.noisy:
+            return self.full_gradient(w)
+        if self.asked:
+            raise UsageError(f"worst case: {self.rule.name} takes a mini-batch's gradient twice; "
+                             "the noise modelled is of one point: set sigma = 0")  # fmt: skip
+        self.asked = True
+        rows: list[Tensor] = []
+        for point in w[::2] if self.paired else w:
+            gradient, noise = self._unknown(), self._unknown()
+            self.found.append(Call(point.numpy(), gradient, noise))
+            rows.append(self.basis[gradient] + self.basis[noise])
+            if self.paired:
+                rows.append(self.basis[gradient] - self.basis[noise])
+        return torch.stack(rows)
+
+    def full_gradient(self, w: Tensor, when: Tensor | bool = True) -> Tensor:
+        if when is False:
+            return w
+        rows: list[Tensor] = []
+        for point in w:
+            gradient = self._unknown()
+            self.found.append(Call(point.numpy(), gradient, None))
+            rows.append(self.basis[gradient])
+        return torch.stack(rows)
+
+
 def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
     """Run ``rule`` with vectors replaced by their coefficients over the unknowns.
 
@@ -71,58 +127,40 @@ def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
     starts = round_starts(rule, rounds)
     if starts is None:
         raise UsageError(f"worst case: the rounds of {rule.name} are random or too long")
-    steps = len(starts)
-    begun = np.cumsum(starts)
-    first = int(np.argmax(begun > warm)) if warm < rounds else steps
-    rows = [2 ** max(0, k - first) if noisy else 1 for k in range(steps)]
-    if sum(rows) > _CALLS:
-        raise UsageError(
-            f"worst case: {rounds} rounds of {rule.name} need {sum(rows)} gradient evaluations; "
-            f"at most {_CALLS} are modelled: lower T, S or set sigma = 0"
-        )
-    unknowns = 1 + sum(rows) * (2 if noisy else 1)
-    trial = torch.from_numpy(np.random.default_rng(7).standard_normal((unknowns, unknowns + 3)))
 
-    def walk(basis: Tensor) -> tuple[list[Call], list[Tensor], list[np.ndarray]]:
-        w = basis[:1]
-        state = rule.init(w)
-        calls: list[Call] = []
-        kept, parents = [], []
+    # The step at which the round after the warm ones begins.
+    first = int(np.flatnonzero(starts)[warm]) if warm else 0
+
+    def walk(basis: Tensor) -> tuple[_Unknowns, list[Tensor], list[np.ndarray]]:
+        oracle = _Unknowns(rule, basis, noisy)
+        kept: list[Tensor] = []
+        parents: list[np.ndarray] = []
         ancestor = np.zeros(1, dtype=int)
-        used = 1
-        for k in range(steps):
-            if starts[k]:
+
+        def oracle_of(k: int, w: Tensor) -> Oracle:
+            oracle.asked = False
+            return oracle
+
+        path: list[tuple[Tensor, State]] = []
+        if first:
+            oracle.paired = False
+            path = list(follow(rule, basis[:1], oracle_of, starts[:first].tolist()))
+        w, state = path.pop() if path else (basis[:1], None)
+        oracle.paired = True
+        path += follow(rule, w, oracle_of, starts[first:].tolist(), state=state, first=first,
+                       branches=2 if noisy else 1)  # fmt: skip
+        for (w, _), begins in zip(path, [*starts, True], strict=True):
+            ancestor = np.repeat(ancestor, len(w) // len(ancestor))
+            if begins:
                 kept.append(w)
                 parents.append(ancestor)
                 ancestor = np.arange(len(w))
-            gradients = []
-            for row in w:
-                noise = used + 1 if noisy else None
-                calls.append(Call(row.numpy(), used, noise))
-                if noise is None:
-                    gradients.append(basis[used])
-                elif k < first:
-                    gradients.append(basis[used] + basis[noise])
-                else:
-                    gradients += [basis[used] + basis[noise], basis[used] - basis[noise]]
-                used += 2 if noisy else 1
-            if noisy and k >= first:
-                count = len(w)
-                w = w.repeat_interleave(2, dim=0)
-                state = {
-                    name: x.repeat_interleave(2, dim=0) if x.ndim and len(x) == count else x
-                    for name, x in state.items()
-                }
-                ancestor = np.repeat(ancestor, 2)
-            draw = {
-                "t": torch.tensor(float(k + 1), dtype=torch.float64),
-                "restart": torch.tensor([[bool(starts[k])]]),
-            }
-            w, state = rule.update(w, torch.stack(gradients), state, draw)
-        return calls, [*kept, w], [*parents, ancestor]
+        return oracle, kept, parents
 
+    most = 1 + _CALLS * (2 if noisy else 1)
+    trial = torch.from_numpy(np.random.default_rng(7).standard_normal((most, most + 3)))
     with torch.no_grad():
-        calls, kept, parents = walk(torch.eye(unknowns, dtype=torch.float64))
+        oracle, kept, parents = walk(torch.eye(most, dtype=torch.float64))
         _, actual, _ = walk(trial)
     linear = all(
         torch.allclose(have, coefficients @ trial, rtol=1e-8, atol=1e-8)
@@ -133,4 +171,6 @@ def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
             f"worst case: {rule.name} is not linear in its gradients, so no semidefinite "
             f"program models it"
         )
-    return Path(tuple(calls), tuple(w.numpy() for w in kept), tuple(parents), unknowns)
+    used = oracle.used
+    calls = tuple(dataclasses.replace(call, where=call.where[:used]) for call in oracle.found)
+    return Path(calls, tuple(w.numpy()[:, :used] for w in kept), tuple(parents), used)

@@ -34,11 +34,11 @@ from theorylab.exact.program import MODELLED, Program
 from theorylab.judge.check import check
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Verdict, json_ready
-from theorylab.method.rule import UpdateRule, begins_fresh
+from theorylab.method.rule import UpdateRule
 from theorylab.plugins import registry
 from theorylab.plugins.specs import Spec
 from theorylab.quantities.one_round import OneRound
-from theorylab.quantities.protocol import build_rule
+from theorylab.quantities.protocol import begins_fresh, build_rule
 
 __all__ = [
     "FunctionClass", "MissingExtra", "WorstCase", "expansion_factor", "modelled_quantities",

@@ -1,8 +1,9 @@
 """``UpdateRule``: one stochastic method, written once for a single run along the last axis.
 
 A rule is a frozen dataclass and a pure function: no random draws, no in-place writes, no Python
-branch on tensor values. Every operation is elementwise or reduces the last axis, so the same
-code moves one flat parameter vector of shape ``(d,)`` (the deep track, through
+branch on tensor values. What it wants to know of the function it asks an
+:class:`~theorylab.problem.oracle.Oracle`. Every operation is elementwise or reduces the last
+axis, so the same code moves one flat parameter vector of shape ``(d,)`` (the deep track, through
 :mod:`theorylab.torch.optim`) or thousands of replicas ``(R, d)`` at once (the synthetic track,
 through :func:`theorylab.run`), and replicas cannot leak into each other. Hyperparameters may be
 numbers, tensors of shape ``(R, 1)`` (one value a replica) or schedules.
@@ -12,31 +13,38 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from theorylab.method.schedules import Schedule
+from theorylab.problem.oracle import Oracle
 
 __all__ = [
     "Draw",
+    "Drawn",
     "Hyper",
     "State",
+    "Stateless",
     "UpdateRule",
     "add_scaled",
-    "begins_fresh",
+    "entries",
     "is_zero",
+    "map_state",
     "norm",
     "round_starts",
+    "select",
     "tables",
 ]
 
 Hyper = float | Tensor | Schedule
-State = dict[str, Any]
+State = tuple[Any, ...]
+"""A ``NamedTuple`` of tensors, of counts that all runs share, and of ``None`` for absent parts."""
+S = TypeVar("S", bound=State)
 _PLAIN = (float, int, type(None))
 
 
@@ -61,6 +69,59 @@ def add_scaled(x: Tensor, factor: Any, y: Tensor) -> Tensor:
     return x if factor == 0 else torch.add(x, y, alpha=factor)
 
 
+def select(where: Tensor | bool, new: Tensor, old: Tensor) -> Tensor:
+    """``new`` in the rows where ``where`` is true, ``old`` elsewhere.
+
+    >>> select(torch.tensor([[True], [False]]), torch.ones(2, 1), torch.zeros(2, 1)).ravel()
+    tensor([1., 0.])
+    """
+    if isinstance(where, bool):
+        return new if where else old
+    return torch.where(where.to(torch.bool), new, old)
+
+
+class Stateless(NamedTuple):
+    """The state of a rule that keeps nothing."""
+
+
+def entries(state: State) -> dict[str, Any]:
+    """The parts of a state by name, without those that are absent.
+
+    >>> class Pair(NamedTuple):
+    ...     v: Tensor
+    ...     anchor: Tensor | None = None
+    >>> entries(Pair(torch.ones(1)))
+    {'v': tensor([1.])}
+    """
+    named = state._asdict()  # type: ignore[attr-defined]
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def map_state(function: Callable[[Any], Any], state: S) -> S:
+    """The state with ``function`` of each of its parts."""
+    make: Callable[..., S] = type(state)
+    return make(*(None if value is None else function(value) for value in state))
+
+
+class Drawn(NamedTuple):
+    """What a rule is given at a step besides the oracle.
+
+    Attributes
+    ----------
+    t : Tensor
+        The index of this step from 1, a scalar.
+    restart : Tensor or bool
+        Whether this step begins a round: shape ``(..., 1)``, or a plain ``bool`` where all runs
+        agree. Steps of rules without an inner loop all do.
+    own : mapping of str to Tensor
+        One entry for each of the rule's :attr:`~UpdateRule.draws`.
+    """
+
+    t: Tensor
+    restart: Tensor | bool = True
+    own: Mapping[str, Tensor] = {}
+
+
 @dataclass(frozen=True)
 class Draw:
     """Randomness a rule consumes at every step, drawn ahead by whoever runs it.
@@ -74,8 +135,8 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class UpdateRule(abc.ABC):
-    """A stochastic optimization method as a pure update.
+class UpdateRule(abc.ABC, Generic[S]):
+    """A stochastic optimization method as a pure update; ``S`` is the type of its state.
 
     Subclasses are final frozen dataclasses whose fields carry the field's symbols (``eta``,
     ``beta``, ``lam``, ``theta``, ``S``); a statement's values build a rule by those names.
@@ -87,7 +148,7 @@ class UpdateRule(abc.ABC):
     source : str
         Paper and equation the update is taken from.
     draws : tuple of Draw
-        Randomness consumed at each step, passed to :meth:`update` in ``draw``.
+        Randomness consumed at each step, passed to :meth:`update` in ``draw.own``.
     """
 
     name: ClassVar[str]
@@ -103,44 +164,49 @@ class UpdateRule(abc.ABC):
 
     @property
     def lags(self) -> int:
-        """How many of the most recent mini-batches the rule wants gradients for.
-
-        With 1 (nearly every rule) ``g`` has the shape of ``w``; otherwise ``(lags, ..., d)``,
-        newest first, all at the current ``w``.
-        """
+        """How many of the most recent mini-batches the rule asks about; 1 is this step's."""
         return 1
 
-    def init(self, w: Tensor) -> State:
-        """The state before the first step, for parameters ``w`` of shape ``(..., d)``.
+    def init(self, w: Tensor, oracle: Oracle) -> S:
+        """The state before the first step; nothing by default.
 
-        Tensors by name; counts that all runs share may become plain numbers.
+        Parameters
+        ----------
+        w : Tensor, shape (..., d)
+            Where the run starts.
+        oracle : Oracle
+            It has no mini-batch yet.
+
+        Returns
+        -------
+        NamedTuple
+            Tensors by name; counts that all runs share may become plain numbers.
         """
-        return {}
+        return Stateless()  # type: ignore[return-value]
 
     @abc.abstractmethod
-    def update(
-        self, w: Tensor, g: Tensor, state: State, draw: Mapping[str, Tensor]
-    ) -> tuple[Tensor, State]:
+    def update(self, w: Tensor, oracle: Oracle, state: S, draw: Drawn) -> tuple[Tensor, S]:
         """One step.
 
         Parameters
         ----------
         w : Tensor, shape (..., d)
             Current parameters.
-        g : Tensor, shape (..., d), or (lags, ..., d)
-            Stochastic gradient at ``w``.
-        state : dict of str to Tensor
+        oracle : Oracle
+            Answers for this step's mini-batch.
+        state : NamedTuple
             As returned by :meth:`init` or the previous step.
-        draw : mapping of str to Tensor
-            ``t``, the index of this step from 1 (a scalar tensor); ``restart``, for rules with
-            rounds: whether this step begins a round, shape ``(..., 1)`` (or a plain ``bool``
-            where all runs agree); and one entry for each of :attr:`draws`.
+        draw : Drawn
 
         Returns
         -------
-        tuple of Tensor and dict
+        tuple of Tensor and NamedTuple
             The next parameters and state.
         """
+
+    def output(self, w: Tensor, state: S) -> Tensor:
+        """What the method returns if it stops here: by default the last iterate."""
+        return w
 
     def restarts(
         self, rng: np.random.Generator, first: int, steps: int, replicas: int
@@ -187,49 +253,6 @@ def tables(whole: Any) -> Iterator[Tensor]:
     elif isinstance(whole, UpdateRule | Schedule) and dataclasses.is_dataclass(whole):
         for f in dataclasses.fields(whole):
             yield from tables(getattr(whole, f.name))
-
-
-def begins_fresh(rule: UpdateRule) -> bool:
-    """Whether a round depends on the rounds before it through ``w`` alone.
-
-    The rule is run on random vectors: a second round from the state that the first one left,
-    and from a fresh state at the same ``w`` and ``t``. A claim on one round of a rule that does
-    not begin fresh must be tried on states that earlier rounds leave.
-
-    >>> from theorylab.method import MSGD, SGD, TRSGD
-    >>> [begins_fresh(rule) for rule in (SGD(eta=0.1), TRSGD(lam=2.0, S=4), MSGD(eta=0.1))]
-    [True, True, False]
-    """
-    rng = np.random.default_rng(13)
-    long = rule.restarts(np.random.default_rng(0), 0, 2, 1) is not None
-    begins = (True, False, False, True, False, False) if long else (True,) * 6
-
-    def vectors(*shape: int) -> Tensor:
-        return torch.from_numpy(rng.standard_normal((*shape, 1, 7)))
-
-    def draw(k: int) -> dict[str, Tensor]:
-        found = {"t": torch.tensor(float(k + 1), dtype=torch.float64),
-                 "restart": torch.tensor([[begins[k]]])}  # fmt: skip
-        for one in rule.draws:
-            size = (1, 1) if one.per == "run" else (1, 7)
-            drawn = rng.random(size) if one.law == "uniform" else rng.standard_normal(size)
-            found[one.name] = torch.from_numpy(drawn)
-        return found
-
-    with torch.no_grad():
-        w = vectors()
-        state = rule.init(w)
-        for k in range(3):
-            w, state = rule.update(w, vectors(rule.lags) if rule.lags > 1 else vectors(), state,
-                                   draw(k))  # fmt: skip
-        fresh, anew = w, rule.init(w)
-        for k in range(3, 6):
-            g, drawn = vectors(rule.lags) if rule.lags > 1 else vectors(), draw(k)
-            w, state = rule.update(w, g, state, drawn)
-            fresh, anew = rule.update(fresh, g, anew, drawn)
-            if not long:  # the next step is another round
-                break
-    return bool(torch.allclose(w, fresh, rtol=1e-12, atol=1e-12))
 
 
 def round_starts(rule: UpdateRule, rounds: int, longest: int = 256) -> np.ndarray | None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from theorylab.engine.driver import run
+from theorylab.engine.step import follow
 from theorylab.errors import UsageError
-from theorylab.method.rule import State, UpdateRule, begins_fresh, norm
+from theorylab.method.rule import State, UpdateRule, map_state, norm
 from theorylab.problem.objective import Objective
+from theorylab.problem.oracle import MiniBatch, Oracle
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     LOST,
@@ -22,6 +25,7 @@ from theorylab.quantities.protocol import (
     Law,
     Measurement,
     Protocol,
+    begins_fresh,
     is_one_step,
     value_scale,
 )
@@ -84,8 +88,7 @@ class OneRound(Protocol):
 
     A rule that carries a state from round to round is measured after 0, 1, 2, 3 and 5 earlier
     rounds, with the state that they leave: a claim on one round is a claim on all of them. A
-    rule whose rounds begin afresh (:func:`theorylab.method.rule.begins_fresh`) is started at
-    points of many kinds.
+    rule whose rounds begin afresh (:func:`.protocol.begins_fresh`) needs no such states.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset(
@@ -213,38 +216,33 @@ def _reached(
     The first row follows the first outcome throughout; the others, outcomes at random.
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xEA, rounds)))
-    w = w.contiguous()
-    state = rule.init(w)
-    for k in range(rounds):
-        picks = rng.integers(0, len(draws), size=len(w))
-        picks[0] = 0
-        g = objective.sample_gradient(w, torch.from_numpy(np.ascontiguousarray(draws[picks])))
-        w, state = rule.update(w, g, state, _step_draw(w, k))
+    picks = rng.integers(0, len(draws), size=(rounds, len(w)))
+    picks[:, 0] = 0
+
+    def oracle_of(k: int, w: Tensor) -> Oracle:
+        batches = [draws[picks[k]]] if k >= 0 else []
+        return MiniBatch(objective, [torch.from_numpy(np.ascontiguousarray(b)) for b in batches])
+
+    *_, (w, state) = follow(rule, w.contiguous(), oracle_of, [True] * rounds)
     return _Reached(w, state, rounds)
-
-
-def _step_draw(w: Tensor, steps: int) -> dict[str, Tensor]:
-    return {
-        "t": torch.tensor(steps + 1, dtype=w.dtype),
-        "restart": torch.ones(1, 1, dtype=torch.bool),
-    }
 
 
 def _one_step(objective: Objective, rule: UpdateRule, at: _Reached, draws: np.ndarray) -> Tensor:
     """One more step on every outcome: shape (points, outcomes, d)."""
-    tensor = torch.from_numpy(np.ascontiguousarray(draws))
-    count, width = len(at.w), len(draws)
+    oracle = MiniBatch(objective, [torch.from_numpy(np.ascontiguousarray(draws))])
     after = []
-    for k in range(count):
-        rows = at.w[k].expand(width, -1).contiguous()
-        state = {
-            name: x[k].expand(width, *x.shape[1:]).contiguous()
-            if isinstance(x, Tensor) and x.ndim and len(x) == count else x
-            for name, x in at.state.items()
-        }  # fmt: skip
-        g = objective.sample_gradient(rows, tensor)
-        after.append(rule.update(rows, g, state, _step_draw(rows, at.steps))[0])
+    for k in range(len(at.w)):
+        state = map_state(partial(_row, k, len(at.w)), at.state)
+        path = follow(rule, at.w[k : k + 1], lambda k, w: oracle, [True], state=state,
+                      first=at.steps, branches=len(draws))  # fmt: skip
+        *_, (moved, _) = path
+        after.append(moved)
     return torch.stack(after)
+
+
+def _row(k: int, count: int, x: Any) -> Any:
+    """The part of a state's entry that belongs to row ``k`` of ``count``."""
+    return x[k : k + 1] if isinstance(x, Tensor) and x.ndim and len(x) == count else x
 
 
 def _sampled(

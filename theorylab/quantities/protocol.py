@@ -10,14 +10,17 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import sympy as sp
+import torch
 from torch import Tensor
 
 from bounds.statement import Statement, evaluate
+from theorylab.engine.step import follow
 from theorylab.errors import UsageError
 from theorylab.method.rule import UpdateRule, norm, round_starts
 from theorylab.method.schedules import Expression
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective
+from theorylab.problem.oracle import FunctionOracle, Oracle
 
 __all__ = [
     "LOST",
@@ -26,6 +29,7 @@ __all__ = [
     "Measurement",
     "Protocol",
     "Range",
+    "begins_fresh",
     "build_rule",
     "gradient_scale",
     "is_one_step",
@@ -231,6 +235,51 @@ def is_one_step(rule: UpdateRule) -> bool:
     """
     starts = round_starts(rule, 1)
     return starts is not None and len(starts) == 1 and rule.lags == 1 and not rule.draws
+
+
+def begins_fresh(rule: UpdateRule) -> bool:
+    """Whether a round depends on the rounds before it through ``w`` alone.
+
+    The rule is run on random gradients: a second round from the state that the first one left,
+    and from a fresh state at the same ``w`` and ``t``. A claim on one round of a rule that does
+    not begin fresh must be tried on states that earlier rounds leave. A rule that asks for more
+    than gradients and values is taken for one that does not.
+
+    >>> from theorylab.method import MSGD, SGD, TRSGD
+    >>> [begins_fresh(rule) for rule in (SGD(eta=0.1), TRSGD(lam=2.0, S=4), MSGD(eta=0.1))]
+    [True, True, False]
+    """
+    rng = np.random.default_rng(13)
+    slopes, shifts = torch.from_numpy(rng.standard_normal((2, 8, 1, 7)))
+    long = rule.restarts(np.random.default_rng(0), 0, 2, 1) is not None
+    begins = [True, False, False]
+
+    def oracle_of(k: int, w: Tensor) -> Oracle:
+        return FunctionOracle(lambda x: slopes[k] * x + shifts[k],
+                              lambda x: (slopes[k] * x).sum(-1, keepdim=True))  # fmt: skip
+
+    def own(k: int, w: Tensor) -> dict[str, Tensor]:
+        draws = np.random.default_rng([17, k])
+        sizes = {d.name: (1, 1) if d.per == "run" else (1, 7) for d in rule.draws}
+        return {
+            d.name: torch.from_numpy(
+                draws.random(sizes[d.name])
+                if d.law == "uniform"
+                else draws.standard_normal(sizes[d.name])
+            )
+            for d in rule.draws
+        }
+
+    start = torch.from_numpy(rng.standard_normal((1, 7)))
+    second = begins if long else begins[:1]
+    try:
+        with torch.no_grad():
+            *_, (w, state) = follow(rule, start, oracle_of, begins if long else [True] * 3, own=own)
+            *_, (kept, _) = follow(rule, w, oracle_of, second, state=state, first=3, own=own)
+            *_, (fresh, _) = follow(rule, w, oracle_of, second, first=3, own=own)
+    except UsageError:
+        return False
+    return bool(torch.allclose(kept, fresh, rtol=1e-12, atol=1e-12))
 
 
 def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:

@@ -87,6 +87,9 @@ def command(
     channels_last: Annotated[bool, typer.Option("--channels-last")] = False,
     compile_: Annotated[bool, typer.Option("--compile", help="torch.compile.")] = False,
     cuda_graphs: Annotated[bool, typer.Option("--cuda-graphs", help="And CUDA graphs.")] = False,
+    step_graph: Annotated[
+        bool, typer.Option("--step-graph", help="One CUDA graph of the whole step.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     with_arms: Annotated[bool, typer.Option("--arms", help="Control arms beside it.")] = False,
     tune: Annotated[
@@ -109,7 +112,7 @@ def command(
         train_samples=train_samples, augment=augment,
         model_options=_network_options(model, of_network or [], dropout, stochastic_depth),
         evaluations=evaluations, measures=measures, amp=amp, channels_last=channels_last,
-        compile=compile_, cuda_graphs=cuda_graphs,
+        compile=compile_, cuda_graphs=cuda_graphs, step_graph=step_graph,
     )  # fmt: skip
     if seed + seeds - 1 > MAX_SEED:
         raise UsageError(f"--seed and --seeds: seeds must be at most {MAX_SEED}")

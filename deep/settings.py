@@ -157,8 +157,9 @@ class Settings:
         Training samples the training loss is measured on.
     measures : int
         Training samples for gradient norm, gradient noise and Hessian norm; 0 leaves them out.
-    amp, channels_last, compile, cuda_graphs : bool
-        bfloat16 autocast; memory format; ``torch.compile``, with CUDA graphs.
+    amp, channels_last, compile, cuda_graphs, step_graph : bool
+        bfloat16 autocast; memory format; ``torch.compile``, with CUDA graphs; one CUDA graph of
+        the whole step, see :class:`deep.graphs.StepGraph`.
 
     >>> Settings(optimizer="sngm").step_size
     0.03
@@ -189,6 +190,7 @@ class Settings:
     channels_last: bool = False
     compile: bool = False
     cuda_graphs: bool = False
+    step_graph: bool = False
 
     def __post_init__(self) -> None:
         chosen = method(self.optimizer)

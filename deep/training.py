@@ -24,6 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from deep import checkpoint
 from deep.data import AsIs, Batch, Dataset, dataset, seeded
+from deep.graphs import StepGraph
 from deep.measures import gradient_noise, hessian_norm, loss_and_accuracy
 from deep.networks import network
 from deep.schedules import schedule
@@ -172,6 +173,7 @@ class Trainer:
         )
         self._ddp: DistributedDataParallel | None = None
         self._forward = self._wrapped()
+        self._graph = StepGraph(self) if settings.step_graph else None
         every = self.total / settings.evaluations
         self._due = sorted({round(i * every) for i in range(1, settings.evaluations)} - {0})
         self._due.append(self.total)
@@ -240,21 +242,25 @@ class Trainer:
         """One step on a given batch, of ``whole`` samples over all processes."""
         self.steps += 1
         self._recent.appendleft((batch.images, batch.targets, whole))
-        lr = self.schedule(self.steps)
+        lr = float(self.schedule(self.steps))
+        if self._graph is not None:
+            self.seed_layers()
+            self.gradients += whole
+            return self._graph.step(batch.images, batch.targets, whole, lr)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
             if self.settings.lam_over_lr is not None:
                 group["lam"] = self.settings.lam_over_lr / lr if lr > 0 else 0.0
-        self._seed_layers()
+        self.seed_layers()
         self.gradients += sum(count for *_, count in self._recent)
-        closures = [partial(self._closure, *held) for held in self._recent]
+        closures = [partial(self.closure, *held) for held in self._recent]
         several = self._recent.maxlen != 1
         loss = self.optimizer.step(closures if several else closures[0])
         # No step may depend on gradients of the one before.
         self.optimizer.zero_grad(set_to_none=True)
         return loss
 
-    def _seed_layers(self) -> None:
+    def seed_layers(self) -> None:
         """Seed dropout and the like from ``(seed, process, step)``, for many steps at a time."""
         block, place = divmod(self.steps, 1024)
         if self._layer_seeds[0] != block:
@@ -268,7 +274,8 @@ class Trainer:
                 torch.cuda.current_device() if index is None else index
             ].manual_seed(seed)
 
-    def _closure(self, images: Tensor, targets: Tensor, whole: int) -> Tensor:
+    def closure(self, images: Tensor, targets: Tensor, whole: int) -> Tensor:
+        """The mean loss of a batch, with its gradient left in the parameters."""
         settings = self.settings
         if settings.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
@@ -376,6 +383,8 @@ class Trainer:
     # --- what is kept ------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
         """All that decides how the run goes on: tensors, numbers and strings."""
+        if self._graph is not None:
+            self._graph.put_back()
         return {
             "settings": json.dumps(self.settings.to_json(), sort_keys=True),
             "network": self.network.state_dict(),
@@ -415,6 +424,8 @@ class Trainer:
         self.steps, self.gradients = state["steps"], state["gradients"]
         self.seconds, self.history = state["seconds"], list(state["history"])
         self._measured = state["measured"]
+        if self._graph is not None:
+            self._graph = StepGraph(self)  # the one before acts on another state
 
     def _resume(self) -> None:
         if self.folder is None:

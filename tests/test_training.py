@@ -280,6 +280,36 @@ def test_faster_arithmetic_trains_alike(fast: dict[str, bool]) -> None:
     assert ("amp" in fast) == (losses[0] != pytest.approx(losses[1], rel=1e-6))
 
 
+@pytest.mark.parametrize("name", [n for n in METHODS if n != "stochastic_batch_size_1"])
+def test_the_step_that_graphs_capture_is_the_step(name: str, tmp_path: Path) -> None:
+    # On a CPU the code of a step graph runs uncaptured; a short batch ends every epoch here.
+    plain = dataclasses.replace(TINY, optimizer=name, train_samples=90)
+    if name == "lrsgd_c":
+        plain = dataclasses.replace(plain, lam_over_lr=0.01)
+    graphed = dataclasses.replace(plain, step_graph=True)
+    runs = [trained(plain), trained(graphed)]
+    start = Trainer(plain, load_data(plain)).network
+    moved = apart = 0.0
+    for p, q, s in zip(*(run.network.parameters() for run in runs), start.parameters(),
+                       strict=True):  # fmt: skip
+        moved += float((p - s).detach().square().sum())
+        apart += float((p - q).detach().square().sum())
+    assert apart < 1e-6 * moved
+    for a, b in zip(*(run.history for run in runs), strict=True):
+        assert {k: a[k] for k in ("steps", "rounds", "gradients")} == {
+            k: b[k] for k in ("steps", "rounds", "gradients")
+        }
+    stopped = Trainer(graphed, load_data(graphed), folder=tmp_path)
+    stopped.run(progress=False, until=4, checkpoint_every=0.0)
+    assert_same_bits(trained(graphed, tmp_path), runs[1])
+
+
+def test_methods_of_several_gradients_have_no_step_graph() -> None:
+    settings = dataclasses.replace(TINY, optimizer="stochastic_batch_size_1", step_graph=True)
+    with pytest.raises(UsageError, match="several gradients a step"):
+        Trainer(settings, load_data(settings))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of torch's compiler, not ours
 def test_compiled_training_agrees() -> None:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import cache
-from importlib.metadata import entry_points, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,17 @@ def provenance(**details: Any) -> Mapping[str, Any]:
         "command": command,
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "machine": f"{platform.system()} {platform.machine()}",
-        "versions": {"python": platform.python_version()} | {n: version(n) for n in _VERSIONS},
+        "versions": {"python": platform.python_version()} | {n: _version(n) for n in _VERSIONS},
         "code": code_digest(),
         **details,
     }
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return "not installed"
 
 
 @cache

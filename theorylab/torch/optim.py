@@ -116,6 +116,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._closures: list[Closure] = []
         self._generator: torch.Generator | None = None
         self._generator_state: Tensor | None = None
+        self._drawn_on: torch.device | None = None
         self._built: tuple[Any, UpdateRule, tuple[str, ...]] | None = None
         super().__init__(params, {**arguments, **_FLAGS, **flags})
         self._host_rng = np.random.Generator(np.random.PCG64(self.defaults["seed"]))
@@ -412,16 +413,47 @@ class RuleOptimizer(torch.optim.Optimizer):
             shape = w.shape if item.per == "coordinate" else (1,)
             law = torch.rand if item.law == "uniform" else torch.randn
             generator = self._device_generator(w.device)
-            own[item.name] = law(shape, generator=generator, dtype=w.dtype, device=w.device)
+            drawn = law(shape, generator=generator, dtype=w.dtype, device=generator.device)
+            own[item.name] = drawn.to(w.device)
         return Drawn(t, begins, own)
+
+    def draw_on(self, device: torch.device | str) -> None:
+        """Take the method's own draws on ``device``: a CPU's are the same on every machine."""
+        self._drawn_on = torch.device(device)
+        self._generator = None
 
     def _device_generator(self, device: torch.device) -> torch.Generator:
         if self._generator is None:
-            self._generator = torch.Generator(device)
+            self._generator = torch.Generator(self._drawn_on or device)
             self._generator.manual_seed(self.defaults["seed"])
             if self._generator_state is not None:
                 self._generator.set_state(self._generator_state)
         return self._generator
+
+    # --- steps run by someone else -----------------------------------------------------------
+    def taken_apart(self) -> tuple[UpdateRule, list[Tensor], State]:
+        """The rule, the parameters that have gradients, and the state of these end to end.
+
+        For whoever runs the update itself, as a graph of the whole step does: :meth:`drawn` at
+        every step, and :meth:`put_back` before anyone else looks.
+        """
+        active = self._with_gradients()
+        rule, params = self._rule(active), [p for p, _ in active]
+        w = torch.cat([p.detach().reshape(-1) for p in params])
+        return rule, params, self._gather(rule, params, w)
+
+    def drawn(self, rule: UpdateRule, w: Tensor) -> dict[str, Tensor]:
+        """What the next step draws; it counts as taken."""
+        draw = self._draw(rule, w)
+        self._steps += 1
+        self._position += 1
+        return draw
+
+    @torch.no_grad()
+    def put_back(self, params: list[Tensor], state: State) -> None:
+        """The parameters' present values and this state are those of the last step."""
+        w = torch.cat([p.reshape(-1) for p in params])
+        self._scatter(params, w, {name: value.clone() for name, value in state.items()})
 
     # --- checkpoints -------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:

@@ -1,0 +1,153 @@
+"""One CUDA graph for a whole training step: forward, backward and the optimizer's update.
+
+Launched from Python one by one, the hundreds of small kernels of a step at small batches keep the
+host busier than the device. Captured once and replayed, they cost a single launch. What changes
+from step to step enters through fixed tensors: images, targets, the step size, what the rule draws.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import Tensor
+
+from theorylab.errors import UsageError
+
+if TYPE_CHECKING:
+    from deep.training import Trainer
+
+__all__ = ["StepGraph"]
+
+_WARM = 3
+
+
+@final
+class StepGraph:
+    """Runs a trainer's steps as replays of one graph; on a CPU the same code without a graph.
+
+    The first full batch is run a few times to warm up, which leaves weights, buffers and state as
+    they were, then captured. A short batch (the last of an epoch) runs the same code uncaptured.
+
+    Parameters
+    ----------
+    trainer : Trainer
+        Its network, optimizer and settings are used; :meth:`put_back` hands them over for a
+        checkpoint.
+
+    Raises
+    ------
+    UsageError
+        If the method takes several mini-batches' gradients, in several processes, or if
+        ``torch.compile`` is asked for graphs of its own.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        settings = trainer.settings
+        if trainer.optimizer.defaults.get("memory", 1) != 1:
+            raise UsageError(f"--step-graph: {settings.optimizer} takes several gradients a step")
+        if trainer.world > 1 or settings.cuda_graphs:
+            raise UsageError("--step-graph goes with one process and without --cuda-graphs")
+        self.trainer = trainer
+        self.device = trainer.device
+        self.lr = torch.zeros((), device=self.device)
+        self.lam = torch.zeros((), device=self.device)
+        self._images = self._targets = self._loss = torch.empty(0, device=self.device)
+        self._params: list[Tensor] = []
+        self._state: dict[str, Tensor] = {}
+        self._draw: dict[str, Tensor] = {}
+        self._rule: Any = None
+        self._graph: Any = None
+
+    def step(self, images: Tensor, targets: Tensor, whole: int, lr: float) -> Tensor:
+        """One step on a batch at step size ``lr``; the batch's mean loss."""
+        self.lr.fill_(lr)
+        ratio = self.trainer.settings.lam_over_lr
+        if ratio is not None:
+            self.lam.fill_(ratio / lr if lr > 0 else 0.0)
+        if self._rule is None:
+            self._begin(images, targets, whole)
+            self.trainer.seed_layers()  # warming up drew from it
+        drawn = self.trainer.optimizer.drawn(self._rule, self._flat)
+        for name, value in drawn.items():
+            self._draw[name].copy_(value)
+        if self._graph is None or images.shape != self._images.shape:
+            return self._whole_step(images, targets, whole)
+        self._images.copy_(images)
+        self._targets.copy_(targets)
+        self._graph.replay()
+        return self._loss.clone()
+
+    def put_back(self) -> None:
+        """Give optimizer and parameter groups the present state and plain numbers again."""
+        if self._rule is None:
+            return
+        optimizer = self.trainer.optimizer
+        optimizer.put_back(self._params, self._state)
+        for group in optimizer.param_groups:
+            group["lr"] = float(self.lr)
+            if self.trainer.settings.lam_over_lr is not None:
+                group["lam"] = float(self.lam)
+
+    # --- how ---------------------------------------------------------------------------------
+    def _begin(self, images: Tensor, targets: Tensor, whole: int) -> None:
+        """Find parameters, rule and state, and capture the step where there is a CUDA device."""
+        trainer = self.trainer
+        buffers = [b.clone() for b in trainer.network.buffers()]
+        trainer.closure(images, targets, whole)  # which parameters have gradients
+        self._restore(buffers, list(trainer.network.buffers()))
+        for group in trainer.optimizer.param_groups:
+            group["lr"] = self.lr
+            if trainer.settings.lam_over_lr is not None:
+                group["lam"] = self.lam
+        self._rule, self._params, state = trainer.optimizer.taken_apart()
+        self._state = {name: torch.as_tensor(value).clone() for name, value in state.items()}
+        self._flat = torch.cat([p.detach().reshape(-1) for p in self._params])
+        self._draw = {
+            "t": torch.ones((), device=self.device, dtype=self._flat.dtype),
+            "restart": torch.ones(1, dtype=torch.bool, device=self.device),
+        }
+        for item in self._rule.draws:
+            shape = self._flat.shape if item.per == "coordinate" else (1,)
+            self._draw[item.name] = torch.zeros(shape, device=self.device, dtype=self._flat.dtype)
+        if self.device.type == "cuda":
+            self._capture(images, targets, whole)
+
+    def _capture(self, images: Tensor, targets: Tensor, whole: int) -> None:
+        live = [*self._params, *self.trainer.network.buffers(), *self._state.values()]
+        saved = [x.detach().clone() for x in live]
+        self._images, self._targets = images.clone(), targets.clone()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM):
+                self._whole_step(self._images, self._targets, whole)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        self.trainer.optimizer.zero_grad(set_to_none=True)  # gradients live in the graph's memory
+        with torch.cuda.graph(graph):
+            self._loss = self._whole_step(self._images, self._targets, whole)
+        self._restore(saved, live)
+        self._graph = graph
+
+    @torch.no_grad()
+    def _restore(self, saved: list[Tensor], live: list[Tensor]) -> None:
+        for old, now in zip(saved, live, strict=True):
+            now.copy_(old)
+
+    def _whole_step(self, images: Tensor, targets: Tensor, whole: int) -> Tensor:
+        with torch.enable_grad():
+            loss = self.trainer.closure(images, targets, whole)
+        with torch.no_grad():
+            w = torch.cat([p.reshape(-1) for p in self._params])
+            g = torch.cat([p.grad.reshape(-1) for p in self._params if p.grad is not None])
+            moved, state = self._rule.update(w, g, dict(self._state), self._draw)
+            sizes = [p.numel() for p in self._params]
+            pieces = [
+                piece.view(p.shape) for piece, p in zip(moved.split(sizes), self._params,
+                                                        strict=True)
+            ]  # fmt: skip
+            torch._foreach_copy_(self._params, pieces)
+            for name, held in self._state.items():
+                held.copy_(state[name])
+        return loss

@@ -1,10 +1,11 @@
-# Two commands: `make verify` runs the main job, `make test` passes the tests. Both set themselves up.
+# `make verify` runs the main job, `make test` passes the tests, `make gpu` is for a GPU. All set
+# themselves up.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= results/verify
 
-.PHONY: verify test bench clean
+.PHONY: verify test bench gpu clean
 .DELETE_ON_ERROR:
 
 verify: $(VENV)/installed
@@ -19,6 +20,10 @@ test: $(VENV)/installed-dev
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only -o addopts=""
+
+# On a machine with a CUDA device: device checks, throughput, cells of the papers' tables, in 8 minutes.
+gpu: $(VENV)/installed
+	$(BIN)/python -m deep.gpu --out results/gpu --minutes 8
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

@@ -19,6 +19,7 @@ from typing import Any, final
 from deep.arms import Gain, arms, gains
 from deep.data import Dataset
 from deep.measures import hitting
+from deep.recipes import DROPS
 from deep.settings import Settings
 from deep.training import Trainer, load_data
 from theorylab.errors import UsageError, require_finite
@@ -26,22 +27,11 @@ from theorylab.plugins.provenance import file_digest, provenance
 from theorylab.plugins.store import Store, compute, write_json
 from theorylab.studies.pages import fill, markdown_table
 
-__all__ = [
-    "DATA_VARIABLE",
-    "DROPS",
-    "Plan",
-    "compare",
-    "markdown",
-    "matching",
-    "scope",
-    "write_tables",
-]
+__all__ = ["DATA_VARIABLE", "Plan", "compare", "markdown", "matching", "scope", "write_tables"]
 
 DATA_VARIABLE = "THEORYLAB_CIFAR10_JPEG"
 _GRID = (0.1, 0.316, 1.0, 3.16, 10.0)
 _TUNING_SEED = 1000
-DROPS = "staircase:0.42857,0.71429:0.1"
-"""LRSGD's schedule: a tenth after 150 and after 250 of 350 epochs."""
 
 
 @final

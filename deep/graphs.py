@@ -7,7 +7,7 @@ from step to step enters through fixed tensors: images, targets, the step size, 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import torch
 from torch import Tensor
@@ -22,12 +22,22 @@ __all__ = ["StepGraph"]
 _WARM = 3
 
 
+class _Captured(NamedTuple):
+    """A graph of one batch's shape, the tensors it reads, and the loss it leaves."""
+
+    graph: Any
+    images: Tensor
+    targets: Tensor
+    loss: Tensor
+
+
 @final
 class StepGraph:
-    """Runs a trainer's steps as replays of one graph; on a CPU the same code without a graph.
+    """Runs a trainer's steps as replays of a graph; on a CPU the same code without one.
 
-    The first full batch is run a few times to warm up, which leaves weights, buffers and state as
-    they were, then captured. A short batch (the last of an epoch) runs the same code uncaptured.
+    The first batch is run a few times to warm up, which leaves weights, buffers and state as they
+    were, then captured. A batch of another shape (the last of an epoch) is captured when its shape
+    is seen again; until then the same code runs uncaptured.
 
     Parameters
     ----------
@@ -52,12 +62,12 @@ class StepGraph:
         self.device = trainer.device
         self.lr = torch.zeros((), device=self.device)
         self.lam = torch.zeros((), device=self.device)
-        self._images = self._targets = self._loss = torch.empty(0, device=self.device)
         self._params: list[Tensor] = []
         self._state: dict[str, Tensor] = {}
         self._draw: dict[str, Tensor] = {}
         self._rule: Any = None
-        self._graph: Any = None
+        self._flat = torch.empty(0)
+        self._captured: dict[tuple[Any, ...], _Captured | None] = {}
 
     def step(self, images: Tensor, targets: Tensor, whole: int, lr: float) -> Tensor:
         """One step on a batch at step size ``lr``; the batch's mean loss."""
@@ -65,18 +75,23 @@ class StepGraph:
         ratio = self.trainer.settings.lam_over_lr
         if ratio is not None:
             self.lam.fill_(ratio / lr if lr > 0 else 0.0)
-        if self._rule is None:
+        first = self._rule is None
+        if first:
             self._begin(images, targets, whole)
-            self.trainer.seed_layers()  # warming up drew from it
-        drawn = self.trainer.optimizer.drawn(self._rule, self._flat)
-        for name, value in drawn.items():
+        shape = (*images.shape, whole)
+        if self.device.type == "cuda":
+            if first or (shape in self._captured and self._captured[shape] is None):
+                self._captured[shape] = self._capture(images, targets, whole)
+            self._captured.setdefault(shape)
+        self.trainer.seed_layers()  # warming up drew from it
+        for name, value in self.trainer.optimizer.drawn(self._rule, self._flat).items():
             self._draw[name].copy_(value)
-        if self._graph is None or images.shape != self._images.shape:
+        if (held := self._captured.get(shape)) is None:
             return self._whole_step(images, targets, whole)
-        self._images.copy_(images)
-        self._targets.copy_(targets)
-        self._graph.replay()
-        return self._loss.clone()
+        held.images.copy_(images)
+        held.targets.copy_(targets)
+        held.graph.replay()
+        return held.loss.clone()
 
     def put_back(self) -> None:
         """Give optimizer and parameter groups the present state and plain numbers again."""
@@ -91,11 +106,12 @@ class StepGraph:
 
     # --- how ---------------------------------------------------------------------------------
     def _begin(self, images: Tensor, targets: Tensor, whole: int) -> None:
-        """Find parameters, rule and state, and capture the step where there is a CUDA device."""
+        """Find parameters, rule and state, and make the tensors that graphs read and write."""
         trainer = self.trainer
-        buffers = [b.clone() for b in trainer.network.buffers()]
+        buffers = list(trainer.network.buffers())
+        saved = [b.clone() for b in buffers]
         trainer.closure(images, targets, whole)  # which parameters have gradients
-        self._restore(buffers, list(trainer.network.buffers()))
+        self._restore(saved, buffers)
         for group in trainer.optimizer.param_groups:
             group["lr"] = self.lr
             if trainer.settings.lam_over_lr is not None:
@@ -104,31 +120,29 @@ class StepGraph:
         self._state = {name: torch.as_tensor(value).clone() for name, value in state.items()}
         self._flat = torch.cat([p.detach().reshape(-1) for p in self._params])
         self._draw = {
-            "t": torch.ones((), device=self.device, dtype=self._flat.dtype),
+            "t": self._flat.new_ones(()),
             "restart": torch.ones(1, dtype=torch.bool, device=self.device),
         }
         for item in self._rule.draws:
             shape = self._flat.shape if item.per == "coordinate" else (1,)
-            self._draw[item.name] = torch.zeros(shape, device=self.device, dtype=self._flat.dtype)
-        if self.device.type == "cuda":
-            self._capture(images, targets, whole)
+            self._draw[item.name] = self._flat.new_zeros(shape)
 
-    def _capture(self, images: Tensor, targets: Tensor, whole: int) -> None:
+    def _capture(self, images: Tensor, targets: Tensor, whole: int) -> _Captured:
         live = [*self._params, *self.trainer.network.buffers(), *self._state.values()]
         saved = [x.detach().clone() for x in live]
-        self._images, self._targets = images.clone(), targets.clone()
+        images, targets = images.clone(), targets.clone()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_WARM):
-                self._whole_step(self._images, self._targets, whole)
+                self._whole_step(images, targets, whole)
         torch.cuda.current_stream().wait_stream(stream)
-        graph = torch.cuda.CUDAGraph()
         self.trainer.optimizer.zero_grad(set_to_none=True)  # gradients live in the graph's memory
+        graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
-            self._loss = self._whole_step(self._images, self._targets, whole)
+            loss = self._whole_step(images, targets, whole)
         self._restore(saved, live)
-        self._graph = graph
+        return _Captured(graph, images, targets, loss)
 
     @torch.no_grad()
     def _restore(self, saved: list[Tensor], live: list[Tensor]) -> None:

@@ -244,7 +244,6 @@ class Trainer:
         self._recent.appendleft((batch.images, batch.targets, whole))
         lr = float(self.schedule(self.steps))
         if self._graph is not None:
-            self.seed_layers()
             self.gradients += whole
             return self._graph.step(batch.images, batch.targets, whole, lr)
         for group in self.optimizer.param_groups:

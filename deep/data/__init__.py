@@ -31,6 +31,7 @@ from deep.data.source import Source
 from deep.data.splits import FileSplit, Split, TensorSplit, channel_statistics
 from deep.data.stl10 import read_stl10
 from deep.data.svhn import read_svhn
+from deep.data.synthetic import generate_images
 from theorylab.errors import UnknownNameError, UsageError
 from theorylab.plugins.registry import plugins
 
@@ -55,6 +56,7 @@ _OWN = (
     ),
     Source("digits", read_digits),
     Source("generated-pairs", generate_pairs),
+    Source("synthetic-images", generate_images),
 )
 
 DATASETS: dict[str, Source] = {item.name: item for item in _OWN}

@@ -7,12 +7,14 @@ from step to step enters through fixed tensors: images, targets, the step size, 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
 from theorylab.errors import UsageError
+from theorylab.method.rule import Drawn, entries, map_state
 
 if TYPE_CHECKING:
     from deep.training import Trainer
@@ -63,8 +65,8 @@ class StepGraph:
         self.lr = torch.zeros((), device=self.device)
         self.lam = torch.zeros((), device=self.device)
         self._params: list[Tensor] = []
-        self._state: dict[str, Tensor] = {}
-        self._draw: dict[str, Tensor] = {}
+        self._state: Any = None
+        self._draw: Any = None
         self._rule: Any = None
         self._flat = torch.empty(0)
         self._captured: dict[tuple[Any, ...], _Captured | None] = {}
@@ -84,8 +86,11 @@ class StepGraph:
                 self._captured[shape] = self._capture(images, targets, whole)
             self._captured.setdefault(shape)
         self.trainer.seed_layers()  # warming up drew from it
-        for name, value in self.trainer.optimizer.drawn(self._rule, self._flat).items():
-            self._draw[name].copy_(value)
+        drawn = self.trainer.optimizer.drawn(self._rule, self._flat)
+        self._draw.t.copy_(drawn.t)
+        self._draw.restart.fill_(drawn.restart)
+        for name, value in drawn.own.items():
+            self._draw.own[name].copy_(value)
         if (held := self._captured.get(shape)) is None:
             return self._whole_step(images, targets, whole)
         held.images.copy_(images)
@@ -117,18 +122,22 @@ class StepGraph:
             if trainer.settings.lam_over_lr is not None:
                 group["lam"] = self.lam
         self._rule, self._params, state = trainer.optimizer.taken_apart()
-        self._state = {name: torch.as_tensor(value).clone() for name, value in state.items()}
         self._flat = torch.cat([p.detach().reshape(-1) for p in self._params])
-        self._draw = {
-            "t": self._flat.new_ones(()),
-            "restart": torch.ones(1, dtype=torch.bool, device=self.device),
-        }
-        for item in self._rule.draws:
-            shape = self._flat.shape if item.per == "coordinate" else (1,)
-            self._draw[item.name] = self._flat.new_zeros(shape)
+        # Counts that are plain numbers outside a graph are tensors in it.
+        self._state = map_state(
+            lambda x: x.clone() if isinstance(x, Tensor) else self._flat.new_full((1,), x), state
+        )
+        own = {
+            item.name: self._flat.new_zeros(
+                self._flat.shape if item.per == "coordinate" else (1,)
+            )
+            for item in self._rule.draws
+        }  # fmt: skip
+        restart = torch.ones(1, dtype=torch.bool, device=self.device)
+        self._draw = Drawn(self._flat.new_ones(()), restart, own)
 
     def _capture(self, images: Tensor, targets: Tensor, whole: int) -> _Captured:
-        live = [*self._params, *self.trainer.network.buffers(), *self._state.values()]
+        live = [*self._params, *self.trainer.network.buffers(), *entries(self._state).values()]
         saved = [x.detach().clone() for x in live]
         images, targets = images.clone(), targets.clone()
         stream = torch.cuda.Stream()
@@ -150,18 +159,15 @@ class StepGraph:
             now.copy_(old)
 
     def _whole_step(self, images: Tensor, targets: Tensor, whole: int) -> Tensor:
-        with torch.enable_grad():
-            loss = self.trainer.closure(images, targets, whole)
-        with torch.no_grad():
-            w = torch.cat([p.reshape(-1) for p in self._params])
-            g = torch.cat([p.grad.reshape(-1) for p in self._params if p.grad is not None])
-            moved, state = self._rule.update(w, g, dict(self._state), self._draw)
-            sizes = [p.numel() for p in self._params]
-            pieces = [
-                piece.view(p.shape) for piece, p in zip(moved.split(sizes), self._params,
-                                                        strict=True)
-            ]  # fmt: skip
-            torch._foreach_copy_(self._params, pieces)
-            for name, held in self._state.items():
-                held.copy_(state[name])
+        closure = partial(self.trainer.closure, images, targets, whole)
+        optimizer = self.trainer.optimizer
+        loss, state = optimizer.moved(self._rule, closure, self._state, self._draw)
+        held, new = entries(self._state), entries(state)
+        # A part that becomes another's old value is copied before that one is overwritten.
+        moved = {
+            name: new[name].clone() if any(new[name] is x for x in held.values()) else new[name]
+            for name in held if new[name] is not held[name]
+        }  # fmt: skip
+        for name, value in moved.items():
+            held[name].copy_(value)
         return loss

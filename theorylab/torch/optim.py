@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from theorylab import method as optimizers
-from theorylab.method.rule import Drawn, State, UpdateRule, entries
+from theorylab.method.rule import Drawn, State, UpdateRule, entries, map_state
 from theorylab.method.schedules import Schedule
 from theorylab.torch.oracle import Closure, ClosureOracle, Nothing
 
@@ -44,6 +44,7 @@ __all__ = [
 ]
 
 Parameters = Iterable[Any]
+Active = list[tuple[Tensor, dict[str, Any]]]
 Rate = float | Tensor
 Fields = Mapping[str, str | tuple[str, ...]]
 
@@ -105,6 +106,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     rule: ClassVar[type[UpdateRule]]
     fields: ClassVar[Fields]
+    _drawn_on: torch.device | None = None
 
     def __init__(self, params: Parameters, arguments: Mapping[str, Any], flags: Flags) -> None:
         if unknown := set(flags) - set(_FLAGS):
@@ -116,7 +118,6 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._closures: list[Closure] = []
         self._generator: torch.Generator | None = None
         self._generator_state: Tensor | None = None
-        self._drawn_on: torch.device | None = None
         self._built: tuple[Any, UpdateRule, tuple[str, ...]] | None = None
         super().__init__(params, {**arguments, **_FLAGS, **flags})
         self._host_rng = np.random.Generator(np.random.PCG64(self.defaults["seed"]))
@@ -301,20 +302,12 @@ class RuleOptimizer(torch.optim.Optimizer):
         if lags > 1:
             self._remember(closure, lags)
             closures = self._closures
-        loss = None
-        if closures:
-            with torch.enable_grad():
-                loss = closures[0]()
-        active = self._with_gradients()
+        loss, active = self._evaluated(closures)
         if not active:
             return loss
         rule = self._rule(active)
-        w = torch.cat([p.reshape(-1) for p, _ in active])
         params = [p for p, _ in active]
-        oracle = ClosureOracle(
-            type(self).__name__, params, w, self._gradient(active), loss, closures, full,
-            lambda: self._gradient(active),
-        )  # fmt: skip
+        w, oracle = self._oracle(active, loss, closures, full)
         state = self._gather(rule, params, w)
         try:
             moved, state = rule.update(w, oracle, state, self._draw(rule, w))
@@ -324,6 +317,24 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._steps += 1
         self._position += 1
         return loss
+
+    def _evaluated(self, closures: Sequence[Closure]) -> tuple[Any, Active]:
+        """This step's loss, and the parameters that have a gradient now."""
+        loss = None
+        if closures:
+            with torch.enable_grad():
+                loss = closures[0]()
+        return loss, self._with_gradients()
+
+    def _oracle(
+        self, active: Active, loss: Any, closures: Sequence[Closure], full: Closure | None
+    ) -> tuple[Tensor, ClosureOracle]:
+        """The parameters end to end, and what answers for this step's mini-batch there."""
+        w = torch.cat([p.reshape(-1) for p, _ in active])
+        return w, ClosureOracle(
+            type(self).__name__, [p for p, _ in active], w, self._gradient(active), loss, closures,
+            full, lambda: self._gradient(active),
+        )  # fmt: skip
 
     @property
     def _lags(self) -> int:
@@ -345,7 +356,7 @@ class RuleOptimizer(torch.optim.Optimizer):
                              f"{wanted} mini-batches, newest first; got "
                              f"{len(self._closures)}")  # fmt: skip
 
-    def _with_gradients(self) -> list[tuple[Tensor, dict[str, Any]]]:
+    def _with_gradients(self) -> Active:
         active = [
             (p, group) for group in self.param_groups for p in group["params"] if p.grad is not None
         ]
@@ -434,15 +445,15 @@ class RuleOptimizer(torch.optim.Optimizer):
     def taken_apart(self) -> tuple[UpdateRule, list[Tensor], State]:
         """The rule, the parameters that have gradients, and the state of these end to end.
 
-        For whoever runs the update itself, as a graph of the whole step does: :meth:`drawn` at
-        every step, and :meth:`put_back` before anyone else looks.
+        For whoever runs steps as a graph: :meth:`drawn` before each, :meth:`moved` in it, and
+        :meth:`put_back` before anyone else looks.
         """
         active = self._with_gradients()
         rule, params = self._rule(active), [p for p, _ in active]
         w = torch.cat([p.detach().reshape(-1) for p in params])
         return rule, params, self._gather(rule, params, w)
 
-    def drawn(self, rule: UpdateRule, w: Tensor) -> dict[str, Tensor]:
+    def drawn(self, rule: UpdateRule, w: Tensor) -> Drawn:
         """What the next step draws; it counts as taken."""
         draw = self._draw(rule, w)
         self._steps += 1
@@ -450,10 +461,26 @@ class RuleOptimizer(torch.optim.Optimizer):
         return draw
 
     @torch.no_grad()
+    def moved(
+        self, rule: UpdateRule, closure: Closure, state: State, draw: Drawn
+    ) -> tuple[Any, State]:
+        """One step of the parameters alone: the loss and the next state, and no host's numbers."""
+        loss, active = self._evaluated([closure])
+        params = [p for p, _ in active]
+        w, oracle = self._oracle(active, loss, [closure], None)
+        try:
+            moved, state = rule.update(w, oracle, state, draw)
+        finally:
+            oracle.put_back()
+        pieces = moved.split([p.numel() for p in params])
+        torch._foreach_copy_(params, [x.view(p.shape) for x, p in zip(pieces, params, strict=True)])
+        return loss, state
+
+    @torch.no_grad()
     def put_back(self, params: list[Tensor], state: State) -> None:
         """The parameters' present values and this state are those of the last step."""
         w = torch.cat([p.reshape(-1) for p in params])
-        self._scatter(params, w, {name: value.clone() for name, value in state.items()})
+        self._scatter(params, w, map_state(torch.clone, state))
 
     # --- checkpoints -------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Exact worst cases against values known in closed form, and what cannot be modelled."""
 
 import importlib.util
+import json
 import math
 from dataclasses import replace
 
@@ -34,6 +35,9 @@ from theorylab.exact.worst_case import (
     normalised_points,
     worst_case,
 )
+from theorylab.hunt.instance import Instance
+from theorylab.hunt.search import hunt
+from theorylab.hunt.worst_cases import worst_instance
 from theorylab.method import SGD, TRSGD
 
 needs_pep = pytest.mark.skipif(
@@ -237,3 +241,43 @@ def test_too_many_rounds_are_refused_at_once():
     values = {"ell": 1.0, "Delta": 1.0, "sigma": 1.0, "B": 1.0, "T": 1e9}
     with pytest.raises(UsageError, match="rounds are modelled, got 1000000000"):
         worst_case(AVERAGE, values)
+
+
+@needs_pep
+def test_a_hunt_asks_for_the_worst_case_and_measures_it():
+    """One constant too small by one part in six: random functions come close, this one beyond."""
+    below = ell * first_distance_to_minimizer_squared / (4 * T + 3)
+    claim = Claim(final_suboptimality, "<=", below)
+    statement = Statement("made_up.drori", "Theorem", "printed", claim, FLAT,
+                          Algorithm("sgd", {"eta": 1 / ell}), conditions=QUIET)  # fmt: skip
+    for seed in range(3):
+        verdict, instance = worst_instance(statement, seed)
+        assert verdict.verdict == "violated"
+        assert verdict.evidence == "exact arithmetic"
+        assert verdict.ratio == pytest.approx(7 / 6, rel=1e-6)
+        assert Instance.from_json(json.loads(json.dumps(instance.to_json()))) == instance
+        assert instance.check(statement).measured == verdict.measured
+    true = Claim(final_suboptimality, "<=", below * (4 * T + 3) / (4 * T + 2))
+    true = replace(statement, claim=true)
+    assert worst_instance(true) is None
+    found = hunt(statement, limit=3, budget=60.0)
+    assert found.verdict == "violated"
+
+
+@needs_pep
+@pytest.mark.parametrize("seed", range(3))
+def test_a_hunt_refutes_the_heavy_ball_at_every_seed(seed):
+    root, least = sp.sqrt(ell), sp.sqrt(mu)
+    ball = Algorithm("msgd", {"eta": 4 / (root + least) ** 2,
+                              "beta": ((root - least) / (root + least)) ** 2})  # fmt: skip
+    claim = Claim(
+        final_distance_to_minimizer_squared,
+        "<=",
+        2 * ell / mu * (1 - least / root) ** T * first_distance_to_minimizer_squared,
+    )
+    statement = Statement("made_up.heavy_ball", "Theorem", "printed", claim,
+                          (SMOOTH, STRONGLY_CONVEX), ball, conditions=QUIET)  # fmt: skip
+    found = hunt(statement, limit=10, budget=60.0, seed=seed)
+    assert found.verdict == "violated"
+    assert found.best.evidence == "exact arithmetic"
+    assert found.instance is not None

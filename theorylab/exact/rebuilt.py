@@ -24,10 +24,11 @@ _SMALL = (
 
 
 def specs(program: Program) -> list[Spec]:
-    """The instances of a solved program, the likeliest first; none where its class was relaxed.
+    """Instances of a solved program, of few dimensions first; none where its class was relaxed.
 
-    A fractional program has a scale of its own. Where the claim does not feel it, it may be
-    anything, so the least that the constraints leave is tried as well.
+    The solver spreads its error over many dimensions, of which one or two often do. A fractional
+    program has a scale of its own. Where the claim does not feel it, it may be anything, so the
+    least that the constraints leave is tried as well.
     """
     family = program.family
     if not family.exact or not math.isfinite(family.lower) or program.start is None:
@@ -44,7 +45,12 @@ def specs(program: Program) -> list[Spec]:
         noise[int(apart.argmin())] = vector.eval()
     if program.translates:
         x, start = x - start, np.zeros_like(start)
-    return [_spec(program, x, g, f - f[0], start, noise, unit) for unit in _units(program, noise)]
+    return [
+        spec
+        for most in (1, 2, len(x[0]))
+        for unit in _units(program, noise)
+        if (spec := _spec(program, x, g, f - f[0], start, noise, unit, most)) is not None
+    ]
 
 
 def _units(program: Program, noise: np.ndarray) -> list[float]:
@@ -64,13 +70,16 @@ def _units(program: Program, noise: np.ndarray) -> list[float]:
 
 def _spec(
     program: Program, x: np.ndarray, g: np.ndarray, f: np.ndarray, start: np.ndarray,
-    noise: np.ndarray, unit: float,
-) -> Spec:  # fmt: skip
+    noise: np.ndarray, unit: float, most: int,
+) -> Spec | None:  # fmt: skip
     length = math.sqrt(unit)
     rows = np.vstack([x, g, noise, start[None]]) / length
     # Coordinates along the directions that are used.
     _, sizes, basis = np.linalg.svd(rows, full_matrices=False)
     kept = max(1, int((sizes**2 > _SMALL * max(sizes[0] ** 2, 1e-300)).sum()))
+    if most < len(sizes) and kept <= most - 1:
+        return None  # fewer dimensions were enough
+    kept = min(kept, most)
     rows = rows @ basis[:kept].T
     m = len(x)
     x, g, noise, start = rows[:m], rows[m : 2 * m], rows[2 * m : 3 * m], rows[-1]

@@ -55,6 +55,7 @@ _VARIED = (
 )
 _SHORT = ({"T": 1.0, "S": 1.0}, {"T": 2.0, "S": 2.0})
 _SOLVER = 1e-6  # what the solver's answers are trusted to, relatively
+_AS_GOOD = 1e-3  # a function of fewer dimensions may fall this short of the best
 _WARM = (0, 1, 2, 3)  # rounds before the one that a claim on a single round speaks about
 
 
@@ -254,18 +255,18 @@ def _rebuild(statement: Statement, program: Program, found: WorstCase) -> WorstC
         return replace(found, unbuilt="not rebuilt: the family 'interpolated' is not registered")
     free = {s.name for s in statement.hyperparameters} | {"T", "B"}
     values = {k: v for k, v in found.values.items() if k in free}
-    best, chosen = None, None
+    measured: list[tuple[Verdict, Spec]] = []
     for spec in rebuilt.specs(program):
         try:
             objective = registry.family(spec["family"]).build(**spec["parameters"])
-            verdict = check(statement, objective, values=values, count=1)
+            measured.append((check(statement, objective, values=values, count=1), spec))
         except (AssumptionError, UsageError, ArithmeticError):
             continue
-        if best is None or verdict.ratio > best.ratio:
-            best, chosen = verdict, spec
-    if best is None:
+    if not measured:
         return replace(found, unbuilt="not rebuilt: its class or its assumptions are relaxed")
-    return replace(found, rebuilt=best, spec=chosen)
+    best = max(verdict.ratio for verdict, _ in measured)
+    verdict, spec = next((v, s) for v, s in measured if v.ratio >= best * (1 - _AS_GOOD))
+    return replace(found, rebuilt=verdict, spec=spec)
 
 
 def expansion_factor(rule: UpdateRule, family: FunctionClass, steps: int = 1) -> WorstCase:

@@ -15,10 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bounds.statement import Statement
-from theorylab.errors import UsageError
-from theorylab.exact.worst_case import MissingExtra, WorstCase, solve_points
 from theorylab.hunt.instance import FAILURES, Evaluation, Instance, guess, score
 from theorylab.hunt.stages import Search
+from theorylab.hunt.worst_cases import worst_instance
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins.specs import Spec
 
@@ -31,7 +30,6 @@ _TRIES = 3  # violations that may be confirmed before a statement is left alone
 _GUESSES = 3  # promising samples, likewise
 _REPLICAS = 4096  # of a confirmation
 _SEARCH = 0.8  # share of the seconds for the search; the rest is for measuring its best afresh
-_SOLVED = 6  # points of the domain at which the exact worst case is asked
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,7 @@ def hunt(
         # That is one of the confirmations that the risk was shared among.
         if again is not None and again.verdict == "violated":
             confirmed, how = winner, search.how_best
-    worst = None if confirmed is not None else _worst_case(statement)
+    worst = None if confirmed is not None else worst_instance(statement, seed)
     common: dict[str, Any] = {
         "evaluations": search.evaluations, "seconds": time.monotonic() - begun,
     }  # fmt: skip
@@ -208,7 +206,7 @@ def hunt(
     if confirmed is not None:
         return Hunt(*names, "violated", confirmed.verdict, confirmed.instance, how, **common)
     if worst is not None:
-        return Hunt(*names, "violated", _as_verdict(statement, worst), None, "worst case", **common)
+        return Hunt(*names, "violated", *worst, "worst case", **common)
     if winner is None:
         return Hunt(*names, "not applicable", reason=search.reason, **common)
     return Hunt(*names, "not refuted", winner.verdict, winner.instance, search.how_best,
@@ -220,32 +218,6 @@ def _promises(candidate: Evaluation, statement: Statement, found: float, before:
     if statement.claim.big_o or candidate.verdict.exact:
         return False
     return found > max(before, 1e-6)
-
-
-def _worst_case(statement: Statement) -> WorstCase | None:
-    """An exact worst case beyond the bound, where the statement fits a semidefinite program."""
-    if statement.claim.big_o or statement.algorithm is None:
-        return None
-    try:
-        for row in solve_points(statement, {}, _SOLVED, 0):
-            if row.refutes:
-                return row
-    except (MissingExtra, UsageError, *FAILURES):
-        return None
-    return None
-
-
-def _as_verdict(statement: Statement, row: WorstCase) -> Verdict:
-    constants = {s.name for s in statement.constants}
-    values = {k: float(v) for k, v in row.values.items()}
-    return Verdict(
-        statement.key, statement.form, "violated", row.primal, (row.primal, row.dual), row.bound,
-        row.ratio, statement.units, "the worst function of its class",
-        {k: v for k, v in values.items() if k in constants},
-        {k: v for k, v in values.items() if k not in constants}, 1, 0, 1, 0,
-        f"a semidefinite program, solved with a gap of {row.gap:.1g}",
-        evidence="exact worst case",
-    )  # fmt: skip
 
 
 def _confirm(

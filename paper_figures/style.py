@@ -1,28 +1,121 @@
-"""Paper column widths, colours that survive grey printing, and vector output with provenance."""
+"""Venues' column widths, colours that survive grey printing, vector output with provenance."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import matplotlib as mpl
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-__all__ = ["COLUMN", "PAGE", "decade_ticks", "figure", "save"]
+from theorylab.errors import UnknownNameError
+
+__all__ = [
+    "COLUMN", "FORMATS", "PAGE", "STYLES", "Style", "decade_ticks", "figure", "line", "save",
+    "style",
+]  # fmt: skip
 
 COLUMN, PAGE = 3.25, 6.75  # inches: one column, and the whole width of a two-column page
 GOLDEN = 0.68
+
+FORMATS = ("pdf", "svg", "png", "pgf")
+"""What :func:`save` can write; ``pgf`` needs LaTeX."""
 
 _RC: Any = {
     "font.size": 8, "axes.labelsize": 8, "legend.fontsize": 7, "xtick.labelsize": 7,
     "ytick.labelsize": 7, "axes.titlesize": 8, "lines.linewidth": 1.2, "lines.markersize": 3.5,
     "axes.spines.top": False, "axes.spines.right": False, "legend.frameon": False,
-    "pdf.fonttype": 42, "svg.fonttype": "none", "svg.hashsalt": "theorylab",
+    "pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "theorylab",
+    "pgf.texsystem": "pdflatex", "pgf.rcfonts": False,
 }  # fmt: skip
+
+# Okabe and Ito's colours, in an order whose greys differ, each with a dash and a marker of its own.
+_LINES = (
+    ("#000000", "-", "o"), ("#D55E00", "--", "s"), ("#0072B2", "-.", "^"), ("#E69F00", ":", "D"),
+    ("#009E73", (0, (5, 1)), "v"), ("#CC79A7", (0, (3, 1, 1, 1)), "P"), ("#56B4E9", "-", "X"),
+    ("#8A8A8A", "--", "<"),
+)  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class Style:
+    """A venue's widths in inches, and its font size.
+
+    Attributes
+    ----------
+    name : str
+    column, page : float
+        A narrow figure, and one over the whole text width (the same where there is one column).
+    size : float
+        Points of labels; legends and ticks are one smaller.
+    serif : bool
+        Whether the text around is set in a serif face.
+    """
+
+    name: str
+    column: float
+    page: float
+    size: float = 8.0
+    serif: bool = True
+
+    def rc(self) -> Any:
+        """The style as a context: artists created inside follow it."""
+        small = self.size - 1
+        fonts: Any = {"font.family": "serif" if self.serif else "sans-serif"}
+        sizes: Any = {
+            "font.size": self.size, "axes.labelsize": self.size, "axes.titlesize": self.size,
+            "legend.fontsize": small, "xtick.labelsize": small, "ytick.labelsize": small,
+            "mathtext.fontset": "dejavuserif" if self.serif else "dejavusans",
+        }  # fmt: skip
+        return mpl.rc_context({**_RC, **fonts, **sizes})
+
+
+STYLES: dict[str, Style] = {
+    item.name: item
+    for item in (
+        Style("neurips", 2.7, 5.5),
+        Style("icml", 3.25, 6.75),
+        Style("iclr", 2.7, 5.5),
+        Style("aaai", 3.3, 7.0),
+        Style("jmlr", 2.95, 6.0, 9.0),
+        Style("thesis", 2.9, 5.9, 9.0),
+        Style("screen", 3.6, 7.4, 9.0, serif=False),
+    )
+}
+"""By name; ``neurips`` and ``iclr`` have one column, so the narrow width is half of it."""
+
+
+def style(name: str) -> Style:
+    """The style of a venue.
+
+    >>> style("icml").page
+    6.75
+
+    Raises
+    ------
+    UnknownNameError
+        If there is none of that name.
+    """
+    if name not in STYLES:
+        raise UnknownNameError(f"unknown style {name!r}; known: {', '.join(STYLES)}")
+    return STYLES[name]
+
+
+def line(number: int) -> dict[str, Any]:
+    """Colour, dash and marker of the curve with this number: told apart in grey too.
+
+    >>> line(0)["color"], line(1)["linestyle"]
+    ('#000000', '--')
+    """
+    colour, dash, marker = _LINES[number % len(_LINES)]
+    return {"color": colour, "linestyle": dash, "marker": marker}
 
 
 def figure(width: float = COLUMN, height: float | None = None) -> Figure:
@@ -31,18 +124,34 @@ def figure(width: float = COLUMN, height: float | None = None) -> Figure:
         return Figure(figsize=(width, height or GOLDEN * width), layout="constrained")
 
 
-def save(canvas: Figure, path: Path, provenance: Mapping[str, Any]) -> list[Path]:
-    """Write ``path`` as PDF and SVG, each carrying its provenance in the file's metadata."""
+def save(
+    canvas: Figure,
+    path: Path,
+    provenance: Mapping[str, Any],
+    formats: Sequence[str] = ("pdf", "svg"),
+) -> list[Path]:
+    """Write ``path`` in each format, each file carrying its provenance; fonts are embedded.
+
+    PDF and SVG keep it in their metadata, PNG in a text chunk, PGF in a comment. ``pgf`` is left
+    out where LaTeX is not installed.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(provenance, sort_keys=True)
     written = []
     with mpl.rc_context(_RC):
-        for suffix, metadata in (
-            (".pdf", {"Keywords": text, "CreationDate": None}),
-            (".svg", {"Description": text, "Date": None}),
-        ):
-            target = path.with_name(path.name + suffix)
-            canvas.savefig(target, metadata=metadata)
+        for kind in formats:
+            target = path.with_name(f"{path.name}.{kind}")
+            if kind == "pdf":
+                canvas.savefig(target, metadata={"Keywords": text, "CreationDate": None})
+            elif kind == "svg":
+                canvas.savefig(target, metadata={"Description": text, "Date": None})
+            elif kind == "png":
+                canvas.savefig(target, dpi=200, metadata={"Description": text})
+            elif shutil.which("pdflatex") is None:
+                continue
+            else:
+                canvas.savefig(target)  # images go into files beside it
+                target.write_text(f"% {text}\n{target.read_text()}")
             written.append(target)
     return written
 

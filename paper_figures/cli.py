@@ -1,0 +1,145 @@
+"""``theorylab figure``: the papers' exhibits, and measured against bound for any statement."""
+
+from __future__ import annotations
+
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from deep.settings import MAX_SEED
+from paper_figures import theory
+from paper_figures.exhibits import EXHIBITS, exhibit, produce
+from paper_figures.scale import SCALES, scale
+from paper_figures.session import Session
+from paper_figures.style import FORMATS, STYLES, style
+from theorylab.console import console
+from theorylab.errors import DataError, UnknownNameError, UsageError
+from theorylab.plugins import registry
+from theorylab.plugins.store import Store, writable
+
+__all__ = ["command"]
+
+
+def _complete(incomplete: str) -> list[str]:
+    known = [*EXHIBITS, *dict.fromkeys(key for key, _ in registry.statements())]
+    return [key for key in known if key.startswith(incomplete)]
+
+
+def command(
+    keys: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[KEY]...", autocompletion=_complete,
+            help="Exhibits such as sngm.table_2, or statements such as sngm.theorem_1.",
+        ),
+    ] = None,
+    all_: Annotated[bool, typer.Option("--all", help="Every exhibit.")] = False,
+    list_: Annotated[bool, typer.Option("--list", help="List the exhibits.")] = False,
+    preset: Annotated[str, typer.Option(help=f"How much to run: {', '.join(SCALES)}.")] = "laptop",
+    style_: Annotated[
+        str, typer.Option("--style", help=f"Column widths: {', '.join(STYLES)}.")
+    ] = "neurips",
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="A data set's folder or archive, or a folder with one for each by name."),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(help="Exhibits: a data set in place of the paper's first. Statements: "
+                     "a bundled data set, a CSV or NPZ file."),
+    ] = None,
+    axis: Annotated[
+        str | None, typer.Option(help="Statements: the symbol to vary: T, eta, B, n, ...")
+    ] = None,
+    objective: Annotated[str | None, typer.Option(help="Statements: the objective family.")] = None,
+    replicas: Annotated[int, typer.Option(min=2, help="Statements: independent runs.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    device: Annotated[str, typer.Option(help="Exhibits: cpu, cuda or auto.")] = "cpu",
+    budget: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="Seconds an exhibit may start new runs in."),
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--formats", help="Some of pdf,svg,png,pgf (pgf needs LaTeX).")
+    ] = ",".join(FORMATS),
+    out: Annotated[Path, typer.Option(help="Where figures, tables and data go.")] = Path(
+        "results/figures"
+    ),
+) -> None:  # fmt: skip
+    """Draw exhibits of the papers, or measured against bound for statements.
+
+    Stopped anywhere, the same command goes on. Without KEY, one figure for each paper's main rate.
+    """
+    if list_:
+        _list()
+        return
+    keys = list(EXHIBITS) if all_ else list(keys or [])
+    chosen = [key for key in keys if key in EXHIBITS and axis is None]
+    others = [key for key in keys if key not in chosen]
+    _known(others)
+    if others or not keys:
+        theory.command(
+            keys=others or None, axis=axis, objective=objective, data=data, replicas=replicas,
+            seed=seed, jobs=jobs, out=out,
+        )  # fmt: skip
+    if not chosen:
+        return
+    kinds = tuple(part.strip() for part in formats.split(","))
+    if unknown := set(kinds) - set(FORMATS):
+        raise UsageError(f"--formats: unknown {sorted(unknown)[0]!r}; known: {', '.join(FORMATS)}")
+    wanted = scale(preset)
+    if data is not None:
+        wanted = wanted.on(data)
+    if data_dir is not None and not data_dir.exists():
+        raise DataError(f"--data-dir: {data_dir} does not exist")
+    look = style(style_)
+    writable(out / f"{chosen[0]}.csv")
+    session = Session(Store(out), wanted, data_dir, seed=seed, jobs=jobs, device=device,
+                      budget=budget)  # fmt: skip
+    terminal = console()
+    failed: list[str] = []
+    for number, key in enumerate(chosen, 1):
+        item = exhibit(key)
+        session.label = f"{key} ({number}/{len(chosen)})"
+        try:
+            made = produce(item, session, out, look, kinds)
+        except UsageError as error:
+            if len(chosen) == 1:
+                raise
+            failed.append(key)
+            print(f"{key}: {error.args[0]}", file=sys.stderr)
+            continue
+        terminal.print(f"{key}: {made.files[0].parent / key}.*", highlight=False, soft_wrap=True)
+        if made.missing:
+            terminal.print(f"{key}: {made.missing} runs are missing; the same command goes on")
+    if failed:
+        raise UsageError(f"{len(failed)} of {len(chosen)} exhibits were not drawn; the rest were")
+
+
+def _known(keys: list[str]) -> None:
+    """Refuse what is neither an exhibit nor the beginning of a statement's key."""
+    statements = list(dict.fromkeys(key for key, _ in registry.statements()))
+    for key in keys:
+        if key in EXHIBITS or any(
+            s == key or s.startswith((f"{key}_", f"{key}.")) for s in statements
+        ):
+            continue
+        raise _unknown(key, statements)
+
+
+def _unknown(key: str, statements: list[str]) -> UnknownNameError:
+    close = difflib.get_close_matches(key, [*EXHIBITS, *statements], n=3)
+    hint = f"did you mean {' or '.join(close)}?" if close else "`figure --list` shows the exhibits"
+    return UnknownNameError(f"unknown exhibit or statement {key!r}; {hint}")
+
+
+def _list() -> None:
+    table = Table("exhibit", "paper's", "title", box=None, pad_edge=False)
+    for item in EXHIBITS.values():
+        table.add_row(item.key, item.number, item.title)
+    console().print(table)

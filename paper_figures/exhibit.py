@@ -1,0 +1,130 @@
+"""``Exhibit``: one figure or table of a paper, in two halves: compute, and draw from the data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, final
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from paper_figures.session import Session
+from paper_figures.style import Style
+from theorylab.errors import UsageError
+
+__all__ = ["FINAL", "Exhibit", "Place", "read_csv", "write_csv"]
+
+FINAL = "final"
+"""Statistics of a run's test accuracy: ``final``, ``last tenth`` (mean), ``maximum``; any other
+name is a column of the data."""
+
+
+@final
+@dataclass(frozen=True)
+class Place:
+    """A cell of a printed table, and what of which run belongs there.
+
+    Attributes
+    ----------
+    row, column : str
+        The printed labels.
+    run : (row, column)
+        Labels of the run in the data.
+    statistic : str
+        ``final``, ``last tenth``, ``maximum``, or a column of the data.
+    minus : (row, column), optional
+        The run whose statistic is subtracted (for a printed improvement).
+    """
+
+    row: str
+    column: str
+    run: tuple[str, str]
+    statistic: str = FINAL
+    minus: tuple[str, str] | None = None
+
+
+@final
+@dataclass(frozen=True)
+class Exhibit:
+    """One exhibit.
+
+    Attributes
+    ----------
+    key : str
+        Such as ``sngm.table_2``.
+    title : str
+        What it shows.
+    number : str
+        ``Table 2``, as the paper has it.
+    compute : callable
+        ``compute(session) -> DataFrame``, tidy.
+    draw : callable
+        ``draw(data, style) -> Figure``, from the data alone.
+    places : callable, optional
+        For a printed table: ``places(data) -> sequence of Place``.
+    data : str
+        The paper's data set.
+    statistic : str
+        By which control arms are compared; see :data:`FINAL`.
+    supports : str
+        What the exhibit can and cannot support, in a sentence.
+    tables : callable, optional
+        For tables that are not numbers: ``tables(data) -> LaTeX``.
+    """
+
+    key: str
+    title: str
+    number: str
+    compute: Callable[[Session], pd.DataFrame]
+    draw: Callable[[pd.DataFrame, Style], Figure]
+    places: Callable[[pd.DataFrame], Sequence[Place]] | None = None
+    data: str = "cifar10"
+    statistic: str = FINAL
+    supports: str = ""
+    tables: Callable[[pd.DataFrame], str] | None = None
+
+    @property
+    def paper(self) -> str:
+        return self.key.split(".")[0]
+
+    @property
+    def table(self) -> str:
+        return self.key.split(".")[1]
+
+
+def write_csv(path: Path, data: pd.DataFrame, provenance: Mapping[str, Any]) -> Path:
+    """The data as CSV; its first line is a comment with the provenance as JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    text = data.to_csv(index=False, lineterminator="\n")
+    part.write_text(f"# {json.dumps(provenance, sort_keys=True)}\n{text}")
+    part.replace(path)
+    return path
+
+
+def read_csv(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """What :func:`write_csv` wrote: the data, and its provenance.
+
+    Raises
+    ------
+    UsageError
+        If the file is absent or something else.
+    """
+    try:
+        with path.open() as stream:
+            head = stream.readline()
+            if not head.startswith("# {"):
+                raise ValueError("its first line is no provenance")
+            labels = {"row": str, "column": str, "arm": str, "scale": str, "notes": str}
+            data = pd.read_csv(stream, dtype=labels, keep_default_na=True)
+        for name in labels:
+            if name in data:
+                data[name] = data[name].fillna("")
+        return data, json.loads(head[2:])
+    except FileNotFoundError:
+        raise UsageError(f"no data at {path}; run `theorylab figure` first") from None
+    except (ValueError, OSError) as error:
+        raise UsageError(f"{path} is not what `theorylab figure` writes: {error}") from error

@@ -1,0 +1,349 @@
+"""``Session``: an exhibit's cells, run or taken from the store, as tidy data."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import Any, final
+
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from deep.data import Dataset, dataset, denormalise, label_map
+from deep.data.cache import fingerprint
+from deep.gan import GanSettings, GanTrainer, nearest_colour
+from deep.metrics import confusion, segmentation
+from deep.settings import Settings
+from deep.training import Trainer, device_named, load_data
+from paper_figures.scale import Run, Scale, scaled
+from theorylab.console import console
+from theorylab.plugins.store import Store, compute
+
+__all__ = ["GanRun", "Session"]
+
+_TUNING_SEED = 1000
+_COLUMNS = ("steps", "rounds", "gradients", "seconds", "epoch", "lr", "train_loss", "test_loss",
+            "train_accuracy", "test_accuracy", "gradient_norm", "noise_variance")  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class GanRun:
+    """One pix2pix run of an exhibit; ``settings`` is ``None`` for the true photos."""
+
+    row: str
+    settings: GanSettings | None
+    arm: str = ""
+
+
+@final
+@dataclass
+class Session:
+    """Where cells are kept, and how they are run.
+
+    Attributes
+    ----------
+    store : Store
+    scale : Scale
+    data_dir : Path, optional
+        A data set's folder or archive, or a folder with one of those for each data set.
+    seed : int
+        The first seed.
+    jobs : int
+    device : str
+        ``cpu``, ``cuda`` or ``auto``.
+    budget : float, optional
+        Seconds an exhibit may start new cells in.
+    label : str
+        Shown with the progress.
+    missing : int
+        Cells that the budget left out, so far.
+    digests : dict
+        Hashes of the data that was read, by name.
+    """
+
+    store: Store
+    scale: Scale
+    data_dir: Path | None = None
+    seed: int = 0
+    jobs: int = 1
+    device: str = "cpu"
+    budget: float | None = None
+    progress: bool | None = None
+    label: str = ""
+    missing: int = 0
+    digests: dict[str, str] = field(default_factory=dict)
+
+    # --- training ------------------------------------------------------------------------------
+    def train(self, runs: Sequence[Run], seeds: int) -> pd.DataFrame:
+        """Every run at every seed, one row a measurement; runs left out have one empty row.
+
+        Columns: ``row, column, arm, seed, seeds, optimizer, batch, step``, the measurements, and
+        ``scale``, which says what was reduced (empty: nothing was).
+
+        Raises
+        ------
+        UsageError
+            If a data set is not there, or settings do not fit it.
+        """
+        names = [self.scale.data] if self.scale.data else [r.settings.data for r in runs]
+        samples = {name: len(self._data(name, runs[0].settings).train) for name in set(names)}
+        chosen, left_out = scaled(runs, self.scale, samples)
+        chosen = self._tuned(chosen)
+        count = seeds if self.scale.seeds is None else min(seeds, self.scale.seeds)
+        wanted = [
+            (run, replace(run.settings, seed=self.seed + i)) for run in chosen for i in range(count)
+        ]
+        histories = self._run([settings for _, settings in wanted], "")
+        rows: list[dict[str, Any]] = []
+        for (run, settings), history in zip(wanted, histories, strict=True):
+            place = {
+                "row": run.row, "column": run.column, "arm": run.arm, "seed": settings.seed,
+                "seeds": seeds, "optimizer": settings.optimizer, "batch": settings.batch_size,
+                "step": settings.step_size,
+            }  # fmt: skip
+            if history is None:
+                self.missing += 1
+                continue
+            length = len(history["steps"])
+            columns = {name: history.get(name, [None] * length) for name in _COLUMNS}
+            rows += [
+                {**place, **dict(zip(columns, values, strict=True)), "scale": run.scale,
+                 "share": run.share}
+                for values in zip(*columns.values(), strict=True)
+            ]  # fmt: skip
+        rows += [
+            {"row": run.row, "column": run.column, "arm": run.arm, "seeds": seeds, "scale": reason}
+            for run, reason in left_out
+        ]
+        heads = ("row", "column", "arm", "seed", "seeds", "optimizer", "batch", "step", *_COLUMNS,
+                 "scale", "share")  # fmt: skip
+        return pd.DataFrame(rows, columns=list(heads))
+
+    def _tuned(self, runs: Sequence[Run]) -> list[Run]:
+        """Those to be tuned at the step of the grid that does best on held-out samples."""
+        trials = [
+            (i, replace(run.settings, lr=run.settings.step_size * x, holdout=0.1,
+                        seed=_TUNING_SEED, evaluations=1, measures=0))
+            for i, run in enumerate(runs) if run.tune for x in self.scale.grid
+        ]  # fmt: skip
+        if not trials:
+            return list(runs)
+        histories = self._run([settings for _, settings in trials], " (tuning)")
+        found = list(runs)
+        scores: dict[int, list[tuple[float, float]]] = {}
+        for (i, trial), history in zip(trials, histories, strict=True):
+            if history is not None:
+                score = history["test_accuracy"][-1] or 0.0
+                scores.setdefault(i, []).append((score, trial.step_size))
+        for i, each in scores.items():
+            found[i] = replace(runs[i], settings=replace(runs[i].settings, lr=max(each)[1]))
+        return found
+
+    def _run(self, settings: Sequence[Settings], stage: str) -> list[Any]:
+        cells = [
+            {"kind": "train", "settings": s.to_json(), "data": self._digest(s.data)}
+            for s in settings
+        ]
+        return self._compute(train_cell, cells, stage)
+
+    def _compute(self, function: Any, cells: Sequence[Mapping[str, Any]], stage: str) -> list[Any]:
+        unique = {json.dumps(cell, sort_keys=True): cell for cell in cells}
+        damaged = [
+            path for cell in unique.values()
+            if (path := self.store.path(cell)).exists() and self.store.get(cell) is None
+        ]  # fmt: skip
+        if damaged:
+            console().print(
+                f"{len(damaged)} damaged results in {damaged[0].parent} are computed again",
+                highlight=False, soft_wrap=True,
+            )  # fmt: skip
+        given = None if self.data_dir is None else str(self.data_dir)
+        execute = partial(function, data_dir=given, device=self.device,
+                          runs=str(self.store.root / "runs"))  # fmt: skip
+        found = compute(execute, list(unique.values()), self.store, jobs=self.jobs,
+                        label=self.label + stage, budget=self.budget,
+                        progress=self.progress)  # fmt: skip
+        by_cell = dict(zip(unique, found, strict=True))
+        return [by_cell[json.dumps(cell, sort_keys=True)] for cell in cells]
+
+    # --- pairs of images -----------------------------------------------------------------------
+    def translate(self, runs: Sequence[GanRun], seeds: int, images: int = 0) -> pd.DataFrame:
+        """Every pix2pix run at every seed: scores, and ``images`` test pairs as PNG in base64.
+
+        Columns: ``row, arm, seed, seeds``, the scores (``per_pixel``, ``per_class``,
+        ``class_iou``, ``l1``, ``psnr``, ``ssim``), ``panel`` and ``image`` (rows with an image
+        have no scores), and ``scale``.
+        """
+        reduced = self.scale.data is not None
+        text = ""
+        if reduced:
+            text = f"generated-pairs for cityscapes; {self.scale.image_size} pixels for 256"
+        count = seeds if self.scale.seeds is None else min(seeds, self.scale.seeds)
+        wanted = []
+        for run in runs:
+            for i in range(count if run.settings is not None else 1):
+                made = run.settings
+                if made is not None:
+                    made = replace(made, seed=self.seed + i, image_size=self.scale.image_size)
+                    if reduced:
+                        smoke = self.scale.name == "smoke"
+                        made = replace(
+                            made, data="generated-pairs", width=8 if smoke else 16,
+                            epochs=0.1 if smoke else 20.0, samples=20 if smoke else 100,
+                        )  # fmt: skip
+                wanted.append((run, made, self.seed + i))
+        data = "generated-pairs" if reduced else "cityscapes"
+        cells = [
+            {
+                "kind": "gan", "settings": None if made is None else asdict(made), "data": data,
+                "digest": self._digest(data), "image_size": self.scale.image_size,
+                "images": images,
+            }
+            for _, made, _ in wanted
+        ]  # fmt: skip
+        results = self._compute(gan_cell, cells, "")
+        rows: list[dict[str, Any]] = []
+        for (run, made, seed), result in zip(wanted, results, strict=True):
+            if result is None:
+                self.missing += 1
+                continue
+            words = text
+            if made is not None and reduced:
+                words += f"; width {made.width} for 64; {made.epochs:g} of 200 epochs"
+            place = {"row": run.row, "arm": run.arm, "seed": seed, "seeds": seeds, "scale": words}
+            rows.append({**place, **result["scores"]})
+            rows += [{**place, "panel": i, "image": image}
+                     for i, image in enumerate(result["images"])]  # fmt: skip
+        return pd.DataFrame(rows)
+
+    # --- data ----------------------------------------------------------------------------------
+    def _data(self, name: str, like: Settings) -> Dataset:
+        return _loaded(name, like.model, None if self.data_dir is None else str(self.data_dir))
+
+    def _digest(self, name: str) -> str | None:
+        if name not in self.digests:
+            place = located(name, self.data_dir)
+            self.digests[name] = "" if place is None else _fingerprint(str(place))
+        return self.digests[name] or None
+
+
+def located(name: str, data_dir: Path | str | None) -> Path | None:
+    """Where a data set lies: ``data_dir/NAME`` if that exists, else ``data_dir`` itself."""
+    if data_dir is None or not dataset(name).layout:
+        return None
+    inner = Path(data_dir) / name
+    return inner if inner.exists() else Path(data_dir)
+
+
+@cache
+def _fingerprint(place: str) -> str:
+    path = Path(place)
+    files = () if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
+    return fingerprint(path, files)[:32]
+
+
+@cache
+def _loaded(name: str, model: str, data_dir: str | None) -> Dataset:
+    return load_data(Settings(data=name, model=model), located(name, data_dir))
+
+
+def train_cell(
+    cell: Mapping[str, Any], data_dir: str | None, device: str, runs: str
+) -> dict[str, list[Any]]:
+    """One run's history, column by column; a run that was stopped goes on."""
+    settings = Settings(**cell["settings"])
+    place = located(settings.data, data_dir)
+    if settings.holdout or settings.train_samples or not settings.augment:
+        data = load_data(settings, place)
+    else:
+        data = _loaded(settings.data, settings.model, data_dir)
+    # Short runs start anew: writing checkpoints would take longer than they do.
+    long = (settings.steps or 10_000) * settings.batch_size >= 200_000
+    text = json.dumps(cell, sort_keys=True).encode()
+    folder = Path(runs) / hashlib.sha256(text).hexdigest()[:32] if long else None
+    history = Trainer(settings, data, folder=folder, device=device_named(device)).run(
+        progress=False
+    )
+    if folder is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+    names = [name for name in _COLUMNS if any(name in row for row in history)]
+    return {
+        name: [float(f"{v:.6g}") if isinstance(v := row.get(name), float) else v
+               for row in history]
+        for name in names
+    }  # fmt: skip
+
+
+def gan_cell(
+    cell: Mapping[str, Any], data_dir: str | None, device: str, runs: str
+) -> dict[str, Any]:
+    """Scores of one pix2pix run (or of the true photos), and the first test images it makes."""
+    place = located(cell["data"], data_dir)
+    data = dataset(cell["data"]).load(place, image_size=cell["image_size"])
+    if cell["settings"] is None:
+        scores = _ground_truth(data) if cell["data"] == "generated-pairs" else {}
+        return {"scores": scores, "images": _true(data, cell["images"])}
+    settings = GanSettings(**cell["settings"])
+    if settings.samples is not None:
+        kept = torch.arange(min(settings.samples, len(data.train)))
+        data = replace(data, train=data.train.subset(kept))
+    text = json.dumps(cell, sort_keys=True).encode()
+    folder = Path(runs) / hashlib.sha256(text).hexdigest()[:32]
+    trainer = GanTrainer(settings, data, folder=folder, device=device_named(device))
+    # On photos of real streets classes cannot be read off by colour.
+    segmenter = nearest_colour if cell["data"] == "generated-pairs" else None
+    scores = trainer.run(progress=False, segmenter=segmenter)
+    made = _generated(trainer.generator, data, cell["images"], settings.seed)
+    shutil.rmtree(folder, ignore_errors=True)
+    return {"scores": {k: v for k, v in scores.items() if k not in ("losses", "steps")},
+            "images": made}  # fmt: skip
+
+
+def _ground_truth(data: Dataset) -> dict[str, float]:
+    counts = torch.zeros(len(data.classes), len(data.classes), dtype=torch.int64)
+    for label, photo, _ in data.in_order(data.test, 1):
+        found = nearest_colour(denormalise(photo, data.mean, data.std))
+        wanted = label_map(denormalise(label, data.mean, data.std), data.palette)
+        counts += confusion(found, wanted, len(data.classes))
+    return dict(vars(segmentation(counts)))
+
+
+def _true(data: Dataset, count: int) -> list[str]:
+    """Label image and photo of the first test pairs, in turn."""
+    found = []
+    for label, photo, index in data.in_order(data.test, 1):
+        if int(index[0]) >= count:
+            break
+        found += [_png(denormalise(x, data.mean, data.std)[0]) for x in (label, photo)]
+    return found
+
+
+@torch.no_grad()
+def _generated(generator: nn.Module, data: Dataset, count: int, seed: int) -> list[str]:
+    found = []
+    generator.train()  # as pix2pix: dropout and the image's own statistics at test time
+    device = next(generator.parameters()).device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        for label, _, index in data.in_order(data.test, 1):
+            if int(index[0]) >= count:
+                break
+            made = generator(label.to(device)).cpu()
+            found.append(_png(denormalise(made, data.mean, data.std)[0]))
+    return found
+
+
+def _png(image: Tensor) -> str:
+    buffer = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode()

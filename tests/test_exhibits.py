@@ -102,8 +102,11 @@ def test_drawing_needs_the_data_file_alone(session, tmp_path, no_training, monke
     other.parent.mkdir()
     shutil.copyfile(made.files[0], other)
     again = draw(exhibit("sngm.table_2"), other, style("iclr"), ("svg",))
-    old = {path.name: path.read_bytes() for path in made.files}
-    assert {path.name: path.read_bytes() for path in again}.items() <= old.items()
+
+    def content(paths):  # matplotlib names clip paths after addresses in memory
+        return {p.name: re.sub(r"\bp[0-9a-f]{10}\b", "clip", p.read_text()) for p in paths}
+
+    assert content(again).items() <= content(made.files).items()
 
 
 @pytest.mark.parametrize("key", [k for k, item in EXHIBITS.items() if item.places])

@@ -16,7 +16,7 @@ from theorylab.judge.check import constants_for
 from theorylab.judge.domain import place, points
 from theorylab.plugins import registry
 from theorylab.plugins.specs import Spec, objective_specs
-from theorylab.problem.objective import Parameter
+from theorylab.problem.objective import Objective, Parameter
 
 __all__ = ["Arm", "arms", "grid"]
 
@@ -92,7 +92,8 @@ def arms(statement: Statement, specs: Sequence[Spec] | None, seed: int) -> tuple
     if not statement.claim.measured:
         free = tuple(s.name for s in statement.symbols if s.name not in fixed)
         return [Arm(None, (), free, False)], ""
-    found, reason = [], ""
+    found: list[tuple[int, Arm]] = []
+    reason = ""
     for spec, quiet in itertools.product(objective_specs() if specs is None else specs,
                                          (False, True)):  # fmt: skip
         try:
@@ -109,8 +110,16 @@ def arms(statement: Statement, specs: Sequence[Spec] | None, seed: int) -> tuple
         )  # fmt: skip
         moved = registry.family(spec["family"]).parameters
         moved = () if statement.claim.big_o else _movable(spec, moved)
-        found.append(Arm(spec, moved, free, rescaled, quiet))
-    return found, reason
+        found.append((_slack(statement, objective), Arm(spec, moved, free, rescaled, quiet)))
+    # What attains its constants comes closest to the worst case.
+    return [arm for _, arm in sorted(found, key=lambda pair: pair[0])], reason
+
+
+def _slack(statement: Statement, objective: Objective) -> int:
+    """How many of the statement's constants the objective certifies without attaining them."""
+    certified = {**objective.constants(), **objective.sample_constants()}
+    names = {symbol.name for symbol in statement.constants} & set(certified)
+    return sum(not certified[name].attained for name in names)
 
 
 def _followed(statement: Statement) -> set[str]:
@@ -122,19 +131,17 @@ def _followed(statement: Statement) -> set[str]:
 
 
 def grid(statement: Statement, arm: Arm) -> Iterator[dict[str, float]]:
-    """Values of an O(.) claim's hyperparameters: all typical ones, then those between two.
+    """Values of an O(.) claim's hyperparameters: typical ones and those between, cheapest first.
 
     What an O(.) hides may depend on the hyperparameters, and where they are extreme the sizes
     within reach come before the rate: of a domain's corners only those that are typical are tried.
     """
     named = {s.name: s for s in statement.symbols}
     symbols = [named[name] for name in arm.free]
-    typical = list(itertools.product(*(sorted(s.typical or (1.0,)) for s in symbols)))
-    # The cheapest first, as far as counts say; then what lies between.
-    typical.sort(key=lambda row: math.prod(max(1.0, v) for v, s in zip(row, symbols, strict=True)
-                                           if s.domain.integer))  # fmt: skip
-    between = [row for row in itertools.product(*map(_finer, symbols)) if row not in typical]
-    for row in (*typical, *between):
+    rows = list(itertools.product(*map(_finer, symbols)))
+    rows.sort(key=lambda row: math.prod(
+        max(1.0, v) for v, s in zip(row, symbols, strict=True) if s.domain.integer))  # fmt: skip
+    for row in rows:
         yield dict(zip(arm.free, map(float, row), strict=True))
 
 

@@ -29,6 +29,7 @@ CONFIDENCE = 0.999
 _TRIES = 3  # violations that may be confirmed before a statement is left alone
 _GUESSES = 3  # promising samples, likewise
 _REPLICAS = 4096  # of a confirmation
+_ORDER_REPLICAS = 1024  # of one of an order, at each of its sizes
 _SEARCH = 0.8  # share of the seconds for the search; the rest is for measuring its best afresh
 
 
@@ -192,7 +193,7 @@ def hunt(
     if confirmed is None and winner is not None and not winner.verdict.exact:
         # The winner's own number is the luckiest of many: report it as measured afresh.
         # An order needs the full sizes to show that it grows.
-        enough = _REPLICAS if statement.claim.big_o else 4 * replicas
+        enough = None if statement.claim.big_o else 4 * replicas
         again = _confirm(statement, winner.instance, _TRIES + _GUESSES + 1, risk, seed, enough)
         winner = winner if again is None else Evaluation(winner.instance, again)
         # That is one of the confirmations that the risk was shared among.
@@ -226,10 +227,12 @@ def _confirm(
     attempt: int,
     risk: float,
     seed: int,
-    replicas: int = _REPLICAS,
+    replicas: int | None = None,
 ) -> Verdict | None:
     """The instance on randomness that no search has seen."""
-    fresh = replace(instance, seed=instance.seed + 1) if statement.claim.big_o else instance
+    order = statement.claim.big_o
+    replicas = replicas or (_ORDER_REPLICAS if order else _REPLICAS)
+    fresh = replace(instance, seed=instance.seed + 1) if order else instance
     try:
         return fresh.check(
             statement, replicas=replicas, effort=1e3 * replicas, confidence=1 - risk,

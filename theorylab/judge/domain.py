@@ -47,8 +47,9 @@ def points(
 ) -> list[dict[str, Any]]:
     """At most ``count`` distinct points of the domain, each a full table of values.
 
-    Corners come first: for each free symbol, each closed end of its range (as the domain and
-    the conditions leave it) with the others at typical values. Then typical and random values
+    Corners come first: for each free symbol, each end of its range (as the domain and the
+    conditions leave it; the largest typical value where it is unbounded) with the others at
+    typical values. Then typical and random values
     mixed. ``known`` holds the values that are fixed, the objective's constants first of all;
     ``admit`` may turn points down (those that would take too long to run). With ``typical``
     there are no corners and nothing random between: typical values alone.
@@ -201,6 +202,8 @@ def _choose(
         mode = rng.choice(["typical", "random", "upper", "lower"], p=[0.35, 0.35, 0.2, 0.1])
     if mode == "upper" and math.isfinite(upper):
         value = upper if not upper_open else _nudge(upper, lower, symbol)
+    elif mode == "upper" and symbol.typical:  # an unbounded symbol's corner: what anybody chooses
+        value = max(max(typical), lower)
     elif mode == "lower" and math.isfinite(lower):
         value = lower if not lower_open else _nudge(lower, upper, symbol)
         if lower_open and lower == 0 and symbol.typical:  # far below what anybody would choose

@@ -203,5 +203,7 @@ def _sizes(statement: Statement, objective: Objective, effort: float) -> list[fl
     if scale.name == "eps":
         return [max(scale.typical) / 2**k for k in range(_SIZES)]
     least = max(16.0, min(scale.typical or (16.0,)))
-    factor = min(4.0, max(1.5, (effort / 100 / least) ** (1 / (_SIZES - 1))))
+    # Powers of two, since some measured sides come in no others.
+    longest = (effort / 100 / least) ** (1 / (_SIZES - 1))
+    factor = 4 if longest > math.sqrt(8) else 2
     return [float(round(least * factor**k)) for k in range(_SIZES)]

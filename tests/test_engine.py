@@ -43,7 +43,7 @@ def test_same_bits_for_any_chunk_and_any_number_of_replicas(objective, rule, hor
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 def test_time_chunks_do_not_show(objective, rule, monkeypatch):
     whole = run(objective, rule, 40, replicas=20, record=("w",), at=range(41))
-    monkeypatch.setattr("theorylab.engine.driver._DRAW_BYTES", 1)
+    monkeypatch.setattr("theorylab.engine.chunks.DRAW_BYTES", 1)
     cut = run(objective, rule, 40, replicas=20, record=("w",), at=range(41))
     np.testing.assert_array_equal(whole["w"], cut["w"])
 

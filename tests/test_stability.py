@@ -134,7 +134,7 @@ def test_groups_and_seeds_do_not_show(data, rule, monkeypatch):
         np.testing.assert_array_equal(whole.first_drawn, cut.first_drawn)
     few = run_twins(data, rule, rounds=15, pairs=7, seeds=5, at=(0, 5, 15))
     np.testing.assert_array_equal(whole.w[:, :5], few.w)
-    monkeypatch.setattr("theorylab.engine.driver._DRAW_BYTES", 1)
+    monkeypatch.setattr("theorylab.engine.chunks.DRAW_BYTES", 1)
     one = run_twins(data, rule, rounds=15, pairs=2, seeds=5, at=(0, 5, 15), remove=True)
     monkeypatch.undo()
     many = run_twins(data, rule, rounds=15, pairs=2, seeds=5, at=(0, 5, 15), remove=True)
@@ -407,14 +407,14 @@ def test_mistakes_are_named(data, tmp_path):
 
 def test_a_leak_between_twins_would_show(data, monkeypatch):
     """Mutant: a twin that draws its own randomness differs before its sample is drawn."""
-    import theorylab.engine.driver as engine
+    import theorylab.engine.streams as engine
 
     def unshared(blocks, size, copies):
         joined = np.concatenate(list(blocks), axis=1)[:, : size // copies]
         wide = np.repeat(joined, copies, axis=1)
         return np.roll(wide, 1, axis=1) if joined.dtype == np.int32 else wide
 
-    monkeypatch.setattr(engine, "_side_by_side", unshared)
+    monkeypatch.setattr(engine, "side_by_side", unshared)
     twins = run_twins(data, SGD(eta=0.3), 5, pairs=3, seeds=4, at=range(6))
     before = twins.times[:, None, None] < twins.first_drawn
     assert (twins.distance[before] > 0).any()

@@ -92,7 +92,7 @@ def test_same_bits_for_any_number_of_replicas(objective, rule):
 def test_time_chunks_do_not_show(objective, rule, monkeypatch):
     options = {"replicas": 20, "record": ("w",), "at": range(41), "compile": True}
     whole = run(objective, rule, 40, **options)
-    monkeypatch.setattr("theorylab.engine.driver._DRAW_BYTES", 1)
+    monkeypatch.setattr("theorylab.engine.chunks.DRAW_BYTES", 1)
     np.testing.assert_array_equal(whole["w"], run(objective, rule, 40, **options)["w"])
 
 

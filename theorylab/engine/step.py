@@ -34,9 +34,9 @@ _KEPT: dict[int, list[tuple[tuple[Any, ...], _Flat]]] = {}
 _LOCK = threading.Lock()  # the compiler's own state is not for two threads
 
 
-def eager_step(objective: Objective, rule: UpdateRule) -> Step:
-    """The step as torch runs it, operation by operation."""
-    oracle = MiniBatch(objective)
+def eager_step(objective: Objective, rule: UpdateRule, weights: Tensor | None = None) -> Step:
+    """The step as torch runs it, operation by operation; ``weights`` are the sampler's."""
+    oracle = MiniBatch(objective, (), weights)
 
     def step(
         w: Tensor, batches: Sequence[Tensor], state: State, draw: Drawn
@@ -120,6 +120,7 @@ def compiled_step(
     sample: Tensor,
     state: State,
     draw: Drawn,
+    weights: Tensor | None = None,
 ) -> tuple[Step, State]:
     """The step compiled for the shapes of these arguments, and ``state`` as it takes it.
 
@@ -136,6 +137,8 @@ def compiled_step(
         As :meth:`~theorylab.method.rule.UpdateRule.init` returns it.
     draw : Drawn
         What the rule gets at every step. ``restart`` is a tensor, or a bool that the code is for.
+    weights : Tensor, shape (n,), optional
+        The sampler's.
 
     Returns
     -------
@@ -183,7 +186,8 @@ def compiled_step(
         before, t = unpacked(given), next(given)
         restart = draw.restart if splits else next(given)
         drawn = Drawn(t, restart, {name: next(given) for name in own})
-        moved, after = eager_step(objective, mine)(w, batches, before, drawn)
+        scales = next(given, None)
+        moved, after = eager_step(objective, mine, scales)(w, batches, before, drawn)
         old, new = entries(before), entries(after)
         if set(new) != set(old):
             raise TypeError(f"the state goes from {sorted(old)} to {sorted(new)}")
@@ -193,15 +197,17 @@ def compiled_step(
                                 f"{b.dtype} {tuple(b.shape)}")  # fmt: skip
         return [moved, *new.values()]
 
+    last = [] if weights is None else [weights]
+
     def rest_of(state: State, draw: Drawn) -> list[Tensor]:
         restart = [] if isinstance(draw.restart, bool) else [draw.restart]
-        return [*entries(state).values(), draw.t, *restart, *draw.own.values()]
+        return [*entries(state).values(), draw.t, *restart, *draw.own.values(), *last]
 
     arguments = [w, *values, *samples, *rest_of(state, draw)]
     # Tables that an objective fills at first use must not be filled while tracing.
-    eager_step(objective, rule)(w, samples, state, draw)
+    eager_step(objective, rule, weights)(w, samples, state, draw)
     settings = (None if name in names else value for name, value in fields.items())
-    key = (type(rule), *settings, draw.restart if splits else None,
+    key = (type(rule), weights is None, *settings, draw.restart if splits else None,
            *((tuple(x.shape), x.dtype) for x in arguments))  # fmt: skip
     with _LOCK:
         if id(objective) not in _KEPT:

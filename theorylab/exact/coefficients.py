@@ -12,7 +12,7 @@ from torch import Tensor
 
 from theorylab.engine.step import follow
 from theorylab.errors import UsageError
-from theorylab.method.rule import State, UpdateRule, round_starts
+from theorylab.method.rule import State, UpdateRule, independent, round_starts
 from theorylab.problem.oracle import Oracle
 
 __all__ = ["Call", "Path", "unroll"]
@@ -120,7 +120,7 @@ def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
     >>> path.rounds[2].tolist()  # w_2 over (w_0, g_0, g_1)
     [[1.0, -0.625, -0.5]]
     """
-    if rule.draws or rule.lags != 1:
+    if rule.draws or rule.lags != 1 or (noisy and not independent(rule)):
         raise UsageError(f"worst case: {rule.name} consumes randomness of its own")
     if rounds > _CALLS:
         raise UsageError(f"worst case: at most {_CALLS} rounds are modelled, got {rounds}: lower T")

@@ -22,7 +22,7 @@ import torch
 from bounds.statement import Statement, evaluate
 from theorylab.engine.step import follow
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.method.rule import UpdateRule, round_starts
+from theorylab.method.rule import UpdateRule, independent, round_starts
 from theorylab.problem.oracle import Fed, Oracle
 from theorylab.quantities.protocol import build_rule
 
@@ -300,7 +300,7 @@ def moves_of(statement: Statement, values: tuple[tuple[str, float], ...]) -> Mov
     """The statement's rule, which must be linear in its gradients or in their directions."""
     table = dict(values)
     rule = build_rule(statement, table)
-    if rule.draws or rule.lags != 1:
+    if rule.draws or rule.lags != 1 or not independent(rule):
         raise UsageError(f"{rule.name} consumes randomness of its own")
     starts = round_starts(rule, max(1, round(table.get("T", 1))))
     if starts is None:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from theorylab.method.schedules import Schedule
 from theorylab.problem.oracle import Oracle
+from theorylab.problem.sampler import Sampler, WithReplacement
 
 __all__ = [
     "Draw",
@@ -33,6 +34,7 @@ __all__ = [
     "UpdateRule",
     "add_scaled",
     "entries",
+    "independent",
     "is_zero",
     "map_state",
     "norm",
@@ -45,6 +47,7 @@ Hyper = float | Tensor | Schedule
 State = tuple[Any, ...]
 """A ``NamedTuple`` of tensors, of counts that all runs share, and of ``None`` for absent parts."""
 S = TypeVar("S", bound=State)
+_WITH_REPLACEMENT = WithReplacement()
 _PLAIN = (float, int, type(None))
 
 
@@ -167,6 +170,11 @@ class UpdateRule(abc.ABC, Generic[S]):
         """How many of the most recent mini-batches the rule asks about; 1 is this step's."""
         return 1
 
+    @property
+    def sampler(self) -> Sampler:
+        """How its mini-batches are drawn, where whoever runs it draws them."""
+        return _WITH_REPLACEMENT
+
     def init(self, w: Tensor, oracle: Oracle) -> S:
         """The state before the first step; nothing by default.
 
@@ -253,6 +261,11 @@ def tables(whole: Any) -> Iterator[Tensor]:
     elif isinstance(whole, UpdateRule | Schedule) and dataclasses.is_dataclass(whole):
         for f in dataclasses.fields(whole):
             yield from tables(getattr(whole, f.name))
+
+
+def independent(rule: UpdateRule) -> bool:
+    """Whether all samples of all its mini-batches are independent draws."""
+    return isinstance(rule.sampler, WithReplacement)
 
 
 def round_starts(rule: UpdateRule, rounds: int, longest: int = 256) -> np.ndarray | None:

@@ -151,6 +151,8 @@ class MiniBatch(Oracle):
     batches : sequence of Tensor, each of shape (R, B, ...)
         Draws of this step's mini-batch and earlier ones, newest first; a driver replaces them
         from step to step.
+    weights : Tensor, shape (n,), optional
+        What the gradient and value of each sample of a finite sum are multiplied by.
 
     Examples
     --------
@@ -164,10 +166,16 @@ class MiniBatch(Oracle):
     (3, 1)
     """
 
-    def __init__(self, objective: Objective, batches: Sequence[Tensor] = ()) -> None:
+    def __init__(
+        self,
+        objective: Objective,
+        batches: Sequence[Tensor] = (),
+        weights: Tensor | None = None,
+    ) -> None:
         super().__init__()
         self.objective = objective
         self.batches = batches
+        self.weights = weights
 
     @property
     def _who(self) -> str:
@@ -194,15 +202,27 @@ class MiniBatch(Oracle):
 
     def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
         self._count["batches"] += 1
-        return self.objective.sample_gradient(w, self._batch(lag))
+        batch = self._batch(lag)
+        if self.weights is None:
+            return self.objective.sample_gradient(w, batch)
+        return self._weighted(self.objective.sample_gradients(w, batch), batch)
 
     def value(self, w: Tensor, lag: int = 0) -> Tensor:
         self._count["batch_values"] += 1
-        return self.objective.batch_value(w, self._batch(lag)).unsqueeze(-1)
+        batch = self._batch(lag)
+        if self.weights is None:
+            return self.objective.batch_value(w, batch).unsqueeze(-1)
+        columns = [self.objective.batch_value(w, part) for part in batch.split(1, dim=1)]
+        return self._weighted(torch.stack(columns, 1).unsqueeze(-1), batch)
+
+    def _weighted(self, each: Tensor, batch: Tensor) -> Tensor:
+        assert self.weights is not None
+        return (each * self.weights[batch].unsqueeze(-1)).mean(1)
 
     def sample_gradients(self, w: Tensor) -> Tensor:
         self._count["batches"] += 1
-        return self.objective.sample_gradients(w, self._batch(0))
+        each = self.objective.sample_gradients(w, self._batch(0))
+        return each if self.weights is None else each * self.weights[self._batch(0)].unsqueeze(-1)
 
     @property
     def samples(self) -> Tensor:

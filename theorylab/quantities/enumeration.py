@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.engine.driver import RECORDERS
+from theorylab.engine.recording import recorded
 from theorylab.engine.step import follow, repeat_rows
-from theorylab.method.rule import State, norm, round_starts
+from theorylab.method.rule import State, UpdateRule, round_starts
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch, Oracle
+from theorylab.problem.sampler import weights_of
 from theorylab.quantities.protocol import Experiment
 
 __all__ = ["Paths", "enumerate_paths"]
@@ -37,39 +37,38 @@ class Paths:
     """
 
     objective: Objective
+    rule: UpdateRule
     weights: np.ndarray
     iterates: Tensor
     states: tuple[State, ...]
 
     def record(self, name: str, rounds: Sequence[int]) -> np.ndarray:
         """A recorded quantity at some rounds, shape ``(len(rounds), m)``; ``"w"`` adds ``d``."""
-        if name.startswith("state."):
-            entry = name.removeprefix("state.")
-            return np.stack(
-                [norm(getattr(self.states[k], entry)).squeeze(-1).numpy() for k in rounds]
-            )
-        return np.stack([RECORDERS[name](self.objective, self.iterates[k]).numpy() for k in rounds])
+        found = [
+            recorded(name, self.objective, self.rule, self.iterates[k], self.states[k])
+            for k in rounds
+        ]
+        return np.stack([values.numpy() for values in found])
 
 
 def enumerate_paths(experiment: Experiment) -> Paths | None:
     """All paths of the experiment's run; ``None`` where the law is infinite or they are too many.
 
-    With m outcomes of one draw, batch size b and N steps there are ``m^(b N)`` paths; up to
-    2048 are followed. Rules that draw randomness of their own are left to sampling.
+    With m mini-batches and N steps there are ``m^N`` paths; up to 2048 are followed. Rules that
+    draw randomness of their own, or mini-batches that depend on earlier ones, are left to sampling.
     """
     objective, rule = experiment.objective, experiment.rule
-    law = objective.outcomes()
-    if law is None or rule.draws or rule.lags != 1:
+    if rule.draws or rule.lags != 1:
         return None
-    draws, chances = law
-    size = experiment.batch_size
+    size, sampler = experiment.batch_size, rule.sampler
     starts = round_starts(rule, experiment.rounds)
-    if starts is None or len(draws) ** (size * len(starts)) > _PATHS:
+    if starts is None or sampler.count(objective, size) ** len(starts) > _PATHS:
         return None
-    picks = np.array(list(product(range(len(draws)), repeat=size)))
-    batches = torch.from_numpy(np.ascontiguousarray(draws[picks]))
-    batch_chances = np.prod(chances[picks], axis=1)
-    width = len(picks)
+    law = sampler.batches(objective, size)
+    if law is None:
+        return None
+    batches, batch_chances = torch.from_numpy(np.ascontiguousarray(law[0])), law[1]
+    width, scales = len(batches), weights_of(sampler, objective)
     total = width ** len(starts)
     weights = np.ones(1)
     for _ in starts:
@@ -77,7 +76,8 @@ def enumerate_paths(experiment: Experiment) -> Paths | None:
 
     def oracle_of(k: int, w: Tensor) -> Oracle:
         copies = len(w) // width
-        return MiniBatch(objective, [batches.repeat((copies,) + (1,) * (batches.ndim - 1))])
+        batch = batches.repeat((copies,) + (1,) * (batches.ndim - 1))
+        return MiniBatch(objective, [batch], scales)
 
     start = objective.start.unsqueeze(0)
     kept: list[Tensor] = []
@@ -89,4 +89,4 @@ def enumerate_paths(experiment: Experiment) -> Paths | None:
                 copies = total // len(w)
                 kept.append(w.repeat_interleave(copies, dim=0))
                 states.append(repeat_rows(state, len(w), copies))
-    return Paths(objective, weights, torch.stack(kept), tuple(states))
+    return Paths(objective, rule, weights, torch.stack(kept), tuple(states))

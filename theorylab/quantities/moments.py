@@ -21,7 +21,7 @@ from torch import Tensor
 
 from theorylab.engine.step import follow
 from theorylab.errors import UsageError
-from theorylab.method.rule import State, UpdateRule, entries, round_starts
+from theorylab.method.rule import State, UpdateRule, entries, independent, round_starts
 from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import Fed
@@ -224,7 +224,7 @@ def linear_steps(rule: UpdateRule, starts: np.ndarray) -> tuple[np.ndarray, list
     >>> first.tolist(), steps[0].matrix.tolist(), steps[0].gradient.tolist()
     ([1.0, 0.0], [[1.0, -0.125], [0.0, 0.25]], [-0.5, 1.0])
     """
-    if rule.draws or rule.lags != 1:
+    if rule.draws or rule.lags != 1 or not independent(rule):
         return None
     rng = np.random.default_rng(5)
     probe = torch.from_numpy(rng.uniform(0.5, 2.0, (1, 7)) * rng.choice([-1.0, 1.0], (1, 7)))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from theorylab.errors import UsageError
 from theorylab.method.rule import State, UpdateRule, map_state, norm
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch, Oracle
+from theorylab.problem.sampler import weights_of
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     LOST,
@@ -199,13 +199,10 @@ def _enumeration(
     objective: Objective, rule: UpdateRule, experiment: Experiment
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Every mini-batch with its probability, where a round is one step and the law is small."""
-    law = objective.outcomes()
-    b = experiment.batch_size
-    if law is None or not is_one_step(rule) or len(law[0]) ** b > _OUTCOMES:
+    sampler, b = rule.sampler, experiment.batch_size
+    if not is_one_step(rule) or sampler.count(objective, b) > _OUTCOMES:
         return None
-    draws, weights = law
-    picks = np.array(list(product(range(len(draws)), repeat=b)))
-    return draws[picks], np.prod(weights[picks], axis=1)
+    return sampler.batches(objective, b)
 
 
 def _reached(
@@ -218,10 +215,11 @@ def _reached(
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xEA, rounds)))
     picks = rng.integers(0, len(draws), size=(rounds, len(w)))
     picks[:, 0] = 0
+    scales = weights_of(rule.sampler, objective)
 
     def oracle_of(k: int, w: Tensor) -> Oracle:
-        batches = [draws[picks[k]]] if k >= 0 else []
-        return MiniBatch(objective, [torch.from_numpy(np.ascontiguousarray(b)) for b in batches])
+        batches = [torch.from_numpy(np.ascontiguousarray(draws[picks[k]]))] if k >= 0 else []
+        return MiniBatch(objective, batches, scales)
 
     *_, (w, state) = follow(rule, w.contiguous(), oracle_of, [True] * rounds)
     return _Reached(w, state, rounds)
@@ -229,7 +227,8 @@ def _reached(
 
 def _one_step(objective: Objective, rule: UpdateRule, at: _Reached, draws: np.ndarray) -> Tensor:
     """One more step on every outcome: shape (points, outcomes, d)."""
-    oracle = MiniBatch(objective, [torch.from_numpy(np.ascontiguousarray(draws))])
+    batch = torch.from_numpy(np.ascontiguousarray(draws))
+    oracle = MiniBatch(objective, [batch], weights_of(rule.sampler, objective))
     after = []
     for k in range(len(at.w)):
         state = map_state(partial(_row, k, len(at.w)), at.state)

@@ -13,7 +13,7 @@ from torch import Tensor
 from theorylab.engine.driver import Samples, run
 from theorylab.engine.step import follow
 from theorylab.errors import AssumptionError
-from theorylab.method.rule import UpdateRule, norm
+from theorylab.method.rule import UpdateRule, independent, norm
 from theorylab.problem.objective import Constant, FiniteSum
 from theorylab.problem.oracle import MiniBatch, Oracle
 from theorylab.quantities.points import sample_points
@@ -99,7 +99,12 @@ class TwinRound(Protocol):
         exact = True
         for name in names - {"twin_distance"}:
             replaced = positions if "perturbed" in name else np.full(_POINTS, -1)
-            if is_one_step(rule) and sampled.n <= _ENUMERABLE and experiment.batch_size == 1:
+            if (
+                is_one_step(rule)
+                and independent(rule)
+                and sampled.n <= _ENUMERABLE
+                and experiment.batch_size == 1
+            ):
                 found[name] = _every_outcome(whole, sampled.n, rule, w, v, replaced)
             else:
                 exact = False

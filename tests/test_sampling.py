@@ -1,0 +1,252 @@
+"""Samplers: the law each claims, streams that do not show how they are cut, and what runs count."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, final
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import synthetic
+from theorylab import run
+from theorylab.errors import UsageError
+from theorylab.method import LRSGD_R, SGD, TRSGD, StochasticBatchSize1
+from theorylab.method.rule import Drawn, Stateless, UpdateRule, select
+from theorylab.problem.oracle import Calls, MiniBatch, Oracle
+from theorylab.problem.sampler import (
+    Growing,
+    Importance,
+    Reshuffled,
+    Sampler,
+    WithoutReplacement,
+    WithReplacement,
+)
+
+N = 6
+CHANCES = (0.1, 0.1, 0.1, 0.2, 0.2, 0.3)
+SAMPLERS: dict[str, Sampler] = {
+    "with": WithReplacement(), "without": WithoutReplacement(), "reshuffled": Reshuffled(),
+    "once": Reshuffled("once"), "cyclic": Reshuffled("cyclic"), "importance": Importance(CHANCES),
+}  # fmt: skip
+every_sampler = pytest.mark.parametrize("sampler", SAMPLERS.values(), ids=SAMPLERS)
+
+
+@pytest.fixture(scope="module")
+def data() -> Any:
+    return synthetic.robust_regression(n=N, dim=3)
+
+
+def drawn(sampler: Sampler, data: Any, pieces: list[int], size: int = 2, seed: int = 0) -> Any:
+    stream = sampler.stream(data, np.random.default_rng(seed), 4)
+    return np.concatenate([stream(steps, size) for steps in pieces])
+
+
+@every_sampler
+def test_streams_in_pieces_are_the_whole(sampler: Sampler, data: Any) -> None:
+    whole = drawn(sampler, data, [13])
+    assert whole.shape == (13, 4, 2)
+    assert whole.dtype == np.int32
+    np.testing.assert_array_equal(drawn(sampler, data, [1, 5, 7]), whole)
+
+
+@pytest.mark.parametrize("name", ["with", "without", "importance"])
+def test_mini_batches_have_the_law_they_claim(name: str, data: Any) -> None:
+    sampler = SAMPLERS[name]
+    batches, chances = sampler.batches(data, 2)  # type: ignore[misc]
+    assert len(batches) == sampler.count(data, 2)
+    assert chances.sum() == pytest.approx(1)
+    # Every sample as often, over the batch, as the law says.
+    expected = np.zeros(N)
+    np.add.at(expected, batches.ravel(), np.repeat(chances, 2) / 2)
+    seen = np.bincount(drawn(sampler, data, [4000]).ravel(), minlength=N) / 32000
+    assert np.abs(seen - expected).max() < 5 * np.sqrt(0.25 / 32000)
+
+
+@pytest.mark.parametrize("name", ["with", "without", "importance"])
+def test_gradients_are_unbiased(name: str, data: Any) -> None:
+    sampler = SAMPLERS[name]
+    batches, chances = sampler.batches(data, 2)  # type: ignore[misc]
+    scales = sampler.weights(data)
+    w = torch.linspace(-1, 1, 3, dtype=torch.float64).expand(len(batches), -1)
+    oracle = MiniBatch(data, [torch.from_numpy(batches)],
+                       None if scales is None else torch.from_numpy(scales))  # fmt: skip
+    mean = torch.from_numpy(chances) @ oracle.gradient(w)
+    torch.testing.assert_close(mean, data.gradient(w[:1])[0])
+    value = torch.from_numpy(chances) @ oracle.value(w)
+    torch.testing.assert_close(value, data.value(w[:1]))
+
+
+@pytest.mark.parametrize("name", ["reshuffled", "once", "cyclic"])
+def test_an_epoch_goes_through_all_samples(name: str, data: Any) -> None:
+    epochs = drawn(SAMPLERS[name], data, [9]).reshape(3, 3, 4, 2)
+    orders = epochs.swapaxes(1, 2).reshape(3, 4, N)
+    assert (np.sort(orders, -1) == np.arange(N)).all()
+    same = (orders[0] == orders[1]).all()
+    assert same == (name != "reshuffled")
+    assert (orders[0] == np.arange(N)).all() == (name == "cyclic")
+
+
+def test_a_run_draws_as_its_sampler(data: Any) -> None:
+    """SGD without reshuffling, by hand, on the samples in their own order."""
+    out = run(data, SGD(eta=0.1), 2 * N, replicas=2, record=("w",), sampler=Reshuffled("cyclic"))
+    w = data.start.unsqueeze(0)
+    for i in [*range(N), *range(N)]:
+        w = w - 0.1 * data.sample_gradient(w, torch.tensor([[i]]))
+    np.testing.assert_allclose(out["w"][0, 0], w[0], rtol=1e-12)
+
+
+def test_a_batch_grows(data: Any) -> None:
+    out = run(data, SGD(eta=0.1), 5, 2, replicas=2, sampler=Growing(1.0), at=range(6))
+    np.testing.assert_array_equal(out.evaluations[:, 0], [0, 2, 6, 12, 20, 30])
+    with pytest.raises(UsageError, match="mini-batches of one size"):
+        run(data, SGD(eta=0.1), 5, 2, replicas=2, sampler=Growing(1.0), compile=True)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "batch", "message"),
+    [
+        (WithoutReplacement(), 7, "7 distinct samples are required of 6"),
+        (Reshuffled(), 4, "divides n = 6, got 4"),
+        (Importance((0.5, 0.5)), 1, "6 probabilities are required, got 2"),
+    ],
+)
+def test_what_cannot_be_drawn_is_said(sampler: Any, batch: int, message: str, data: Any) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(data, SGD(eta=0.1), 3, batch, replicas=2, sampler=sampler)
+    gaussian = synthetic.quadratic(dim=2, noise="gaussian", sigma=1.0)
+    with pytest.raises(UsageError, match="samples to choose from"):
+        run(gaussian, SGD(eta=0.1), 3, replicas=2, sampler=sampler)
+
+
+# --- what runs count, and what they return -------------------------------------------------------
+class Sums(NamedTuple):
+    anchor: Tensor
+    full: Tensor
+    total: Tensor
+
+
+@final
+@dataclass(frozen=True)
+class Varied(UpdateRule[Sums]):
+    """Variance reduction by a full gradient at each anchor, averaged: everything at once."""
+
+    name: ClassVar[str] = "varied"
+    source: ClassVar[str] = "this test"
+    eta: float = 0.1
+    length: int = 3
+    chance: float = 0.0
+
+    def init(self, w: Tensor, oracle: Oracle) -> Sums:
+        return Sums(w, oracle.full_gradient(w), torch.zeros_like(w))
+
+    def restarts(self, rng: Any, first: int, steps: int, replicas: int) -> Any:
+        index = np.arange(first, first + steps)[:, None]
+        if self.chance:
+            return (rng.random((steps, replicas)) < self.chance) | (index == 0)
+        return index % self.length == 0
+
+    def update(self, w: Tensor, oracle: Oracle, state: Sums, draw: Drawn) -> tuple[Tensor, Sums]:
+        full = select(draw.restart, oracle.full_gradient(w, draw.restart), state.full)
+        anchor = select(draw.restart, w, state.anchor)
+        g = oracle.gradient(w) - oracle.gradient(anchor) + full
+        moved = w - self.eta * g
+        return moved, Sums(anchor, full, state.total + moved)
+
+    def output(self, w: Tensor, state: Sums) -> Tensor:
+        return state.total
+
+
+def by_hand(rule: Varied, data: Any, indices: np.ndarray, begins: np.ndarray) -> Any:
+    w, total = data.start.unsqueeze(0), 0
+    for i, begin in zip(indices, begins, strict=True):
+        if begin:
+            anchor, full = w, data.gradient(w)
+        sample = torch.tensor([[int(i)]])
+        g = data.sample_gradient(w, sample) - data.sample_gradient(anchor, sample) + full
+        w = w - rule.eta * g
+        total = total + w
+    return w[0], total[0]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+@pytest.mark.parametrize("rule", [Varied(), Varied(chance=0.3)], ids=["fixed", "random"])
+def test_a_rule_with_two_points_and_full_gradients_runs(
+    rule: Varied, compile: bool, data: Any
+) -> None:
+    seen: list[np.ndarray] = []
+
+    def spy(samples: Any) -> Any:
+        seen.append(samples.draws.copy())
+        rounds.append(np.broadcast_to(samples.rounds, samples.draws.shape[:2]))
+        return samples.draws
+
+    rounds: list[np.ndarray] = []
+    out = run(data, rule, 10, replicas=3, record=("w", "output.w", "output.value", "state.full"),
+              remap=spy, compile=compile, at=[0, 4, 10])  # fmt: skip
+    round_of = np.concatenate(rounds)[:, 1]
+    begins = np.diff(round_of, prepend=0) > 0
+    w, total = by_hand(rule, data, np.concatenate(seen)[:, 1, 0], begins)
+    np.testing.assert_allclose(out["w"][-1, 1], w, rtol=1e-9)
+    np.testing.assert_allclose(out["output.w"][-1, 1], total, rtol=1e-9)
+    value = data.value(total[None]).item()
+    assert out["output.value"][-1, 1] == pytest.approx(value, rel=1e-9)
+    # Two mini-batch gradients a step, a full pass at the start and at each anchor.
+    passes = np.array([1, 1 + begins[:4].sum(), 1 + begins.sum()])
+    np.testing.assert_array_equal(out.calls.passes[:, 1], passes)
+    np.testing.assert_array_equal(out.evaluations[:, 1], 2 * np.array([0, 4, 10]) + N * passes)
+
+
+def test_usual_rules_count_what_they_did(data: Any) -> None:
+    for rule in (SGD(eta=0.1), TRSGD(2.0, 0.0, 3), LRSGD_R(2.0)):
+        out = run(data, rule, 7, 2, replicas=3, at=range(8))
+        np.testing.assert_array_equal(out.evaluations[:, 0], 2 * np.arange(8))
+        assert not out.calls.passes.any()
+    several = run(data, StochasticBatchSize1(0.1, memory=3), 7, 2, replicas=3, at=range(8))
+    np.testing.assert_array_equal(several.evaluations[:, 0], 6 * np.arange(8))
+
+
+def test_counts_by_rounds(data: Any) -> None:
+    out = run(data, Varied(), rounds=4, replicas=3, at=range(5))
+    np.testing.assert_array_equal(out.calls.passes[:, 0], 1 + np.arange(5))
+
+
+def test_calls_add_up() -> None:
+    one = Calls(gradients=1, prox=2)
+    assert (one + one).prox == 4
+    assert [f.name for f in dataclasses.fields(Calls)][:3] == ["gradients", "values", "passes"]
+
+
+@final
+@dataclass(frozen=True)
+class Needy(UpdateRule[Stateless]):
+    name: ClassVar[str] = "needy"
+    source: ClassVar[str] = "this test"
+    what: str = "prox"
+
+    def update(
+        self, w: Tensor, oracle: Oracle, state: Stateless, draw: Drawn
+    ) -> tuple[Tensor, Stateless]:
+        if self.what == "prox":
+            return oracle.prox(w, 0.1), state
+        return getattr(oracle, self.what)(w), state
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("prox", "quadratic has no prox"),
+        ("projection", "quadratic has no projection"),
+        ("linear_minimizer", "quadratic has no linear minimizer"),
+        ("value", "quadratic has no values of a mini-batch"),
+        ("every_gradient", "quadratic has no gradients sample by sample: it is no finite sum"),
+        ("worker_gradients", "quadratic has no workers"),
+    ],
+)
+def test_what_an_objective_cannot_answer_is_said(what: str, message: str) -> None:
+    bowl = synthetic.quadratic(dim=2, noise="gaussian", sigma=1.0)
+    with pytest.raises(UsageError, match=message):
+        run(bowl, Needy(what), 2, replicas=2)

@@ -1,0 +1,279 @@
+"""``Sampler``: how mini-batches are drawn, from step to step."""
+
+from __future__ import annotations
+
+import abc
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations, product
+from typing import Literal, final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from theorylab.errors import UsageError
+from theorylab.problem.objective import Objective
+
+__all__ = [
+    "Growing",
+    "Importance",
+    "Reshuffled",
+    "Sampler",
+    "Stream",
+    "WithReplacement",
+    "WithoutReplacement",
+    "weights_of",
+]
+
+Stream = Callable[[int, int], np.ndarray]
+"""``(steps, batch_size)`` to the draws of the next so many steps: ``(steps, R, B, ...)``."""
+
+
+class Sampler(abc.ABC):
+    """How a method draws its mini-batches. A final frozen dataclass; equal ones draw alike."""
+
+    @abc.abstractmethod
+    def stream(self, objective: Objective, rng: np.random.Generator, replicas: int) -> Stream:
+        """Draws for some replicas; ``a`` steps and then ``b`` are the same as ``a + b``.
+
+        Raises
+        ------
+        UsageError
+            If the objective cannot be sampled so.
+        """
+
+    def batches(
+        self, objective: Objective, batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """The law of one mini-batch where it is finite and the same at every step, else ``None``.
+
+        Every mini-batch, shape ``(m, B, ...)``, and its probability.
+        """
+        return None
+
+    def count(self, objective: Objective, batch_size: int) -> float:
+        """How many mini-batches :meth:`batches` would give; ``inf`` where there is no such law."""
+        return math.inf
+
+    def weights(self, objective: Objective) -> np.ndarray | None:
+        """What each sample's gradient is multiplied by, shape ``(n,)``; ``None``: by 1."""
+        return None
+
+    def size(self, step: int, batch_size: int) -> int:
+        """The size of the mini-batch of a step (from 0)."""
+        return batch_size
+
+    @property
+    def constant(self) -> bool:
+        """Whether all mini-batches have the same size."""
+        return True
+
+
+@final
+@dataclass(frozen=True)
+class WithReplacement(Sampler):
+    """Every sample of every mini-batch is a draw of its own.
+
+    >>> import synthetic
+    >>> coin = synthetic.quadratic(dim=1, noise="two_point", sigma=1.0)
+    >>> draws, chances = WithReplacement().batches(coin, 2)
+    >>> draws.tolist(), chances.tolist()
+    ([[0, 0], [0, 1], [1, 0], [1, 1]], [0.25, 0.25, 0.25, 0.25])
+    """
+
+    def stream(self, objective: Objective, rng: np.random.Generator, replicas: int) -> Stream:
+        return lambda steps, size: objective.draw(rng, steps, replicas, size)
+
+    def batches(
+        self, objective: Objective, batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        law = objective.outcomes()
+        if law is None:
+            return None
+        draws, chances = law
+        picks = np.array(list(product(range(len(draws)), repeat=batch_size)))
+        return draws[picks], np.prod(chances[picks], axis=1)
+
+    def count(self, objective: Objective, batch_size: int) -> float:
+        law = objective.outcomes()
+        return math.inf if law is None else float(len(law[0])) ** batch_size
+
+
+@final
+@dataclass(frozen=True)
+class WithoutReplacement(Sampler):
+    """The samples of a mini-batch are distinct; mini-batches are independent.
+
+    >>> import synthetic
+    >>> draws, _ = WithoutReplacement().batches(synthetic.robust_regression(n=3, dim=1), 2)
+    >>> draws.tolist()
+    [[0, 1], [0, 2], [1, 2]]
+    """
+
+    def stream(self, objective: Objective, rng: np.random.Generator, replicas: int) -> Stream:
+        table = _uniform(self, objective)
+
+        def draw(steps: int, size: int) -> np.ndarray:
+            _fits(self, objective, size, len(table))
+            found = [np.argsort(rng.random((replicas, len(table))))[:, :size] for _ in range(steps)]
+            shape = (steps, replicas, size)
+            return table[np.reshape(found, shape).astype(np.int32)]
+
+        return draw
+
+    def batches(
+        self, objective: Objective, batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        table = _uniform(self, objective)
+        _fits(self, objective, batch_size, len(table))
+        picks = np.array(list(combinations(range(len(table)), batch_size)))
+        return table[picks], np.full(len(picks), 1 / len(picks))
+
+    def count(self, objective: Objective, batch_size: int) -> float:
+        return float(math.comb(len(_uniform(self, objective)), batch_size))
+
+
+@final
+@dataclass(frozen=True)
+class Reshuffled(Sampler):
+    """Every epoch goes once through all samples.
+
+    Parameters
+    ----------
+    order : "reshuffled", "once" or "cyclic"
+        A new random order for every epoch, one for the whole run, or the samples' own.
+
+    >>> import synthetic
+    >>> data = synthetic.robust_regression(n=4, dim=1)
+    >>> epoch = Reshuffled().stream(data, np.random.default_rng(0), replicas=1)(4, 1)
+    >>> sorted(epoch.ravel().tolist())
+    [0, 1, 2, 3]
+    """
+
+    order: Literal["reshuffled", "once", "cyclic"] = "reshuffled"
+
+    def stream(self, objective: Objective, rng: np.random.Generator, replicas: int) -> Stream:
+        table = _uniform(self, objective)
+        n = len(table)
+        held = np.empty((0, replicas), dtype=np.int32)
+        first: np.ndarray | None = None
+
+        def epoch() -> np.ndarray:
+            nonlocal first
+            if self.order == "reshuffled" or first is None:
+                first = np.tile(np.arange(n, dtype=np.int32)[:, None], (1, replicas))
+                if self.order != "cyclic":
+                    first = np.argsort(rng.random((n, replicas)), axis=0).astype(np.int32)
+            return first
+
+        def draw(steps: int, size: int) -> np.ndarray:
+            nonlocal held
+            _fits(self, objective, size, n)
+            if n % size:
+                raise UsageError(
+                    f"{objective.name}: going through all samples requires a batch size that "
+                    f"divides n = {n}, got {size}"
+                )
+            parts = [held]
+            while sum(map(len, parts)) < steps * size:
+                parts.append(epoch())
+            whole = np.concatenate(parts)
+            used, held = whole[: steps * size], whole[steps * size :]
+            return table[used.reshape(steps, size, replicas).swapaxes(1, 2)]
+
+        return draw
+
+
+@final
+@dataclass(frozen=True)
+class Importance(Sampler):
+    """Sample i is drawn with probability ``p_i``, and its gradient multiplied by ``1/(n p_i)``.
+
+    Parameters
+    ----------
+    probabilities : tuple of float
+        Positive, summing to 1.
+    """
+
+    probabilities: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        p = self.probabilities
+        if not p or not min(p) > 0 or not math.isclose(sum(p), 1, rel_tol=1e-9):
+            raise UsageError("Importance: probabilities must be positive and sum to 1")
+
+    def _table(self, objective: Objective) -> np.ndarray:
+        table = _uniform(self, objective)
+        if len(table) != len(self.probabilities):
+            raise UsageError(f"{objective.name}: {len(table)} probabilities are required, "
+                             f"got {len(self.probabilities)}")  # fmt: skip
+        return table
+
+    def stream(self, objective: Objective, rng: np.random.Generator, replicas: int) -> Stream:
+        table, edges = self._table(objective), np.cumsum(self.probabilities)
+
+        def draw(steps: int, size: int) -> np.ndarray:
+            index = np.searchsorted(edges, rng.random((steps, replicas, size)), side="right")
+            return table[np.minimum(index, len(table) - 1).astype(np.int32)]
+
+        return draw
+
+    def batches(
+        self, objective: Objective, batch_size: int
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        table, chances = self._table(objective), np.array(self.probabilities)
+        picks = np.array(list(product(range(len(table)), repeat=batch_size)))
+        return table[picks], np.prod(chances[picks], axis=1)
+
+    def count(self, objective: Objective, batch_size: int) -> float:
+        return float(len(self.probabilities)) ** batch_size
+
+    def weights(self, objective: Objective) -> np.ndarray:
+        n = len(self._table(objective))
+        return 1 / (n * np.array(self.probabilities))
+
+
+@final
+@dataclass(frozen=True)
+class Growing(Sampler):
+    """With replacement, ``ceil(B (t + 1)^power)`` samples at step t (from 0).
+
+    >>> [Growing(power=1.0).size(t, 2) for t in range(4)]
+    [2, 4, 6, 8]
+    """
+
+    power: float = 1.0
+
+    def stream(self, objective: Objective, rng: np.random.Generator, replicas: int) -> Stream:
+        return lambda steps, size: objective.draw(rng, steps, replicas, size)
+
+    def size(self, step: int, batch_size: int) -> int:
+        return math.ceil(batch_size * (step + 1) ** self.power - 1e-9)
+
+    @property
+    def constant(self) -> bool:
+        return self.power == 0
+
+
+def weights_of(sampler: Sampler, objective: Objective) -> Tensor | None:
+    """The sampler's weights as the objective's numbers, for :class:`MiniBatch`."""
+    weights = sampler.weights(objective)
+    return None if weights is None else torch.from_numpy(weights).to(objective.start.dtype)
+
+
+def _uniform(sampler: Sampler, objective: Objective) -> np.ndarray:
+    """The equally likely outcomes of one draw."""
+    law = objective.outcomes()
+    if law is None or not np.allclose(law[1], law[1][0], rtol=1e-12, atol=0):
+        raise UsageError(
+            f"{objective.name}: {type(sampler).__name__} needs samples to choose from, equally "
+            "likely, as a finite sum has them"
+        )
+    return law[0]
+
+
+def _fits(sampler: Sampler, objective: Objective, size: int, n: int) -> None:
+    if size > n:
+        raise UsageError(f"{objective.name}: {size} distinct samples are required of {n}")

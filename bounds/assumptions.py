@@ -4,13 +4,32 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bounds.notation import L0, L1, Bf, Delta, G, L, delta, ell, mu, n, sigma
+from bounds.notation import (
+    L0,
+    L1,
+    Bf,
+    D,
+    Delta,
+    G,
+    L,
+    delta,
+    ell,
+    ell_es,
+    mu,
+    mu_pl,
+    mu_qg,
+    n,
+    sigma,
+    sigma_star,
+)  # fmt: skip
 from bounds.symbol import Symbol
 
 __all__ = [
-    "BOUNDED", "BOUNDED_BELOW", "BOUNDED_VARIANCE", "CONVEX", "FINITE_SUM", "LIPSCHITZ",
-    "LIPSCHITZ_ON_REGION", "ONE_SIDED_SMOOTH", "PER_SAMPLE", "RELAXED_SMOOTH", "SMOOTH",
-    "STRONGLY_CONVEX", "WEAKLY_CONVEX", "Assumption",
+    "BOUNDED", "BOUNDED_BELOW", "BOUNDED_DOMAIN", "BOUNDED_VARIANCE", "CONVEX",
+    "EXPECTED_SMOOTHNESS", "FINITE_SUM", "LIPSCHITZ", "LIPSCHITZ_ON_REGION",
+    "NOISE_AT_MINIMIZER", "ONE_SIDED_SMOOTH", "PER_SAMPLE", "POLYAK_LOJASIEWICZ",
+    "QUADRATIC_GROWTH", "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX", "WEAKLY_CONVEX",
+    "Assumption",
 ]  # fmt: skip
 
 
@@ -56,4 +75,21 @@ PER_SAMPLE = Assumption(
     "per_sample", "the constants hold for every f_i, one sample a step with replacement", (n,)
 )
 CONVEX = Assumption("convex", "f is convex")
+POLYAK_LOJASIEWICZ = Assumption(
+    "polyak_lojasiewicz", "||grad f(w)||^2 >= 2 mu_pl (f(w) - f*)", (mu_pl,)
+)
+QUADRATIC_GROWTH = Assumption(
+    "quadratic_growth", "f(w) - f* >= (mu_qg/2) ||w - w*||^2, one minimizer w*", (mu_qg,)
+)
+# Gower, Loizou, Qian, Sailanbayev, Shulgin & Richtarik 2019, Definition 2.1, one sample a step.
+EXPECTED_SMOOTHNESS = Assumption(
+    "expected_smoothness", "E||g(w) - g(w*)||^2 <= 2 ell_es (f(w) - f*)", (ell_es,)
+)
+NOISE_AT_MINIMIZER = Assumption("noise_at_minimizer", "E||g(w*)||^2 <= sigma_star^2", (sigma_star,))
+BOUNDED_DOMAIN = Assumption(
+    "bounded_domain",
+    "the iterates of SGD with eta <= 1/ell stay in a convex set of diameter D",
+    (D,),
+    on_region=True,
+)
 STRONGLY_CONVEX = Assumption("strongly_convex", "f is mu-strongly convex", (mu,))

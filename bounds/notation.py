@@ -12,9 +12,9 @@ from bounds.symbol import COUNT, POSITIVE, UNIT_INTERVAL, Domain, Symbol
 from bounds.units import Units
 
 __all__ = [
-    "B", "Bf", "C", "Delta", "G", "L", "L0", "L1", "S", "T", "beta", "c", "d", "delta", "ell",
-    "eps", "eta", "gamma", "kappa", "lam", "mu", "n", "psi", "q", "rho", "sigma", "t", "t0",
-    "theta",
+    "B", "Bf", "C", "D", "Delta", "G", "L", "L0", "L1", "S", "T", "beta", "c", "d", "delta",
+    "ell", "ell_es", "eps", "eta", "gamma", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi",
+    "q", "rho", "sigma", "sigma_star", "t", "t0", "theta",
 ]  # fmt: skip
 
 _NONNEGATIVE = Domain(0)
@@ -32,6 +32,9 @@ def _constant(name: str, meaning: str, units: Units, latex: str = "", domain: Do
 ell = _constant("ell", "Lipschitz constant of the gradient (smoothness)", _CURVATURE, r"\ell")
 delta = _constant("delta", "weak-convexity constant", _CURVATURE, r"\delta", _NONNEGATIVE)
 mu = _constant("mu", "strong-convexity constant", _CURVATURE, r"\mu")
+mu_pl = _constant("mu_pl", "Polyak-Lojasiewicz constant", _CURVATURE, r"\mu_{\mathrm{PL}}")
+mu_qg = _constant("mu_qg", "quadratic-growth constant", _CURVATURE, r"\mu_{\mathrm{QG}}")
+ell_es = _constant("ell_es", "expected smoothness", _CURVATURE, r"\mathcal{L}")
 L = _constant("L", "one-sided smoothness constant: upper bound on the curvature", _CURVATURE, "L")
 L0 = _constant("L0", "(L, lambda)-smoothness: the L", _CURVATURE, "L", _NONNEGATIVE)
 L1 = _constant("L1", "(L, lambda)-smoothness: the lambda", Units(X=-1), r"\lambda", _NONNEGATIVE)
@@ -40,6 +43,14 @@ Bf = _constant("Bf", "bound on |f|", _VALUE, "B_f")
 sigma = _constant(
     "sigma", "standard deviation of one stochastic gradient", _SLOPE, r"\sigma", _NONNEGATIVE
 )
+sigma_star = _constant(
+    "sigma_star",
+    "root mean square of one stochastic gradient at the minimizer",
+    _SLOPE,
+    r"\sigma_*",
+    _NONNEGATIVE,
+)
+D = _constant("D", "diameter of the set the iterates stay in", Units(X=1), "D")
 Delta = _constant("Delta", "initial suboptimality F(w_0) - F*", _VALUE, r"\Delta", _NONNEGATIVE)
 n = _constant("n", "number of samples", Units(), "n", COUNT)
 d = _constant("d", "dimension", Units(), "d", COUNT)

@@ -1,6 +1,6 @@
 """Objectives with certified constants; ``FAMILIES`` lists them for the registry."""
 
-from synthetic.attack import Reach, attack
+from synthetic.attack import attack
 from synthetic.convex import huber, strongly_convex
 from synthetic.data_backed import (
     classification,
@@ -23,7 +23,9 @@ from synthetic.piecewise_quadratic import (
     piecewise_quadratic,
     piecewise_quadratic_sum,
 )
+from synthetic.polyak import polyak_lojasiewicz
 from synthetic.quadratic import quadratic
+from synthetic.reach import Reach
 from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
 
@@ -32,7 +34,8 @@ __all__ = [
     "Rare", "Reach", "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex",
     "classification", "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex",
     "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "linear_twins", "load",
-    "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "quadratic", "quadratic_dip",
-    "relaxed_smooth", "robust_regression", "stability_twins", "strongly_convex",
+    "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",
+    "quadratic", "quadratic_dip", "relaxed_smooth", "robust_regression", "stability_twins",
+    "strongly_convex",
     "strongly_convex_twins", "two_point",
 ]  # fmt: skip

@@ -4,64 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from synthetic.conditioning import relative_to_minimum
+from synthetic.reach import Reach, ascend
 from theorylab.errors import UsageError
 from theorylab.problem.objective import Constant, FiniteSum, Objective
 
-__all__ = ["Reach", "attack"]
+__all__ = ["attack"]
 
 _NEAR = 1e-3  # closest pair, relative to a point's own length scale: rounding stays below 1e-11
 _OUTCOMES = 256
 _DRAWS = 4000
-
-
-@dataclass(frozen=True)
-class Reach:
-    """How far one certificate was pushed.
-
-    Attributes
-    ----------
-    scope : str
-        ``"F"``, or ``"f_i"`` for a constant that holds for every sample.
-    name : str
-        Of the constant; ``"L0"`` stands for the pair ``(L0, L1)``.
-    certified, reached : float
-        The certificate, and the most (for ``mu``, the least) that was found.
-    slack : float
-        What rounding (or, for sampled noise, chance) can add to ``reached``.
-    point : tuple of float
-        Where it was found.
-    attained : bool
-        Whether the certificate claims that no smaller constant would do.
-    """
-
-    scope: str
-    name: str
-    certified: float
-    reached: float
-    slack: float
-    point: tuple[float, ...]
-    attained: bool
-
-    @property
-    def ratio(self) -> float:
-        """``reached/certified`` (inverted for ``mu``): at most 1, near 1 where attained."""
-        top, bottom = self.reached, self.certified
-        if self.name == "mu":
-            top, bottom = bottom, top
-        return top / bottom if bottom else (0.0 if top <= self.slack else math.inf)
-
-    @property
-    def broken(self) -> bool:
-        """Whether the certificate is refuted, beyond 1e-9 relative and rounding."""
-        if self.name == "mu":
-            return self.reached < self.certified * (1 - 1e-9) - self.slack
-        return self.reached > self.certified * (1 + 1e-9) + self.slack
 
 
 Function = Callable[[Tensor], Tensor]
@@ -130,6 +87,7 @@ def attack(
         found.append(_descend(objective, certified["Delta"], w, z, scale, steps))
     if "sigma" in certified:
         found.append(_variance(objective, certified["sigma"], w, z, scale, steps, rng))
+    found += relative_to_minimum(objective, certified, w, scale, steps, rng)
     if isinstance(objective, FiniteSum):
         per_sample = objective.sample_constants() if sample_constants is None else sample_constants
         found += _push_samples(objective, per_sample, rng, points, steps)
@@ -258,31 +216,6 @@ def _relaxed(L0: float, L1: float) -> Score:
     return score
 
 
-# --- ascent -----------------------------------------------------------------------------------
-def _ascend(score: Callable[[Tensor], Tensor], x: Tensor, scale: Tensor, steps: int) -> Tensor:
-    """Move each row of ``x`` uphill, a step that improved grows and one that did not shrinks."""
-    step = 0.3 * scale.clone()
-
-    def evaluate(point: Tensor) -> tuple[Tensor, Tensor]:
-        point = point.detach().requires_grad_()
-        scores = score(point)
-        (slope,) = torch.autograd.grad(scores.sum(), point, allow_unused=True)
-        slope = torch.zeros_like(point) if slope is None else slope
-        return scores.detach().nan_to_num(-math.inf, -math.inf, -math.inf), slope.nan_to_num(0)
-
-    best, slope = evaluate(x)
-    for _ in range(steps):
-        size = slope.norm(dim=-1, keepdim=True).clamp_min(1e-300)
-        trial = x + step * slope / size
-        scores, slopes = evaluate(trial)
-        better = (scores > best).unsqueeze(1)
-        x = torch.where(better, trial, x)
-        slope = torch.where(better, slopes, slope)
-        best = torch.where(better.squeeze(1), scores, best)
-        step = torch.where(better, 1.6 * step, 0.4 * step)
-    return x.detach()
-
-
 def _apart(z: Tensor, scale: Tensor) -> Tensor:
     """``z``, lengthened where a pair has come too close for its quotient to be accurate."""
     size = z.norm(dim=-1, keepdim=True).clamp_min(1e-300)
@@ -309,7 +242,7 @@ def _push(
     def score(x: Tensor) -> Tensor:
         return chosen(x[:, :d], _apart(x[:, d:], scale), value, lambda p: _slope(value, p))[0]
 
-    x = _ascend(score, torch.cat([w, z], 1), scale, steps)
+    x = ascend(score, torch.cat([w, z], 1), scale, steps)
     with torch.no_grad():
         pairs = [(x[:, :d], _apart(x[:, d:], scale)), (w, _apart(z, scale))]
         results = [chosen(w, z, value, gradient) for w, z in pairs]
@@ -330,7 +263,7 @@ def _push(
 def _descend(
     objective: Objective, constant: Constant, w: Tensor, z: Tensor, scale: Tensor, steps: int
 ) -> Reach:
-    x = _ascend(lambda p: -objective.value(p), w, scale, 2 * steps)
+    x = ascend(lambda p: -objective.value(p), w, scale, 2 * steps)
     best = objective.minimizer()
     candidates = x if best is None else torch.cat([x, best.unsqueeze(0)])
     with torch.no_grad():
@@ -372,7 +305,7 @@ def _variance(
         def by_autograd(points: Tensor, which: Tensor) -> Tensor:
             return _slope(lambda p: total.sample_value(p, which).squeeze(1), points)
 
-        w = torch.cat([w, _ascend(lambda p: deviations(by_autograd, p), w, scale, steps)])
+        w = torch.cat([w, ascend(lambda p: deviations(by_autograd, p), w, scale, steps)])
     with torch.no_grad():
         variance = deviations(objective.sample_gradient, w)
         # Rounding is that of the sample gradients, which need not vanish where their mean does.

@@ -32,6 +32,8 @@ class Deterministic(Objective):
             found["Delta"] = initial_suboptimality(self, self.minimizer() is not None)
         found["d"] = Constant(float(self.dim), "closed form", attained=True)
         found["sigma"] = Constant(0.0, "closed form", attained=True)
+        if self.minimizer() is not None:
+            found["sigma_star"] = Constant(0.0, "closed form", attained=True)
         return found
 
     @property

@@ -14,6 +14,7 @@ from synthetic.interpolated import interpolated
 from synthetic.linear_sum import linear_twins, strongly_convex_twins
 from synthetic.one_sided import one_sided
 from synthetic.piecewise_quadratic import piecewise_quadratic, piecewise_quadratic_sum
+from synthetic.polyak import polyak_lojasiewicz
 from synthetic.quadratic import quadratic
 from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
@@ -83,6 +84,13 @@ FAMILIES: tuple[Family, ...] = (
          Parameter("gap", 0.1, 10.0, log=True), Parameter("start", -10.0, 10.0),
          Parameter("pieces", 1, 6, integer=True)),
         ({}, {"ell": 1.0, "condition": 4.0, "noise": "two_point", "sigma": 0.5}),
+    ),
+    Family(
+        "polyak_lojasiewicz",
+        polyak_lojasiewicz,
+        (_ELL, _KAPPA, Parameter("fall", 0.0, 0.95), Parameter("waves", 1, 6, integer=True),
+         Parameter("width", 0.1, 10.0, log=True), Parameter("start", -10.0, 10.0)),
+        ({}, {"noise": "two_point", "sigma": 0.5}),
     ),
     Family(
         "piecewise_quadratic",

@@ -120,10 +120,13 @@ class LinearSum(FiniteSum):
 
     def region_constants(self) -> Mapping[str, Constant]:
         steepest = self._steepest()
-        if self.mu:
-            radius = max(float(self.start.double().norm()), steepest / self.mu)
-            steepest += self.mu * radius
-        return {"G": Constant(steepest, "closed form", attained=True)}
+        if not self.mu:
+            return {"G": Constant(steepest, "closed form", attained=True)}
+        radius = max(float(self.start.double().norm()), steepest / self.mu)
+        return {
+            "G": Constant(steepest + self.mu * radius, "closed form", attained=True),
+            "D": Constant(2 * radius, "closed form", attained=True),
+        }
 
     def constants(self) -> Mapping[str, Constant]:
         size = self._twin_size or self.n
@@ -139,6 +142,9 @@ class LinearSum(FiniteSum):
         elif own:
             first = float(self.value(self.start.unsqueeze(0))[0])
             found["Delta"] = Constant(first - self.minimum(), "closed form", attained=True)
+            # g(w) - g(w*) = mu (w - w*) for every sample.
+            found |= dict.fromkeys(("mu_pl", "mu_qg", "ell_es"), found["mu"])
+            found["sigma_star"] = found["sigma"]
         found["n"] = Constant(float(size), "closed form", attained=True)
         found["d"] = Constant(float(self.dim), "closed form", attained=True)
         return found

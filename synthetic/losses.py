@@ -48,7 +48,8 @@ class Squared(Loss):
 
     @property
     def ranges(self) -> Ranges:
-        return Ranges((0.0, math.inf), (-math.inf, math.inf), (1.0, 1.0), minimizer=0.0, peak=0.0)
+        return Ranges((0.0, math.inf), (-math.inf, math.inf), (1.0, 1.0), minimizer=0.0, peak=0.0,
+                      polyak=1.0, growth=1.0)  # fmt: skip
 
 
 # The number 1 as addcmul takes it.

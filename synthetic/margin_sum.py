@@ -194,7 +194,8 @@ class MarginSum(FiniteSum):
         single = self.n == 1 and not self.alpha
         found = self._certify(self._spectrum, "spectral norm", single,
                               self._consistent or single)  # fmt: skip
-        squares = np.sort(np.sum(self._A**2, axis=1))[::-1]
+        rows = np.sum(self._A**2, axis=1)
+        squares = np.sort(rows)[::-1]
         if math.isfinite(r.steepest):
             second = float(squares[:size].sum()) / size
             spread = 0.0 if size == 1 else r.steepest * math.sqrt(second)
@@ -208,6 +209,15 @@ class MarginSum(FiniteSum):
             every = torch.arange(self.n).unsqueeze(0)
             worst = float(self.sample_value(start, every).max())
             found["Delta"] = Constant(worst - r.value[0], "closed form")
+        if "mu" in found:
+            found |= dict.fromkeys(("mu_pl", "mu_qg"), found["mu"])
+        best = self.minimizer()
+        if best is not None and r.curvature[0] >= 0 and not self.alpha:
+            # Each f_i is convex and ||a_i||^2 sup phi''-smooth: interpolation, sample by sample.
+            found["ell_es"] = Constant(float(self._sample_constants["L"]), "closed form")
+            slopes = self.loss.slope(torch.tensor(self._A @ best.double().numpy() - self._b))
+            square = float(np.mean(rows * slopes.numpy() ** 2))
+            found["sigma_star"] = Constant(math.sqrt(square), "closed form", True)
         found["n"] = Constant(float(size), "closed form", True)
         found["d"] = Constant(float(self.dim), "closed form", True)
         return found

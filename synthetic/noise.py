@@ -322,10 +322,13 @@ class Noisy(Objective):
         return self.law.outcomes(self.dim)
 
     def constants(self) -> Mapping[str, Constant]:
-        found = {k: v for k, v in self.base.constants().items() if k not in ("sigma", "n")}
+        own = ("sigma", "sigma_star", "n")
+        found = {k: v for k, v in self.base.constants().items() if k not in own}
         sigma = self.law.sigma()
         if sigma is not None:
             found["sigma"] = sigma
+            if self.minimizer() is not None:
+                found["sigma_star"] = sigma
         return found
 
 
@@ -441,6 +444,8 @@ class ShiftedSum(FiniteSum):
         found = {k: v for k, v in self.base.constants().items() if k != "sigma"}
         sigma = self.shifts.sigma()
         assert sigma is not None
+        if self.minimizer() is not None:
+            found["sigma_star"] = sigma
         return found | {"sigma": sigma, "n": n}
 
     def resize(self, n: int, seed: int = 0) -> ShiftedSum:

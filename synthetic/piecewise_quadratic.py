@@ -144,13 +144,54 @@ class PiecewiseQuadratic(Scalar):
         low_end = min([low, *ends])
         peak = int(curvatures.argmax())
         edges = [self.knots[0] - 1.0, *self.knots, self.knots[-1] + 1.0]
+        polyak, growth = self._conditioning() if math.isfinite(low_end) else (0.0, 0.0)
         return Ranges(
             (low_end, high),
             (min(slopes), max(slopes)),
             (float(curvatures.min()), float(curvatures.max())),
             minimizer=argmin if math.isfinite(low_end) else None,
             peak=0.5 * (edges[peak] + edges[peak + 1]),
+            polyak=polyak,
+            growth=growth,
         )
+
+    def _conditioning(self) -> tuple[float, float]:
+        """``(polyak, growth)`` of a function with one minimizer and no other stationary point.
+
+        On a piece ``phi'^2/(2 (phi - min))`` is ``c + const/(phi - min)``: its extremes lie at the
+        ends of pieces, and in the tails and at the minimizer, where they are curvatures.
+        ``2 (phi - min)/(x - minimizer)^2`` may be stationary inside a piece as well.
+        """
+        best, low = self._lowest
+        if self.left <= 0 or self.right <= 0:
+            return 0.0, 0.0  # no faster than a line
+        polyak, growth = [self.left, self.right], [self.left, self.right]
+        close = 1e-12 * float(np.abs(self.pieces[:, 1]).max())
+        for x, (_, value, slope, _) in zip(self.knots, self.pieces[1:], strict=True):
+            if value - low > close:
+                polyak.append(slope**2 / (2 * (value - low)))
+                growth.append(2 * (value - low) / (x - best) ** 2)
+            elif x != best or slope != 0:
+                return 0.0, 0.0  # a second minimizer, or rounding hides how near it is
+        ends = [-math.inf, *self.knots, math.inf]
+        for (anchor, value, slope, bend), left, right in zip(
+            self.pieces, ends[:-1], ends[1:], strict=True
+        ):
+            if left <= best <= right:
+                polyak.append(bend)
+                growth.append(bend)
+                continue
+            at_left = slope + bend * (left - anchor) if left > -math.inf else -math.inf
+            at_right = slope + bend * (right - anchor) if right < math.inf else math.inf
+            if at_left * at_right <= 0:
+                return 0.0, 0.0  # stationary, and no minimum
+            # phi - min = alpha + beta t + bend t^2/2 at x = best + t.
+            beta = slope + bend * (best - anchor)
+            alpha = value + (slope + bend / 2 * (best - anchor)) * (best - anchor) - low
+            if beta and left < best - 2 * alpha / beta < right:
+                t = -2 * alpha / beta
+                growth.append(bend + 2 * (alpha / t + beta) / t)
+        return max(0.0, min(polyak)), max(0.0, min(growth))
 
     @staticmethod
     def mean(
@@ -297,6 +338,10 @@ class PiecewiseQuadraticSum(FiniteSum):
                 found["sigma"] = Constant(float(found["G"]), "closed form")
             return found
         found = self._of([self.average.ranges]) | plain
+        for name, value in (("mu_pl", self.average.ranges.polyak),
+                            ("mu_qg", self.average.ranges.growth)):  # fmt: skip
+            if value > 0:
+                found[name] = Constant(value, "closed form", True)
         if math.isfinite(self.minimum()):
             first = float(self.value(self.start.unsqueeze(0))[0])
             found["Delta"] = Constant(first - self.minimum(), "closed form", True)

@@ -32,6 +32,9 @@ class Ranges:
         ``(L0, L1)`` with ``|phi''| <= L0 + L1 |phi'|``.
     relaxed_attained : bool
         Whether equality holds somewhere.
+    polyak, growth : float
+        ``inf phi'^2/(2 (phi - min phi))`` (Polyak-Lojasiewicz) and, where the minimizer is the
+        only one, ``inf 2 (phi - min phi)/(x - minimizer)^2`` (quadratic growth); 0 if not known.
     """
 
     value: Range
@@ -42,6 +45,8 @@ class Ranges:
     peak: float | None = None
     relaxed: Range | None = None
     relaxed_attained: bool = True
+    polyak: float = 0.0
+    growth: float = 0.0
 
     @property
     def steepest(self) -> float:

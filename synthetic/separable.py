@@ -130,6 +130,15 @@ class Separable(Deterministic):
             certify("L", bend.max() * ranges.curvature[1])
         if ranges.curvature[0] > 0:
             certify("mu", bend.min() * ranges.curvature[0])
+        if ranges.polyak > 0:
+            certify("mu_pl", bend.min() * ranges.polyak)
+            certify("mu_qg", bend.min() * ranges.growth)
+        if ranges.minimizer is not None and ranges.curvature[1] > 0:
+            # ||grad F||^2 <= 2 L (F - F*), an equality to second order at a minimum of curvature L.
+            certify("ell_es", bend.max() * ranges.curvature[1])
+            tight = ranges.minimizer == ranges.peak and math.isfinite(ranges.curvature[1])
+            if "ell_es" in found:
+                found["ell_es"] = Constant(float(found["ell_es"]), ranges.how, attained=tight)
         certify("G", float(np.linalg.norm(a * b)) * ranges.steepest)
         ends = self.offset + a.sum() * np.array(ranges.value)
         certify("Bf", np.abs(ends).max())

@@ -18,6 +18,7 @@ from synthetic.interval import Interval, supremum
 from synthetic.losses import LOSSES
 from synthetic.noise import balanced_shifts
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
+from synthetic.reach import LOWER
 from synthetic.scalar import Scalar
 from theorylab.errors import UnknownNameError, UsageError
 from theorylab.problem.objective import Constant, Family, FiniteSum, Objective
@@ -121,7 +122,7 @@ def test_a_wrong_constant_is_caught(family: Family, parameters: Mapping[str, obj
     for certify, scope in ((objective.constants, "F"), (objective.sample_constants, "f_i")):
         right = certify()
         wrong = {
-            name: dataclasses.replace(c, value=c.value * (1.05 if name == "mu" else 0.95))
+            name: dataclasses.replace(c, value=c.value * (1.05 if name in LOWER else 0.95))
             for name, c in right.items()
             if c.attained
         }

@@ -16,8 +16,18 @@ import torch
 
 import synthetic
 from bounds import hardt_recht_singer, tralgo
-from bounds.assumptions import CONVEX, SMOOTH, STRONGLY_CONVEX
-from bounds.notation import Bf, Delta, T, beta, ell, eta, mu
+from bounds.assumptions import (
+    BOUNDED_DOMAIN,
+    CONVEX,
+    EXPECTED_SMOOTHNESS,
+    NOISE_AT_MINIMIZER,
+    POLYAK_LOJASIEWICZ,
+    QUADRATIC_GROWTH,
+    SMOOTH,
+    STRONGLY_CONVEX,
+    Assumption,
+)  # fmt: skip
+from bounds.notation import Bf, Delta, T, beta, ell, eta, mu, mu_pl
 from bounds.quantities import final_suboptimality
 from bounds.statement import Algorithm, Claim, Condition, Statement
 from synthetic.noise import Rare
@@ -209,3 +219,84 @@ def test_parameters_out_of_range_are_refused(build, message: str) -> None:
 def test_convex_functions_are_declared_so(objective: Objective) -> None:
     assert CONVEX.name in objective.declared
     assert Condition(ell, ">", 0).holds({"ell": float(objective.constants()["ell"])})
+
+
+# --- what theorems beyond smoothness assume -----------------------------------------------------
+_LINEAR_RATE = Statement(
+    "demo.polyak", "Gradient descent under Polyak-Lojasiewicz", "printed",
+    Claim(final_suboptimality, "<=", (1 - mu_pl / ell) ** T * Delta),
+    (SMOOTH, POLYAK_LOJASIEWICZ), Algorithm("sgd", {"eta": eta}), {eta: 1 / ell},
+)  # fmt: skip
+
+
+def test_gradient_descent_converges_linearly_without_convexity() -> None:
+    """Karimi, Nutini & Schmidt 2016, Theorem 1; thrice the constant is refuted."""
+    objective = synthetic.polyak_lojasiewicz(waves=1, start=2.6)
+    assert "convex" not in objective.declared
+    values = {"T": 1}
+    true = check(_LINEAR_RATE, objective, values=values)
+    assert true.verdict == "holds"
+    tripled = replace(_LINEAR_RATE, claim=Claim(
+        final_suboptimality, "<=", (1 - 3 * mu_pl / ell) ** T * Delta))  # fmt: skip
+    assert check(tripled, objective, values=values).verdict == "violated"
+
+
+@pytest.mark.parametrize(
+    ("assumption", "objective"),
+    [
+        (POLYAK_LOJASIEWICZ, synthetic.polyak_lojasiewicz(noise="two_point", sigma=1.0)),
+        (POLYAK_LOJASIEWICZ, synthetic.quadratic(noise="shifts", sigma=1.0)),
+        (QUADRATIC_GROWTH, synthetic.polyak_lojasiewicz()),
+        (QUADRATIC_GROWTH, synthetic.robust_regression(n=30, dim=2, loss="squared")),
+        (EXPECTED_SMOOTHNESS, synthetic.robust_regression(n=30, dim=2, loss="squared")),
+        (EXPECTED_SMOOTHNESS, synthetic.strongly_convex_twins()),
+        (EXPECTED_SMOOTHNESS, synthetic.quadratic(noise="gaussian", sigma=1.0)),
+        (NOISE_AT_MINIMIZER, synthetic.robust_regression(n=30, dim=2, loss="squared")),
+        (NOISE_AT_MINIMIZER, synthetic.quadratic(noise="gaussian", sigma=1.0)),
+        (BOUNDED_DOMAIN, synthetic.strongly_convex_twins()),
+    ],
+    ids=lambda x: getattr(x, "name", None),
+)  # fmt: skip
+def test_families_certify(assumption: Assumption, objective: Objective) -> None:
+    statement = replace(_LINEAR_RATE, assumptions=(assumption,), prescription={},
+                        claim=Claim(final_suboptimality, "<=", Delta))  # fmt: skip
+    known = constants_for(replace(statement, claim=Claim(eta, "<=", eta)), objective)
+    assert known[assumption.constants[0].name] > 0
+
+
+def test_the_least_domination_and_growth_of_pieces_are_exact() -> None:
+    rng = np.random.default_rng(0)
+    tried = 0
+    for _ in range(300):
+        knots = np.sort(rng.uniform(-3, 3, rng.integers(2, 7)))
+        slopes = np.where(knots < 0, -1, 1) * rng.uniform(0.05, 2, len(knots))
+        scalar = synthetic.PiecewiseQuadratic(
+            tuple(knots), tuple(slopes), *rng.uniform(0.05, 2, 2), base=rng.uniform(-1, 1)
+        )
+        ranges = scalar.ranges
+        if not ranges.polyak:
+            continue
+        tried += 1
+        best, low = ranges.minimizer, ranges.value[0]
+        assert best is not None
+        reach = np.geomspace(1e-2, 1e4, 2000)
+        x = torch.from_numpy(np.concatenate([np.linspace(-6, 6, 8001), best - reach, best + reach]))
+        gap = scalar.value(x) - low
+        away = gap > 1e-6
+        least = (scalar.slope(x).square() / (2 * gap))[away].min()
+        growth = (2 * gap / (x - best).square())[away].min()
+        assert ranges.polyak * (1 - 1e-9) <= least <= 1.2 * ranges.polyak + 1e-3
+        assert ranges.growth * (1 - 1e-9) <= growth <= 1.2 * ranges.growth + 1e-3
+        assert ranges.polyak <= ranges.growth * (1 + 1e-9)  # Karimi et al., Theorem 2
+    assert tried > 50
+
+
+def test_a_second_minimum_or_a_stationary_point_certifies_nothing() -> None:
+    pieces = synthetic.PiecewiseQuadratic
+    for scalar in (
+        pieces((-1.0, 0.0, 1.0), (0.0, 0.5, 0.0), 1.0, 1.0),  # stationary at 1, above the minimum
+        pieces((-1.0, -0.5, 0.0, 0.5, 1.0), (0.0, 0.5, 0.0, -0.5, 0.0), 1.0, 1.0),  # two minima
+        pieces((-1.0, 1.0), (0.0, 0.0), 1.0, 1.0),  # a whole interval of them
+        pieces((-1.0, 1.0), (-1.0, 1.0)),  # linear tails
+    ):
+        assert (scalar.ranges.polyak, scalar.ranges.growth) == (0.0, 0.0)

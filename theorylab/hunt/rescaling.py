@@ -189,7 +189,8 @@ class _Exact(Objective):
 
     def constants(self) -> Mapping[str, Constant]:
         kept = {k: v for k, v in self.inner.constants().items() if k != "n"}
-        return kept | {"sigma": Constant(0.0, "closed form", attained=True)}
+        quiet = Constant(0.0, "closed form", attained=True)
+        return kept | {name: quiet for name in ("sigma_star",) if name in kept} | {"sigma": quiet}
 
     @property
     def declared(self) -> frozenset[str]:

@@ -88,7 +88,7 @@ FAMILIES: tuple[Family, ...] = (
     Family(
         "polyak_lojasiewicz",
         polyak_lojasiewicz,
-        (_ELL, _KAPPA, Parameter("fall", 0.0, 0.95), Parameter("waves", 1, 6, integer=True),
+        (_ELL, _KAPPA, Parameter("fall", 0.05, 0.95), Parameter("waves", 1, 6, integer=True),
          Parameter("width", 0.1, 10.0, log=True), Parameter("start", -10.0, 10.0)),
         ({}, {"noise": "two_point", "sigma": 0.5}),
     ),

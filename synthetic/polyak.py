@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -79,7 +80,8 @@ def polyak_lojasiewicz(
             knots.append(knots[-1] + fall * width / kappa)
             slopes.append(slopes[-1] - fall * ell * width)
     both = [-x for x in knots[:0:-1]] + knots, [-s for s in slopes[:0:-1]] + slopes
-    scalar = PiecewiseQuadratic(tuple(both[0]), tuple(both[1]), ell, ell)
-    base = Separable(who, scalar, [1.0], [1.0], [start * width], offset=-scalar.ranges.value[0],
+    raw = PiecewiseQuadratic(tuple(both[0]), tuple(both[1]), ell, ell)
+    scalar = replace(raw, base=-raw.ranges.value[0])
+    base = Separable(who, scalar, [1.0], [1.0], [start * width], 
                      parameters=parameters, dtype=dtype)  # fmt: skip
     return with_noise(base, noise, sigma, n, seed, parameters)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from functools import partial
 from typing import ClassVar
@@ -50,6 +51,7 @@ class TwinRuns(Protocol):
         seeds = _seeds(experiment, per_run * 2 + extra)
         found: dict[str, np.ndarray] = {}
         labels: tuple[str, ...] = ()
+        ranges: dict[str, tuple[float, float]] = {}
         if extra:  # the samples of all repetitions are held at once
             seeds = min(seeds, max(64, _HELD // extra))
         if "stability_gap" in names:
@@ -57,14 +59,16 @@ class TwinRuns(Protocol):
                 seeds = _seeds(experiment, per_run * (_PAIRS + 1))
             # A repetition with more effort must measure the same twins.
             pairs = _PAIRS if per_run <= _LONG else 2
+            replaced = _replacements(experiment, sampled, pairs)
+            largest = _certified(replaced[1]).get("Bf")  # of the replacements' losses as well
+            ranges["stability_gap"] = 0.0, math.inf if largest is None else 2 * float(largest)
             twins = run_twins(
                 sampled, rule, rounds=T, batch_size=experiment.batch_size, seeds=seeds,
-                seed=experiment.run_seed, twins=_replacements(experiment, sampled, pairs),
-                progress=False,
+                seed=experiment.run_seed, twins=replaced, progress=False,
             )  # fmt: skip
             points = twins.candidates(_CANDIDATES, experiment.seed)
             gaps = twins.loss_gap(points).reshape(-1, seeds)
-            labels = tuple(f"not refuted: twin {p}, test sample {x}"
+            labels = tuple(f"twin {p}, test sample {x}"
                            for p, row in enumerate(points) for x in row)  # fmt: skip
             if "generalization_gap" in names:
                 best = int(gaps[:, 0::2].mean(axis=1).argmax())
@@ -77,7 +81,7 @@ class TwinRuns(Protocol):
                 seed=experiment.run_seed + 1, progress=False,
             )[None, :]  # fmt: skip
         return Measurement({k: found[k] for k in names}, law="samples", labels=labels,
-                           from_below=frozenset({"stability_gap"}))  # fmt: skip
+                           from_below=frozenset({"stability_gap"}), ranges=ranges)  # fmt: skip
 
 
 class TwinRound(Protocol):

@@ -25,7 +25,6 @@ from bounds.quantities import (
     total_decrease,
     value_difference,
 )
-from theorylab.cli.worst_case import hunted, markdown
 from theorylab.errors import UsageError
 from theorylab.exact import function_class as module
 from theorylab.exact.worst_case import (
@@ -39,6 +38,7 @@ from theorylab.hunt.instance import Instance
 from theorylab.hunt.search import hunt
 from theorylab.hunt.worst_cases import worst_instance
 from theorylab.method import SGD, TRSGD
+from theorylab.studies.worst_case import hunted, markdown, worst_cases
 
 needs_pep = pytest.mark.skipif(
     any(importlib.util.find_spec(n) is None for n in ("PEPit", "cvxpy", "clarabel")),
@@ -96,6 +96,8 @@ def test_the_function_class_and_the_mean_norm():
     assert FunctionClass.of(statement, {"ell": 1.0, "Delta": 1.0}) == FunctionClass(-1.0, 1.0)
 
 
+SNGM = Statement("made_up.sngm", "L", "printed", Claim(mean_gradient_norm, "<=", Delta / (eta * T)),
+                 (SMOOTH,), Algorithm("sngm", {"eta": eta, "beta": 0.5}))  # fmt: skip
 FLAT = (SMOOTH, CONVEX)
 QUIET = (Condition(sigma, "<=", 0),)
 
@@ -188,9 +190,7 @@ def test_an_unbounded_problem_says_so():
 
 @needs_pep
 @pytest.mark.parametrize(("statement", "values", "reason"), [
-    (Statement("made_up.sngm", "L", "printed", Claim(mean_gradient_norm, "<=", Delta / (eta * T)),
-               (SMOOTH,), Algorithm("sngm", {"eta": eta, "beta": 0.5})),
-     {"ell": 1.0, "eta": 0.5, "Delta": 1.0, "T": 2}, "not linear"),
+    (SNGM, {"ell": 1.0, "eta": 0.5, "Delta": 1.0, "T": 2}, "not linear"),
     (Statement("made_up.buffer", "L", "printed", Claim(buffer_norm, "<=", eta * ell), (SMOOTH,),
                Algorithm("sgd")), {"ell": 1.0, "eta": 0.5}, "no semidefinite model"),
     (Statement("made_up.curvature", "L", "printed", Claim(mean_gradient_norm, "<=", lam * Delta),
@@ -281,3 +281,23 @@ def test_a_hunt_refutes_the_heavy_ball_at_every_seed(seed):
     assert found.verdict == "violated"
     assert found.best.evidence == "exact arithmetic"
     assert found.instance is not None
+
+
+@needs_pep
+def test_the_report_shows_itself(tmp_path):
+    report = worst_cases([TOO_SHARP, SNGM], {"eta": 0.5, "sigma": 1.0}, count=1)
+    (row,) = report
+    assert list(report.skipped) == [f"{SNGM.key} (printed)"]
+    table = report.to_pandas()
+    assert table.loc[0, "ratio"] == pytest.approx(2, rel=1e-5)
+    assert bool(table.loc[0, "refutes"])
+    assert table.loc[0, "gap"] == row.gap
+    assert "on a rebuilt function" in table.loc[0, "cross-check"]
+    assert "<table" in report._repr_html_()
+    assert "toprule" in report.to_latex()
+    for name in ("rows.json", "rows.csv", "rows.tex", "rows.html"):
+        assert report.save(tmp_path / name).stat().st_size > 0
+    kept = json.loads((tmp_path / "rows.json").read_text())
+    assert kept["results"][0]["rebuilt"]["verdict"] == "violated"
+    with pytest.raises(UsageError, match="no such constant"):
+        worst_cases([TOO_SHARP], {"nonsense": 1.0})

@@ -111,6 +111,12 @@ def test_a_hidden_constant_is_not_hunted_through_extreme_hyperparameters():
     assert max(tried) == max(beta.typical)
 
 
+def test_a_hunt_without_time_is_not_a_statement_that_does_not_apply():
+    found = hunt(registry.statement("sngm.lemma_2", "printed"), budget=0.0)
+    assert (found.verdict, found.evaluations) == ("not refuted", 0)
+    assert "budget" in found.reason
+
+
 def test_no_statement_is_known_by_name():
     folder = Path(theorylab.__file__).parent
     keys = {key for key, _ in registry.statements()}

@@ -208,6 +208,9 @@ def hunt(
         return Hunt(*names, "violated", confirmed.verdict, confirmed.instance, how, **common)
     if worst is not None:
         return Hunt(*names, "violated", *worst, "worst case", **common)
+    if winner is None and search.evaluations == 0 and search.applicable:
+        reason = "the budget ended before an instance was measured"
+        return Hunt(*names, "not refuted", reason=reason, **common)
     if winner is None:
         return Hunt(*names, "not applicable", reason=search.reason, **common)
     return Hunt(*names, "not refuted", winner.verdict, winner.instance, search.how_best,

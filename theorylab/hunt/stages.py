@@ -53,6 +53,7 @@ class Search:
     how: str = ""
     how_best: str = ""
     reason: str = ""
+    applicable: bool = False
     pool: list[tuple[float, int, np.ndarray, int]] = field(default_factory=list)
 
     def candidates(self) -> Iterator[Evaluation]:
@@ -64,6 +65,7 @@ class Search:
         except UsageError as error:
             self.reason = str(error)
             return
+        self.applicable = bool(every)
         best = -math.inf
         stages: tuple[tuple[str, Any], ...] = (
             (("orders", self._orders),) if self.statement.claim.big_o else
@@ -249,7 +251,8 @@ class Search:
         """The share of the search that is over."""
         if self.limit is not None:
             return self.asked / self.limit
-        return (time.monotonic() - self.begun) / self.budget
+        spent = time.monotonic() - self.begun
+        return spent / self.budget if self.budget > 0 else math.inf
 
     def _late(self, share: float) -> bool:
         return self._spent >= share

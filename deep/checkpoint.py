@@ -33,10 +33,11 @@ def save(path: Path, state: Any) -> None:
         raise
 
 
-def load(path: Path, device: torch.device | str = "cpu") -> Any | None:
+def load(path: Path) -> Any | None:
     """What :func:`save` wrote, or ``None`` where there is no file.
 
-    Loaded with ``weights_only=True``: a file from outside cannot run code.
+    Loaded with ``weights_only=True``: a file from outside cannot run code. Tensors come on the CPU,
+    where generators' states must be; whoever takes the others moves them.
 
     Raises
     ------
@@ -46,7 +47,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> Any | None:
     if not path.is_file():
         return None
     try:
-        return torch.load(path, map_location=device, weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise DataError(f"{path} is not a checkpoint of this program: {reason}") from error

@@ -165,7 +165,7 @@ class GanTrainer:
     ) -> dict[str, Any]:  # fmt: skip
         """Go on to the end (or step ``until``), then :func:`score` the generator."""
         path = None if self.folder is None else self.folder / "checkpoint.pt"
-        if path is not None and (state := checkpoint.load(path, self.device)) is not None:
+        if path is not None and (state := checkpoint.load(path)) is not None:
             try:
                 self.load_state_dict(state)
             except (KeyError, TypeError, RuntimeError) as error:

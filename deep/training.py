@@ -254,10 +254,7 @@ class Trainer:
         self.gradients += sum(count for *_, count in self._recent)
         closures = [partial(self.closure, *held) for held in self._recent]
         several = self._recent.maxlen != 1
-        loss = self.optimizer.step(closures if several else closures[0])
-        # No step may depend on gradients of the one before.
-        self.optimizer.zero_grad(set_to_none=True)
-        return loss
+        return self.optimizer.step(closures if several else closures[0])
 
     def seed_layers(self) -> None:
         """Seed dropout and the like from ``(seed, process, step)``, for many steps at a time."""
@@ -279,9 +276,11 @@ class Trainer:
         if settings.channels_last:
             images = images.contiguous(memory_format=torch.channels_last)
         self.optimizer.zero_grad(set_to_none=True)
-        total = torch.zeros((), device=self.device)
-        parts = list(zip(images.chunk(settings.accumulate), targets.chunk(settings.accumulate),
-                         strict=True))  # fmt: skip
+        total: Any = 0.0
+        parts = [(images, targets)]
+        if settings.accumulate > 1:
+            chunks = images.chunk(settings.accumulate), targets.chunk(settings.accumulate)
+            parts = list(zip(*chunks, strict=True))
         for number, (x, y) in enumerate(parts, 1):
             waits = self._ddp is not None and number < len(parts)
             with self._ddp.no_sync() if self._ddp and waits else nullcontext():
@@ -290,7 +289,7 @@ class Trainer:
                 # Processes' gradients are averaged: each counts by its share of the whole batch.
                 loss = F.cross_entropy(scores.float(), y, reduction="sum") * (self.world / whole)
                 loss.backward()
-            total += loss.detach()
+            total = total + loss.detach() if number > 1 else loss.detach()
         return total
 
     # --- a run -------------------------------------------------------------------------------
@@ -301,28 +300,32 @@ class Trainer:
         progress: bool | None = None,
         label: str = "",
         until: int | None = None,
+        logs: bool = True,
     ) -> list[dict[str, Any]]:
         """Go on from the folder's checkpoint, or from the start, to the end; the history.
 
         ``checkpoint_every`` is in seconds (under ``torchrun``, checkpoints are taken at
         evaluations alone). ``until`` stops after that many steps, as an interruption would.
+        ``logs`` are TensorBoard's, where it is installed.
         """
         self._resume()
         if not self.history:
             self._evaluate()
-        writer = self._writer()
+        writer = self._writer() if logs else None
         end = self.total if until is None else min(until, self.total)
         devices = [self.device] if self.device.type == "cuda" else []
         with torch.random.fork_rng(devices), bar(progress) as display:
             task = display.add_task(label or self.settings.optimizer, total=self.total,
                                     completed=self.steps)  # fmt: skip
             self.network.train()
-            started = saved = time.perf_counter()
+            started = saved = shown = time.perf_counter()
             before = self.seconds
             while self.steps < end:
                 self.step()
-                display.advance(task)
                 now = time.perf_counter()
+                if now - shown > 0.1:
+                    display.update(task, completed=self.steps)
+                    shown = now
                 if self.due:
                     if self.device.type == "cuda":
                         torch.cuda.synchronize()
@@ -432,7 +435,7 @@ class Trainer:
         for leftover in self.folder.glob(".*.tmp") if self.rank == 0 else ():
             leftover.unlink(missing_ok=True)
         path = self.folder / "checkpoint.pt"
-        state = checkpoint.load(path, self.device)
+        state = checkpoint.load(path)
         if state is None:
             return
         try:

@@ -121,7 +121,7 @@ def train_twins(
             states = [trainer.state_dict() for trainer in (common, *others)]
             checkpoint.save(path, {"runs": states, "first": first, "rows": found, "count": count})
 
-    if path is not None and (state := checkpoint.load(path, common.device)) is not None:
+    if path is not None and (state := checkpoint.load(path)) is not None:
         try:
             if state["count"] != count:
                 raise UsageError(f"{folder} holds {state['count']} twins: choose another --out")

@@ -91,7 +91,7 @@ def _run(
     settings = recipe.shortened(steps)
     folder = work / recipe.name.replace("/", "_").replace(" ", "_").replace(",", "")
     trainer = Trainer(settings, data, folder=folder, device=device)
-    history = trainer.run(progress=False, checkpoint_every=20.0)
+    history = trainer.run(progress=False, checkpoint_every=20.0, logs=False)
     shutil.rmtree(folder, ignore_errors=True)  # what counts is in the record by the next line
     whole = recipe.steps()
     return {

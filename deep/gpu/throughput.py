@@ -121,6 +121,8 @@ def _timed(make: Make, plan: ThroughputPlan, device: torch.device) -> dict[str, 
         if device.type == "cuda":
             torch.cuda.synchronize()
 
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
     started = time.perf_counter()
     step()
     wait()

@@ -14,7 +14,7 @@ from theorylab.cli.statements import Keys, Paper, select
 from theorylab.console import console
 from theorylab.judge.check import constants_for
 from theorylab.judge.verdict import Verdict
-from theorylab.plugins.specs import build_objective, objective_specs
+from theorylab.plugins.specs import build_objective, objective_specs, parse_parameters
 from theorylab.plugins.store import writable
 from theorylab.studies.verify import VerifyReport, verify
 
@@ -38,6 +38,10 @@ def command(
         str | None,
         typer.Option(help="breast_cancer, digits, diabetes, or a CSV or NPZ file; adds it."),
     ] = None,
+    parameters: Annotated[
+        str | None,
+        typer.Option("--set", help="Parameters of the data or the family, as loss=welsch,scale=2."),
+    ] = None,
     replicas: Annotated[int, typer.Option(min=2, help="Independent runs, at most.")] = 256,
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which no new check starts.")
@@ -53,7 +57,7 @@ def command(
 ) -> None:
     """Check every statement (or those named by KEY) against measured runs."""
     chosen = select(keys or [], paper, form)
-    specs = objective_specs(objective, data)
+    specs = objective_specs(objective, data, parse_parameters(parameters))
     if keys and objective is not None:
         for statement in chosen:  # an explicit pair that cannot be checked is a mistake
             if statement.claim.measured:
@@ -96,6 +100,7 @@ def _print(report: VerifyReport, target: Path) -> None:
     if len(keys) <= _FEW:
         for v in verdicts:
             terminal.print(_detail(v), highlight=False)
+    _print_own(report)
     for form in ("printed", "repaired"):
         if tally := report.tally(form):
             parts = ", ".join(f"[{_COLOURS[k]}]{k} {tally[k]}[/]" for k in _COLOURS if tally[k])
@@ -108,6 +113,23 @@ def _print(report: VerifyReport, target: Path) -> None:
         )
     terminal.print("ratio: measured/bound at the deciding instance; 1 is attained")
     terminal.print(f"results: {target}")
+
+
+def _print_own(report: VerifyReport) -> None:
+    """What the user's own data say, whatever decided, and why where they cannot serve."""
+    rows = [v for entry in report.checked for v in entry.own]
+    if not rows:
+        return
+    names = ", ".join(dict.fromkeys(v.objective for v in rows))
+    table = Table(box=box.SIMPLE_HEAD, title=f"On your data alone: {names}",
+                  title_justify="left", padding=(0, 1))  # fmt: skip
+    for column in ("statement", "form", "verdict"):
+        table.add_column(column, no_wrap=True)
+    table.add_column("ratio", justify="right", no_wrap=True)
+    table.add_column("why")
+    for v in rows:
+        table.add_row(v.key, v.form, *_cell(v), v.reason)
+    console().print(table)
 
 
 def _cell(v: Verdict) -> tuple[str, str]:

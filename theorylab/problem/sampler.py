@@ -71,6 +71,18 @@ class Sampler(abc.ABC):
         return True
 
 
+def _power(base: int, exponent: int) -> float:
+    return _float(base**exponent)
+
+
+def _float(count: int) -> float:
+    """``count``, or infinity where it is beyond every float."""
+    try:
+        return float(count)
+    except OverflowError:
+        return math.inf
+
+
 @final
 @dataclass(frozen=True)
 class WithReplacement(Sampler):
@@ -98,7 +110,7 @@ class WithReplacement(Sampler):
 
     def count(self, objective: Objective, batch_size: int) -> float:
         law = objective.outcomes()
-        return math.inf if law is None else float(len(law[0])) ** batch_size
+        return math.inf if law is None else _power(len(law[0]), batch_size)
 
 
 @final
@@ -132,7 +144,7 @@ class WithoutReplacement(Sampler):
         return table[picks], np.full(len(picks), 1 / len(picks))
 
     def count(self, objective: Objective, batch_size: int) -> float:
-        return float(math.comb(len(_uniform(self, objective)), batch_size))
+        return _float(math.comb(len(_uniform(self, objective)), batch_size))
 
 
 @final
@@ -228,7 +240,7 @@ class Importance(Sampler):
         return table[picks], np.prod(chances[picks], axis=1)
 
     def count(self, objective: Objective, batch_size: int) -> float:
-        return float(len(self.probabilities)) ** batch_size
+        return _power(len(self.probabilities), batch_size)
 
     def weights(self, objective: Objective) -> np.ndarray:
         n = len(self._table(objective))

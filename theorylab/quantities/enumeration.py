@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,9 @@ def enumerate_paths(experiment: Experiment) -> Paths | None:
         return None
     size, sampler = experiment.batch_size, rule.sampler
     starts = round_starts(rule, experiment.rounds)
-    if starts is None or sampler.count(objective, size) ** len(starts) > _PATHS:
+    # In logarithms: the number itself may be beyond every float.
+    most = math.log(_PATHS) * (1 + 1e-12)
+    if starts is None or len(starts) * math.log(sampler.count(objective, size)) > most:
         return None
     law = sampler.batches(objective, size)
     if law is None:

@@ -47,12 +47,15 @@ class Checked:
     rows : tuple of Verdict
         Every objective's, those that the user named first; ``not applicable`` with its reason
         where it lacks what the statement needs.
+    own : tuple of Verdict
+        Those of ``rows`` that are on the user's own data.
     hunt : Hunt, optional
         The closing hunt, where the checks had found no violation.
     """
 
     verdict: Verdict
     rows: tuple[Verdict, ...] = ()
+    own: tuple[Verdict, ...] = ()
     hunt: Hunt | None = None
 
 
@@ -93,7 +96,7 @@ class VerifyReport(Report):
             row = entry.verdict.to_json()
             row["objectives"] = [
                 {"objective": v.objective, "verdict": v.verdict, "evidence": v.evidence,
-                 "ratio": v.to_json()["ratio"], "reason": v.reason}
+                 "ratio": v.to_json()["ratio"], "reason": v.reason, "own": v in entry.own}
                 for v in entry.rows
             ]  # fmt: skip
             if entry.hunt is not None:
@@ -177,16 +180,23 @@ def verify(
     sent = cells.unregistered(statements)
     results = compute(partial(check_cell, sent=sent), table, Store(out), jobs=jobs,
                       label="checking", budget=budget, progress=progress)  # fmt: skip
-    found: dict[int, list[Verdict]] = {i: list(refused) for i, (_, refused) in enumerate(plans)}
-    for (_, i, _, _), result in zip(queue, results, strict=True):
+    found: dict[int, list[Verdict]] = {i: [] for i in range(len(statements))}
+    own: dict[int, list[Verdict]] = {i: [] for i in range(len(statements))}
+    for (_, i, spec, _), result in zip(queue, results, strict=True):
         blank = Verdict(statements[i].key, statements[i].form, "not refuted", seed=seed,
                         units=statements[i].units, reason="the budget ran out",
                         undecided=1)  # fmt: skip
-        found[i].append(blank if result is None else Verdict.from_json(result))
+        (own if _is_own(spec) else found)[i].append(
+            blank if result is None else Verdict.from_json(result)
+        )
+    for i, (_, refused) in enumerate(plans):
+        for spec, verdict in refused:
+            (own if _is_own(spec) else found)[i].append(verdict)
     checked = [
-        Checked(_deciding(statement, found[i], seed), tuple(found[i]))
+        Checked(_deciding(statement, own[i] + found[i], seed), (*own[i], *found[i]),
+                tuple(own[i]))
         for i, statement in enumerate(statements)
-    ]
+    ]  # fmt: skip
     if instances and (budget is None or budget > 0):
         checked = _hunted(statements, checked, specs if given else None, instances, jobs, out,
                           budget, progress)  # fmt: skip
@@ -196,7 +206,7 @@ def verify(
 
 def _plan(
     statement: Statement, specs: Sequence[Spec]
-) -> tuple[list[tuple[Spec | None, bool]], list[Verdict]]:
+) -> tuple[list[tuple[Spec | None, bool]], list[tuple[Spec, Verdict]]]:
     """The objectives to check on, with exact gradients or not; and those refused by name."""
     if not statement.claim.measured:
         return [(None, False)], []
@@ -212,9 +222,10 @@ def _plan(
                 break
             fault = fault or reason
         else:
-            refused.append(Verdict(statement.key, statement.form, "not applicable",
-                                   objective=objective.name, units=statement.units,
-                                   reason=fault))  # fmt: skip
+            refused.append((spec, Verdict(
+                statement.key, statement.form, "not applicable", objective=objective.name,
+                units=statement.units, reason=fault,
+            )))  # fmt: skip
     applicable.sort(key=lambda pair: _slack(statement, pair[0]))
     # Each check of an O(.) claim is a whole experiment over growing sizes.
     return applicable[: _RATE_OBJECTIVES if statement.claim.big_o else None], refused
@@ -232,13 +243,17 @@ def _unfit(statement: Statement, objective: Objective) -> str:
     return ""
 
 
+def _is_own(spec: Spec | None) -> bool:
+    return spec is not None and spec["family"] == DATA_FAMILY
+
+
 def _slack(statement: Statement, spec: Spec | None) -> int:
     """How many of the statement's constants the objective certifies without attaining them.
 
     The fewer, the closer the objective comes to the worst case: such objectives come first,
     after the data that the user named.
     """
-    if spec is None or spec["family"] == DATA_FAMILY:
+    if spec is None or _is_own(spec):
         return -1
     objective = build_objective(spec)
     names = {symbol.name for symbol in statement.constants}
@@ -314,7 +329,7 @@ def _after(entry: Checked, hunt: Hunt) -> Checked:
         undecided=before.undecided,
         reason=f"{how}; {hunt.best.reason}" if hunt.best.reason else how,
     )  # fmt: skip
-    return Checked(verdict, entry.rows, hunt)
+    return Checked(verdict, entry.rows, entry.own, hunt)
 
 
 def _with_repaired(

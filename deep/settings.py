@@ -5,15 +5,19 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any, final
 
 from torch import nn
 
 from theorylab.errors import UnknownNameError, UsageError, require_finite
+from theorylab.plugins import registry
 from theorylab.torch import optim as torch_optim
+from theorylab.torch.arguments import FLAGS
 from theorylab.torch.optim import RuleOptimizer
+from theorylab.torch.oracle import ANSWERS
 
 __all__ = ["AUTHORS_PULL", "MAX_SEED", "METHODS", "Method", "Settings", "method"]
 
@@ -51,7 +55,7 @@ class Method:
         """
         known = frozenset(inspect.signature(self.factory).parameters)
         pair = {"beta1", "beta2"} if "betas" in known else set()
-        return (known | pair) - {"params", "lr", "flags", "betas", "eta"}
+        return (known | pair) - {"params", "lr", "betas", "eta"} - set(FLAGS)
 
     def check(self, name: str, value: Option) -> None:
         """Refuse a value of the wrong kind: a share where a count is wanted, a word for a switch.
@@ -78,29 +82,54 @@ class Method:
             raise UsageError(f"optimizer {rule.name!r}: {name} must be {wanted}, got {value!r}")
 
 
-METHODS: dict[str, Method] = {
-    "sgd": Method(torch_optim.SGD, 0.1),
-    "msgd": Method(torch_optim.MSGD, 0.02),
-    "nesterov": Method(torch_optim.Nesterov, 0.02),
-    "sngd": Method(torch_optim.SNGD, 0.2),
-    "sngm": Method(torch_optim.SNGM, 0.03),
-    "trsgd": Method(torch_optim.TRSGD, 0.1, {"lam": 0.1, "momentum": 0.9}),
-    "lrsgd_r": Method(torch_optim.LRSGD_R, 0.02, {"lam": 0.1, "gamma": 0.1, "momentum": 0.9}),
-    "lrsgd_c": Method(torch_optim.LRSGD_C, 0.1, {"lam": 0.1, "momentum": 0.9}),
-    "stochastic_batch_size_1": Method(torch_optim.StochasticBatchSize1, 0.8),
-    "stochastic_batch_size_2": Method(torch_optim.StochasticBatchSize2, 0.8),
-    "adam": Method(torch_optim.Adam, 0.002),
-    "amsgrad": Method(torch_optim.AMSGrad, 0.002),
-    "rmsprop": Method(torch_optim.RMSprop, 0.001),
-    "tradam": Method(torch_optim.TRAdam, 0.004, {"lam": 0.1}),
-    "lars": Method(torch_optim.LARS, 0.5, {"trust": 0.01}),
-    "entropy_sgd": Method(
-        torch_optim.EntropySGD, 1.0,
-        {"S": 5, "momentum": 0.9, "inner": 0.02, "variant": "authors"},
-    ),
-    "accelerated_sgd": Method(torch_optim.AcceleratedSGD, 0.05),
-}  # fmt: skip
-"""Every registered rule, with the step ``theorylab train`` takes unless told otherwise."""
+# What suits a small network on normalised images: the step, and arguments beside it.
+_SUITED: Mapping[str, tuple[float, Mapping[str, Option]]] = {
+    "sgd": (0.1, {}),
+    "msgd": (0.02, {}),
+    "nesterov": (0.02, {}),
+    "sngd": (0.2, {}),
+    "sngm": (0.03, {}),
+    "trsgd": (0.1, {"lam": 0.1, "momentum": 0.9}),
+    "lrsgd_r": (0.02, {"lam": 0.1, "gamma": 0.1, "momentum": 0.9}),
+    "lrsgd_c": (0.1, {"lam": 0.1, "momentum": 0.9}),
+    "stochastic_batch_size_1": (0.8, {}),
+    "stochastic_batch_size_2": (0.8, {}),
+    "adam": (0.002, {}),
+    "amsgrad": (0.002, {}),
+    "rmsprop": (0.001, {}),
+    "tradam": (0.004, {"lam": 0.1}),
+    "lars": (0.5, {"trust": 0.01}),
+    "entropy_sgd": (1.0, {"S": 5, "momentum": 0.9, "inner": 0.02, "variant": "authors"}),
+    "accelerated_sgd": (0.05, {}),
+}
+_STEP = 0.05  # of other methods, unless told
+
+
+@final
+class _Methods(Mapping[str, Method]):
+    """Every registered rule that can run on closures, plug-ins included."""
+
+    @cached_property
+    def _table(self) -> dict[str, Method]:
+        found = {}
+        for name, rule in registry.rules().items():
+            if rule.needs <= ANSWERS:
+                lr, defaults = _SUITED.get(name, (_STEP, {}))
+                found[name] = Method(torch_optim.optimizer(rule), lr, defaults)
+        return found
+
+    def __getitem__(self, name: str) -> Method:
+        return self._table[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table)
+
+    def __len__(self) -> int:
+        return len(self._table)
+
+
+METHODS: Mapping[str, Method] = _Methods()
+"""Every registered rule that trains networks, with the step it takes unless told otherwise."""
 
 
 def method(name: str) -> Method:
@@ -109,6 +138,9 @@ def method(name: str) -> Method:
     >>> method("sngm").lr
     0.03
     """
+    if name in registry.rules() and name not in METHODS:
+        needs = ", ".join(sorted(registry.rules()[name].needs - ANSWERS))
+        raise UsageError(f"optimizer {name!r} needs what no network offers: {needs}")
     if name not in METHODS:
         close = difflib.get_close_matches(name, METHODS, n=3)
         hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(METHODS)}"
@@ -238,7 +270,7 @@ class Settings:
             arguments["betas"] = tuple(arguments.pop(n, b) for n, b in betas.items())
         try:
             return method(self.optimizer).factory(list(network.named_parameters()), **arguments)
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise UsageError(str(error)) from error
 
     def to_json(self) -> dict[str, Any]:

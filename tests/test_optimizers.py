@@ -418,9 +418,12 @@ CASES: dict[str, UpdateRule] = {
     "lars, falling rate": LARS(Harmonic(2.0), 0.8, 0.1, 0.1, LAYOUT),
     "lars, decayed norm": LARS(0.5, 0.8, 0.1, 0.1, LAYOUT, "decayed_norm"),
     "lars, no decay": LARS(0.1, 0.8, 0.0, 0.1, LAYOUT, "skip_without_decay"),
-    "entropy_sgd": EntropySGD(0.9, 4, 0.1, 0.75, 0.5, 0.1, eps=0.1, beta=0.5, weight_decay=0.1),
+    "entropy_sgd": EntropySGD(
+        0.9, 4, 0.5, 0.1, inner=0.1, average=0.75, gamma0=0.5, gamma1=0.1, eps=0.1
+    ),
     "entropy_sgd, authors": EntropySGD(
-        0.9, 4, 0.1, 0.75, 0.5, 0.1, eps=0.1, beta=0.5, weight_decay=0.1, variant="authors"
+        0.9, 4, 0.5, 0.1, inner=0.1, average=0.75, gamma0=0.5, gamma1=0.1, eps=0.1,
+        variant="authors",
     ),
     "accelerated_sgd": AcceleratedSGD(0.02, 50.0, 5.0, weight_decay=0.1),
 }  # fmt: skip

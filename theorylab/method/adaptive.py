@@ -53,7 +53,7 @@ def _lacking(beta: Any, t: Tensor) -> Any:
 
 @dataclass(frozen=True)
 class _Moments(UpdateRule[Moments]):
-    eta: Hyper
+    eta: Hyper = 1e-3
     beta1: Hyper = 0.9
     beta2: Hyper = 0.999
     eps: float = 1e-8
@@ -213,11 +213,11 @@ class RMSprop(UpdateRule[SecondMoment]):
     name: ClassVar[str] = "rmsprop"
     source: ClassVar[str] = "Tieleman and Hinton (2012)"
 
-    eta: Hyper
+    eta: Hyper = 1e-2
     alpha: Hyper = 0.99
     eps: float = 1e-8
-    beta: Hyper = 0.0
     weight_decay: Hyper = 0.0
+    beta: Hyper = 0.0
 
     def init(self, w: Tensor, oracle: Oracle) -> SecondMoment:
         return SecondMoment(

@@ -88,13 +88,13 @@ class EntropySGD(UpdateRule[Langevin]):
 
     eta: Hyper
     S: int = 20
-    inner: Hyper = 0.1
-    average: float = 0.75
-    gamma0: Hyper = 1e-2
-    gamma1: Hyper = 0.0
-    eps: Hyper = 1e-4
     beta: Hyper = 0.0
     weight_decay: Hyper = 0.0
+    inner: Hyper = field(default=0.1, kw_only=True)
+    average: float = field(default=0.75, kw_only=True)
+    gamma0: Hyper = field(default=1e-2, kw_only=True)
+    gamma1: Hyper = field(default=0.0, kw_only=True)
+    eps: Hyper = field(default=1e-4, kw_only=True)
     variant: Literal["paper", "authors"] = field(default="paper", kw_only=True)
 
     def __post_init__(self) -> None:

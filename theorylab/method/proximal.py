@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Literal, NamedTuple, TypeVar, final
@@ -79,6 +80,8 @@ class Proximal(UpdateRule[Anchored]):
     Direction ``g + pull (w - a) + weight_decay w``, then momentum
     ``v <- beta v + direction`` (one buffer, never reset at anchors), then ``w <- w - step v``.
     """
+
+    torch_names: ClassVar[Mapping[str, str]] = {"inner": "lr", "delta": ""}
 
     lam: Hyper
     inner: Hyper | None = field(default=None, kw_only=True)

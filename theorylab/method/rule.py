@@ -150,6 +150,12 @@ class UpdateRule(abc.ABC, Generic[S]):
         The registered name, e.g. ``"sngm"``.
     source : str
         Paper and equation the update is taken from.
+    torch_names : mapping of str to str
+        What users of torch call a field, where it is not the usual name (``lr`` for ``eta``,
+        ``momentum`` for ``beta``, ``betas``); "" for a field that networks have no use for.
+    needs : frozenset of str
+        What the rule asks of its oracle beside :meth:`~theorylab.problem.oracle.Oracle.gradient`,
+        by the names of the oracle's methods (``"full_gradient"``, ``"prox"``, ...).
     draws : tuple of Draw
         Randomness consumed at each step, passed to :meth:`update` in ``draw.own``.
     """
@@ -157,6 +163,8 @@ class UpdateRule(abc.ABC, Generic[S]):
     name: ClassVar[str]
     source: ClassVar[str]
     draws: ClassVar[tuple[Draw, ...]] = ()
+    torch_names: ClassVar[Mapping[str, str]] = {}
+    needs: ClassVar[frozenset[str]] = frozenset()
 
     def __post_init__(self) -> None:
         # Values computed with numpy arrive as its scalars, which do not mix with tensors.

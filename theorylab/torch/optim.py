@@ -1,1002 +1,134 @@
-"""Update rules as ``torch.optim`` optimizers: one adapter, and one class a method.
+"""Update rules as ``torch.optim`` optimizers, each class derived from its rule's fields.
 
-A rule acts on one flat vector: the parameters that have a gradient, end to end, over all
-groups; so SNGM's norm is over all of them. Hyperparameters that differ between groups become
-one number a coordinate. Parameters are float32 or float64, all alike and on one device.
+Every registered rule is here under its class's name, plug-ins included:
+
+>>> import torch
+>>> from theorylab.torch.optim import SGD, SNGM
+>>> w = torch.nn.Parameter(torch.ones(1))
+>>> descent = SGD([w], lr=0.5)
+>>> (w**2).sum().backward()
+>>> descent.step()
+>>> w.item()
+0.0
+>>> print(inspect.signature(SNGM))
+(params, lr, momentum=0.9, weight_decay=0.0, *, decoupled=False, maximize=False, foreach=None, \
+capturable=False, differentiable=False, seed=0)
+>>> model = torch.nn.Linear(3, 1)
+>>> normalised = SNGM(model.parameters(), lr=1.6, momentum=0.9)
+>>> before = torch.cat([p.detach().flatten() for p in model.parameters()])
+>>> model(torch.ones(2, 3)).sum().backward()
+>>> normalised.step()
+>>> after = torch.cat([p.detach().flatten() for p in model.parameters()])
+>>> round((after - before).norm().item(), 4)
+1.6
 """
 
 from __future__ import annotations
 
-import copy
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar, Literal, TypedDict, Unpack, final
+import dataclasses
+import inspect
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
+from theorylab.method import RULES
+from theorylab.method.rule import Hyper, UpdateRule
+from theorylab.plugins import registry
+from theorylab.torch.adapter import RuleOptimizer
+from theorylab.torch.arguments import FLAGS, Flags
 
-from theorylab import method as optimizers
-from theorylab.method.rule import Drawn, State, UpdateRule, entries, map_state
-from theorylab.method.schedules import Schedule
-from theorylab.torch.oracle import Closure, ClosureOracle, Nothing
+__all__ = ["Flags", "RuleOptimizer", "optimizer", *(rule.__name__ for rule in RULES)]
 
-__all__ = [
-    "LARS",
-    "LRSGD_C",
-    "LRSGD_R",
-    "MSGD",
-    "SGD",
-    "SNGD",
-    "SNGM",
-    "TRSGD",
-    "AMSGrad",
-    "AcceleratedSGD",
-    "Adam",
-    "EntropySGD",
-    "Flags",
-    "Nesterov",
-    "RMSprop",
-    "RuleOptimizer",
-    "StochasticBatchSize1",
-    "StochasticBatchSize2",
-    "TRAdam",
-]
-
-Parameters = Iterable[Any]
-Active = list[tuple[Tensor, dict[str, Any]]]
-Rate = float | Tensor
-Fields = Mapping[str, str | tuple[str, ...]]
+_NAMES = {"beta": "momentum", "beta1": "betas", "beta2": "betas"}
+_POSITIONAL = ("momentum", "weight_decay")
 
 
-class Flags(TypedDict, total=False):
-    """Keyword-only flags of every optimizer here.
+@cache
+def optimizer(rule: type[UpdateRule]) -> type[RuleOptimizer]:
+    """The ``torch.optim`` class of a rule: its signature, defaults and docstring are the rule's.
 
-    Attributes
-    ----------
-    maximize : bool
-        Ascend in place of descending.
-    foreach : bool or None
-        Whether parameters are written back in one call; the results are the same.
-    capturable, differentiable : bool
-        Not supported: ``True`` is refused. (The step counter and a round's position live on the
-        host, and updates are not recorded by autograd.)
-    seed : int
-        Seeds the randomness of methods that draw their own.
-    """
-
-    maximize: bool
-    foreach: bool | None
-    capturable: bool
-    differentiable: bool
-    seed: int
-
-
-_FLAGS: Flags = {
-    "maximize": False, "foreach": None, "capturable": False, "differentiable": False, "seed": 0,
-}  # fmt: skip
-
-
-_LIMITS = {
-    "lr": math.inf, "momentum": 1.0, "betas": 1.0, "weight_decay": math.inf, "eps": math.inf,
-    "lam": math.inf,
-}  # fmt: skip
-
-
-class RuleOptimizer(torch.optim.Optimizer):
-    """Runs an :class:`~theorylab.method.rule.UpdateRule` on a network's parameters (abstract).
-
-    A subclass names its ``rule`` and how its arguments translate to the rule's ``fields``.
-    Arguments listed there are read from the parameter groups at every step, so schedulers act
-    and groups may differ; every other argument must be the same in all groups.
+    Users of torch know ``eta`` as ``lr``, ``beta`` as ``momentum``, ``beta1`` and ``beta2`` as
+    ``betas``; a rule's ``torch_names`` say what differs from that. ``lr`` comes first, then the
+    rule's fields in order; switches and words are keyword-only. ``layout`` is filled from the
+    parameters. Fields of type ``Hyper`` may differ between parameter groups.
 
     Parameters
     ----------
-    params : iterable
-        Parameters, named parameters, or groups.
-    arguments : mapping
-        Hyperparameters by the names users see.
-    flags : Flags
+    rule : type
+        A final subclass of :class:`~theorylab.method.rule.UpdateRule`, registered or not.
 
-    Raises
-    ------
-    ValueError
-        If an argument is out of range, naming it.
+    Examples
+    --------
+    >>> from theorylab.method import TRSGD
+    >>> list(optimizer(TRSGD).accepts.parameters)[:5]
+    ['lr', 'lam', 'S', 'momentum', 'weight_decay']
     """
-
-    rule: ClassVar[type[UpdateRule]]
-    fields: ClassVar[Fields]
-    _drawn_on: torch.device | None = None
-
-    def __init__(self, params: Parameters, arguments: Mapping[str, Any], flags: Flags) -> None:
-        if unknown := set(flags) - set(_FLAGS):
-            raise TypeError(f"{type(self).__name__}: unexpected argument {sorted(unknown)[0]!r}")
-        self._steps = self._position = self._rounds = 0
-        self._shared: dict[str, Any] = {}
-        self._flat: dict[str, Tensor] = {}
-        self._active: tuple[int, ...] = ()
-        self._closures: list[Closure] = []
-        self._generator: torch.Generator | None = None
-        self._generator_state: Tensor | None = None
-        self._built: tuple[Any, UpdateRule, tuple[str, ...]] | None = None
-        super().__init__(params, {**arguments, **_FLAGS, **flags})
-        self._host_rng = np.random.Generator(np.random.PCG64(self.defaults["seed"]))
-        self._check_shared_arguments()
-        self._rule([(p, group) for group in self.param_groups for p in group["params"]])
-
-    # --- arguments ---------------------------------------------------------------------------
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; arguments it does not give take their defaults."""
-        super().add_param_group(param_group)
-        group = self.param_groups[-1]
-        try:
-            self._check(group)
-        except ValueError:
-            self.param_groups.pop()
-            raise
-        self._built = None
-
-    def _check(self, group: Mapping[str, Any]) -> None:
-        name = type(self).__name__
-        for flag, why in (
-            ("capturable", "the step counter lives on the host"),
-            ("differentiable", "updates are not recorded by autograd"),
-        ):
-            if group[flag]:
-                raise ValueError(f"{name}: {flag}=True is not supported: {why}")
-        for key, limit in _LIMITS.items():
-            given = group.get(key)
-            for value in given if isinstance(given, tuple | list) else (given,):
-                if isinstance(value, Tensor) and value.numel() != 1:
-                    raise ValueError(f"{name}: {key} must have one element, got {value.numel()}")
-                if isinstance(value, int | float) and not 0 <= value < limit:
-                    raise ValueError(f"{name}: {key} must lie in [0, {limit:g}), got {value!r}")
-        for p in group["params"]:
-            if p.dtype not in (torch.float32, torch.float64):
-                raise ValueError(
-                    f"{name}: params must be float32 or float64, got {p.dtype}; keep float32 "
-                    "parameters and compute in lower precision under torch.autocast"
-                )
-
-    def _check_shared_arguments(self) -> None:
-        for key in self.defaults:
-            if key in self.fields or key == "maximize":
-                continue
-            if any(group[key] != self.param_groups[0][key] for group in self.param_groups):
-                raise ValueError(
-                    f"{type(self).__name__}: {key} must be the same in all parameter groups"
-                )
-
-    def _rule(self, active: Sequence[tuple[Tensor, dict[str, Any]]]) -> UpdateRule:
-        """The rule with the groups' present values."""
-        groups: list[dict[str, Any]] = []
-        sizes: list[int] = []
-        for p, group in active:
-            if not groups or groups[-1] is not group:
-                groups.append(group)
-                sizes.append(0)
-            sizes[-1] += p.numel()
-        arguments: dict[str, Any] = {}
-        for key, names in self.fields.items():
-            together = isinstance(names, tuple)
-            for i, field in enumerate(names if isinstance(names, tuple) else (names,)):
-                arguments[field] = [g[key][i] if together else g[key] for g in groups]
-        fixed = {key: groups[0][key] for key in self.defaults if key not in (*self.fields, *_FLAGS)}
-        shape = tuple((id(p), p.numel()) for p, _ in active)
-        # Tensors are compared by identity: their values stay where they are.
-        stamp = (shape, [[id(v) if isinstance(v, Tensor) else v for v in column]
-                         for column in arguments.values()], list(fixed.values()))  # fmt: skip
-        frozen = True
-        if self._built is not None and self._built[0] == stamp:
-            return self._built[1]
-        values: dict[str, Any] = dict(fixed)
-        for field, column in arguments.items():
-            first = column[0]
-            if all(v is first or (not isinstance(v, Tensor) and not isinstance(first, Tensor)
-                                  and v == first) for v in column):  # fmt: skip
-                values[field] = first
-                continue
-            if any(isinstance(v, Schedule) for v in column):
-                raise ValueError(f"{type(self).__name__}: a schedule for {field} must be the same "
-                                 "in all parameter groups")  # fmt: skip
-            frozen &= not any(isinstance(v, Tensor) for v in column)
-            like = active[0][0]
-            values[field] = torch.cat([
-                v.to(like).reshape(1).expand(n) if isinstance(v, Tensor)
-                else torch.full((n,), v, dtype=like.dtype, device=like.device)
-                for v, n in zip(column, sizes, strict=True)
-            ])  # fmt: skip
-        if "layout" in self.rule.__dataclass_fields__:
-            values["layout"] = tuple(self._kinds(active))
-        rule = self.rule(**values)
-        probe = entries(rule.init(torch.zeros(2), Nothing(type(self).__name__)))
-        names = tuple(name for name, value in probe.items()
-                      if isinstance(value, Tensor) and value.shape == (2,))  # fmt: skip
-        self._built = (stamp if frozen else None, rule, names)
-        return rule
-
-    def _kinds(self, active: Sequence[tuple[Tensor, dict[str, Any]]]) -> Iterable[tuple[str, int]]:
-        """Each parameter's kind: its group's ``kind``, or what its shape and name tell."""
-        names = {
-            id(p): name
-            for group in self.param_groups
-            for name, p in zip(group.get("param_names", ()), group["params"], strict=False)
-        }
-        scales = {
-            names[id(p)]
-            for group in self.param_groups
-            for p in group["params"]
-            if p.ndim == 1 and names.get(id(p), "").endswith("weight")
-        }
-        for p, group in active:
-            if (kind := group.get("kind")) is None:
-                if p.ndim >= 2:
-                    kind = "fully connected" if p.ndim == 2 else "convolution"
-                elif id(p) not in names:
-                    kind = "vector"
-                else:
-                    # A normalization layer is one whose weight is a vector.
-                    weight = names[id(p)].removesuffix("bias").removesuffix("weight") + "weight"
-                    kind = "normalization" if weight in scales else "bias"
-            yield kind, p.numel()
-
-    # --- steps -------------------------------------------------------------------------------
-    def restart(self) -> None:
-        """Let the next step begin a round, as the authors' code does at every epoch."""
-        self._position = min(self._position, math.floor(self.defaults.get("t0", 0)))
-
-    @property
-    def between_rounds(self) -> bool:
-        """Whether the next step begins a round, so that the parameters are a round's outcome."""
-        if self._built is None:
-            self._rule([(p, group) for group in self.param_groups for p in group["params"]])
-        assert self._built is not None
-        # A copy is asked: the draws of random rounds stay those of the steps.
-        mask = self._built[1].restarts(copy.deepcopy(self._host_rng), self._position, 1, 1)
-        return mask is None or bool(mask[0, 0])
-
-    def begins(self, first: int, steps: int) -> np.ndarray | None:
-        """Which of steps ``first .. first+steps-1`` (from 0) begin a round, unless that is random.
-
-        ``None`` where it is, and where every step does.
-        """
-        if self._built is None:
-            self._rule([(p, group) for group in self.param_groups for p in group["params"]])
-        assert self._built is not None
-        mask = self._built[1].restarts(np.random.default_rng(0), first, steps, 2)
-        return None if mask is None or mask.shape[1] > 1 else mask[:, 0]
-
-    @property
-    def rounds(self) -> int:
-        """Rounds begun: outer iterations, each of one step for methods without an inner loop."""
-        return self._rounds
-
-    @torch.no_grad()
-    def step(self, closure: Any = None, full: Closure | None = None) -> Any:  # type: ignore[override]
-        """One step of the rule.
-
-        Parameters
-        ----------
-        closure : callable or sequence of callables, optional
-            Clears the gradients, computes the loss, calls ``backward`` and returns the loss.
-            Methods that want several mini-batches' gradients need it at every step, bound to
-            its own mini-batch: the last few closures are kept and evaluated again at the
-            current parameters. A sequence, newest first, replaces those kept (needed at the
-            first step after a checkpoint, which cannot hold them). Methods that ask for
-            gradients at other points evaluate it there.
-        full : callable, optional
-            Likewise over all of the data, for methods that take full gradients.
-
-        Returns
-        -------
-        The closure's loss, or ``None`` without one.
-
-        Raises
-        ------
-        ValueError
-            If gradients are sparse or parameters' types or devices differ, or a closure is
-            missing.
-        """
-        lags = self._lags
-        closures: Sequence[Closure] = [] if closure is None else [closure]
-        if lags > 1:
-            self._remember(closure, lags)
-            closures = self._closures
-        loss, active = self._evaluated(closures)
-        if not active:
-            return loss
-        rule = self._rule(active)
-        params = [p for p, _ in active]
-        w, oracle = self._oracle(active, loss, closures, full)
-        state = self._gather(rule, params, w)
-        try:
-            moved, state = rule.update(w, oracle, state, self._draw(rule, w))
-        finally:
-            oracle.put_back()
-        self._scatter(params, moved, state)
-        self._steps += 1
-        self._position += 1
-        return loss
-
-    def _evaluated(self, closures: Sequence[Closure]) -> tuple[Any, Active]:
-        """This step's loss, and the parameters that have a gradient now."""
-        loss = None
-        if closures:
-            with torch.enable_grad():
-                loss = closures[0]()
-        return loss, self._with_gradients()
-
-    def _oracle(
-        self, active: Active, loss: Any, closures: Sequence[Closure], full: Closure | None
-    ) -> tuple[Tensor, ClosureOracle]:
-        """The parameters end to end, and what answers for this step's mini-batch there."""
-        w = torch.cat([p.reshape(-1) for p, _ in active])
-        return w, ClosureOracle(
-            type(self).__name__, [p for p, _ in active], w, self._gradient(active), loss, closures,
-            full, lambda: self._gradient(active),
-        )  # fmt: skip
-
-    @property
-    def _lags(self) -> int:
-        if self._built is None:
-            self._rule([(p, group) for group in self.param_groups for p in group["params"]])
-        assert self._built is not None
-        return self._built[1].lags
-
-    def _remember(self, closure: Any, lags: int) -> None:
-        name = type(self).__name__
-        if closure is None:
-            raise ValueError(f"{name}: step needs a closure bound to its mini-batch: gradients of "
-                             f"the last {lags} mini-batches are taken again")  # fmt: skip
-        kept = list(closure) if isinstance(closure, Sequence) else [closure, *self._closures]
-        self._closures = kept[:lags]
-        wanted = min(lags, self._steps + 1)
-        if len(self._closures) < wanted:
-            raise ValueError(f"{name}: the step after a checkpoint needs the closures of the last "
-                             f"{wanted} mini-batches, newest first; got "
-                             f"{len(self._closures)}")  # fmt: skip
-
-    def _with_gradients(self) -> Active:
-        active = [
-            (p, group) for group in self.param_groups for p in group["params"] if p.grad is not None
-        ]
-        for what in ("dtype", "device"):
-            found = {getattr(p, what) for p, _ in active}
-            if len(found) > 1:
-                raise ValueError(f"{type(self).__name__}: all params must share one {what}, "
-                                 f"got {sorted(map(str, found))}")  # fmt: skip
-        return active
-
-    def _gradient(self, active: Sequence[tuple[Tensor, dict[str, Any]]]) -> Tensor:
-        pieces = []
-        for p, group in active:
-            g = p.grad if p.grad is not None else torch.zeros_like(p)
-            if g.is_sparse:
-                raise ValueError(f"{type(self).__name__}: sparse gradients are not supported")
-            pieces.append((-g if group["maximize"] else g).reshape(-1))
-        return torch.cat(pieces)
-
-    def _gather(self, rule: UpdateRule, params: list[Tensor], w: Tensor) -> State:
-        assert self._built is not None
-        names = self._built[2]
-        active = tuple(map(id, params))
-        if active != self._active or set(names) - set(self._flat):
-            for p in params:
-                held = self.state[p]
-                if set(names) - set(held):
-                    fresh = entries(
-                        rule.init(p.detach().reshape(-1).clone(), Nothing(type(self).__name__))
-                    )
-                    held.update({n: fresh[n].view(p.shape) for n in names if n not in held})
-            self._flat = {
-                name: torch.cat([self.state[p][name].reshape(-1) for p in params]) for name in names
-            }
-            self._active = active
-        start = rule.init(w, Nothing(type(self).__name__))
-        held = {**self._shared, **{name: self._flat[name] for name in names}}
-        parts = {name: held.get(name, value) for name, value in entries(start).items()}
-        return start._replace(**parts)  # type: ignore[attr-defined, no-any-return]
-
-    def _scatter(self, params: list[Tensor], moved: Tensor, state: State) -> None:
-        assert self._built is not None
-        names = self._built[2]
-        sizes = [p.numel() for p in params]
-        pieces = [piece.view(p.shape) for piece, p in zip(moved.split(sizes), params, strict=True)]
-        if self.defaults["foreach"] is False:
-            for p, piece in zip(params, pieces, strict=True):
-                p.copy_(piece)
-        else:
-            torch._foreach_copy_(params, pieces)
-        parts = entries(state)
-        self._flat = {name: parts[name] for name in names}
-        self._shared |= {name: value for name, value in parts.items() if name not in names}
-        for name, flat in self._flat.items():
-            for p, piece in zip(params, flat.split(sizes), strict=True):
-                self.state[p][name] = piece.view(p.shape)
-
-    def _draw(self, rule: UpdateRule, w: Tensor) -> Drawn:
-        t = torch.full((), self._steps + 1, dtype=w.dtype, device=w.device)
-        mask = rule.restarts(self._host_rng, self._position, 1, 1)
-        begins = mask is None or bool(mask[0, 0])
-        self._rounds += begins
-        own = {}
-        for item in rule.draws:
-            shape = w.shape if item.per == "coordinate" else (1,)
-            law = torch.rand if item.law == "uniform" else torch.randn
-            generator = self._device_generator(w.device)
-            drawn = law(shape, generator=generator, dtype=w.dtype, device=generator.device)
-            own[item.name] = drawn.to(w.device)
-        return Drawn(t, begins, own)
-
-    def draw_on(self, device: torch.device | str) -> None:
-        """Take the method's own draws on ``device``: a CPU's are the same on every machine."""
-        self._drawn_on = torch.device(device)
-        self._generator = None
-
-    def _device_generator(self, device: torch.device) -> torch.Generator:
-        if self._generator is None:
-            self._generator = torch.Generator(self._drawn_on or device)
-            self._generator.manual_seed(self.defaults["seed"])
-            if self._generator_state is not None:
-                self._generator.set_state(self._generator_state)
-        return self._generator
-
-    # --- steps run by someone else -----------------------------------------------------------
-    def taken_apart(self) -> tuple[UpdateRule, list[Tensor], State]:
-        """The rule, the parameters that have gradients, and the state of these end to end.
-
-        For whoever runs steps as a graph: :meth:`drawn` before each, :meth:`moved` in it, and
-        :meth:`put_back` before anyone else looks.
-        """
-        active = self._with_gradients()
-        rule, params = self._rule(active), [p for p, _ in active]
-        w = torch.cat([p.detach().reshape(-1) for p in params])
-        return rule, params, self._gather(rule, params, w)
-
-    def drawn(self, rule: UpdateRule, w: Tensor) -> Drawn:
-        """What the next step draws; it counts as taken."""
-        draw = self._draw(rule, w)
-        self._steps += 1
-        self._position += 1
-        return draw
-
-    @torch.no_grad()
-    def moved(
-        self, rule: UpdateRule, closure: Closure, state: State, draw: Drawn
-    ) -> tuple[Any, State]:
-        """One step of the parameters alone: the loss and the next state, and no host's numbers."""
-        loss, active = self._evaluated([closure])
-        params = [p for p, _ in active]
-        w, oracle = self._oracle(active, loss, [closure], None)
-        try:
-            moved, state = rule.update(w, oracle, state, draw)
-        finally:
-            oracle.put_back()
-        pieces = moved.split([p.numel() for p in params])
-        torch._foreach_copy_(params, [x.view(p.shape) for x, p in zip(pieces, params, strict=True)])
-        return loss, state
-
-    @torch.no_grad()
-    def put_back(self, params: list[Tensor], state: State) -> None:
-        """The parameters' present values and this state are those of the last step."""
-        w = torch.cat([p.reshape(-1) for p in params])
-        self._scatter(params, w, map_state(torch.clone, state))
-
-    # --- checkpoints -------------------------------------------------------------------------
-    def state_dict(self) -> dict[str, Any]:
-        """torch's, and under ``"rule"`` the step counters, shared state and generators.
-
-        Schedules are left out (they are code, not state): the optimizer that loads keeps its
-        own. All else is tensors, numbers and strings, so ``weights_only=True`` loads it.
-        """
-        packed = super().state_dict()
-        packed["param_groups"] = [
-            {key: value for key, value in group.items() if not isinstance(value, Schedule)}
-            for group in packed["param_groups"]
-        ]
-        # Steps make new tensors, so a copy of the tables is a snapshot.
-        packed["state"] = {index: dict(held) for index, held in packed["state"].items()}
-        packed["rule"] = self._extra()
-        return packed
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from :meth:`state_dict`, bit for bit.
-
-        Raises
-        ------
-        ValueError
-            If it comes from another method.
-        """
-        extra = state_dict.get("rule")
-        if extra is None or extra["name"] != self.rule.name:
-            raise ValueError(
-                f"{type(self).__name__}: the state is of "
-                f"{'another optimizer' if extra is None else extra['name']}, not {self.rule.name}"
-            )
-        groups = [
-            {**{k: v for k, v in mine.items() if isinstance(v, Schedule)}, **theirs}
-            for mine, theirs in zip(self.param_groups, state_dict["param_groups"], strict=False)
-        ] + list(state_dict["param_groups"][len(self.param_groups) :])
-        super().load_state_dict({**state_dict, "param_groups": groups})
-        self._restore(extra)
-
-    def _extra(self) -> dict[str, Any]:
-        generator = self._generator
-        return {
-            "name": self.rule.name,
-            "steps": self._steps,
-            "position": self._position,
-            "rounds": self._rounds,
-            "shared": dict(self._shared),
-            "host_rng": self._host_rng.bit_generator.state,
-            "generator": generator.get_state() if generator else self._generator_state,
-        }
-
-    def _restore(self, extra: Mapping[str, Any]) -> None:
-        device = self.param_groups[0]["params"][0].device
-        self._steps, self._position = extra["steps"], extra["position"]
-        self._rounds = extra["rounds"]
-        self._shared = {n: v.to(device, copy=True) if isinstance(v, Tensor) else v
-                        for n, v in extra["shared"].items()}  # fmt: skip
-        self._host_rng = np.random.Generator(np.random.PCG64())
-        self._host_rng.bit_generator.state = extra["host_rng"]
-        self._generator, self._generator_state = None, extra["generator"]
-        self._flat, self._active, self._built, self._closures = {}, (), None, []
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "extra": self._extra()}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        extra = state.pop("extra", None)
-        super().__setstate__(state)
-        if extra is not None:
-            self._restore(extra)
-
-
-# --- the methods -----------------------------------------------------------------------------
-_PLAIN: Fields = {"lr": "eta", "weight_decay": "weight_decay"}
-_HEAVY: Fields = {**_PLAIN, "momentum": "beta"}
-_ADAM: Fields = {**_PLAIN, "betas": ("beta1", "beta2")}
-_PROXIMAL: Fields = {
-    "lr": "inner",
-    "momentum": "beta",
-    "weight_decay": "weight_decay",
-    "lam": "lam",
-}
-Variant = Literal["paper", "authors"]
-
-
-@final
-class SGD(RuleOptimizer):
-    """Stochastic gradient descent; see :class:`theorylab.method.SGD`.
-
-    >>> w = torch.nn.Parameter(torch.ones(1))
-    >>> optimizer = SGD([w], lr=0.5)
-    >>> (w**2).sum().backward()
-    >>> optimizer.step()
-    >>> w.item()
-    0.0
-    """
-
-    rule, fields = optimizers.SGD, _PLAIN
-
-    def __init__(
-        self, params: Parameters, lr: Rate, weight_decay: float = 0.0, **flags: Unpack[Flags]
-    ) -> None:
-        super().__init__(params, {"lr": lr, "weight_decay": weight_decay}, flags)
-
-
-@final
-class MSGD(RuleOptimizer):
-    """Momentum SGD; see :class:`theorylab.method.MSGD`."""
-
-    rule, fields = optimizers.MSGD, _HEAVY
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-        super().__init__(params, arguments, flags)
-
-
-@final
-class Nesterov(RuleOptimizer):
-    """Nesterov's momentum; see :class:`theorylab.method.Nesterov`."""
-
-    rule, fields = optimizers.Nesterov, _HEAVY
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {"lr": lr, "momentum": momentum, "weight_decay": weight_decay}
-        super().__init__(params, arguments, flags)
-
-
-@final
-class SNGD(RuleOptimizer):
-    """Normalised gradient descent; see :class:`theorylab.method.SNGD`."""
-
-    rule, fields = optimizers.SNGD, _PLAIN
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        weight_decay: float = 0.0,
-        *,
-        decoupled: bool = False,
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {"lr": lr, "weight_decay": weight_decay, "decoupled": decoupled}
-        super().__init__(params, arguments, flags)
-
-
-@final
-class SNGM(RuleOptimizer):
-    """Normalised gradient descent with momentum; see :class:`theorylab.method.SNGM`.
-
-    >>> model = torch.nn.Linear(3, 1)
-    >>> optimizer = SNGM(model.parameters(), lr=1.6, momentum=0.9)
-    >>> before = torch.cat([p.detach().flatten() for p in model.parameters()])
-    >>> model(torch.ones(2, 3)).sum().backward()
-    >>> optimizer.step()
-    >>> after = torch.cat([p.detach().flatten() for p in model.parameters()])
-    >>> round((after - before).norm().item(), 4)
-    1.6
-    """
-
-    rule, fields = optimizers.SNGM, _HEAVY
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        *,
-        decoupled: bool = False,
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "decoupled": decoupled,
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-@final
-class TRSGD(RuleOptimizer):
-    """SGD with a local anchor and step ``lr/k``; see :class:`theorylab.method.TRSGD`.
-
-    ``lr = 1/(lam - delta)`` is Definition 1; ``lam = 0`` is the control arm of the schedule
-    alone. The authors' variant calls ``lam`` lambda_w and sets it to ``0.1 lr``.
-    """
-
-    rule, fields = optimizers.TRSGD, _PROXIMAL
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        lam: float,
-        S: int = 10,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        *,
-        variant: Variant = "paper",
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "lam": lam, "S": S,
-            "variant": variant,
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-@final
-class LRSGD_R(RuleOptimizer):
-    """LRSGD, rounds of random length; see :class:`theorylab.method.LRSGD_R`.
-
-    ``lr = theta/lam`` is Definition 4.1. ``theta`` sets how long rounds last unless ``gamma``,
-    the probability that a step ends one, is given. ``lam`` and ``eta`` may be schedules in the
-    round.
-    """
-
-    rule, fields = optimizers.LRSGD_R, _PROXIMAL
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        lam: float | Schedule,
-        theta: float = 0.25,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        *,
-        gamma: float | None = None,
-        t0: int = 0,
-        eta: float | Schedule | None = None,
-        variant: Variant = "paper",
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "lam": lam,
-            "theta": theta, "gamma": gamma, "t0": t0, "eta": eta, "variant": variant,
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-@final
-class LRSGD_C(RuleOptimizer):
-    """LRSGD, rounds of ``S`` steps ``lr/k``; see :class:`theorylab.method.LRSGD_C`.
-
-    ``lr = 1/(lam - delta)`` is Definition 4.8. ``lam`` and ``eta`` may be schedules in the
-    round.
-    """
-
-    rule, fields = optimizers.LRSGD_C, _PROXIMAL
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        lam: float | Schedule,
-        S: int = 10,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        *,
-        falling: bool = True,
-        t0: int = 0,
-        eta: float | Schedule | None = None,
-        variant: Variant = "paper",
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "lam": lam, "S": S,
-            "falling": falling, "t0": t0, "eta": eta, "variant": variant,
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-class _StochasticBatchSize(RuleOptimizer):
-    fields: ClassVar[Fields] = {**_HEAVY, "alpha": "alpha", "lambda_": "lambda_"}
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        alpha: float = 0.1,
-        lambda_: float = -4.0,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        *,
-        across: Literal["kind", "all"] = "kind",
-        step: Literal["eta", "k_eta"] = "eta",
-        more: Mapping[str, Any] | None = None,
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "alpha": alpha,
-            "lambda_": lambda_, "across": across, "step": step, **(more or {}),
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-@final
-class StochasticBatchSize1(_StochasticBatchSize):
-    """Algorithm 1; see :class:`theorylab.method.StochasticBatchSize1`.
-
-    Every parameter tensor is a layer; kinds come from shapes, from names where
-    ``model.named_parameters()`` is given, or from a group's ``"kind"``. ``step`` needs a
-    closure bound to its own mini-batch.
-    """
-
-    rule = optimizers.StochasticBatchSize1
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        alpha: float = 0.1,
-        lambda_: float = -4.0,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        *,
-        memory: int = 8,
-        across: Literal["kind", "all"] = "kind",
-        step: Literal["eta", "k_eta"] = "eta",
-        **flags: Unpack[Flags],
-    ) -> None:
-        super().__init__(
-            params, lr, alpha, lambda_, momentum, weight_decay,
-            across=across, step=step, more={"memory": memory}, **flags,
-        )  # fmt: skip
-
-
-@final
-class StochasticBatchSize2(_StochasticBatchSize):
-    """Algorithm 2; see :class:`theorylab.method.StochasticBatchSize2`.
-
-    Layers and kinds as for :class:`StochasticBatchSize1`; no closure is needed.
-    """
-
-    rule = optimizers.StochasticBatchSize2
-
-
-@final
-class Adam(RuleOptimizer):
-    """Adam; see :class:`theorylab.method.Adam`. Equals ``torch.optim.Adam``."""
-
-    rule, fields = optimizers.Adam, _ADAM
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
-        super().__init__(params, arguments, flags)
-
-
-@final
-class AMSGrad(RuleOptimizer):
-    """AMSGrad; see :class:`theorylab.method.AMSGrad`."""
-
-    rule, fields = optimizers.AMSGrad, _ADAM
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        *,
-        variant: Literal["paper", "torch"] = "paper",
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "variant": variant,
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-@final
-class RMSprop(RuleOptimizer):
-    """RMSprop; see :class:`theorylab.method.RMSprop`. Equals ``torch.optim.RMSprop``."""
-
-    rule, fields = optimizers.RMSprop, {**_HEAVY, "alpha": "alpha"}
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate = 1e-2,
-        alpha: float = 0.99,
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        momentum: float = 0.0,
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "alpha": alpha, "eps": eps, "weight_decay": weight_decay,
-            "momentum": momentum,
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-@final
-class TRAdam(RuleOptimizer):
-    """Adam with a local anchor and step ``lr/k``; see :class:`theorylab.method.TRAdam`."""
-
-    rule, fields = optimizers.TRAdam, {**_ADAM, "lam": "lam"}
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        lam: float,
-        S: int = 10,
-        betas: tuple[float, float] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 0.0,
-        *,
-        variant: Variant = "paper",
-        amsgrad: bool = False,
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "lam": lam,
-            "S": S, "variant": variant, "amsgrad": amsgrad,
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-@final
-class LARS(RuleOptimizer):
-    """LARS; see :class:`theorylab.method.LARS`. Every parameter tensor is a layer."""
-
-    rule, fields = optimizers.LARS, {**_HEAVY, "trust": "trust"}
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        momentum: float = 0.9,
-        weight_decay: float = 5e-4,
-        trust: float = 1e-3,
-        *,
-        variant: Literal["paper", "outside", "decayed_norm", "skip_without_decay"] = "paper",
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "trust": trust,
-            "variant": variant,
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-@final
-class EntropySGD(RuleOptimizer):
-    """Entropy-SGD; see :class:`theorylab.method.EntropySGD`.
-
-    Call ``step`` once a mini-batch: a round takes ``S`` of them.
-    """
-
-    rule, fields = optimizers.EntropySGD, {**_HEAVY, "inner": "inner", "eps": "eps"}
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        S: int = 20,
-        momentum: float = 0.0,
-        weight_decay: float = 0.0,
-        *,
-        inner: float = 0.1,
-        average: float = 0.75,
-        gamma0: float = 1e-2,
-        gamma1: float = 0.0,
-        eps: float = 1e-4,
-        variant: Variant = "paper",
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {
-            "lr": lr, "momentum": momentum, "weight_decay": weight_decay, "S": S, "inner": inner,
-            "average": average, "gamma0": gamma0, "gamma1": gamma1, "eps": eps,
-            "variant": variant,
-        }  # fmt: skip
-        super().__init__(params, arguments, flags)
-
-
-@final
-class AcceleratedSGD(RuleOptimizer):
-    """Accelerated SGD; see :class:`theorylab.method.AcceleratedSGD`."""
-
-    rule, fields = optimizers.AcceleratedSGD, _PLAIN
-
-    def __init__(
-        self,
-        params: Parameters,
-        lr: Rate,
-        kappa: float = 1000.0,
-        xi: float = 10.0,
-        c: float = 0.7,
-        weight_decay: float = 0.0,
-        **flags: Unpack[Flags],
-    ) -> None:
-        arguments = {"lr": lr, "kappa": kappa, "xi": xi, "c": c, "weight_decay": weight_decay}
-        super().__init__(params, arguments, flags)
+    names = _torch_names(rule)
+    fields: dict[str, str | tuple[str, ...]] = {}
+    accepted: dict[str, inspect.Parameter] = {}
+    for field in sorted(
+        dataclasses.fields(rule), key=lambda f: (names.get(f.name) != "lr", f.kw_only)
+    ):
+        name = names.get(field.name, field.name)
+        if not name or name == "layout":
+            continue
+        if name == "betas":
+            pair = fields.get(name, ())
+            assert isinstance(pair, tuple)
+            fields[name] = (*pair, field.name)
+            before = accepted[name].default if pair else ()
+            accepted[name] = _parameter(name, field, (*before, field.default))
+            continue
+        if field.type in ("Hyper", Hyper) or name == "lr":
+            fields[name] = field.name
+        missing = field.default is dataclasses.MISSING or (name == "lr" and field.default is None)
+        accepted[name] = _parameter(name, field, inspect.Parameter.empty if missing
+                                    else field.default)  # fmt: skip
+    flags = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=value)
+             for n, value in FLAGS.items()]  # fmt: skip
+    if "lr" in accepted and any(p.default is p.empty for p in accepted.values()):
+        accepted["lr"] = accepted["lr"].replace(default=inspect.Parameter.empty)
+    # What is required first, and what is named by keyword last, each in the rule's order.
+    ordered = sorted(accepted.values(), key=lambda p: (p.kind, p.default is not p.empty))
+    accepts = inspect.Signature([*ordered, *flags])
+    params = inspect.Parameter("params", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    members = {
+        "rule": rule,
+        "fields": fields,
+        "accepts": accepts,
+        "__signature__": inspect.Signature([params, *ordered, *flags]),
+        "__doc__": _doc(rule, names),
+        "__module__": __name__,
+        "__qualname__": rule.__name__,
+    }
+    return type(rule.__name__, (RuleOptimizer,), members)
+
+
+def _torch_names(rule: type[UpdateRule]) -> Mapping[str, str]:
+    names = {**_NAMES, **rule.torch_names}
+    return names if "lr" in rule.torch_names.values() else {"eta": "lr", **names}
+
+
+def _parameter(name: str, field: dataclasses.Field[Any], default: Any) -> inspect.Parameter:
+    by_name = field.kw_only or isinstance(field.default, bool | str)
+    if name in ("lr", *_POSITIONAL) or not by_name:
+        return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+
+
+def _doc(rule: type[UpdateRule], names: Mapping[str, str]) -> str:
+    text = inspect.cleandoc(rule.__doc__ or rule.name).split("\nExamples\n")[0].rstrip()
+    own = {field.name for field in dataclasses.fields(rule)}
+    renamed = ", ".join(f"``{field}`` is ``{name}``" for field, name in names.items()
+                        if field in own and name)  # fmt: skip
+    head, *rest = text.split("\n\n", 1)
+    about = (f"The ``torch.optim`` optimizer of :class:`{rule.__module__}.{rule.__name__}`: here "
+             f"{renamed or 'all names are the same'}.")  # fmt: skip
+    return "\n\n".join([head, about, *rest])
+
+
+def __getattr__(name: str) -> type[RuleOptimizer]:
+    for rule in (*RULES, *registry.rules().values()):
+        if rule.__name__ == name:
+            return optimizer(rule)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -10,7 +10,10 @@ from torch import Tensor
 
 from theorylab.problem.oracle import Oracle
 
-__all__ = ["Closure", "ClosureOracle", "Nothing"]
+__all__ = ["ANSWERS", "Closure", "ClosureOracle", "Nothing"]
+
+ANSWERS = frozenset({"value"})
+"""What a network in training answers beside gradients, of a rule's ``needs``."""
 
 Closure = Callable[[], Any]
 

@@ -6,12 +6,17 @@ import abc
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import mpmath
+import numpy as np
 import sympy as sp
 
-__all__ = ["Identity", "Minimal", "Nonnegative", "NonnegativeOn", "Step", "Telescopes"]
+__all__ = [
+    "Identity", "Minimal", "Nonnegative", "NonnegativeOn", "PositiveDefinite", "Step",
+    "Telescopes",
+]  # fmt: skip
 
 
 class Step(abc.ABC):
@@ -158,6 +163,68 @@ class NonnegativeOn(Step):
                 middle = (low + high) / 2
                 todo += [(low, middle, depth + 1), (middle, high, depth + 1)]
         return True
+
+
+@dataclass(frozen=True)
+class PositiveDefinite(Step):
+    """A matrix of polynomials is positive definite on a box: its leading minors are positive.
+
+    A polynomial lies between the least and the largest of its Bernstein coefficients on a box;
+    where these are not all positive, the box is halved.
+
+    >>> x, y = sp.symbols("x y")
+    >>> form = sp.ImmutableMatrix([[2, x], [x, 1 + y]])
+    >>> PositiveDefinite("diagonally dominant", form, {x: (-1, 1), y: (0, 3)}).holds()
+    True
+    >>> PositiveDefinite("no longer", form, {x: (0, 2), y: (0, 3)}).holds()
+    False
+    """
+
+    text: str
+    matrix: sp.ImmutableMatrix
+    box: Mapping[sp.Symbol, tuple[sp.Expr | int, sp.Expr | int]]
+
+    def holds(self) -> bool:
+        size = self.matrix.shape[0]
+        minors = (self.matrix[:k, :k].det() for k in range(1, size + 1))
+        return all(_positive_on(minor, self.box) for minor in minors)
+
+
+def _positive_on(
+    expression: sp.Expr, box: Mapping[sp.Symbol, tuple[sp.Expr | int, sp.Expr | int]]
+) -> bool:
+    """Whether a polynomial with rational coefficients is positive on a box."""
+    unit = {symbol: sp.Dummy() for symbol in box}
+    onto = {s: sp.sympify(low) + (high - sp.sympify(low)) * unit[s]
+            for s, (low, high) in box.items()}  # fmt: skip
+    polynomial = sp.Poly(sp.sympify(expression).subs(onto, simultaneous=True), *unit.values())
+    table = np.zeros([polynomial.degree(v) + 1 for v in unit.values()], dtype=object)
+    for powers, coefficient in polynomial.terms():
+        table[powers] = Fraction(int(coefficient.p), int(coefficient.q))
+    for axis, length in enumerate(table.shape):
+        change = [[Fraction(math.comb(i, j), math.comb(length - 1, j)) for j in range(length)]
+                  for i in range(length)]  # fmt: skip
+        table = np.moveaxis(np.tensordot(change, table, axes=(1, axis)), 0, axis)
+    todo = [(table, 0)]
+    while todo:
+        piece, depth = todo.pop()
+        corners = piece[np.ix_(*[(0, -1)] * piece.ndim)]
+        if corners.min() <= 0 or depth > 24:
+            return False
+        if piece.min() <= 0:
+            todo += [(half, depth + 1) for half in _halves(piece, depth % piece.ndim)]
+    return True
+
+
+def _halves(table: np.ndarray, axis: int) -> tuple[np.ndarray, np.ndarray]:
+    """The Bernstein coefficients on the two halves of a box (de Casteljau)."""
+    row = np.moveaxis(table, axis, 0)
+    left, right = [row[0]], [row[-1]]
+    while len(row) > 1:
+        row = (row[:-1] + row[1:]) / 2
+        left.append(row[0])
+        right.append(row[-1])
+    return np.moveaxis(np.stack(left), 0, axis), np.moveaxis(np.stack(right[::-1]), 0, axis)
 
 
 def _enclose(expression: sp.Expr, variable: sp.Symbol, piece: Any) -> Any:

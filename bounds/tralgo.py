@@ -36,7 +36,6 @@ from bounds.quantities import (
     displacement_squared,
     distance,
     distance_squared,
-    first_gradient_norm_squared,
     gradient_difference,
     gradient_norm_squared,
     gradient_variance,
@@ -87,7 +86,8 @@ _chi_2 = 3 * ell / (2 * ell - delta)
 """chi at lam = 2 ell."""
 
 # Free variables of proof steps.
-_x = sp.Symbol("x", nonnegative=True)
+_x, _y = sp.symbols("x y", nonnegative=True)
+_sum = sp.Symbol("A", real=True)
 _k, _r, _h = sp.symbols("k r h", positive=True)
 _a, _b, _p = sp.symbols("a b p", real=True)
 _f, _i = sp.IndexedBase("f"), sp.Symbol("i", integer=True)
@@ -243,28 +243,39 @@ _cross, _noise = sp.symbols("r s", real=True)
 _interpolated = (_p + _cross) / (2 * ell) + (
     (_a - 2 * _p + _b) / ell - (_a + _noise) / (4 * ell) + (_a - _p - _cross) / ell
 ) / 4  # fmt: skip
+_interpolated_step = (5 * _a + 2 * _b - 3 * _noise) / (16 * ell)
+# With a_0, a_T at the ends: the values' fall, and the sum of the interpolated decreases.
+_range_left = 2 * Bf - (_a + _b) / (2 * ell)
 theorem_1_interpolated = Statement(
     "tralgo.theorem_1_interpolated", "Theorem 1, by interpolation", "repaired",
-    Claim(mean_gradient_norm_squared, "<=",
-          (32 * ell * Bf + 2 * first_gradient_norm_squared) / (7 * T) + 3 * sigma**2 / (7 * B)),
+    Claim(mean_next_gradient_norm_squared, "<=",
+          32 * ell * Bf / (7 * T) + 3 * sigma**2 / (7 * B)),
     (SMOOTH, BOUNDED, BOUNDED_VARIANCE), _SGD, _HALF_STEP,
     rate=Rate(T, {T: -1}, {B: T}),
     trivial=_LARGEST_GRADIENT,
     text="Theorem 1 with a smaller first term, by smooth interpolation: 32/7 for 16/3, for a noise "
-    "term of 3/7 instead of 1/3; averaged over t = 0..T-1.",
+    "term of 3/7 instead of 1/3.",
     note="f(x) - f(y) >= <grad f(y), x - y> + ((1/ell)||grad f(x) - grad f(y)||^2 - "
     "ell ||x - y||^2 + 2 <grad f(x) - grad f(y), x - y>)/4 at x = w_t, y = w_{t+1} gives an "
     "expected decrease of at least (5 a_t + 2 a_{t+1} - 3 sigma^2/B)/(16 ell), "
-    "a_t = ||grad f(w_t)||^2; sum it.",
+    "a_t = ||grad f(w_t)||^2; sum it. What is left of a_0 and a_T at the ends is paid by the range "
+    "of f: a step up the gradient from w_0 and one down from w_T leave f(w_0) - f(w_T) <= "
+    "2 Bf - (a_0 + a_T)/(2 ell). Without noise a chain of dips comes as near as one likes: "
+    "16/7 times ell Delta/T is the worst min over t of the gradient method at this step "
+    "(Abbaszadehpeivasti, de Klerk & Zamani 2022), up to a term in 1/T^2.",
     proof=(
         Identity("the interpolation inequality, less ||grad f(y) - grad f(x) + noise||^2/(8 ell), "
                  "is the claimed decrease, up to <grad f(x), noise>, which is 0 on average",
                  _interpolated - (_b + _a + _noise - 2 * _p + 2 * _cross) / (8 * ell),
-                 (5 * _a + 2 * _b - 3 * _noise) / (16 * ell)),
-        Identity("5/16 + 2/16 of each gradient, 2 Bf in total, 2/16 of the first left over",
-                 (2 * Bf + _a / (8 * ell) + T * 3 * sigma**2 / (16 * ell * B))
-                 / (T * sp.Rational(7, 16) / ell),
-                 (32 * ell * Bf + 2 * _a) / (7 * T) + 3 * sigma**2 / (7 * B)),
+                 _interpolated_step),
+        Identity("T decreases are 7/16 of a_1 + .. + a_T, and 5/16 (a_0 - a_T)",
+                 5 * (_sum + _a - _b) + 2 * _sum, 7 * _sum + 5 * (_a - _b)),
+        Nonnegative("so 7/16 of the sum is at most 2 Bf ell less (13 a_0 + 3 a_T)/16, and noise",
+                    (2 * ell * Bf - (ell * _range_left - sp.Rational(5, 16) * (_a - _b)))
+                    .subs({_a: _x, _b: _y}, simultaneous=True),
+                    (13 * _x + 3 * _y) / 16),
+        Identity("over 7/16 T", (2 * ell * Bf + T * 3 * sigma**2 / (16 * B)) / (T * 7)
+                 * 16, 32 * ell * Bf / (7 * T) + 3 * sigma**2 / (7 * B)),
     ),
 )  # fmt: skip
 
@@ -487,12 +498,18 @@ lemma_3_exact = Statement(
 )  # fmt: skip
 lemma_3_repaired = Statement(
     "tralgo.lemma_3", "Lemma 3", "repaired",
-    Claim(next_gradient_norm_squared, "<=", 4 * ell * decrease + _error),
+    Claim(next_gradient_norm_squared + 2 * ell * (2 * ell - delta) * displacement_squared, "<=",
+          4 * ell * decrease + _error),
     _INNER, _TRSGD, _TWICE, (_DELTA_BELOW_ELL,),
     rate=Rate(S, {S: -1}),
-    text="Lemma 3 with its units mended; the error is at most 9 (sigma^2/S + G^2/S^2).",
-    note="lemma_3_exact, its displacement dropped, and lemma_3_inner_gradient.",
-    proof=(*lemma_3_exact.proof, *lemma_3_inner_gradient_repaired.proof),
+    text="Lemma 3 with its units mended and the displacement kept; the error is at most "
+    "9 (sigma^2/S + G^2/S^2).",
+    note="lemma_3_exact at lam = 2 ell, and lemma_3_inner_gradient. The printed form drops the "
+    "displacement. Without noise and error it is attained on -(delta/2)||w||^2.",
+    proof=(
+        *lemma_3_exact.proof, *lemma_3_inner_gradient_repaired.proof,
+        Identity("lam mu at lam = 2 ell", lam * _mu, 2 * ell * (2 * ell - delta), {lam: 2 * ell}),
+    ),
 )  # fmt: skip
 
 # --- TRSGD ------------------------------------------------------------------------------------
@@ -506,15 +523,27 @@ theorem_2 = Statement(
     note="Telescoping gives 8 ell Bf/T, as f ranges over 2 Bf; the second term has Lemma 2's "
     "units.",
 )  # fmt: skip
-theorem_2_repaired = Statement(
-    "tralgo.theorem_2", "Theorem 2", "repaired",
-    Claim(mean_next_gradient_norm_squared, "<=", 8 * ell * Bf / T + _error),
+_start = 8 * ell * Bf / T
+_kept = (2 * ell - delta) / (2 * ell)
+_far_root, _near_root = sp.symbols("a e", nonnegative=True)  # sqrt(A), sqrt(E)
+_total_fall = sp.Symbol("F", nonnegative=True)
+
+
+def _kept_root(fall: sp.Expr, error: sp.Expr, ratio: sp.Expr) -> sp.Expr:
+    """sqrt(A) where A + ratio (sqrt(A) - sqrt(error))^2 = fall + error."""
+    return (ratio * sp.sqrt(error) + sp.sqrt((1 + ratio) * fall + error)) / (1 + ratio)
+
+
+theorem_2_sum = Statement(
+    "tralgo.theorem_2_sum", "Theorem 2, a sum of two terms", "repaired",
+    Claim(mean_next_gradient_norm_squared, "<=", _start + _error),
     (*_INNER, BOUNDED), _TRSGD, _TWICE, (_DELTA_BELOW_ELL,),
     rate=Rate(T, {T: -1}, {S: T}),
     trivial=G**2,
     text="Theorem 2 with constants and units mended; the second term is at most "
     "9 (sigma^2/S + G^2/S^2).",
-    note="Lemma 3, repaired, summed over rounds; f(w_0) - f(w_T) <= 2 Bf.",
+    note="Lemma 3, repaired, without its displacement, summed over rounds; "
+    "f(w_0) - f(w_T) <= 2 Bf. Theorem 2, repaired, is never above it.",
     proof=(
         *lemma_3_repaired.proof,
         Telescopes("Lemma 3, summed", lemma_3_repaired.claim.rhs.subs(decrease, _FALL),
@@ -523,9 +552,38 @@ theorem_2_repaired = Statement(
                  {_drop: 2 * Bf}),
     ),
 )  # fmt: skip
+theorem_2_repaired = Statement(
+    "tralgo.theorem_2", "Theorem 2", "repaired",
+    Claim(mean_next_gradient_norm_squared, "<=", _kept_root(_start, _error, _kept) ** 2),
+    theorem_2_sum.assumptions, _TRSGD, _TWICE, (_DELTA_BELOW_ELL,),
+    rate=theorem_2_sum.rate,
+    trivial=G**2,
+    text="Theorem 2 with constants and units mended and the displacement kept: between 4 and 16/3 "
+    "times ell Bf/T where the inner problems are solved, the error alone where T is large.",
+    note="Lemma 3, repaired, summed: A + r D <= F + E with A the mean of ||grad f(w_t)||^2, "
+    "F = 8 ell Bf/T, E the error, r = 1 - delta/(2 ell) and D the mean of "
+    "||lam (w_t - w_{t-1})||^2. lam (w_t - w_{t-1}) = grad G - grad f, so sqrt(D) >= "
+    "sqrt(A) - sqrt(E) (Minkowski): a quadratic in sqrt(A). It is at most theorem_2_sum. At delta "
+    "= ell theorem_2_interpolated has "
+    "the smaller first term.",
+    proof=(
+        *theorem_2_sum.proof,
+        Identity("the larger root of the quadratic in sqrt(A), at sqrt(E) = e",
+                 ((1 + _r) * _far_root**2 - 2 * _r * _far_root * _near_root
+                  + (_r - 1) * _near_root**2 - _total_fall)
+                 .subs(_far_root, _kept_root(_total_fall, _near_root**2, _r)), sp.Integer(0)),
+        Identity("there F + E - A = r (sqrt(A) - sqrt(E))^2, so A is at most F + E",
+                 _total_fall + _near_root**2 - _far_root**2, _r * (_far_root - _near_root) ** 2,
+                 {_total_fall: (1 + _r) * _far_root**2 - 2 * _r * _far_root * _near_root
+                  + (_r - 1) * _near_root**2}),
+        Identity("first term without error", _kept_root(_start, sp.Integer(0), _kept) ** 2,
+                 16 * ell**2 * Bf / ((4 * ell - delta) * T)),
+    ),
+)  # fmt: skip
 theorem_2_delta = Statement(
     "tralgo.theorem_2_delta", "Theorem 2, from the initial suboptimality", "repaired",
-    Claim(mean_next_gradient_norm_squared, "<=", 4 * ell * Delta / T + _error),
+    Claim(mean_next_gradient_norm_squared, "<=",
+          _kept_root(4 * ell * Delta / T, _error, _kept) ** 2),
     (*_INNER, BOUNDED_BELOW), _TRSGD, _TWICE, (_DELTA_BELOW_ELL,),
     rate=Rate(T, {T: -1}, {S: T}),
     trivial=G**2,
@@ -533,30 +591,61 @@ theorem_2_delta = Statement(
     note="f(w_0) - f(w_T) <= Delta.",
     proof=(
         Identity("Theorem 2, repaired, with Delta for 2 Bf", theorem_2_repaired.claim.rhs,
-                 4 * ell * Delta / T + _error, {Bf: Delta / 2}),
+                 _kept_root(4 * ell * Delta / T, _error, _kept) ** 2, {Bf: Delta / 2}),
     ),
 )  # fmt: skip
-_kept = (2 * ell - delta) / (2 * ell)
-_saved = (6 * ell - delta) / (4 * ell)
-theorem_2_kept = Statement(
-    "tralgo.theorem_2_kept", "Theorem 2, displacement kept", "repaired",
+# Interpolation of the delta-weakly convex, ell-smooth f between w_t (gradient a) and w_{t+1}
+# (gradient b) where 2 ell (w_t - w_{t+1}) = b - e, e the inner gradient; h = delta/ell.
+_e = sp.Symbol("e", real=True)
+_proximal = _b * (_b - _e) / 2 + (
+    (_a - _b) ** 2 - _h * (_b - _e) ** 2 / 4 + _h * (_a - _b) * (_b - _e)
+) / (2 * (1 + _h))  # fmt: skip
+_curved = _h * (2 + _h) / (2 - _h)
+
+
+def _interpolated_root(fall: sp.Expr, error: sp.Expr, ratio: sp.Expr) -> sp.Expr:
+    """sqrt(A) where (4 + 3k) A - (4 + 2k) sqrt(A E) - k (2+k)/(2-k) E = 2 (1+k) F, k = ratio."""
+    inside = (2 + ratio) ** 2 * error + (4 + 3 * ratio) * (
+        ratio * (2 + ratio) / (2 - ratio) * error + 2 * (1 + ratio) * fall
+    )
+    return ((2 + ratio) * sp.sqrt(error) + sp.sqrt(inside)) / (4 + 3 * ratio)
+
+
+theorem_2_interpolated = Statement(
+    "tralgo.theorem_2_interpolated", "Theorem 2, by interpolation", "repaired",
     Claim(mean_next_gradient_norm_squared, "<=",
-          32 * ell**2 * Bf / ((6 * ell - delta) * T)
-          + 2 * (4 * ell - delta) / (6 * ell - delta) * _error),
-    (*_INNER, BOUNDED), _TRSGD, _TWICE, (_DELTA_BELOW_ELL,),
-    rate=Rate(T, {T: -1}, {S: T}),
+          _interpolated_root(_start, _error, delta / ell) ** 2),
+    theorem_2_sum.assumptions, _TRSGD, _TWICE, (_DELTA_BELOW_ELL,),
+    rate=theorem_2_sum.rate,
     trivial=G**2,
-    text="Theorem 2 with the displacement kept: between 16/3 and 32/5 times ell Bf/T instead of 8, "
-    "for 4/3 to 6/5 times the error.",
-    note="lam d = grad G_t - grad f, so lam mu ||d||^2 >= (mu/lam)(||grad f||^2/2 - "
-    "||grad G_t||^2); add it to lemma_3_exact.",
+    text="Theorem 2 where the inner problems are solved: between 4 and 32/7 times ell Bf/T, for up "
+    "to 1.47 times the error.",
+    note="A solved round is a gradient step up from w_{t+1} to w_t. Interpolation at "
+    "(w_t, w_{t+1}) gives 8 (1+kappa) ell (decrease) >= 2 kappa a_t + (4+kappa) a_{t+1} - "
+    "(4+2 kappa) <b, e> - kappa (2+kappa)/(2-kappa) ||e||^2, a = ||grad f||^2, b = grad "
+    "f(w_{t+1}), e = grad G_t; sum, "
+    "Cauchy-Schwarz, and what is left of a_0 and a_T is paid by the range of f as in "
+    "theorem_1_interpolated. Without error a chain of dips comes as near to 32/7 as one likes.",
     proof=(
-        Nonnegative("||g - f||^2 >= ||f||^2/2 - ||g||^2 (one coordinate)",
-                    (_a - _b) ** 2 - (_a**2 / 2 - _b**2), (_a - 2 * _b) ** 2 / 2),
-        Identity("coefficient of ||grad f||^2", 1 + _kept / 2, _saved),
-        Identity("the decreases", 4 * ell * 2 * Bf / (T * _saved),
-                 32 * ell**2 * Bf / ((6 * ell - delta) * T)),
-        Identity("the error", (1 + _kept) / _saved, 2 * (4 * ell - delta) / (6 * ell - delta)),
+        *lemma_3_inner_gradient_repaired.proof,
+        Identity("interpolation, its square completed in a",
+                 8 * (1 + _h) * _proximal,
+                 (4 - 2 * _h) * (_a - _b - _h / (2 - _h) * _e) ** 2 + 2 * _h * _a**2
+                 + (4 + _h) * _b**2 - (4 + 2 * _h) * _b * _e - _curved * _e**2),
+        Identity("summed: 4 + 3 kappa of each gradient, 2 kappa of a_0 - a_T",
+                 (4 + _h) * _sum + 2 * _h * (_sum + _a - _b),
+                 (4 + 3 * _h) * _sum + 2 * _h * (_a - _b)),
+        Nonnegative("which the range of f, 2 Bf - (a_0 + a_T)/(2 ell), pays for",
+                    (4 * (1 + _h) * (_a + _b) + 2 * _h * (_a - _b))
+                    .subs({_a: _x, _b: _y}, simultaneous=True)),
+        Identity("the larger root of the quadratic in sqrt(A), at sqrt(E) = e",
+                 ((4 + 3 * _h) * _far_root**2 - (4 + 2 * _h) * _far_root * _near_root
+                  - _curved * _near_root**2 - 2 * (1 + _h) * _total_fall)
+                 .subs(_far_root, _interpolated_root(_total_fall, _near_root**2, _h)),
+                 sp.Integer(0)),
+        Identity("first term without error",
+                 _interpolated_root(_start, sp.Integer(0), delta / ell) ** 2,
+                 16 * ell * (ell + delta) * Bf / ((4 * ell + 3 * delta) * T)),
     ),
 )  # fmt: skip
 _T_TRSGD = 4 * sp.sqrt(Bf * C) / sp.sqrt(ell * (sigma**2 + G**2))
@@ -580,8 +669,8 @@ theorem_2_complexity = Statement(
 _T_BEST = 2 * sp.sqrt(2 * ell * Bf * C) / (_chi_2 * sigma)
 theorem_2_complexity_repaired = Statement(
     "tralgo.theorem_2_complexity", "Theorem 2, complexity", "repaired",
-    theorem_2_repaired.claim,
-    theorem_2_repaired.assumptions, _TRSGD,
+    theorem_2_sum.claim,
+    theorem_2_sum.assumptions, _TRSGD,
     {**_TWICE, T: _count(_T_BEST), S: _count(C / T)},
     (_DELTA_BELOW_ELL, _NOISY),
     rate=Rate(C, {C: -_HALF}),
@@ -589,7 +678,7 @@ theorem_2_complexity_repaired = Statement(
     text="With T = 2 sqrt(2 ell Bf N)/(chi sigma), chi = 3 ell/(2 ell - delta), and S = N/T the "
     "mean over N evaluations is, up to rounding and a term O(1/N), at most "
     "4 sqrt(2) chi sigma sqrt(ell Bf/N): about 32 chi^2 ell Bf sigma^2/eps^2 evaluations for eps.",
-    note="Theorem 2, repaired, by substitution. At delta = ell that is 40.5 times SGD's number in "
+    note="theorem_2_sum by substitution. At delta = ell that is 40.5 times SGD's number in "
     "theorem_1_complexity, at delta = 0 still 10 times.",
     proof=(
         Minimal("best split, h = chi sigma", 8 * ell * Bf / T + _h**2 * T / C,
@@ -650,11 +739,11 @@ claim_balance = Statement(
 )  # fmt: skip
 claim_balance_repaired = Statement(
     "tralgo.claim_balance", "S = Theta(sqrt N)", "repaired",
-    theorem_2_repaired.claim,
-    theorem_2_repaired.assumptions, _TRSGD, _ROOT, (_DELTA_BELOW_ELL,),
+    theorem_2_sum.claim,
+    theorem_2_sum.assumptions, _TRSGD, _ROOT, (_DELTA_BELOW_ELL,),
     rate=Rate(C, {C: -_HALF}),
     trivial=G**2,
-    text="Theorem 2, repaired, at S = sqrt(N), T = N/S, rounded.",
+    text="theorem_2_sum at S = sqrt(N), T = N/S, rounded.",
     note="By substitution. With noise the best S is chi sigma sqrt(N/(8 ell Bf)), a multiple of "
     "sqrt(N); without noise the best S is a multiple of N^(1/3).",
     proof=(
@@ -677,7 +766,7 @@ claim_small_batch = Statement(
 )  # fmt: skip
 claim_small_batch_repaired = Statement(
     "tralgo.claim_small_batch", "Better rate at a small batch", "repaired",
-    Claim(theorem_2_repaired.claim.rhs, "<=",
+    Claim(theorem_2_sum.claim.rhs, "<=",
           theorem_1_repaired.claim.rhs.subs({T: S * T, B: 1}, simultaneous=True)),
     conditions=(
         _DELTA_BELOW_ELL, _NOISY, Condition(T, ">=", 72 * ell * Bf / sigma**2),
@@ -772,7 +861,8 @@ STATEMENTS: tuple[Statement, ...] = (
     lemma_3_ratio_lower, lemma_3_ratio_upper,
     lemma_3_inner_gradient, lemma_3_inner_gradient_repaired,
     lemma_3, lemma_3_repaired, lemma_3_exact,
-    theorem_2, theorem_2_repaired, theorem_2_delta, theorem_2_kept,
+    theorem_2, theorem_2_repaired, theorem_2_delta, theorem_2_sum,
+    theorem_2_interpolated,
     theorem_2_complexity, theorem_2_complexity_repaired,
     claim_progress, claim_progress_repaired, claim_balance, claim_balance_repaired,
     claim_small_batch, claim_small_batch_repaired, claim_small_batch_tuned,

@@ -46,7 +46,7 @@ UNIT = {"G": 1.0, "Bf": 1.0, "ell": 1.0, "delta": 1.0}
         (lrsgd.theorem_3_6, {"c": 1, "n": 10, "T": 40}, math.log(10) * 0.4),
         (lrsgd.theorem_3_6_repaired, {"c": 2, "n": 2, "T": 4}, 2 * (2 * math.e - 1)),
         (lrsgd.theorem_4_4, {"c": 2, "n": 4, "T": 16, "theta": 0.25}, 16**1.5 / 4**2.5),
-        (lrsgd.remark_3_2_repaired, {"T": 16, "sigma": 0}, 1 / 3),
+        (lrsgd.remark_3_2_repaired, {"T": 16, "sigma": 0}, 2 / 7),
         (hrs.theorem_3_8, {"eta": 0.5, "n": 10, "T": 20}, 2.0),
         (hrs.theorem_3_9, {"eta": 0.5, "n": 10, "T": 20, "mu": 0.5}, 0.4),
         (hrs.theorem_3_12, {"c": 1, "n": 11, "T": 200, "Bf": 0.5}, 4.0),

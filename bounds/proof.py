@@ -204,7 +204,8 @@ def _positive_on(
     for axis, length in enumerate(table.shape):
         change = [[Fraction(math.comb(i, j), math.comb(length - 1, j)) for j in range(length)]
                   for i in range(length)]  # fmt: skip
-        table = np.moveaxis(np.tensordot(change, table, axes=(1, axis)), 0, axis)
+        matrix = np.array(change, dtype=object)
+        table = np.moveaxis(np.tensordot(matrix, table, axes=(1, axis)), 0, axis)
     todo = [(table, 0)]
     while todo:
         piece, depth = todo.pop()

@@ -1341,6 +1341,86 @@ lemma_4_10_repaired = Statement(
     ),
 )
 
+_noise_4_10 = -lemma_4_10.claim.rhs.subs(measured.next_gradient_norm_squared, 0)
+remark_4_11 = Statement(
+    key="lrsgd.remark_4_11",
+    label="Remark 4.11",
+    form="printed",
+    claim=Claim(_noise_4_10, "==", _noise_3_1.subs({eta: outer_step, sigma: psi})),
+    assumptions=definition_4_8.assumptions,
+    prescription={outer_step: 1 / (2 * lam)},
+    text="Compared with Lemma 3.1's, Lemma 4.10's right side has psi^2 in place of sigma^2.",
+    note="True of the two printed terms, at the same outer step.",
+    proof=(
+        Identity("by substitution", _noise_4_10, _noise_3_1.subs({eta: outer_step, sigma: psi})),
+    ),
+)
+_shorter, _longer = (
+    {symbol: value.subs(S, steps) for symbol, value in _psi_printed.items()}
+    for steps in (round_steps, round_steps + S)
+)
+remark_4_11_more_steps = Statement(
+    key="lrsgd.remark_4_11.more_steps",
+    label="Remark 4.11, more inner steps",
+    form="printed",
+    claim=Claim(-outer_step * _longer[psi] ** 2, ">=", -outer_step * _shorter[psi] ** 2),
+    assumptions=definition_4_8.assumptions,
+    prescription={outer_step: 1 / (2 * lam)},
+    conditions=definition_4_8.conditions,
+    text="More inner steps reduce psi and do not hurt the rate in outer iterations. Read as: with "
+    "K + S inner steps, Lemma 4.10's guarantee for a round is at least that with K.",
+    note="True, in rounds. Its price is in evaluations: N of them make N/S rounds, so that Lemma "
+    "4.10, repaired, telescoped, bounds the mean of ||grad f||^2 by 4 lam Bf S/N + psi^2, whose "
+    "first term grows with S.",
+    proof=(
+        Nonnegative(
+            "1/K >= 1/(K + S)",
+            1 / round_steps - 1 / (round_steps + S),
+            S / (round_steps * (round_steps + S)),
+        ),
+    ),
+)
+claim_inner_rate = Statement(
+    key="lrsgd.claim_inner_rate",
+    label="Definition 4.8, O(1/M_t)",
+    form="printed",
+    claim=Claim(measured.inner_suboptimality, "<=", 1 / S, big_o=True),
+    assumptions=_CONDITIONS_1_2_3,
+    algorithm=_round_c,
+    conditions=definition_4_8.conditions,
+    rate=Rate(S, {S: sp.Integer(-1)}),
+    text="As G_t is (lam - delta)-strongly convex, steps 1/((lam - delta) k) achieve the optimal "
+    "rate O(1/M_t) for G_t. Read as: of E G_t(w_{t+1}) - min G_t.",
+    note="True as an order in M_t (Rakhlin, Shamir & Sridharan 2012); what is left out has the "
+    "units of f, and grows with chi where lam is close to delta.",
+)
+claim_inner_rate_repaired = Statement(
+    key="lrsgd.claim_inner_rate",
+    label="Definition 4.8, O(1/M_t)",
+    form="repaired",
+    claim=Claim(measured.inner_suboptimality, "<=", _psi_proved[psi] ** 2 / (2 * (lam + ell))),
+    assumptions=definition_4_8_repaired.assumptions,
+    algorithm=_round_c,
+    conditions=definition_4_8_repaired.conditions,
+    rate=claim_inner_rate.rate,
+    text="The rate with its constants: (lam+ell)/2 (sigma^2/((lam-delta)^2 S) + "
+    "(chi-1)^2 G^2/(lam^2 S^2)).",
+    note=_INNER_PROOF + "G_t is (lam+ell)-smooth: its excess is at most (lam+ell)/2 times the "
+    "squared distance. The noise part falls like 1/S, the start's like 1/S^2.",
+    proof=(
+        *definition_4_8_repaired.proof[:1],
+        Identity(
+            "(lam+ell)/2 times the squared distance",
+            (lam + ell)
+            / 2
+            * tralgo.lemma_2_contraction.claim.rhs.subs(
+                measured.start_distance_squared, (G / lam) ** 2
+            ),
+            _psi_proved[psi] ** 2 / (2 * (lam + ell)),
+        ),
+    ),
+)
+
 # --- One-round expansions -----------------------------------------------------------------------
 _PAIR = (PER_SAMPLE, SMOOTH, WEAKLY_CONVEX)
 _PERTURBED = (*_PAIR, LIPSCHITZ)

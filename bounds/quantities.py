@@ -100,6 +100,14 @@ inner_gradient_norm_squared = Measured(
     True,
 )
 
+inner_suboptimality = Measured(
+    "inner_suboptimality",
+    "E[G_t(w_{t+1}) - min G_t | w_t]",
+    _VALUE,
+    r"\mathbb{E}[G_t(w_{t+1})-\min G_t]",
+    True,
+)
+
 # --- a whole run ------------------------------------------------------------------------------
 mean_gradient_norm_squared = Measured(
     "mean_gradient_norm_squared",
@@ -302,6 +310,10 @@ network_mean_update_probability = Measured(
     r"\mathbb{E}[p_j]",
     True,
 )
+coordinate_norm = Measured("coordinate_norm", "|g_j|", _SLOPE, r"|g_j|", True)
+layer_norm_mean = Measured(
+    "layer_norm_mean", "mu_l: mean of |g_j| in a layer", _SLOPE, r"\mu_l", True
+)
 # A coordinate's life under the rule.
 update_indicator = Measured(
     "update_indicator", "chi_j: 1 if coordinate j moves at this step", Units(), r"\chi_j", True
@@ -318,6 +330,9 @@ accumulated_gradient = Measured(
 )
 moving_average = Measured(
     "moving_average", "g~_j, Algorithm 2's average, this batch included", _SLOPE, r"\tilde g_j"
+)
+current_gradient = Measured(
+    "current_gradient", "gradient of this step's universal batch alone", _SLOPE, r"g_j(\beta^t)"
 )
 mean_of_gradients = Measured(
     "mean_of_gradients",
@@ -338,6 +353,20 @@ mean_drift = Measured(
     _LENGTH,
     r"\frac{1}{k_j}\sum_s\|w^s-w^t\|",
     True,
+)
+# Alternating minimization over two blocks, u and v.
+block_move = Measured("block_move", "w_j^{s+1} - w_j^s at step s", _LENGTH, r"w_j^{s+1}-w_j^s")
+block_turn = Measured(
+    "block_turn", "1 if step s is block(j)'s turn: u's at odd s", Units(), r"1_{j,s}", True
+)
+block_gradient = Measured(
+    "block_gradient",
+    "grad_j of step s's mini-batch, at the point that step s-1 left",
+    _SLOPE,
+    r"\frac{1}{|\beta^s|}\sum_{i\in\beta^s}\nabla_jf_i(w^s)",
+)
+full_block_gradient = Measured(
+    "full_block_gradient", "grad_j F at the point that step s-1 left", _SLOPE, r"\nabla_jF(w^s)"
 )
 # With every update probability replaced by one constant p.
 update_frequency = Measured("update_frequency", "E[chi_j]", Units(), r"\mathbb{E}[\chi_j]", True)

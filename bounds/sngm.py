@@ -27,14 +27,16 @@ from bounds.assumptions import (
     BOUNDED_VARIANCE,
     ONE_SIDED_SMOOTH,
     RELAXED_SMOOTH,
+    STRONGLY_CONVEX,
 )
-from bounds.notation import L0, L1, B, C, Delta, L, T, beta, kappa, sigma
+from bounds.notation import L0, L1, B, C, Delta, L, T, beta, kappa, mu, sigma
 from bounds.notation import eta as step
 from bounds.proof import Identity, Minimal, Nonnegative, Telescopes
 from bounds.quantities import (
     buffer_norm,
     distance,
     distance_squared,
+    first_gradient_norm_squared,
     gradient_norm_at_u,
     gradient_norm_at_w,
     gradient_variance,
@@ -60,6 +62,9 @@ eta0 = Symbol("eta0", "scale of a normalised step size: the length that the pape
 step0 = Symbol("eta0", "scale of MSGD's step size, which the paper sets to 1", POSITIVE,
                Units(F=-1, X=2), latex=r"\eta_0", typical=(1.0, 0.1))
 budget = Symbol("C", "total gradient evaluations, any C > 0", POSITIVE, role="derived", latex="C")
+
+accuracy = Symbol("eps", "accuracy: the target for the mean of E||grad F||", POSITIVE,
+                  Units(F=1, X=-1), latex=r"\varepsilon", typical=(1.0, 0.5, 0.25))
 # fmt: on
 
 _SNGM = Algorithm("sngm", {"eta": eta, "beta": beta})
@@ -440,6 +445,40 @@ corollary_1_optimal = Statement(
     ),
 )  # fmt: skip
 
+# Corollary 1's bound is 2 sigma/sqrt(B) times 2 (printed) or 1 (repaired) at its own B and C.
+_BATCH_FOR_1 = sp.ceiling(4 * sigma**2 / accuracy**2)
+corollary_1_complexity = Statement(
+    "sngm.corollary_1_complexity", "Corollary 1, complexity", "printed",
+    Claim(mean_gradient_norm, "<=", accuracy, big_o=True),
+    _SMOOTH, _SNGM,
+    {B: _BATCH_FOR_1, **_BEST}, _CONDITIONS_1,
+    Rate(accuracy, {accuracy: sp.Integer(1)}),
+    text="The computation complexity for an eps-stationary point is O(1/eps^4). Read as: with "
+    "C = O(1/eps^4) evaluations, B = O(1/eps^2), the mean of norms is O(eps).",
+    note="True as an order: solve Corollary 1's bound for C. Its constants are in the repaired "
+    "form.",
+)  # fmt: skip
+corollary_1_complexity_repaired = Statement(
+    "sngm.corollary_1_complexity", "Corollary 1, complexity", "repaired",
+    Claim(mean_gradient_norm, "<=", accuracy),
+    _SMOOTH, _SNGM,
+    {B: _BATCH_FOR_1, **_BEST}, _CONDITIONS_1,
+    Rate(accuracy, {accuracy: sp.Integer(1)}),
+    text="C = 32 L (1+beta) Delta sigma^2/((1-beta) eps^4) evaluations, but for rounding, reach a "
+    "mean of norms of at most eps, with B = ceil(4 sigma^2/eps^2).",
+    note="Corollary 1, repaired, at that B; its bound is 2 sigma/sqrt(B) there. The printed "
+    "bound would ask for 16 times as many.",
+    proof=(
+        Identity("Corollary 1's repaired bound at C(B), to the fourth power",
+                 (4 * _ROOT_1**4).subs(budget, _BEST[budget]), 16 * sigma**4 / B**2),
+        Identity("which is eps^4 at B = 4 sigma^2/eps^2", 16 * sigma**4 / B**2, accuracy**4,
+                 {B: 4 * sigma**2 / accuracy**2}),
+        Identity("the budget there", _BEST[budget],
+                 32 * L * (1 + beta) * Delta * sigma**2 / ((1 - beta) * accuracy**4),
+                 {B: 4 * sigma**2 / accuracy**2}),
+    ),
+)  # fmt: skip
+
 _ROOT_BATCH = {C: B**2, T: sp.ceiling(C / B)}
 _RATE_2 = Rate(C, {C: -_QUARTER}, {B: sp.sqrt(C)})
 _FOURTH = C**_QUARTER
@@ -489,6 +528,44 @@ corollary_2_repaired = Statement(
     text="Theorem 1, repaired, at B = sqrt(C), T = C/B, eta = eta0 sqrt(B/C).",
     note="By substitution; eta0 carries the length the paper sets to 1.",
     proof=_PROOF_2,
+)  # fmt: skip
+
+
+def _reached(constant: sp.Expr) -> dict[Symbol, sp.Expr]:
+    """B = sqrt(C) = ceil((constant/eps)^2), with which constant/C^(1/4) is at most eps."""
+    return {B: sp.ceiling((constant / accuracy) ** 2), **_ROOT_BATCH}
+
+
+_CONSTANT_2 = Delta * (1 - beta) / eta0 + L * (1 + beta) * eta0 / (2 * (1 - beta) ** 2) + sigma
+_REACHED = Identity(
+    "constant/C^(1/4) at C = B^2 and B = (constant/eps)^2", _x / sp.sqrt(B), accuracy,
+    {B: (_x / accuracy) ** 2},
+)  # fmt: skip
+corollary_2_complexity = Statement(
+    "sngm.corollary_2_complexity", "Corollary 2, complexity", "printed",
+    Claim(mean_gradient_norm, "<=", accuracy, big_o=True),
+    _SMOOTH, _SNGM,
+    {B: sp.ceiling(1 / accuracy**2), **_ROOT_BATCH, eta: sp.sqrt(B / C)},
+    rate=Rate(accuracy, {accuracy: sp.Integer(1)}),
+    text="The computation complexity for an eps-stationary point is O(1/eps^4). Read as: with "
+    "C = 1/eps^4 evaluations, B = sqrt(C) and eta = sqrt(B/C), the mean of norms is O(eps).",
+    note="True as an order. Its step is a length that the paper sets to a pure number, and so is "
+    "the constant in front of 1/eps^4.",
+)  # fmt: skip
+corollary_2_complexity_repaired = Statement(
+    "sngm.corollary_2_complexity", "Corollary 2, complexity", "repaired",
+    Claim(mean_gradient_norm, "<=", accuracy),
+    _SMOOTH, _SNGM,
+    {**_reached(_CONSTANT_2), eta: eta0 * sp.sqrt(B / C)},
+    rate=Rate(accuracy, {accuracy: sp.Integer(1)}),
+    text="(K/eps)^4 evaluations, but for rounding, reach a mean of norms of at most eps, "
+    "K = (1-beta) Delta/eta0 + L (1+beta) eta0/(2 (1-beta)^2) + sigma.",
+    note="Corollary 2, repaired, whose bound is K/C^(1/4), solved for C.",
+    proof=(
+        Identity("Corollary 2's repaired bound is K/C^(1/4)", _BOUND_2_HALVED,
+                 _CONSTANT_2 / _FOURTH),
+        _REACHED,
+    ),
 )  # fmt: skip
 
 # --- SNGM on (L, lambda)-smooth objectives ----------------------------------------------------
@@ -590,6 +667,97 @@ corollary_3_repaired = Statement(
     ),
 )  # fmt: skip
 
+_CONSTANT_3 = (
+    _FIRST * Delta * (1 - beta) / eta0
+    + _SECOND * L0 * (1 + beta) * eta0 / (1 - beta) ** 2
+    + _FIRST * sigma
+)
+corollary_3_complexity = Statement(
+    "sngm.corollary_3_complexity", "Corollary 3, complexity", "printed",
+    Claim(mean_gradient_norm, "<=", accuracy, big_o=True),
+    _RELAXED, _SNGM,
+    {B: sp.ceiling(1 / accuracy**2), **_ROOT_BATCH, kappa: _KAPPA, eta: 1 / _FOURTH},
+    (_RELAXED_LIMIT,),
+    Rate(accuracy, {accuracy: sp.Integer(1)}),
+    text="An (L, lambda)-smooth objective's eps-stationary point takes O(1/eps^4) evaluations. "
+    "Read "
+    "as: with C = 1/eps^4, B = sqrt(C) and eta = C^(-1/4), the mean of norms is O(eps).",
+    note="True as an order; see corollary_2_complexity.",
+)  # fmt: skip
+corollary_3_complexity_repaired = Statement(
+    "sngm.corollary_3_complexity", "Corollary 3, complexity", "repaired",
+    Claim(mean_gradient_norm, "<=", accuracy),
+    _RELAXED, _SNGM,
+    {**_reached(_CONSTANT_3), kappa: _KAPPA, eta: eta0 / _FOURTH},
+    (_RELAXED_LIMIT,),
+    Rate(accuracy, {accuracy: sp.Integer(1)}),
+    text="(K/eps)^4 evaluations, but for rounding, reach a mean of norms of at most eps, "
+    "K = 1.07 (1-beta) Delta/eta0 + 0.56 L (1+beta) eta0/(1-beta)^2 + 1.07 sigma.",
+    note="Corollary 3, repaired, whose bound is K/C^(1/4), solved for C; eps must be small enough "
+    "for eta <= 1/(8 kappa lambda).",
+    proof=(
+        Identity("Corollary 3's repaired bound is K/C^(1/4)", _BOUND_3_SHARP,
+                 _CONSTANT_3 / _FOURTH),
+        _REACHED,
+    ),
+)  # fmt: skip
+
+# --- The three necessary conditions ---------------------------------------------------------------
+necessary_a = Statement(
+    "sngm.necessary_a", "Necessary condition (a), L-smoothness", "repaired",
+    corollary_3_complexity_repaired.claim,
+    _RELAXED, Algorithm("sngm", {"eta": eta, "beta": sp.Integer(0)}),
+    {beta: sp.Integer(0), **corollary_3_complexity_repaired.prescription},
+    corollary_3_complexity_repaired.conditions,
+    corollary_3_complexity_repaired.rate,
+    text="O(1/eps^4) does not need (a), an L-smooth objective: normalised SGD without momentum "
+    "has it on (L, lambda)-smooth ones.",
+    note="The paper says of existing analyses that O(1/eps^4) needs L-smoothness, which no "
+    "measurement can refute; its own Corollary 3 at beta = 0 does without, and so does clipped SGD "
+    "(Zhang et al. 2020).",
+    proof=corollary_3_complexity_repaired.proof,
+)  # fmt: skip
+necessary_b = Statement(
+    "sngm.necessary_b", "Necessary condition (b), eta < O(1/L)", "printed",
+    Claim(mean_gradient_norm_squared, ">=", first_gradient_norm_squared),
+    (ONE_SIDED_SMOOTH, STRONGLY_CONVEX, BOUNDED_VARIANCE), _MSGD,
+    conditions=(Condition(step, ">=", 2 * (1 + beta) / L), Condition(mu, ">=", L)),
+    text="A step below O(1/L) is necessary for MSGD's O(1/eps^4). Read as: from eta = 2(1+beta)/L "
+    "on, MSGD makes no progress at all on the quadratic (L/2)||w||^2.",
+    note="True: E w_t = (-1)^t y_t with y_{t+1} = (L eta - 1 - beta) y_t - beta y_{t-1}, "
+    "y_1 = (L eta - 1) y_0 >= y_0, and L eta - 1 - beta >= 1 + beta keeps y growing; noise only "
+    "adds to E||w_t||^2 >= ||E w_t||^2.",
+    proof=(
+        Identity("y_{t+1} - y_t at L eta = 2 (1+beta) + x",
+                 (2 * (1 + beta) + _y - 1 - beta) * _r - beta * _z - _r,
+                 beta * (_r - _z) + _y * _r),
+    ),
+)  # fmt: skip
+_ratio_best = (1 - beta) * sp.sqrt(2 * Delta / (L * C)) / sigma
+necessary_c = Statement(
+    "sngm.necessary_c", "Necessary condition (c), B proportional to eta", "printed",
+    Claim(2 * sp.sqrt(2) * sigma * sp.sqrt(L * Delta / C), "<=",
+          2 * Delta * (1 - beta) * B / (step * C) + L * step * sigma**2 / ((1 - beta) * B)),
+    (ONE_SIDED_SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE),
+    conditions=(_NOISY, Condition(Delta, ">", 0), _STEP_LIMIT),
+    text="The batch size has to be proportional to the learning rate. Read as: MSGD's guarantee at "
+    "a budget C depends on eta and B by their ratio alone, so that only one ratio is best.",
+    note="True of Eq. (4), repaired, with its coefficients relaxed to 2(1-beta) and L "
+    "eta/(1-beta): "
+    "the means, with equality at eta/B = (1-beta) sqrt(2 Delta/(L C))/sigma. Without noise no "
+    "batch is needed and nothing is proportional. Its corollary in the paper, B <= O(1/L), leaves "
+    "out sqrt(C): see eq_6.",
+    proof=(
+        Nonnegative("the means", _p**2 + _q**2 - 2 * _p * _q, (_p - _q) ** 2),
+        Identity("the product of the two terms", 2 * Delta * (1 - beta) * B / (step * C)
+                 * L * step * sigma**2 / ((1 - beta) * B),
+                 2 * L * Delta * sigma**2 / C),
+        Identity("equal at the best ratio, up to the same factor",
+                 2 * Delta * (1 - beta) / (_ratio_best * C),
+                 L * _ratio_best * sigma**2 / (1 - beta)),
+    ),
+)  # fmt: skip
+
 # --- Table 1 ----------------------------------------------------------------------------------
 table_1_msgd = Statement(
     "sngm.table_1_msgd", "Table 1, MSGD", "printed",
@@ -645,7 +813,11 @@ STATEMENTS = (
     eq_4, eq_4_repaired, eq_5, eq_5_repaired, eq_6, eq_6_repaired,
     theorem_1, theorem_1_repaired,
     corollary_1, corollary_1_repaired, corollary_1_optimal,
+    corollary_1_complexity, corollary_1_complexity_repaired,
     corollary_2, corollary_2_repaired,
+    corollary_2_complexity, corollary_2_complexity_repaired,
     theorem_2, theorem_2_repaired, corollary_3, corollary_3_repaired,
+    corollary_3_complexity, corollary_3_complexity_repaired,
+    necessary_a, necessary_b, necessary_c,
     table_1_msgd, table_1_msgd_repaired, table_1_sngm, table_1_sngm_repaired,
 )  # fmt: skip

@@ -19,7 +19,7 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_VARIANCE, FINITE_SUM, PER_SAMPLE, SMOOTH
-from bounds.notation import B, ell, eta, n
+from bounds.notation import B, ell, eta, n, sigma
 from bounds.proof import Identity, Nonnegative, NonnegativeOn
 from bounds.quantities import (
     accumulated_batches,
@@ -27,10 +27,17 @@ from bounds.quantities import (
     accumulated_gradient_error,
     batch_count,
     batch_variance,
+    block_gradient,
+    block_move,
+    block_turn,
     coordinate_move,
+    coordinate_norm,
+    current_gradient,
     distance_to_sgd,
+    full_block_gradient,
     gradient_variance,
     layer_mean_std,
+    layer_norm_mean,
     layer_norm_std,
     mean_drift,
     mean_of_gradients,
@@ -89,6 +96,26 @@ def _rule(number: int, **settings: sp.Expr | int) -> Algorithm:
 
 _LOCAL, _GLOBAL, _COMBINED = _rule(2, lambda_=0), _rule(2, alpha=0), _rule(2)
 
+# --- (5)-(8), alternating minimization ---------------------------------------------------------
+_ALTERNATING = Algorithm("alternating", {"eta": eta})
+eq_5 = Statement(
+    "stochastic_batch_size.eq_5", "Eqs. (5)-(6)", "printed",
+    Claim(block_move, "==", -block_turn * eta * full_block_gradient),
+    (BOUNDED_VARIANCE,), _ALTERNATING,
+    conditions=(Condition(sigma, "<=", 0),),
+    text="Alternating minimization: u moves by -eta grad_u F(u, v), then v by -eta grad_v F(u+, v),"
+    " each where the other left the point; the other block stands still.",
+    note="The definition of the method, with exact gradients.",
+)  # fmt: skip
+eq_7 = Statement(
+    "stochastic_batch_size.eq_7", "Eqs. (7)-(8)", "printed",
+    Claim(block_move, "==", -block_turn * eta * block_gradient),
+    algorithm=_ALTERNATING,
+    text="Stochastic alternating minimization: the same on mini-batches, one for u and the next "
+    "one for v.",
+    note="The definition of the method.",
+)  # fmt: skip
+
 # --- (9)-(12), Algorithm 1 --------------------------------------------------------------------
 eq_9 = Statement(
     "stochastic_batch_size.eq_9", "Eq. (9)", "printed",
@@ -131,6 +158,25 @@ claim_p_1_algorithm_2 = Statement(
     algorithm=_rule(2, **_CONSTANT),
     text="With p_j = 1 for all j and t, Algorithm 2 is SGD.",
     note="True: k_j stays 1, so the moving average is the current gradient.",
+)  # fmt: skip
+
+claim_dropout = Statement(
+    "stochastic_batch_size.claim_dropout", "p = 1/2 is like Dropout", "printed",
+    Claim(coordinate_move, "==", -update_indicator * eta * current_gradient),
+    algorithm=_rule(1, **_CONSTANT),
+    text="p = 1/2 results in an algorithm similar to Dropout except its forward-propagation. Read "
+    "as: a step of SGD on the current batch in which each parameter is left out with probability "
+    "1/2.",
+    note="A parameter that was left out moves next by the gradient on all batches it waited for, "
+    "not on the current one.",
+)  # fmt: skip
+claim_dropout_repaired = Statement(
+    "stochastic_batch_size.claim_dropout", "p = 1/2 is like Dropout", "repaired",
+    Claim(relative_progress, "==", _HALF),
+    algorithm=_rule(1, **_CONSTANT),
+    text="At p = 1/2 each parameter moves half as far as under SGD, as it does where Dropout's "
+    "mask leaves half of the gradients out; in expectation, on a linear objective.",
+    note="What is alike is the mean: chi_j has mean 1/2 and is independent of the gradients.",
 )  # fmt: skip
 
 # --- (13)-(15), Algorithm 2 -------------------------------------------------------------------
@@ -280,6 +326,24 @@ eq_18_mean_repaired = Statement(
     "falls. For the paper's alpha = 0.1 the printed 1/2 is off by at most 0.00034.",
     proof=_DEVIATION,
 )  # fmt: skip
+claim_proportional = Statement(
+    "stochastic_batch_size.claim_proportional", "Probability proportional to the norm", "printed",
+    Claim(update_probability * layer_norm_mean, "==", mean_update_probability * coordinate_norm),
+    algorithm=_LOCAL,
+    text="The update probability is designed to be proportional to the norm of the gradient. Read "
+    "as: within a layer p_j/|g_j| is one number, that of the means (the local scheme).",
+    note="A sigmoid of the standardised norm is neither proportional to it nor, where alpha < 0, "
+    "increasing; with the paper's lambda = -4 layers of larger norms are updated less.",
+)  # fmt: skip
+_near_half = alpha**2 * standardised_norm**2 / 30
+claim_proportional_repaired = Statement(
+    "stochastic_batch_size.claim_proportional", "Probability proportional to the norm", "repaired",
+    Claim(sp.Abs(update_probability - _HALF - alpha * standardised_norm / 4), "<=", _near_half),
+    algorithm=_LOCAL,
+    text="Within a layer p_j is affine in the norm, 1/2 + (alpha/4) v_j, up to alpha^2 v_j^2/30.",
+    note="|s(x; 1, 0) - 1/2 - x/4| <= x^2/30 at x = alpha v_j.",
+    proof=_DEVIATION,
+)  # fmt: skip
 eq_18_mean_symmetric = Statement(
     "stochastic_batch_size.eq_18_mean_symmetric", "Eq. (18), symmetric norms", "repaired",
     Claim(symmetric_mean_update_probability, "==", _HALF),
@@ -391,12 +455,14 @@ claim_noise_variance_shuffled_repaired = Statement(
 )  # fmt: skip
 
 STATEMENTS: tuple[Statement, ...] = (
-    eq_9, eq_10, eq_12, claim_p_1_algorithm_1, claim_p_1_algorithm_2,
+    eq_5, eq_7, eq_9, eq_10, eq_12, claim_dropout, claim_dropout_repaired,
+    claim_p_1_algorithm_1, claim_p_1_algorithm_2,
     eq_13, eq_13_repaired, eq_14, claim_14_estimates_13, claim_14_estimates_13_repaired,
     eq_15, eq_15_repaired, eq_16_upper, eq_16_lower,
     eq_17_mean, eq_17_std, eq_17_std_repaired,
     eq_18, claim_random_update, eq_18_mean, eq_18_mean_repaired, eq_18_mean_symmetric,
-    eq_19_mean, eq_19_std, eq_19_std_repaired,
+    claim_proportional, claim_proportional_repaired, eq_19_mean, eq_19_std,
+    eq_19_std_repaired,
     eq_20, eq_20_mean, eq_20_mean_repaired, eq_20_network_mean, eq_21,
     claim_noise_variance, claim_noise_variance_shuffled, claim_noise_variance_shuffled_repaired,
 )  # fmt: skip

@@ -810,6 +810,69 @@ claim_small_batch_tuned = Statement(
                  {T: 2 * sp.sqrt(2 * ell * Bf * C) / (3 * sigma)}),
     ),
 )  # fmt: skip
+
+
+def _with_batch(expression: sp.Expr) -> sp.Expr:
+    """The mean of B samples has a B-th of one sample's variance."""
+    return expression.subs(sigma, sigma / sp.sqrt(B))
+
+
+claim_any_batch = Statement(
+    "tralgo.claim_any_batch", "Any batch size", "printed",
+    Claim(mean_next_gradient_norm_squared, "<=", _with_batch(theorem_2.claim.rhs)),
+    _TRSGD_PRINTED, _TRSGD, {lam: 2 * ell},
+    rate=Rate(T, {T: -1}, {S: T}),
+    trivial=G**2,
+    text="The analysis can be generalized to any batch size; the framework works well no matter "
+    "what the batch size is. Read as: Theorem 2 with the variance sigma^2/B of B samples' mean.",
+    note="It inherits Theorem 2's faults.",
+)  # fmt: skip
+claim_any_batch_repaired = Statement(
+    "tralgo.claim_any_batch", "Any batch size", "repaired",
+    Claim(mean_next_gradient_norm_squared, "<=", _with_batch(theorem_2_repaired.claim.rhs)),
+    theorem_2_repaired.assumptions, _TRSGD, {lam: 2 * ell}, (_DELTA_BELOW_ELL,),
+    rate=theorem_2_repaired.rate,
+    trivial=G**2,
+    text="Theorem 2, repaired, for every batch size B: sigma^2/B in place of sigma^2.",
+    note="True: the proof uses nothing of a step's noise but that it is unbiased with variance at "
+    "most sigma^2, which becomes sigma^2/B. The error's other term, 9 G^2/S^2, is left as it is.",
+    proof=(
+        *theorem_2_repaired.proof,
+        Identity("only sigma^2 changes", _with_batch(_error),
+                 _chi_2**2 * (sigma**2 / (B * S) + ((ell + delta) * G / (2 * ell * S)) ** 2)),
+    ),
+)  # fmt: skip
+claim_no_slower = Statement(
+    "tralgo.claim_no_slower", "No slower than SGD", "printed",
+    Claim(mean_next_gradient_norm_squared, "<=", matched_sgd_mean_gradient_norm_squared),
+    _TRSGD_PRINTED, _TRSGD, {lam: 2 * ell},
+    trivial=G**2,
+    text="TRAlgo converges no slower than SGD. Read as: at any T, S and batch, the mean over its "
+    "rounds is at most that of SGD at the same batch, eta = 1/(2 ell) and as many evaluations.",
+    note="Not where the start dominates: T S steps of SGD beat T rounds. What is true is the "
+    "order, see the repaired form.",
+)  # fmt: skip
+claim_no_slower_repaired = Statement(
+    "tralgo.claim_no_slower", "No slower than SGD", "repaired",
+    Claim((_start + _chi_2**2 * sigma**2 * T / C).subs(T, _T_BEST), "==",
+          3 / sp.sqrt(2) * _chi_2 * theorem_1_repaired.claim.rhs.subs(B, C / T).subs(T, _T_SGD)),
+    conditions=(_DELTA_BELOW_ELL, _NOISY),
+    text="At a budget of N evaluations, TRSGD's guarantee at its best split has the order of SGD's "
+    "at its best, and is (3/sqrt(2)) chi times as large, chi between 3/2 and 3, but for a term "
+    "O(1/N).",
+    note="theorem_2_sum, without its G^2/S^2, and Theorem 1, repaired, each at its best T.",
+    proof=(
+        Identity("the leading terms at T, squared",
+                 (_start + _chi_2**2 * sigma**2 * T / C)
+                 .subs(T, _T_BEST) ** 2,
+                 32 * _chi_2**2 * sigma**2 * ell * Bf / C),
+        Identity("SGD's, squared",
+                 theorem_1_repaired.claim.rhs.subs(B, C / T).subs(T, _T_SGD) ** 2,
+                 sp.Rational(64, 9) * sigma**2 * ell * Bf / C),
+        Identity("their ratio, squared", 32 * _chi_2**2 / sp.Rational(64, 9),
+                 sp.Rational(9, 2) * _chi_2**2),
+    ),
+)  # fmt: skip
 claim_lam_2delta = Statement(
     "tralgo.claim_lam_2delta", "lam >= 2 delta", "printed",
     Claim(least_curvature + lam, ">=", lam / 2),
@@ -866,5 +929,6 @@ STATEMENTS: tuple[Statement, ...] = (
     theorem_2_complexity, theorem_2_complexity_repaired,
     claim_progress, claim_progress_repaired, claim_balance, claim_balance_repaired,
     claim_small_batch, claim_small_batch_repaired, claim_small_batch_tuned,
+    claim_any_batch, claim_any_batch_repaired, claim_no_slower, claim_no_slower_repaired,
     claim_lam_2delta, claim_lam_2delta_rate, claim_lam_2delta_rate_repaired,
 )  # fmt: skip

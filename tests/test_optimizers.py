@@ -29,6 +29,7 @@ from theorylab.method import (
     TRSGD,
     AcceleratedSGD,
     Adam,
+    Alternating,
     AMSGrad,
     EntropySGD,
     Nesterov,
@@ -129,6 +130,17 @@ def sgd(r: SGD, p: Problem) -> Iterator[np.ndarray]:
     w = p.start.copy()
     for s in range(STEPS):
         w = w - value(r.eta, s + 1) * (p.gradient(s, w) + value(r.weight_decay, 0) * w)
+        yield w
+
+
+def halves(r: Alternating, p: Problem) -> Iterator[np.ndarray]:
+    w = p.start.copy()
+    for s in range(STEPS):
+        g, block = p.gradient(s, w), slice(None, (DIM + 1) // 2)
+        if s % 2 == 1:
+            block = slice((DIM + 1) // 2, None)
+        w = w.copy()
+        w[block] = w[block] - value(r.eta, s + 1) * g[block]
         yield w
 
 
@@ -345,7 +357,7 @@ REFERENCES: dict[type[UpdateRule], Reference] = {
     SGD: sgd, MSGD: msgd, Nesterov: nesterov, SNGM: sngm_, SNGD: sngm_, TRSGD: anchored,
     LRSGD_R: anchored, LRSGD_C: anchored, Adam: adam, AMSGrad: adam, TRAdam: adam,
     RMSprop: rmsprop, LARS: lars, EntropySGD: entropy, AcceleratedSGD: accelerated,
-    StochasticBatchSize1: batch_size, StochasticBatchSize2: batch_size,
+    StochasticBatchSize1: batch_size, StochasticBatchSize2: batch_size, Alternating: halves,
 }  # fmt: skip
 
 GROWING = Expression(1.5 * t_symbol)
@@ -357,6 +369,7 @@ SETTINGS = {
 }
 CASES: dict[str, UpdateRule] = {
     "sgd": SGD(0.1, weight_decay=0.2),
+    "alternating": Alternating(0.1),
     "sgd, schedule": SGD(Harmonic(0.5, floor=3)),
     "sgd, groups": SGD(EACH, weight_decay=LOCAL_DECAY),
     "msgd": MSGD(0.1, 0.8, weight_decay=0.2),

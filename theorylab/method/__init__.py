@@ -2,6 +2,7 @@
 
 from theorylab.method.accelerated_sgd import AcceleratedSGD
 from theorylab.method.adaptive import Adam, AMSGrad, RMSprop, TRAdam
+from theorylab.method.alternating import Alternating
 from theorylab.method.entropy_sgd import EntropySGD
 from theorylab.method.lars import LARS
 from theorylab.method.proximal import LRSGD_C, LRSGD_R, TRSGD
@@ -21,6 +22,7 @@ RULES: tuple[type[UpdateRule], ...] = (
     LRSGD_C,
     StochasticBatchSize1,
     StochasticBatchSize2,
+    Alternating,
     Adam,
     AMSGrad,
     RMSprop,

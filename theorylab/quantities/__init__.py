@@ -8,6 +8,7 @@ from bounds.statement import Statement
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
 from theorylab.quantities.beside_sgd import BesideSGD
+from theorylab.quantities.blocks import BlockSteps
 from theorylab.quantities.budgets import Budgets
 from theorylab.quantities.one_round import OneRound
 from theorylab.quantities.points import Points
@@ -26,6 +27,7 @@ __all__ = ["PROTOCOLS", "Experiment", "Measurement", "Protocol", "build_rule", "
 PROTOCOLS: tuple[Protocol, ...] = (
     Points(), OneRound(), WholeRun(), RoundLengths(), Budgets(), TwinRuns(),
     TwinRound(), BesideSGD(), UpdateProbabilities(), CoordinateSteps(), ConstantProbability(),
+    BlockSteps(),
 )  # fmt: skip
 
 

@@ -95,7 +95,7 @@ class OneRound(Protocol):
         {
             "decrease", "gradient_norm_squared", "next_gradient_norm_squared",
             "displacement_squared", "inner_distance_squared", "start_distance_squared",
-            "inner_gradient_norm_squared",
+            "inner_gradient_norm_squared", "inner_suboptimality",
         }
     )  # fmt: skip
 
@@ -156,7 +156,7 @@ class OneRound(Protocol):
                 found["inner_gradient_norm_squared"] = expected(_square(gradient + pull))
         if "displacement_squared" in names:
             found["displacement_squared"] = expected(_square(after - before).reshape(-1))
-        if names & {"inner_distance_squared", "start_distance_squared"}:
+        if names & {"inner_distance_squared", "start_distance_squared", "inner_suboptimality"}:
             constants = objective.constants()
             problem = (float(experiment.values["lam"]), float(constants["delta"]),
                        float(constants["ell"]))  # fmt: skip
@@ -170,6 +170,15 @@ class OneRound(Protocol):
             for name in ("start_distance_squared", "inner_distance_squared"):
                 distance = np.sqrt(found[name].max(-1, keepdims=True))
                 scales[name] = blur * (2 * distance + blur) / LOST
+            if "inner_suboptimality" in names:
+                lam = problem[0]
+                ends = objective.value(flat) + lam / 2 * _square((after - before).reshape(-1, dim))
+                least = objective.value(target) + lam / 2 * _square(target - w)
+                found["inner_suboptimality"] = expected(ends) - given(least)
+                # The target is not quite the minimizer: its own excess is second order in blur.
+                scales["inner_suboptimality"] = 2 * value_scale(objective, ends, least) + (
+                    (lam + problem[2]) / 2 * blur**2 / LOST
+                )
         law: Law = "samples"
         if weights is not None:
             law = "arithmetic" if len(weights) == 1 else "law"

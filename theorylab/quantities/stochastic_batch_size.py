@@ -168,7 +168,7 @@ class UpdateProbabilities(Protocol):
             "layer_norm_std", "standardised_layer_norm", "standardised_layer_norm_mean",
             "standardised_layer_norm_std", "layer_mean_std", "update_probability",
             "mean_update_probability", "symmetric_mean_update_probability",
-            "network_mean_update_probability",
+            "network_mean_update_probability", "coordinate_norm", "layer_norm_mean",
         }
     )  # fmt: skip
 
@@ -198,7 +198,8 @@ class UpdateProbabilities(Protocol):
             "standardised_layer_norm": norms.layer,
             "standardised_layer_norm_mean": norms.layer_mean,
             "standardised_layer_norm_std": norms.layer_std,
-            "layer_mean_std": norms.sigma_of_means,
+            "layer_mean_std": norms.sigma_of_means, "coordinate_norm": np.abs(g),
+            "layer_norm_mean": _layer_means(np.abs(g), sizes),
         }  # fmt: skip
         if names - set(found):
             rule = _rule(experiment)
@@ -239,6 +240,7 @@ class CoordinateSteps(Protocol):
         {
             "update_indicator", "coordinate_move", "batch_count", "accumulated_gradient",
             "moving_average", "mean_of_gradients", "accumulated_gradient_error", "mean_drift",
+            "current_gradient",
         }
     )  # fmt: skip
 
@@ -285,6 +287,7 @@ class CoordinateSteps(Protocol):
                     | {
                         "update_indicator": chi,
                         "coordinate_move": (after - w).numpy(),
+                        "current_gradient": gradients[-1],
                         "blurred": np.broadcast_to(blurred, w.shape),
                     }
                 )

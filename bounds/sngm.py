@@ -703,7 +703,7 @@ corollary_3_complexity_repaired = Statement(
 )  # fmt: skip
 
 # --- The three necessary conditions ---------------------------------------------------------------
-necessary_a = Statement(
+necessary_a_repaired = Statement(
     "sngm.necessary_a", "Necessary condition (a), L-smoothness", "repaired",
     corollary_3_complexity_repaired.claim,
     _RELAXED, Algorithm("sngm", {"eta": eta, "beta": sp.Integer(0)}),
@@ -818,6 +818,6 @@ STATEMENTS = (
     corollary_2_complexity, corollary_2_complexity_repaired,
     theorem_2, theorem_2_repaired, corollary_3, corollary_3_repaired,
     corollary_3_complexity, corollary_3_complexity_repaired,
-    necessary_a, necessary_b, necessary_c,
+    necessary_a_repaired, necessary_b, necessary_c,
     table_1_msgd, table_1_msgd_repaired, table_1_sngm, table_1_sngm_repaired,
 )  # fmt: skip

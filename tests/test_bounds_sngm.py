@@ -32,7 +32,8 @@ def test_every_numbered_statement_is_there() -> None:
     assert printed == {
         "assumption_1", "definition_1", "definition_2", "lemma_1", "lemma_2", "eq_4", "eq_5",
         "eq_6", "theorem_1", "theorem_2", "corollary_1", "corollary_1_optimal", "corollary_2",
-        "corollary_3", "table_1_msgd", "table_1_sngm",
+        "corollary_3", "table_1_msgd", "table_1_sngm", "corollary_1_complexity",
+        "corollary_2_complexity", "corollary_3_complexity", "necessary_b", "necessary_c",
     }  # fmt: skip
     for statement in sngm.STATEMENTS:
         name = statement.key.split(".")[1] + ("_repaired" if statement.form == "repaired" else "")
@@ -116,7 +117,7 @@ def test_corollary_1_is_theorem_1_at_its_best_point() -> None:
 
 @pytest.mark.parametrize(
     "statement",
-    [s for s in sngm.STATEMENTS if s.rate is not None],
+    [s for s in sngm.STATEMENTS if s.rate is not None and s.rate.scale is not sngm.accuracy],
     ids=lambda s: f"{s.key}-{s.form}",
 )
 def test_predicted_exponents_are_the_bounds_own(statement: Statement) -> None:
@@ -134,6 +135,39 @@ def test_predicted_exponents_are_the_bounds_own(statement: Statement) -> None:
     assert budget.name == "C"
     (c0, first), (c1, last) = ends[0], ends[-1]
     assert np.log(last / first) / np.log(c1 / c0) == pytest.approx(float(exponent), abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [s for s in sngm.STATEMENTS if s.rate is not None and s.rate.scale is sngm.accuracy],
+    ids=lambda s: f"{s.key}-{s.form}",
+)
+def test_an_accuracy_costs_its_fourth_power(statement: Statement) -> None:
+    base = {"L": 1.5, "L0": 1.5, "L1": 1e-6, "Delta": 2.0, "sigma": 0.7, "beta": 0.3, "eta0": 0.5}
+    budgets = []
+    for eps in (1e-2, 1e-3):
+        resolved = statement.validate({**base, "eps": eps})
+        budgets.append(float(resolved["C"]))
+        if statement.form == "repaired":  # the theorem it follows from gives eps there
+            number = statement.key.split("corollary_")[-1][0]
+            theorem = {"1": sngm.theorem_1_repaired, "2": sngm.theorem_1_repaired}.get(
+                number, sngm.theorem_2_repaired
+            )
+            bound = float(evaluate(theorem.claim.rhs, theorem.resolve(dict(resolved))))
+            assert 0.9 * eps <= bound <= eps * (1 + 1e-9)
+    assert budgets[1] / budgets[0] == pytest.approx(1e4, rel=1e-2)
+
+
+def test_no_step_of_msgd_beyond_its_limit_makes_progress_on_a_quadratic() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        beta, excess = rng.uniform(0, 0.95), rng.exponential()
+        w, v, L = 1.0, 0.0, 1.0
+        eta = 2 * (1 + beta) / L + excess
+        for _ in range(12):
+            v = beta * v + L * w
+            w = w - eta * v
+            assert abs(w) >= 1 - 1e-12
 
 
 def test_msgd_may_use_batches_as_large_as_sngms() -> None:

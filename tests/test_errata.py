@@ -10,11 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from theorylab.cli import build
-from theorylab.cli.errata import errata
 from theorylab.errors import UsageError
 from theorylab.hunt.search import Hunt, Instance
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
+from theorylab.studies.errata import errata
 
 
 def _report(verdict):
@@ -32,12 +32,25 @@ def _report(verdict):
 @pytest.mark.parametrize("verdict", ["violated", "not refuted"])
 def test_the_page_follows_the_results(verdict):
     report = _report(verdict)
-    page = errata(report)
+    page = errata(report).markdown
     assert f"- **Verdict:** {verdict}" in page
     assert ("**Counterexample:** 2.5 against a bound of 2" in page) == (verdict == "violated")
     assert "**Tightness:** 1.25 on `quadratic(dim=1)` with eta = 0.5; not refuted" in page
     assert f"{int(verdict == 'violated')} of 1 printed statements are violated" in page
-    assert errata(json.loads(json.dumps(report))) == page
+    assert errata(json.loads(json.dumps(report))).markdown == page
+
+
+def test_an_order_shows_the_size_that_was_measured():
+    """Not the instance's own n: the data were resized, and T followed."""
+    best = Verdict("lrsgd.theorem_4_3", "printed", "violated", 2.0, (2.0, 2.0), 0.01, 200.0,
+                   constants={"n": 512.0, "ell": 1.0}, evidence="growth",
+                   hyperparameters={"T": 5120.0, "c": 0.25}, growth=(0.8, 0.7, 0.9))  # fmt: skip
+    instance = Instance({"family": "stability_twins", "parameters": {"n": 20}}, {"c": 0.25})
+    row = Hunt("lrsgd.theorem_4_3", "printed", "violated", best, instance, "orders", 3, 1.0)
+    page = errata({"results": [row.to_json()], "confidence": 0.999}).markdown
+    assert "on `stability_twins()` with n = 512, T = 5120, c = 0.25" in page
+    assert "n=20" not in page
+    assert "violated (growth), found by a grid of its hyperparameters" in page
 
 
 def test_the_scripts_lie_beside_the_page(tmp_path):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+import sympy as sp
 
-from bounds.statement import Statement
+from bounds.statement import Statement, evaluate
 from bounds.symbol import Symbol
 from theorylab.hunt.instance import FAILURES, Instance
 from theorylab.judge.check import constants_for
@@ -18,7 +19,7 @@ from theorylab.plugins import registry
 from theorylab.plugins.specs import Spec, objective_specs
 from theorylab.problem.objective import Objective, Parameter
 
-__all__ = ["Arm", "arms", "grid"]
+__all__ = ["Arm", "arms", "grid", "too_long", "with_ends"]
 
 
 @dataclass(frozen=True)
@@ -54,16 +55,31 @@ class Arm:
         """The number of coordinates that a search moves."""
         return len(self.parameters) + len(self.free) + 2 * self.rescaled
 
+    def center(self) -> np.ndarray:
+        """The coordinates of the default objective, hyperparameters in the middle."""
+        given = {} if self.spec is None else self.spec.get("parameters", {})
+        u = [_fraction(p, given[p.name]) if p.name in given else 0.5 for p in self.parameters]
+        return (np.array([*u, *[0.5] * (self.size - len(u))]) - 0.5) / _OUTSIDE + 0.5
+
     def at(self, statement: Statement, u: np.ndarray, seed: int) -> Instance | None:
         """The instance at a point of the unit cube; values just outside are its faces."""
-        u = np.clip((u - 0.5) * 1.08 + 0.5, 0.0, 1.0)
-        k, f = len(self.parameters), len(self.free)
-        fractions = dict(zip(self.free, u[k : k + f].tolist(), strict=True))
+        prepared = self.objective_at(statement, u, seed)
+        if prepared is None:
+            return None
+        draft, known = prepared
+        table = place(statement, known, self._fractions(u))
+        if table is None:
+            return None
+        return replace(draft, values={name: float(table[name]) for name in self.free})
+
+    def objective_at(
+        self, statement: Statement, u: np.ndarray, seed: int
+    ) -> tuple[Instance, dict[str, float]] | None:
+        """The objective there, as an instance without hyperparameters, and what it certifies."""
         if self.spec is None:
-            table = place(statement, {}, fractions)
-            if table is None:
-                return None
-            return Instance(None, {name: float(table[name]) for name in self.free}, seed)
+            return Instance(None, {}, seed), {}
+        u = _inside(u)
+        k, f = len(self.parameters), len(self.free)
         moved = {p.name: _value(p, float(x)) for p, x in zip(self.parameters, u[:k], strict=True)}
         spec = {**self.spec, "parameters": {**self.spec.get("parameters", {}), **moved}}
         a, b = (10.0 ** (12 * u[k + f :] - 6)).tolist() if self.rescaled else (1.0, 1.0)
@@ -71,13 +87,56 @@ class Arm:
         try:
             objective = draft.objective(statement)
             assert objective is not None
-            known = constants_for(statement, objective)
+            return draft, constants_for(statement, objective)
         except FAILURES:
             return None
-        table = place(statement, known, fractions)
-        if table is None:
-            return None
-        return replace(draft, values={name: float(table[name]) for name in self.free})
+
+    def lean(
+        self, statement: Statement, u: np.ndarray, term: sp.Expr, rng: np.random.Generator
+    ) -> np.ndarray:
+        """``u`` with hyperparameters at which ``term`` makes up most of the bound, of some tried.
+
+        Nothing is measured: where one term leads, the others cannot hide what it claims.
+        """
+        prepared = self.objective_at(statement, u, 0)
+        if prepared is None:
+            return u
+        k, f = len(self.parameters), len(self.free)
+        best, share = u, -math.inf
+        for _ in range(_LEANINGS):
+            there = u.copy()
+            there[k : k + f] = with_ends(rng, f)
+            table = place(statement, prepared[1], self._fractions(there))
+            if table is None or too_long(table):
+                continue
+            try:
+                with np.errstate(all="ignore"):
+                    part = float(evaluate(term, table) / evaluate(statement.claim.sides[1], table))
+            except (KeyError, TypeError, ValueError, ArithmeticError):
+                continue
+            part *= rng.uniform(0.9, 1.0)  # not always the same extreme point
+            if math.isfinite(part) and part > share:
+                best, share = there, part
+        return best
+
+    def _fractions(self, u: np.ndarray) -> dict[str, float]:
+        k, f = len(self.parameters), len(self.free)
+        return dict(zip(self.free, _inside(u)[k : k + f].tolist(), strict=True))
+
+
+_OUTSIDE = 1.08  # the cube is drawn so much larger: what lies outside is on its faces
+_LEANINGS = 48
+_LONGEST = 3_000
+
+
+def _inside(u: np.ndarray) -> np.ndarray:
+    return np.clip((u - 0.5) * _OUTSIDE + 0.5, 0.0, 1.0)
+
+
+def with_ends(rng: np.random.Generator, size: int) -> np.ndarray:
+    """Random fractions, a lower end with chance 1/5, an upper one with 1/4."""
+    at, ends = rng.random(size), rng.random(size)
+    return np.where(ends < 0.2, 0.0, np.where(ends > 0.75, 1.0, at))
 
 
 def arms(statement: Statement, specs: Sequence[Spec] | None, seed: int) -> tuple[list[Arm], str]:
@@ -168,3 +227,20 @@ def _value(parameter: Parameter, fraction: float) -> float | int:
         value = low + fraction * (high - low)
     value = min(max(value, low), high)
     return round(value) if parameter.integer else value
+
+
+def _fraction(parameter: Parameter, value: float) -> float:
+    """The inverse of :func:`_value`."""
+    low, high = parameter.lower, parameter.upper
+    value = min(max(float(value), low), high)
+    if parameter.log:
+        return math.log(value / low) / math.log(high / low)
+    return (value - low) / (high - low)
+
+
+def too_long(values: Mapping[str, float]) -> bool:
+    """Whether one replica would take more sample gradients than one evaluation may."""
+    product = 1.0
+    for name in ("T", "B", "S"):
+        product *= max(1.0, float(values.get(name, 1.0)))
+    return product / max(1e-3, min(1.0, float(values.get("theta", 1.0)))) > _LONGEST

@@ -6,7 +6,7 @@ import itertools
 import math
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -17,7 +17,7 @@ import sympy as sp
 from bounds.statement import Statement, evaluate
 from bounds.symbol import Measured
 from theorylab.errors import UsageError
-from theorylab.hunt.arms import Arm, arms, grid
+from theorylab.hunt.arms import Arm, arms, grid, too_long, with_ends
 from theorylab.hunt.instance import FAILURES, Evaluation, Instance, score
 from theorylab.hunt.rescaling import rescaling_attack
 from theorylab.judge.check import constants_for
@@ -26,7 +26,6 @@ from theorylab.plugins.specs import Spec
 
 __all__ = ["Search"]
 
-_LONGEST = 4_000  # sample gradients of one replica that one evaluation may take
 _CORNERS_END = 0.3  # share of the search after which no corner is begun
 _RESERVE = 0.6  # share of the search spent before its local part begins
 _CORNERS = 6
@@ -85,7 +84,7 @@ class Search:
 
     def _evaluate(self, instance: Instance | None, closer: int = 1) -> Evaluation | None:
         self.asked += 1
-        if instance is None or _length(instance.values) > _LONGEST:
+        if instance is None or too_long(instance.values):
             return None
         self.evaluations += 1
         try:
@@ -167,17 +166,22 @@ class Search:
                     yield found
 
     def _random(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        """Random points; in turns, points at which one term of the bound leads."""
+        turn = 0
         while every and not self._late(_RESERVE) and any(arm.size for arm in every):
             for k, arm in enumerate(every):
-                at = rng.random(arm.size)
-                ends = rng.random(arm.size)
-                at = np.where(ends < 0.2, 0.0, np.where(ends > 0.75, 1.0, at))
+                at = with_ends(rng, arm.size)
+                if turn % 2 and self._terms and arm.free:
+                    at = at if turn % 4 == 1 and self.pool else arm.center()
+                    term = self._terms[turn // 2 % len(self._terms)]
+                    at = arm.lean(self.statement, at, term, rng)
                 found = self._evaluate(arm.at(self.statement, at, self.seed))
                 if found is not None:
                     self.pool.append((self.score(found), k, at, self._leading(found)))
                     yield found
                 if self._late(_RESERVE):
                     return
+            turn += 1
 
     def _cma(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
         """CMA-ES from the best random points, each term of the bound in the lead in turn.
@@ -256,10 +260,3 @@ class Search:
 
     def _late(self, share: float) -> bool:
         return self._spent >= share
-
-
-def _length(values: Mapping[str, float]) -> float:
-    product = 1.0
-    for name in ("T", "B", "S"):
-        product *= max(1.0, float(values.get(name, 1.0)))
-    return product / max(1e-3, min(1.0, float(values.get("theta", 1.0))))

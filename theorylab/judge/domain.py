@@ -18,6 +18,7 @@ __all__ = ["natural_scale", "place", "points"]
 
 _CURVATURES = ("ell", "L", "L0", "mu", "delta")
 _VALUES = ("Delta", "Bf")
+_LONGER = 7  # a search may take counts so many times beyond the typical ones
 _FLIP = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 
 
@@ -148,7 +149,7 @@ def _range(
     lower, upper, lower_open, upper_open = limits
     scale = natural_scale(symbol, known)
     typical = [v * scale for v in symbol.typical if v > 0] or [1e-2 * scale, 1e2 * scale]
-    widest = max(typical) * (1 if symbol.domain.integer else 4)
+    widest = max(typical) * (_LONGER if symbol.domain.integer else 4)
     high = upper if math.isfinite(upper) else max(widest, 2 * lower)
     if upper_open and math.isfinite(upper):
         high = _nudge(upper, lower, symbol)

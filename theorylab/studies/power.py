@@ -1,9 +1,8 @@
-"""How sharp are the checks? Statements weakened on purpose, and the share of them the hunt catches.
+"""How sharp are the checks? The share of deliberately weakened statements that the hunt catches.
 
-A mutant claims a little more than its statement: a constant or a whole bound scaled down, an
-exponent off by 1/4, a term or a condition dropped. Some mutants are still true, so the share
-caught is shown beside the share that can be caught at all, as far as an exact worst case or an
-instance that attains the bound can tell.
+The share caught means something beside the share that can be caught at all, and that must not be
+read off the hunt itself: a mutant is known to be false if an exact worst case refutes it, or if
+an instance does that a search of its own found, on other randomness, for the unmutated statement.
 """
 
 from __future__ import annotations
@@ -11,138 +10,47 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sympy as sp
+import pandas as pd
 
-from bounds.statement import Claim, Statement, evaluate
-from bounds.symbol import Measured, Symbol
-from bounds.units import DIMENSIONLESS
+from bounds.statement import Statement, evaluate
 from theorylab.errors import UsageError
 from theorylab.exact.worst_case import MissingExtra, solve_points
-from theorylab.hunt.search import Evaluation, Hunt, hunt
+from theorylab.hunt.instance import guess
+from theorylab.hunt.search import CONFIDENCE, Evaluation, Hunt, hunt
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.store import Store, compute
+from theorylab.studies import cells
+from theorylab.studies.mutants import FACTORS, Mutant, mutants
+from theorylab.studies.pages import markdown_table, source
+from theorylab.studies.report import Report
 
-__all__ = ["FACTORS", "Mutant", "Outcome", "Score", "measure_power", "mutants"]
+__all__ = [
+    "Outcome", "PowerReport", "Score", "alarms_line", "kind_name", "markdown", "measure_power",
+    "power", "summary",
+]  # fmt: skip
 
-FACTORS = (0.9, 0.75, 0.5)
 _ATTAINED = 0.99
 _ROUNDING = 1e-6
-_QUARTER = sp.Rational(1, 4)
-
-
-@dataclass(frozen=True)
-class Mutant:
-    """A statement made false, or at least bolder, on purpose.
-
-    Attributes
-    ----------
-    statement : Statement
-        Its key is the original's with ``@`` and what was done.
-    kind : str
-        ``"bound"`` (the whole bound scaled), ``"constant"`` (one of its terms scaled),
-        ``"exponent"``, ``"term"`` (dropped) or ``"condition"`` (dropped).
-    factor : float
-        For ``"bound"`` and ``"constant"``; otherwise 1.
-    detail : str
-    part : str
-        What was changed: mutants with the same part and a smaller factor claim more.
-    """
-
-    statement: Statement
-    kind: str
-    factor: float
-    detail: str
-    part: str
-
-
-def mutants(statement: Statement) -> list[Mutant]:
-    """Every mutant of a statement.
-
-    Examples
-    --------
-    >>> from bounds.notation import B, Delta, T, ell, sigma
-    >>> from bounds.quantities import mean_gradient_norm_squared
-    >>> demo = Statement("demo.t", "Theorem", "repaired",
-    ...     Claim(mean_gradient_norm_squared, "<=", 8*ell*Delta/(3*T) + sigma**2/(3*B)))
-    >>> sorted(m.detail for m in mutants(demo) if m.kind == "term")
-    ['8*Delta*ell/(3*T) dropped', 'sigma**2/(3*B) dropped']
-    """
-    found: list[Mutant] = []
-
-    def add(kind: str, detail: str, factor: float = 1.0, **changes: Any) -> None:
-        key = f"{statement.key}@{len(found) + 1}"
-        part = f"{kind} {detail.removesuffix(f' x {factor:g}')}"
-        changed = dataclasses.replace(statement, key=key, **changes)
-        found.append(Mutant(changed, kind, factor, detail, part))
-
-    for detail, kind, factor, claim in _claims(statement):
-        add(kind, detail, factor, claim=claim)
-    for k, condition in enumerate(statement.conditions):
-        left = statement.conditions[:k] + statement.conditions[k + 1 :]
-        add("condition", f"{condition} dropped", conditions=left)
-    return found
-
-
-def _claims(statement: Statement) -> list[tuple[str, str, float, Claim]]:
-    claim = statement.claim
-    small, large = claim.sides
-    sense = "==" if claim.sense == "==" else "<="
-    if sense == "==":
-        small, large = claim.lhs, claim.rhs
-    terms = [t for t in sp.Add.make_args(large) if t != 0]
-    if not terms or claim.big_o:
-        return []
-    found = []
-
-    def claimed(kept: Sequence[sp.Expr]) -> Claim:
-        return Claim(small, sense, sp.Add(*kept, evaluate=len(kept) != 1))  # type: ignore[arg-type]
-
-    for factor in FACTORS:
-        r = sp.Rational(str(factor))
-        scaled = [_scaled(t, r, sense) for t in terms]
-        found.append((f"all x {factor:g}", "bound", factor, claimed(scaled)))
-        if len(terms) > 1:
-            found += [
-                (f"{t} x {factor:g}", "constant", factor,
-                 claimed([*terms[:k], _scaled(t, r, sense), *terms[k + 1 :]]))
-                for k, t in enumerate(terms)
-            ]  # fmt: skip
-    if len(terms) > 1 and sense == "<=":
-        found += [
-            (f"{t} dropped", "term", 1.0, claimed([*terms[:k], *terms[k + 1 :]]))
-            for k, t in enumerate(terms) if not t.could_extract_minus_sign()
-        ]  # fmt: skip
-    for k, term in enumerate(terms):
-        if term.could_extract_minus_sign():
-            continue
-        for symbol in sorted(term.free_symbols, key=str):
-            if isinstance(symbol, Measured) or not isinstance(symbol, Symbol):
-                continue
-            # A dimensional symbol's exponent is caught by the units alone.
-            if symbol.units != DIMENSIONLESS or not symbol.domain.integer:
-                continue
-            bolder = term * symbol ** (-_QUARTER)
-            detail = f"{symbol}**(-1/4) times {term}"
-            found.append((detail, "exponent", 1.0, claimed([*terms[:k], bolder, *terms[k + 1 :]])))
-    return found
-
-
-def _scaled(term: sp.Expr, factor: sp.Expr, sense: str) -> sp.Expr:
-    """The term moved so that the claim says more: a negative one grows."""
-    grows = sense == "<=" and term.could_extract_minus_sign()
-    return term / factor if grows else term * factor
+_OTHER = 7919  # added to the seed of the independent search
+_KNOWN = ("exact value", "independent search", "worst case")
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What the hunt made of one mutant.
 
-    ``catchable`` is ``"instance"`` if it was caught, ``"worst case"`` if an exact worst case
-    refutes it, ``"no, where solved"`` if exact worst cases obey it at every point tried (which
-    proves nothing elsewhere), and ``"unknown"`` otherwise.
+    ``catchable`` says how the mutant is known to be false apart from the hunt: ``"exact value"``
+    or ``"independent search"`` if an instance of the independent search violates it (computed, or
+    by valid intervals), ``"worst case"`` if an exact worst case refutes it; ``"no, where solved"``
+    if exact worst cases obey it at every point tried (which proves nothing elsewhere), and
+    ``"unknown"`` otherwise.
     """
 
     kind: str
@@ -185,27 +93,111 @@ class Score:
         return table
 
 
+@dataclass(frozen=True)
+class PowerReport(Report):
+    """The shares caught; ``results`` as :meth:`Score.to_json` gives them."""
+
+    results: tuple[Mapping[str, Any], ...]
+    false_alarms: Mapping[str, Any]
+    seed: int = 0
+
+    def to_pandas(self) -> pd.DataFrame:
+        return pd.DataFrame(summary(self.results))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": 2, "provenance": provenance(seed=self.seed),
+                "summary": summary(self.results), "false_alarms": dict(self.false_alarms),
+                "results": [dict(row) for row in self.results]}  # fmt: skip
+
+
+def power(
+    statements: Sequence[Statement],
+    *,
+    budget: float = 1800.0,
+    seeds: int = 0,
+    instances: int = 12,
+    seed: int = 0,
+    jobs: int = 1,
+    out: Path | str = "results/power",
+    progress: bool | None = None,
+) -> PowerReport:
+    """Weaken every statement on purpose and count what the hunt catches.
+
+    Parameters
+    ----------
+    statements : sequence of Statement
+        True ones, registered or not; O(.) claims are left out.
+    budget : float
+        Seconds in all, shared by the statements.
+    seeds, instances : int
+        Further seeds at which the unmutated statements are hunted, over so many instances each:
+        every violation is a false alarm.
+    seed, jobs, out : int, int, path
+        As in :func:`theorylab.studies.falsify.falsify`.
+    """
+    chosen = [s for s in statements if not s.claim.big_o]
+    each = budget * jobs / max(1, len(chosen))
+    sent, store = cells.unregistered(chosen), Store(out)
+    table = [
+        {"kind": "power", **cells.name(s), "budget": each, "seed": seed, "family": len(chosen)}
+        for s in chosen
+    ]
+    rows = compute(partial(_power_cell, sent=sent), table, store, jobs=jobs, label="mutants",
+                   progress=progress)  # fmt: skip
+    quiet = [
+        {"kind": "alarm", **cells.name(s), "seed": seed + 1 + k, "family": len(chosen),
+         "limit": instances}
+        for k in range(seeds) for s in chosen
+    ]  # fmt: skip
+    alarms = compute(partial(_alarm_cell, sent=sent), quiet, store, jobs=jobs,
+                     label="false alarms", progress=progress)  # fmt: skip
+    results = tuple(row for row in rows if row)
+    called = [row["key"] for row in results if row["false_alarm"]]
+    called += [cell["key"] for cell, found in zip(quiet, alarms, strict=True)
+               if found and found["violated"]]  # fmt: skip
+    return PowerReport(results, {
+        "seeds": seeds + 1, "statements": len(chosen), "instances": instances,
+        "called_violated": called, "expected_at_most": (seeds + 1) * (1 - CONFIDENCE),
+    }, seed)  # fmt: skip
+
+
+def _power_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
+    """Mutate and hunt one statement."""
+    return measure_power(cells.find(cell, sent), budget=cell["budget"], seed=cell["seed"],
+                         family=cell["family"]).to_json()  # fmt: skip
+
+
+def _alarm_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
+    """Hunt one unmutated statement with another seed."""
+    found = hunt(cells.find(cell, sent), limit=cell["limit"], seed=cell["seed"],
+                 family=cell["family"])  # fmt: skip
+    return {"violated": found.verdict == "violated", "ratio": min(found.ratio, 1e300)}
+
+
 def measure_power(statement: Statement, *, budget: float = 30.0, seed: int = 0,
                   family: int = 1) -> Score:  # fmt: skip
     """Hunt a statement, then each of its mutants.
 
-    A third of the budget goes to the statement itself. Every measurement made so far is held
-    against every mutant first, since a mutant changes the bound alone; those that survive are
-    hunted on their own with what is left, the boldest of each part first: where x 0.5 escapes,
-    x 0.9 is not tried. Dropped conditions, many of which leave a true claim, come last.
+    A third of the budget goes to the statement itself, a sixth to the independent search. Every
+    measurement of the hunt is held against every mutant first, since a mutant changes the bound
+    alone; those that survive are hunted on their own with what is left, the boldest of each part
+    first: where x 0.5 escapes, x 0.9 is not tried. Dropped conditions, many of which leave a true
+    claim, come last.
     """
     pool: list[Evaluation] = []
+    others: list[Evaluation] = []
     base = hunt(statement, budget=budget / 3, seed=seed, family=family, watch=pool.append)
     best = _best(base, pool)  # before mutants' own measurements join the pool
+    hunt(statement, budget=budget / 6, seed=seed + _OTHER, family=family, watch=others.append)
     every = mutants(statement)
-    deadline = time.monotonic() + 2 * budget / 3
+    deadline = time.monotonic() + budget / 2
     caught: dict[int, float] = {}
     ratios: dict[int, float] = {}
     escaped: dict[str, float] = {}
 
     def pooled(k: int) -> bool:
         if k not in caught and (found := _from_pool(every[k], pool, seed)) is not None:
-            caught[k] = found
+            caught[k] = found[0]
         return k in caught
 
     order = sorted(range(len(every)), key=lambda k: (every[k].kind == "condition", every[k].factor))
@@ -225,7 +217,7 @@ def measure_power(statement: Statement, *, budget: float = 30.0, seed: int = 0,
         else:
             ratios[k] = escaped[mutant.part] = result.ratio
     outcomes = tuple(
-        Outcome(m.kind, m.factor, m.detail, k in caught, _catchable(m, k in caught),
+        Outcome(m.kind, m.factor, m.detail, k in caught, _catchable(m, others, seed + _OTHER),
                 caught.get(k, ratios.get(k, 0.0)))
         for k, m in enumerate(every)
     )  # fmt: skip
@@ -234,19 +226,16 @@ def measure_power(statement: Statement, *, budget: float = 30.0, seed: int = 0,
 
 
 def _best(base: Hunt, pool: Sequence[Evaluation]) -> float:
-    """The largest ratio that is exact, or the lower end of a sampled one's interval."""
-    exact = [
-        e.verdict.ratio for e in pool
-        if e.verdict.interval[0] == e.verdict.interval[1] and e.verdict.verdict == "holds"
-    ]  # fmt: skip
+    """The largest ratio that is exact, or three standard errors below a sampled one."""
+    exact = [e.verdict.ratio for e in pool if e.verdict.exact and e.verdict.verdict == "holds"]
     if base.best is not None and base.best.bound > 0:
-        exact.append(base.best.interval[0] / base.best.bound)
+        exact.append(guess(base.best) / base.best.bound)
     # Beyond 1 and yet no violation: a supremum that was itself found by search.
     return max((r for r in exact if math.isfinite(r) and r <= 1 + _ROUNDING), default=0.0)
 
 
-def _from_pool(mutant: Mutant, pool: Sequence[Evaluation], seed: int) -> float | None:
-    """The ratio of a pooled instance that violates the mutant afresh."""
+def _from_pool(mutant: Mutant, pool: Sequence[Evaluation], seed: int) -> tuple[float, bool] | None:
+    """The ratio of a pooled instance that violates the mutant afresh, and whether it is exact."""
     if mutant.kind == "condition":
         return None
     ranked = []
@@ -259,7 +248,7 @@ def _from_pool(mutant: Mutant, pool: Sequence[Evaluation], seed: int) -> float |
                 bound = float(evaluate(large, table))
         except (KeyError, TypeError, ValueError):
             bound = v.bound * (mutant.factor if mutant.kind == "bound" else 1.0)
-        gap = v.interval[0] - bound
+        gap = guess(v) - bound
         if mutant.statement.claim.sense == "==":
             gap = abs(v.measured - bound)
         size = abs(v.measured) + abs(bound)
@@ -275,13 +264,14 @@ def _from_pool(mutant: Mutant, pool: Sequence[Evaluation], seed: int) -> float |
         except (ValueError, KeyError, ArithmeticError):
             continue
         if again.verdict == "violated":
-            return again.ratio
+            return again.ratio, again.exact
     return None
 
 
-def _catchable(mutant: Mutant, caught: bool) -> str:
-    if caught:
-        return "instance"
+def _catchable(mutant: Mutant, others: Sequence[Evaluation], seed: int) -> str:
+    found = _from_pool(mutant, others, seed)
+    if found is not None:
+        return "exact value" if found[1] else "independent search"
     try:
         rows = list(solve_points(mutant.statement, {}, 6, 0))
     except (MissingExtra, UsageError, ValueError, KeyError, ArithmeticError):
@@ -297,3 +287,82 @@ def _exact_ratio(statement: Statement) -> float | None:
     except (MissingExtra, UsageError, ValueError, KeyError, ArithmeticError):
         return None
     return max(rows, default=None)
+
+
+def summary(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Mutants by kind, for all statements and for attained ones.
+
+    ``all``; ``catchable``, known to be false apart from the hunt; ``caught_of_catchable``;
+    ``caught``, those beyond included.
+    """
+    table = []
+    kinds = [("bound", f) for f in FACTORS] + [("constant", f) for f in FACTORS]
+    kinds += [("exponent", 1.0), ("term", 1.0), ("condition", 1.0)]
+    listed = list(rows)
+    for kind, factor in kinds:
+        for attained in (False, True):
+            found = [
+                o for row in listed if row["attained"] or not attained
+                for o in row["outcomes"] if o["kind"] == kind and o["factor"] == factor
+            ]  # fmt: skip
+            known = [o for o in found if o["catchable"] in _KNOWN]
+            table.append({
+                "kind": kind, "factor": factor, "attained_only": attained, "all": len(found),
+                "caught": sum(o["caught"] for o in found), "catchable": len(known),
+                "caught_of_catchable": sum(o["caught"] for o in known),
+                "obeyed_where_solved": sum(o["catchable"] == "no, where solved" for o in found),
+            })  # fmt: skip
+    return table
+
+
+_WHY = {
+    "exact value": "false by an exact value of the independent search; the hunt missed it",
+    "independent search": "false by the independent search; the hunt missed it",
+    "worst case": "an exact worst case refutes it; the hunt found no such run",
+    "no, where solved": "true at every point where the exact worst case was solved",
+    "unknown": "nothing apart from the hunt says whether it is false",
+}
+
+
+def markdown(report: Mapping[str, Any]) -> str:
+    """The shares caught, what escaped at attained statements and why, and the false alarms."""
+    pairs: dict[str, dict[bool, Mapping[str, Any]]] = {}
+    for row in report["summary"]:
+        pairs.setdefault(kind_name(row), {})[row["attained_only"]] = row
+    shown = ("caught_of_catchable", "catchable", "caught", "all")
+    counts = [
+        (name, *(" / ".join(str(row[k]) for k in shown) for row in (pair[True], pair[False])))
+        for name, pair in pairs.items()
+    ]
+    attained = [row for row in report["results"] if row["attained"]]
+    escaped = [
+        (f"`{row['key']}`", f"`{o['detail']}`", f"{o['ratio'] or 0:.3g}", _WHY[o["catchable"]])
+        for row in attained for o in row["outcomes"]
+        if not o["caught"] and o["kind"] in ("bound", "constant")
+    ]  # fmt: skip
+    parts = [
+        f"{len(attained)} of {len(report['results'])} statements are attained (within 1%). "
+        "Caught of what can be caught / can be caught / caught in all / all:",
+        markdown_table(("mutation", "of attained statements", "of all statements"), counts),
+        "What escaped of the scaled bounds and terms of attained statements:" if escaped else
+        "No scaled bound or term of an attained statement escaped.",
+        markdown_table(("statement", "mutation", "best ratio", "why"), escaped) if escaped else "",
+        alarms_line(report["false_alarms"]) + ".",
+        source(report),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part)
+
+
+def kind_name(row: Mapping[str, Any]) -> str:
+    """The kind of a mutation, with its factor."""
+    return row["kind"] if row["factor"] == 1 else f"{row['kind']} x {row['factor']:g}"
+
+
+def alarms_line(alarms: Mapping[str, Any]) -> str:
+    """How many true statements were called violated, and which."""
+    named = "".join(f" {key}" for key in alarms["called_violated"])
+    return (
+        f"false alarms: {len(alarms['called_violated'])}{named} over {alarms['seeds']} seeds and "
+        f"{alarms['statements']} statements, {alarms['instances']} instances each (expected at "
+        f"most {alarms['expected_at_most']:.3g})"
+    )

@@ -1,0 +1,230 @@
+"""``errata``: the page of corrections, written from results and from nothing else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, StrictUndefined
+
+from bounds.statement import Statement
+from theorylab.errors import UsageError
+from theorylab.hunt.search import Hunt
+from theorylab.judge.verdict import Verdict
+from theorylab.plugins import registry
+from theorylab.plugins.store import read_json
+from theorylab.studies.report import Report
+
+__all__ = ["Errata", "errata", "write_errata"]
+
+_PAGE = """\
+# Errata
+
+Written by `theorylab errata` from the results of `theorylab falsify`
+{%- if command %} (`{{ command }}`, code {{ code }}){% endif %}; do not edit by hand.
+
+A printed statement is *violated* if a counterexample was found and repeated on fresh randomness;
+*not refuted* is no proof. All violations together are wrong with probability at most {{ risk }},
+those of O(.) claims apart: growth that persists over the sizes tried refutes them. Tightness is
+the largest measured/bound found for the repaired form: 1 means attained.
+
+{{ violated }} of {{ total }} printed statements are violated, {{ odd }} have inconsistent units.
+{% for paper, rows in papers %}
+## {{ paper }}
+{% for row in rows %}
+### {{ row.label }} (`{{ row.key }}`)
+
+- **Printed:** `{{ row.claim }}`
+- **Verdict:** {{ row.verdict }}{% if row.how %}, found by {{ row.how }}{% endif %} \
+({{ row.evaluations }} measurements)
+- **Units:** {{ row.units }}
+{%- if row.counterexample %}
+- **Counterexample:** {{ row.counterexample }}
+{%- endif %}
+{%- if row.repaired %}
+- **Repaired:** `{{ row.repaired }}`
+- **Tightness:** {{ row.tightness }}
+{%- endif %}
+{% endfor %}{% endfor %}"""
+
+_STAGES = {"orders": "a grid of its hyperparameters", "worst case": "a semidefinite program",
+           "units": "a change of units", "corners": "the domain's corners",
+           "random": "random search", "cma": "CMA-ES"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Errata(Report):
+    """One row for each printed statement that was hunted; ``markdown`` is the page.
+
+    ``rows`` are strings ready to print; ``scripts`` the counterexamples' files, relative to the
+    results; ``source`` what wrote the results (``command`` and ``code``).
+    """
+
+    rows: tuple[Mapping[str, Any], ...]
+    scripts: tuple[str, ...]
+    source: Mapping[str, Any]
+    confidence: float = 1.0
+
+    def to_pandas(self) -> pd.DataFrame:
+        return pd.DataFrame(list(self.rows))
+
+    def to_json(self) -> dict[str, Any]:
+        return {"schema": 1, "provenance": dict(self.source), "confidence": self.confidence,
+                "results": [dict(row) for row in self.rows]}  # fmt: skip
+
+    @property
+    def markdown(self) -> str:
+        """The page."""
+        papers: dict[str, list[Mapping[str, Any]]] = {}
+        for row in self.rows:
+            papers.setdefault(row["key"].split(".")[0], []).append(row)
+        environment = Environment(undefined=StrictUndefined, autoescape=False)
+        return environment.from_string(_PAGE).render(
+            papers=list(papers.items()), total=len(self.rows),
+            violated=sum(row["verdict"].startswith("violated") for row in self.rows),
+            odd=sum(row["units"].startswith("inconsistent") for row in self.rows),
+            risk=f"{1 - self.confidence:.3g}",
+            command=self.source.get("command", ""), code=self.source.get("code", ""),
+        ).rstrip() + "\n"  # fmt: skip
+
+
+def errata(report: Mapping[str, Any], statements: Sequence[Statement] | None = None) -> Errata:
+    """The corrections that a hunt's results call for.
+
+    Parameters
+    ----------
+    report : mapping
+        What :meth:`theorylab.studies.falsify.FalsifyReport.to_json` gives.
+    statements : sequence of Statement, optional
+        Both forms of what was hunted; by default all that are registered.
+    """
+    found = {(row["key"], row["form"]): row for row in report["results"]}
+    table: Mapping[Any, Statement] = (
+        registry.statements() if statements is None else {(s.key, s.form): s for s in statements}
+    )
+    rows = tuple(
+        _row(statement, found, table)
+        for (_, form), statement in table.items()
+        if form == "printed" and (statement.key, "printed") in found
+    )
+    return Errata(rows, tuple(_scripts(report)), report.get("provenance", {}),
+                  report.get("confidence", 1.0))  # fmt: skip
+
+
+def write_errata(results: Path, out: Path) -> Errata:
+    """Write the page from the file of a hunt's results, its scripts in a folder beside it.
+
+    Raises
+    ------
+    UsageError
+        If there are no such results.
+    """
+    report = read_json(results, "theorylab falsify --form both")
+    try:
+        page = errata(report)
+        text = page.markdown
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise UsageError(
+            f"errata: {results} is not what `theorylab falsify` writes "
+            f"({type(error).__name__}: {error})"
+        ) from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(text)
+    for name in page.scripts:
+        target = out.parent / name
+        target.parent.mkdir(exist_ok=True)
+        shutil.copyfile(results.parent / name, target)
+    return page
+
+
+def _scripts(report: Mapping[str, Any]) -> Iterable[str]:
+    """Where the counterexamples' scripts lie, relative to the results."""
+    for row in report["results"]:
+        written = row.get("counterexample") or {}
+        yield from (written[kind] for kind in ("script", "replay") if written.get(kind))
+
+
+def _row(
+    statement: Statement, found: Mapping[tuple[str, str], Mapping[str, Any]],
+    table: Mapping[Any, Statement],
+) -> dict[str, Any]:  # fmt: skip
+    result = found[statement.key, "printed"]
+    fault = statement.units_fault
+    row: dict[str, Any] = {
+        "key": statement.key, "label": statement.label, "claim": str(statement.claim),
+        "verdict": result["verdict"], "evaluations": result["evaluations"],
+        "how": _STAGES.get(result["how"], "") if result["verdict"] == "violated" else "",
+        "units": "consistent" if fault is None else f"inconsistent: {fault}",
+        "counterexample": _one_line(result) if result["verdict"] == "violated" else "",
+        "repaired": "", "tightness": "",
+    }  # fmt: skip
+    if result["verdict"] == "violated":
+        best = Verdict.from_json({**result["best"], "verdict": "violated"})
+        row["verdict"] = best.told
+    if result["reason"] and result["verdict"] == "not applicable":
+        row["verdict"] += f" ({result['reason']})"
+    repaired = table.get((statement.key, "repaired"))
+    if repaired is not None:
+        row["repaired"] = str(repaired.claim)
+        row["tightness"] = _tightness(found.get((statement.key, "repaired")))
+    return row
+
+
+def _one_line(result: Mapping[str, Any]) -> str:
+    written = result.get("counterexample") or {}
+    best = result["best"]
+    measured, bound = _number(best["measured"]), _number(best["bound"])
+    text = f"{measured} against a bound of {bound} on {_where(result)}"
+    if written.get("script"):
+        exact = written.get("exact")
+        sides = " against ".join(exact) if exact and sum(map(len, exact)) < 60 else (
+            f"{_number(written['smaller'])} against {_number(written['larger'])}"
+        )  # fmt: skip
+        text += f"; shrunk to {len(written['knots'])} knots: {sides} (`{written['script']}`)"
+    elif written.get("replay"):
+        text += f"; measured again by `{written['replay']}`"
+    return text
+
+
+def _tightness(result: Mapping[str, Any] | None) -> str:
+    if result is None:
+        return "not hunted"
+    if result["best"] is None:
+        return f"{result['verdict']} ({result['reason']})"
+    ratio = result["ratio"] if "ratio" in result else result["best"]["ratio"]
+    return f"{_number(ratio)} on {_where(result)}; {result['verdict']}"
+
+
+def _where(result: Mapping[str, Any]) -> str:
+    """The instance that was measured: for an order, its largest size."""
+    instance = result["instance"]
+    best = Verdict.from_json(result["best"])
+    if instance is None:
+        values = {**best.constants, **best.hyperparameters}
+        return f"{best.objective} with {_values(values)}"
+    text = _values(Hunt.from_json(dict(result)).measured_at)
+    if instance["spec"] is not None:
+        given = dict(instance["spec"].get("parameters", {}))
+        if best.growth is not None and "n" in best.constants:
+            given.pop("n", None)  # it was resized
+        inner = ", ".join(f"{k}={_number(v)}" for k, v in given.items())
+        text = f"`{instance['spec']['family']}({inner})`" + (f" with {text}" if text else "")
+        if (instance["a"], instance["b"]) != (1.0, 1.0):
+            text += f", in units a = {_number(instance['a'])}, b = {_number(instance['b'])}"
+        if instance.get("quiet"):
+            text += ", exact gradients"
+    return text or "every instance"
+
+
+def _values(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{k} = {_number(v)}" for k, v in values.items())
+
+
+def _number(value: Any) -> str:
+    if value is None:
+        return "an infinite value"
+    return f"{value:.4g}" if isinstance(value, int | float) else str(value)

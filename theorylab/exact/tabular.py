@@ -190,6 +190,27 @@ class Tabular:
     def known_floats(self) -> dict[str, float]:
         return {k: float(v) for k, v in self.known.items() if np.ndim(v) == 0}
 
+    def exceeds_exactly(self) -> bool:
+        """Whether the claim fails for these very numbers, without rounding.
+
+        Every float is taken for the binary fraction that it is; constants and paths are rational,
+        and what is irrational in the claim is evaluated to fifty digits.
+        """
+        claim = self.statement.claim
+        try:
+            numbers: dict[str, Any] = {k: Fraction(float(v)) for k, v in self.values.items()}
+            if self.knots:
+                numbers |= self.constants(Fraction)
+                numbers |= self.measured(Fraction)
+            table = {k: v if isinstance(v, sp.Expr) else sp.Rational(v.numerator, v.denominator)
+                     if isinstance(v, Fraction) else sp.sympify(v)
+                     for k, v in numbers.items()}  # fmt: skip
+            lhs, rhs = (_substitute(self.statement, s, table) for s in (claim.lhs, claim.rhs))
+            gap = {"==": sp.Abs(lhs - rhs), "<=": lhs - rhs, ">=": rhs - lhs}[claim.sense]
+            return bool(sp.N(gap, 50, maxn=400) > 0)
+        except (ValueError, KeyError, ArithmeticError, TypeError, AttributeError):
+            return False
+
     def confirm_exactly(self) -> tuple[sp.Expr, sp.Expr] | None:
         """Both sides in exact arithmetic if the claim fails there too, else ``None``."""
         claim = self.statement.claim

@@ -16,12 +16,13 @@ from theorylab.engine.step import follow
 from theorylab.errors import AssumptionError
 from theorylab.method.rule import UpdateRule, independent, norm
 from theorylab.problem.objective import Constant, FiniteSum
-from theorylab.problem.oracle import MiniBatch, Oracle
+from theorylab.problem.oracle import FunctionOracle, MiniBatch, Oracle
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     Experiment,
     Measurement,
     Protocol,
+    gradient_scale,
     is_one_step,
     steps_per_round,
 )
@@ -100,6 +101,7 @@ class TwinRound(Protocol):
         positions, whole = _replacements(experiment, sampled, _POINTS)
         w, v = _point_pairs(sampled, experiment.seed)
         found = {"twin_distance": norm(v - w).numpy()}
+        scales: dict[str, np.ndarray | float] = {}
         exact = True
         for name in names - {"twin_distance"}:
             replaced = positions if "perturbed" in name else np.full(_POINTS, -1)
@@ -109,13 +111,13 @@ class TwinRound(Protocol):
                 and sampled.n <= _ENUMERABLE
                 and experiment.batch_size == 1
             ):
-                found[name] = _every_outcome(whole, sampled.n, rule, w, v, replaced)
+                found[name], scales[name] = _every_outcome(whole, sampled.n, rule, w, v, replaced)
             else:
                 exact = False
-                found[name] = _many_rounds(experiment, whole, sampled, w, v, replaced)
+                found[name], scales[name] = _many_rounds(experiment, whole, sampled, w, v, replaced)
         width = max(table.shape[1] for table in found.values())
         values = {k: np.broadcast_to(found[k], (_POINTS, width)) for k in names}
-        return Measurement(values, "law" if exact else "samples")
+        return Measurement(values, "law" if exact else "samples", scales=scales)
 
 
 def _seeds(experiment: Experiment, gradients: float) -> int:
@@ -176,12 +178,13 @@ def _point_pairs(sampled: FiniteSum, seed: int) -> tuple[Tensor, Tensor]:
 
 def _every_outcome(
     whole: FiniteSum, n: int, rule: UpdateRule, w: Tensor, v: Tensor, replaced: np.ndarray
-) -> np.ndarray:
+) -> tuple[np.ndarray, np.ndarray]:
+    """The expected distance after one step, and the size of the numbers it is a difference of."""
     index = torch.arange(n, dtype=torch.int32)[:, None]
-    expected = []
+    expected, sizes = [], []
     with torch.no_grad():
         for k, position in enumerate(replaced):
-            ends = []
+            ends, size = [], 0.0
             for start, samples in (
                 (w[k], index), (v[k], torch.where(index == int(position), n + k, index))
             ):  # fmt: skip
@@ -189,8 +192,29 @@ def _every_outcome(
                 oracle = MiniBatch(whole, [samples])
                 *_, (moved, _) = follow(rule, rows, partial(_always, oracle), [True])
                 ends.append(moved)
+                size += float(norm(start)) + float(norm(moved).max())
+                size += _felt(whole, rule, rows, samples)
             expected.append(norm(ends[1] - ends[0]).mean().item())
-    return np.array(expected)[:, None]
+            sizes.append(size)
+    return np.array(expected)[:, None], np.array(sizes)[:, None]
+
+
+def _felt(whole: FiniteSum, rule: UpdateRule, rows: Tensor, samples: Tensor) -> float:
+    """How far a step moves on the terms that its gradient is summed from, whatever they cancel.
+
+    The step is taken once more with the gradient moved by the size of those terms.
+    """
+    gradient = whole.sample_gradient(rows, samples)
+    size = torch.from_numpy(gradient_scale(whole, (rows, gradient)).reshape(-1, 1))
+    near, far = (
+        list(follow(rule, rows, partial(_always, FunctionOracle(partial(_given, g))), [True]))[-1]
+        for g in (gradient, gradient + size)
+    )
+    return float(norm(far[0] - near[0]).max())
+
+
+def _given(gradient: Tensor, w: Tensor) -> Tensor:
+    return gradient
 
 
 def _always(oracle: Oracle, k: int, w: Tensor) -> Oracle:
@@ -200,7 +224,8 @@ def _always(oracle: Oracle, k: int, w: Tensor) -> Oracle:
 def _many_rounds(
     experiment: Experiment, whole: FiniteSum, sampled: FiniteSum, w: Tensor, v: Tensor,
     replaced: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
+    """Distances after a round of many pairs, and the size of what they are differences of."""
     rule = experiment.rule
     cost = 2 * _POINTS * steps_per_round(rule) * experiment.batch_size
     repeats = experiment.affordable(cost)
@@ -218,4 +243,6 @@ def _many_rounds(
               replicas=_POINTS * repeats, seed=experiment.run_seed, record=("w",), start=start,
               copies=2, remap=remap, progress=False)  # fmt: skip
     ends = out["w"][0].reshape(_POINTS, repeats, 2, sampled.dim)
-    return np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=-1)
+    apart = np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=-1)
+    largest = np.linalg.norm(ends, axis=-1).max((1, 2)) + (norm(w) + norm(v)).numpy()[:, 0]
+    return apart, (steps_per_round(rule) * largest)[:, None]

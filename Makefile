@@ -11,6 +11,7 @@ OUT ?= results/verify
 verify: $(VENV)/installed
 	$(BIN)/theorylab verify --data breast_cancer --jobs 2 --budget 120 --out $(OUT)
 	$(BIN)/theorylab figure --data breast_cancer --jobs 2 --out $(OUT)/figures
+	$(BIN)/theorylab report $(OUT)
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .

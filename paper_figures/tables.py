@@ -15,7 +15,7 @@ from deep.arms import gains
 from paper_figures.exhibit import FINAL, Exhibit, Place
 from paper_figures.published import printed
 
-__all__ = ["compared", "controls", "interval", "latex", "scores"]
+__all__ = ["compared", "controls", "escaped", "interval", "latex", "scores"]
 
 _OWN = "own step"
 _LONG = 40
@@ -171,25 +171,25 @@ def latex(
     letters = {text: _letter(i) for i, text in enumerate(scales)}
     lines = [
         [
-            _tex(r["row"]), _tex(r["column"]),
+            escaped(r["row"]), escaped(r["column"]),
             _number(r["published"])
             + ("" if math.isnan(r["spread"]) else rf" $\pm$ {r['spread']:.2f}"),
             _measured(r["measured"], r["low"], r["high"]), str(r["seeds"]),
-            _signed(r["difference"]), _tex(r["told apart"]), letters[r["scale"]],
+            _signed(r["difference"]), escaped(r["told apart"]), letters[r["scale"]],
         ]
         for r in table.to_dict("records")
     ]  # fmt: skip
     title = f"{exhibit.number}: {exhibit.title}"
-    key = " ".join(f"({letter}) {_tex(text)}." for text, letter in letters.items())
+    key = " ".join(f"({letter}) {escaped(text)}." for text, letter in letters.items())
     blocks = [f"% {json.dumps(provenance, sort_keys=True)}", r"% needs booktabs, longtable"]
     if lines:
         heads = ("row", "column", r"published \%", r"measured \%", "seeds", "difference",
                  "told apart", "scale")  # fmt: skip
-        words = f"{_tex(title)}. A difference at another scale is no failed replication: {key}"
+        words = f"{escaped(title)}. A difference at another scale is no failed replication: {key}"
         blocks.append(_block(heads, "llrrrrll", lines, words))
     if len(arms):
         inner = [
-            [_tex(r["row"]), _tex(r["column"]), _tex(r["arm"]), _signed(r["gain"]),
+            [escaped(r["row"]), escaped(r["column"]), escaped(r["arm"]), _signed(r["gain"]),
              f"{_signed(r['low'])} to {_signed(r['high'])}" if math.isfinite(r["low"]) else "-",
              str(r["seeds"]), r["survives"]]
             for r in arms.to_dict("records")
@@ -197,7 +197,7 @@ def latex(
         blocks.append(_block(
             ("method", "setting", "over", "gain", r"95\% interval", "seeds", "survives"),
             "lllrrrl", inner,
-            _tex(f"{exhibit.number}: which part of the gain survives its control arms "
+            escaped(f"{exhibit.number}: which part of the gain survives its control arms "
                  "(points, paired over seeds)") + ".",
         ))  # fmt: skip
     return "\n\n".join(blocks) + "\n"
@@ -223,10 +223,10 @@ _SPECIAL = {
 }  # fmt: skip
 
 
-def _tex(text: str) -> str:
+def escaped(text: str) -> str:
     """Text for LaTeX.
 
-    >>> _tex("100% of a_b")
+    >>> escaped("100% of a_b")
     '100\\\\% of a\\\\_b'
     """
     return re.sub(r"[\\&%$#_{}~^<>|]", lambda sign: _SPECIAL[sign[0]], str(text))

@@ -53,9 +53,14 @@ def command(
                      "a bundled data set, a CSV or NPZ file."),
     ] = None,
     axis: Annotated[
-        str | None, typer.Option(help="Statements: the symbol to vary: T, eta, B, n, ...")
+        str | None,
+        typer.Option(help="Statements: what to vary: T, eta, B, n, ... or a family's parameter."),
     ] = None,
     objective: Annotated[str | None, typer.Option(help="Statements: the objective family.")] = None,
+    parameters: Annotated[
+        str | None,
+        typer.Option("--set", help="Statements: hyper-parameters or a family's: eta=0.1,ell=2."),
+    ] = None,
     replicas: Annotated[int, typer.Option(min=2, help="Statements: independent runs.")] = 256,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
@@ -84,8 +89,8 @@ def command(
     _known(others)
     if others or not keys:
         theory.command(
-            keys=others or None, axis=axis, objective=objective, data=data, replicas=replicas,
-            seed=seed, jobs=jobs, out=out,
+            keys=others or None, axis=axis, objective=objective, data=data,
+            parameters=parameters, replicas=replicas, seed=seed, jobs=jobs, out=out,
         )  # fmt: skip
     if not chosen:
         return

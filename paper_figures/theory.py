@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,10 +17,16 @@ from theorylab.console import console
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import constants_for
 from theorylab.plugins import registry
-from theorylab.plugins.specs import Spec, build_objective, objective_specs
+from theorylab.plugins.specs import (
+    Spec,
+    build_objective,
+    objective_specs,
+    parse_parameters,
+    with_parameters,
+)  # fmt: skip
 from theorylab.plugins.store import write_json
 from theorylab.problem.objective import FiniteSum
-from theorylab.studies.sweep import sweep
+from theorylab.studies.sweep import default_axis, sweep
 
 __all__ = ["command", "draw"]
 
@@ -62,29 +69,48 @@ def draw(data: Mapping[str, Any], path: Path) -> list[Path]:
                               color="black", capsize=2, label="measured", zorder=3)  # fmt: skip
                 measured = True
             axes.plot(x, [r["bound"] for r in rows], line, color=colour, label=f"{form} bound")
-        axes.set_xscale("log")
+        if all(r["x"] > 0 for r in data["rows"]):
+            axes.set_xscale("log")
         if all((r["measured"] or 0) > 0 and (r["bound"] or 0) > 0 for r in data["rows"]):
             axes.set_yscale("log")
-        axes.set_xlabel(f"${_symbol(data['key'], data['axis'])}$")
+        axes.set_xlabel(_axis_label(data["key"], data["axis"], data["objective"]))
         statement = registry.statement(data["key"])
         # Mathtext sets a sum's limits over the fraction before it.
         label = expression_latex(statement.claim.lhs).replace(r"\sum", r"\;\;\sum")
         axes.set_ylabel(f"${label}$")
-        axes.set_title(f"{statement.paper}: {statement.label}\n{data['objective']}")
+        axes.set_title("\n".join([f"{statement.paper}: {statement.label}", data["objective"],
+                                  *_held(data)]))  # fmt: skip
         canvas.legend(loc="outside lower center", ncols=3)
         return save(canvas, path, data["provenance"])
 
 
-def _symbol(key: str, axis: str) -> str:
-    names = {s.name: s.latex for s in registry.statement(key).symbols}
-    return names.get(axis, axis)
+def _axis_label(key: str, axis: str, objective: str) -> str:
+    names = {s.name: s.latex for s in registry.statement(key).symbols if s.role != "constant"}
+    if axis == "n" or axis in names:
+        return f"${names.get(axis, axis)}$"
+    return f"{axis} of {objective}"  # a family's parameter, in its own words
+
+
+def _held(data: Mapping[str, Any]) -> list[str]:
+    """What stays as it is along the axis, in lines that fit the title."""
+    held = {**data.get("parameters", {}), **data["fixed"]}
+    parts = [f"{k} = {v:.4g}" if isinstance(v, float | int) else f"{k} = {v}"
+             for k, v in held.items() if k != data["axis"] and v is not None]  # fmt: skip
+    return textwrap.wrap(", ".join(parts), 60)
 
 
 def command(
     keys: Keys = None,
-    axis: Annotated[str | None, typer.Option(help="The symbol to vary: T, eta, B, n, ...")] = None,
+    axis: Annotated[
+        str | None,
+        typer.Option(help="What to vary: a hyper-parameter (T, eta, B, n, ...) or a family's own."),
+    ] = None,
     objective: Annotated[str | None, typer.Option(help="The objective family.")] = None,
     data: Annotated[str | None, typer.Option(help="A bundled data set, a CSV or NPZ file.")] = None,
+    parameters: Annotated[
+        str | None,
+        typer.Option("--set", help="Hyper-parameters or a family's parameters: eta=0.1,ell=2."),
+    ] = None,
     replicas: Annotated[int, typer.Option(min=2)] = 256,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Annotated[int, typer.Option(min=1)] = 1,
@@ -97,11 +123,17 @@ def command(
         [(s.key, axis) for s in select(keys or [], None, "both")] if keys else list(MAIN.values())
     )
     terminal = console()
+    given = parse_parameters(parameters)
     for key, along in dict(chosen).items():
+        statement = registry.statement(key, "repaired")
+        free = {s.name for s in statement.hyperparameters}
+        fixed = {k: float(v) for k, v in given.items() if k in free}
         spec = _spec(key, objective, data)
-        names = [s.name for s in registry.statement(key, "repaired").symbols]
-        along = along or next((n for n in ("T", "C", "B", "n", "eta") if n in names), names[0])
-        table = sweep(key, along, spec, replicas=replicas, seed=seed, jobs=jobs, out=out)
+        if others := {k: v for k, v in given.items() if k not in free}:
+            spec = with_parameters(spec, others)
+        along = along or default_axis(statement, spec)
+        table = sweep(key, along, spec, fixed=fixed, replicas=replicas, seed=seed, jobs=jobs,
+                      out=out)  # fmt: skip
         stem = out / f"{key}.{along}"
         write_json(stem.with_name(stem.name + ".json"), table)
         stored = json.loads(stem.with_name(stem.name + ".json").read_text())

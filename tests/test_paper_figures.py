@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from paper_figures import stability, theory
 from paper_figures.style import PAGE
+from theorylab.cli import main
 from theorylab.cli.stability import stability as run_stability
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
@@ -96,3 +97,69 @@ def test_an_empty_sweep_is_refused(tmp_path):
 def test_every_paper_has_its_main_figure():
     papers = {key.split(".", 1)[0] for key, _ in registry.statements()}
     assert set(theory.MAIN) == papers - {"hardt_recht_singer"}
+
+
+@pytest.mark.parametrize(
+    "key", ["sngm.lemma_1", "tralgo.assumption_1_lipschitz", "sngm.definition_1"]
+)
+def test_a_true_lemma_is_never_drawn_as_violated(key, tmp_path, monkeypatch, canvases):
+    """Its figure once lowered what the objective certifies, and drew the lemma as false."""
+    monkeypatch.chdir(tmp_path)
+    theory.command([key], replicas=16, out=tmp_path)
+    (path,) = tmp_path.glob(f"{key}.*.json")
+    table = json.loads(path.read_text())
+    statement = registry.statement(key)
+    assert table["axis"] not in {s.name for s in statement.constants} or (
+        table["axis"] in {p.name for p in registry.family(table["objective"]).parameters}
+    )
+    assert table["rows"]
+    assert {row["verdict"] for row in table["rows"]} <= {"holds", "not refuted", "vacuous"}
+
+
+def test_a_certified_constant_is_no_axis_and_cannot_be_fixed(tmp_path):
+    spec = {"family": "relaxed_smooth", "parameters": {"dim": 1}}
+    can = "not a choice; choose a parameter of relaxed_smooth: dim, frequency"
+    with pytest.raises(UsageError, match=f"L0 is what relaxed_smooth certifies, {can}"):
+        sweep("sngm.lemma_1", "L0", spec, out=tmp_path, progress=False)
+    with pytest.raises(UsageError, match="ell is what quadratic certifies, not a choice"):
+        sweep("tralgo.lemma_1", "B", BOWL, fixed={"ell": 0.1}, out=tmp_path, progress=False)
+    with pytest.raises(UsageError, match="does not depend on 'wings'; choose one of"):
+        sweep("sngm.theorem_1", "wings", BOWL, out=tmp_path, progress=False)
+
+
+def test_a_familys_parameter_is_certified_anew_at_every_value(tmp_path):
+    table = sweep("sngm.definition_1", "ell", BOWL, [0.5, 2.0, 8.0], replicas=16, out=tmp_path,
+                  progress=False)  # fmt: skip
+    assert {row["x"] for row in table["rows"]} == {0.5, 2.0, 8.0}
+    assert "violated" not in {row["verdict"] for row in table["rows"]}
+    assert "ell" not in table["parameters"]
+
+
+def test_what_is_held_is_shown_and_can_be_set(tmp_path, monkeypatch, canvases):
+    monkeypatch.chdir(tmp_path)
+    theory.command(["sngm.theorem_1"], axis="T", objective="quadratic",
+                   parameters="beta=0.25,ell=3", replicas=16, out=tmp_path)  # fmt: skip
+    title = canvases[0].axes[0].get_title()
+    assert "beta = 0.25" in title
+    assert "ell = 3" in title
+    assert "eta = " in title
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("sngm.lemma_1", "--axis", "L0"), "L0 is what relaxed_smooth certifies, not a choice"),
+        (("tralgo.lemma_1", "--set", "G=3"), "has no parameter 'G'; it has"),
+    ],
+)
+def test_the_command_refuses_a_certified_constant_in_one_line(
+    arguments, message, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["theorylab", "figure", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main()
+    assert stopped.value.code == 2
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.strip().count("\n") == 0

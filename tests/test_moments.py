@@ -16,6 +16,7 @@ from theorylab.hunt.rescaling import rescale
 from theorylab.method import MSGD, SGD, SNGM, TRSGD, AcceleratedSGD, Nesterov
 from theorylab.method.schedules import Harmonic
 from theorylab.plugins import registry
+from theorylab.plugins.specs import build_objective, objective_specs
 from theorylab.quantities import moments as module
 from theorylab.quantities.enumeration import enumerate_paths
 from theorylab.quantities.moments import WHOLE_RUN, linear_steps, moments, whole_run
@@ -104,6 +105,26 @@ def test_the_declared_form_is_that_of_the_samples(name):
         parts = form.matrices @ w.numpy() + form.offsets - full
         declared = np.einsum("i,ij,ik->jk", form.chances, parts, parts) + form.covariance
         np.testing.assert_allclose(declared, (chances * g.T) @ g, rtol=1e-11, atol=1e-12)
+
+
+def test_every_registered_family_that_declares_a_form_has_it():
+    """A sample's gradient along a line is affine, with the declared mean."""
+    declared = 0
+    for spec in objective_specs():
+        objective = build_objective(spec)
+        form = objective.affine_gradients()
+        if form is None:
+            continue
+        declared += 1
+        H, c = form.mean
+        u, w = torch.from_numpy(np.random.default_rng(1).normal(size=(2, 1, objective.dim)))
+        for x in (u, w):
+            full = objective.gradient(x)[0].numpy()
+            np.testing.assert_allclose(H @ x[0].numpy() + c, full, rtol=1e-9, atol=1e-9)
+        sample = torch.from_numpy(objective.draw(np.random.default_rng(2), 1, 1, 1)[0])
+        at = [objective.sample_gradient(x, sample) for x in (u, 0.5 * (u + w), w)]
+        torch.testing.assert_close(at[0] + at[2], 2 * at[1], rtol=1e-9, atol=1e-9)
+    assert declared >= 3
 
 
 @pytest.mark.parametrize("mutate", [

@@ -14,6 +14,8 @@ from bounds.statement import evaluate
 from theorylab.cli.stability import stability, stability_cell
 from theorylab.engine.driver import run
 from theorylab.errors import UsageError
+from theorylab.judge.gaps import judge
+from theorylab.judge.intervals import mean_exceeds
 from theorylab.method import (
     LRSGD_C,
     LRSGD_R,
@@ -33,9 +35,7 @@ from theorylab.stability.twins import (
     estimate,
     fit_exponent,
     generalization_gap,
-    judge,
     largest_gap,
-    mean_exceeds,
     run_twins,
     search_replacements,
 )
@@ -232,7 +232,7 @@ def test_mean_exceeds_is_wrong_no_more_often_than_it_says(size, chance):
     """At the bound itself, for gaps that are 0 or 1: the exact chance of crying out."""
     hits = np.arange(size + 1)
     samples = (hits[:, None] > np.arange(size)).astype(float)
-    cries = np.array([mean_exceeds(row, chance, 0.99) for row in samples])
+    cries = np.array([mean_exceeds(row, chance, 0.01) for row in samples])
     assert stats.binom.pmf(hits, size, chance)[cries].sum() <= 0.01
     if chance < 0.5:
         assert cries.any()

@@ -24,6 +24,7 @@ from theorylab.console import console
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import check, constants_for
 from theorylab.judge.domain import natural_scale
+from theorylab.judge.gaps import judge
 from theorylab.judge.verdict import json_ready
 from theorylab.method.rule import UpdateRule
 from theorylab.method.schedules import Harmonic, Schedule
@@ -39,7 +40,6 @@ from theorylab.stability.twins import (
     estimate,
     fit_exponent,
     generalization_gap,
-    judge,
     largest_gap,
     run_twins,
     search_replacements,
@@ -272,6 +272,7 @@ def stability_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
         "bound": bound,
         "ratio": ratio,
         "verdict": verdict,
+        "evidence": {"violated": "valid interval", "not refuted": "samples"}.get(verdict, ""),
         "statement": None if statement is None else statement.key,
         "form": None if statement is None else statement.form,
         "t0": None if burn_in is None else float(burn_in),
@@ -589,10 +590,11 @@ def _print(report: Mapping[str, Any], out: Path) -> None:
             end = row["interval"][1]
             gap = f"{_number(row['gap'])} ± {math.inf if end is None else end - row['gap']:.2g}"
         colour = colours.get(row["verdict"], "dim")
+        told = f"{row['verdict']} ({row['evidence']})" if row["evidence"] else row["verdict"]
         table.add_row(row["rule"], str(row["n"]), str(row["T"]), _number(row["c"]),
                       _number(row["theta"]), gap,
                       _number(row["bound"]), _number(row["ratio"]),
-                      f"[{colour}]{row['verdict']}[/]")  # fmt: skip
+                      f"[{colour}]{told}[/]")  # fmt: skip
     terminal.print(table)
     for fit in report["exponents"]:
         low, high = fit["interval"]

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -25,12 +25,9 @@ from theorylab.method.rule import UpdateRule
 from theorylab.problem.objective import Constant, FiniteSum, Objective
 
 __all__ = [
-    "Estimate", "Outcome", "SampleSpace", "SharedDraws", "Twins", "estimate", "fit_exponent",
-    "generalization_gap", "judge", "largest_gap", "mean_exceeds", "run_twins",
-    "search_replacements",
+    "Estimate", "SampleSpace", "SharedDraws", "Twins", "estimate", "fit_exponent",
+    "generalization_gap", "largest_gap", "run_twins", "search_replacements",
 ]  # fmt: skip
-
-Outcome = Literal["not refuted", "violated", "vacuous", "no bound"]
 
 _ROWS = 2048
 _GATHER_BYTES = 64 * 2**20
@@ -483,49 +480,6 @@ def search_replacements(
             objective.with_replacements(moved),
         )
     return twins
-
-
-def mean_exceeds(samples: np.ndarray, bound: float, confidence: float = 0.99) -> bool:
-    """Whether nonnegative samples show that their mean is above ``bound``, whatever their law.
-
-    Under a mean of at most ``bound``, betting a share b of one's money on each sample X (it becomes
-    ``1 - b + b X/bound`` times as much) gains nothing on average, so the money exceeds
-    ``1/(1 - confidence)`` times what it was with probability ``1 - confidence`` at most (Ville's
-    inequality). The money is spread over shares b from 0 to 1. A few samples that all agree, which
-    a Student interval takes for certainty, earn little.
-
-    >>> mean_exceeds(np.full(4, 1.94), 1.85), mean_exceeds(np.full(200, 1.94), 1.85)
-    (False, True)
-    """
-    if bound <= 0:
-        return bool((samples > bound).any())
-    shares = np.linspace(0, 1, 21)[:, None]
-    with np.errstate(divide="ignore"):
-        money = np.log1p(shares * (np.asarray(samples) / bound - 1)).sum(axis=1)
-    return bool(np.logaddexp.reduce(money) - math.log(len(shares)) > -math.log1p(-confidence))
-
-
-def judge(
-    found: Estimate, bound: float | None, trivial: float | None = None, confidence: float = 0.99
-) -> tuple[float | None, Outcome]:
-    """The ratio of a lower estimate to a bound, and what it says: never that the bound is proved.
-
-    A violation needs both the estimate's interval and :func:`mean_exceeds`: loss gaps are often
-    nearly all alike, and a Student interval of a few such is too short.
-
-    >>> judge(estimate(np.array([0.1, 0.2, 0.1, 0.2])), 1.0)[1]
-    'not refuted'
-    """
-    if bound is None or not math.isfinite(bound):
-        return None, "no bound"
-    ratio = found.value / bound if bound > 0 else (0.0 if found.value <= 0 else math.inf)
-    low, _ = found.interval
-    if low > bound * (1 + 1e-9):
-        certain = mean_exceeds(found.samples, bound * (1 + 1e-9), confidence)
-        return ratio, "violated" if certain else "not refuted"
-    if trivial is not None and bound >= trivial:
-        return ratio, "vacuous"
-    return ratio, "not refuted"
 
 
 # --- generalization -----------------------------------------------------------------------------

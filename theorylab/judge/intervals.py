@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy import optimize
 
 __all__ = ["log_money", "mean_exceeds", "mean_interval"]
 
@@ -21,12 +22,15 @@ __all__ = ["log_money", "mean_exceeds", "mean_interval"]
 # the samples scatter, 1 where they nearly agree; between two of these little is lost.
 _SHARES = np.geomspace(1e-4, 1.0, 24)
 _LARGEST = math.sqrt(np.finfo(float).max)  # a sample that overflowed is at least this
-_HALVINGS = 50
+_DECADES, _PRECISION = 40.0, 1e-9  # of the logarithm of a mean
+_LEAST = 1e-280  # below it nothing is told from 0
 _AT_ONCE = 1 << 22
-_POOLED = 4096
+_MANY, _BITS = 8192, 16  # samples beyond which equal ones are counted, after rounding down
 
 
-def log_money(samples: np.ndarray, mean: np.ndarray | float) -> np.ndarray:
+def log_money(
+    samples: np.ndarray, mean: np.ndarray | float, counts: np.ndarray | None = None
+) -> np.ndarray:
     """The logarithm of the money won against ``E[X] <= mean``, for nonnegative samples.
 
     Betting the share b on each sample X turns the money into ``1 - b + b X/mean`` times as much,
@@ -38,6 +42,8 @@ def log_money(samples: np.ndarray, mean: np.ndarray | float) -> np.ndarray:
         Nonnegative; independent along the last axis.
     mean : ndarray, shape (...)
         Positive.
+    counts : ndarray, shape (n,), optional
+        How often each sample was seen; once by default.
 
     Returns
     -------
@@ -58,7 +64,8 @@ def log_money(samples: np.ndarray, mean: np.ndarray | float) -> np.ndarray:
         part = slice(i, i + step)
         with np.errstate(divide="ignore", over="ignore"):
             gain = np.minimum(rows[part] / flat[part, None], _LARGEST) - 1
-            logs = np.log1p(_SHARES[:, None, None] * gain).sum(-1)
+            logs = np.log1p(_SHARES[:, None, None] * gain)
+            logs = logs.sum(-1) if counts is None else logs @ counts
         money[part] = np.logaddexp.reduce(logs, axis=0) - math.log(len(_SHARES))
     return money.reshape(m.shape)
 
@@ -99,7 +106,10 @@ def mean_exceeds(
     certain = (room < 0) | ((room == 0) & (above > 0).any(-1))
     usable = (room > 0) & np.isfinite(room)
     money = np.full(room.shape, -np.inf)
-    if usable.any():
+    for i in np.flatnonzero(usable.ravel()) if x.shape[-1] > _MANY else ():
+        values, counts = _counted(above.reshape(-1, x.shape[-1])[i])
+        money.flat[i] = log_money(values, room.flat[i], counts)
+    if usable.any() and x.shape[-1] <= _MANY:
         money[usable] = log_money(above[usable], room[usable])
     return certain | (money > -math.log(risk))
 
@@ -147,37 +157,39 @@ def _aligned(
 
 
 def _above(x: np.ndarray, floor: np.ndarray) -> np.ndarray:
-    """How far the samples lie above their floor; means of several where they are very many."""
+    """How far each sample lies above its floor."""
     with np.errstate(invalid="ignore"):
         above = np.nan_to_num(x - floor[..., None], nan=0.0, posinf=_LARGEST)
-    return _pooled(np.clip(above, 0.0, _LARGEST / x.shape[-1]))
+    return np.clip(above, 0.0, _LARGEST)
 
 
-def _pooled(x: np.ndarray) -> np.ndarray:
-    """Means of as many samples each as leave some thousands: of the same mean, and nonnegative."""
-    n = x.shape[-1]
-    size = -(-n // _POOLED)
-    whole = n // size * size
-    means = x[..., :whole].reshape(*x.shape[:-1], -1, size).mean(-1)
-    if whole == n:
-        return means
-    return np.concatenate([means, x[..., whole:].mean(-1, keepdims=True)], axis=-1)
+def _counted(row: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distinct samples and how often each was seen, rounded down: their mean is no larger."""
+    mantissa, exponent = np.frexp(row)
+    steps = 2.0**_BITS
+    return np.unique(np.ldexp(np.floor(mantissa * steps) / steps, exponent), return_counts=True)
 
 
 def _least_mean(above: np.ndarray, risk: float) -> np.ndarray:
-    """The smallest mean of nonnegative samples that is not rejected."""
-    target = -math.log(risk)
-    high = above.max(-1)  # no share wins against the largest sample
-    low = np.zeros_like(high)
-    some = np.isfinite(high) & (high > 0)
-    if not some.any():
-        return low
-    x, left, right = above[some], low[some], high[some]
+    """The smallest mean of nonnegative samples that is not rejected, from just below."""
+    rows = above.reshape(-1, above.shape[-1])
+    return np.array([_least(row, -math.log(risk)) for row in rows]).reshape(above.shape[:-1])
+
+
+def _least(row: np.ndarray, target: float) -> float:
     # Money falls as the mean rises; the search is over its logarithm, so small means are found.
-    left = right * 1e-18
-    for _ in range(_HALVINGS):
-        middle = np.sqrt(left) * np.sqrt(right)
-        beaten = log_money(x, middle) > target
-        left, right = np.where(beaten, middle, left), np.where(beaten, right, middle)
-    low[some] = np.where(left > high[some] * 1e-17, left, 0.0)
-    return low
+    counts = None
+    if len(row) > _MANY:
+        row, counts = _counted(row)
+
+    def left(logarithm: float) -> float:
+        return float(log_money(row, math.exp(logarithm), counts)) - target
+
+    largest = float(row.max())
+    if largest < _LEAST:
+        return 0.0
+    high = math.log(largest)  # no share wins against the largest sample
+    low = high - _DECADES
+    if left(low) <= 0:
+        return 0.0
+    return math.exp(optimize.brentq(left, low, high, xtol=_PRECISION) - _PRECISION)

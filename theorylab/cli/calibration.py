@@ -1,0 +1,66 @@
+"""``theorylab calibration``: how often the judge is wrong, and how often it decides."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from theorylab.cli.options import MAX_SEED
+from theorylab.console import console
+from theorylab.plugins.store import writable, write_json
+from theorylab.studies.calibration import Calibration, calibrate
+from theorylab.studies.pages import fill
+
+__all__ = ["command"]
+
+
+def command(
+    repetitions: Annotated[
+        int, typer.Option(min=1, help="Checks of each claim on each law.")
+    ] = 200,
+    replicas: Annotated[int, typer.Option(min=2, help="Samples of a first look.")] = 4096,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
+    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(
+        "results/calibration"
+    ),
+    page: Annotated[
+        Path | None, typer.Option(help="A page to write the tables into, between its markers.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
+) -> None:
+    """Check claims on eight laws of exactly known mean, and count false verdicts."""
+    target = writable(out / "results.json")
+    found = calibrate(repetitions=repetitions, replicas=replicas, seed=seed, jobs=jobs,
+                      out=str(out))  # fmt: skip
+    write_json(target, found.to_json())
+    if page is not None:
+        fill(page, "calibration", found.markdown())
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1, allow_nan=False))
+    else:
+        _print(found, target)
+    if not found.calibrated:
+        raise typer.Exit(1)
+
+
+def _print(found: Calibration, target: Path) -> None:
+    terminal = console()
+    table = Table(title="Verdicts on laws of exactly known mean", title_justify="left")
+    for name in ("law", "claim", "true"):
+        table.add_column(name, no_wrap=True)
+    for name in ("violated", "holds", "of"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in found.rows:
+        colour = "[bold red]" if row.wrong else ""
+        table.add_row(row.law, row.claim, "yes" if row.true else "no", f"{colour}{row.violated}",
+                      str(row.holds), str(row.repetitions))  # fmt: skip
+    terminal.print(table)
+    wrong = sum(row.wrong for row in found.rows)
+    checks = sum(row.repetitions for row in found.rows)
+    terminal.print(f"false verdicts: {wrong} of {checks:,}; stated risk of each: {found.risk:g}")
+    terminal.print(f"results: {target}")

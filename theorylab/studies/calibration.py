@@ -69,7 +69,7 @@ LAWS: tuple[Law, ...] = (
     Law("rare event, p = 1e-4, certified in [0, 1]", 1e-4, True, _chance(1e-4)),
     Law("rare event, 10^6 with p = 1e-6", 1.0, False, _chance(1e-6, 1e6)),
     Law("squared Student t, 2.2 degrees", _STUDENT / (_STUDENT - 2), False,
-        lambda u: stats.t.ppf(u, _STUDENT) ** 2),
+        lambda u: stats.t.ppf((1 + u) / 2, _STUDENT) ** 2),
     Law("Pareto, index 1.1", _PARETO / (_PARETO - 1), False, lambda u: (1 - u) ** (-1 / _PARETO)),
 )  # fmt: skip
 

@@ -12,7 +12,7 @@ def test_the_twenty_lines_run(capsys):
     exec(compile(code, "README.md", "exec"), {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split(": ")[1].split(",")[0] for line in lines] == [
-        "holds (exact law)", "holds (valid interval)",
+        "holds (exact law)", "not refuted (samples)",
     ]  # fmt: skip
 
 

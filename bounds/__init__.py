@@ -1,11 +1,11 @@
 """Lemmas and theorems as data: symbols with units, claims, assumptions, rates and proofs."""
 
 from bounds.assumptions import Assumption
-from bounds.statement import Algorithm, Claim, Condition, DomainError, Rate, Statement
+from bounds.statement import Algorithm, Claim, Condition, DomainError, Mode, Rate, Statement
 from bounds.symbol import Domain, Measured, Symbol
 from bounds.units import Units, UnitsError, units_of
 
 __all__ = [
-    "Algorithm", "Assumption", "Claim", "Condition", "Domain", "DomainError", "Measured", "Rate",
-    "Statement", "Symbol", "Units", "UnitsError", "units_of",
+    "Algorithm", "Assumption", "Claim", "Condition", "Domain", "DomainError", "Measured", "Mode",
+    "Rate", "Statement", "Symbol", "Units", "UnitsError", "units_of",
 ]  # fmt: skip

@@ -308,7 +308,9 @@ claim_sgd_case = Statement(
     label="Algorithm 2, SGD",
     form="printed",
     claim=Claim(measured.distance_to_sgd, "==", 0),
-    algorithm=Algorithm("lrsgd_c", {"lam": sp.Integer(0), "S": sp.Integer(1), "inner": eta}),
+    algorithm=Algorithm(
+        "lrsgd_c", {"lam": sp.Integer(0), "S": sp.Integer(1), "inner": eta, "eta": eta}
+    ),
     text="SGD is the case lam_t = 0, M_t = 1.",
     note="The first step of a round is eta g(w_t): the pull vanishes there whatever lam.",
 )
@@ -614,12 +616,13 @@ remark_3_7_repaired = Statement(
 _geometric = {gamma: geometric}
 _quarter = Condition(theta, "<=", sp.Rational(1, 4))
 _round_r = Algorithm("lrsgd_r", {"lam": lam, "theta": theta})
+_round_r_gamma = Algorithm("lrsgd_r", {"lam": lam, "theta": theta, "gamma": gamma})
 definition_4_1 = Statement(
     key="lrsgd.definition_4_1",
     label="Definition 4.1",
     form="printed",
     claim=Claim(measured.round_length_probability, "==", (1 - gamma) ** (round_steps - 1) * gamma),
-    algorithm=_round_r,
+    algorithm=_round_r_gamma,
     prescription=_geometric,
     conditions=(_quarter,),
     trivial=sp.Integer(1),
@@ -692,7 +695,7 @@ remark_4_2_mean_round_length = Statement(
     label="Remark 4.2",
     form="printed",
     claim=Claim(measured.mean_round_length, "==", 1 / gamma),
-    algorithm=_round_r,
+    algorithm=_round_r_gamma,
     prescription=_geometric,
     conditions=(_quarter,),
     text="E[M_t] = 1/gamma.",
@@ -748,7 +751,7 @@ theorem_4_3_repaired = Statement(
     claim=Claim(measured.stability_gap, "<=", _after_burn_in((1 - gamma) * MISS * q, MISS * q)),
     assumptions=SAMPLES,
     algorithm=Algorithm(
-        "lrsgd_r", {"lam": _lam_r, "theta": theta, "t0": burn_in, "eta": _SGD_STEP}
+        "lrsgd_r", {"lam": _lam_r, "theta": theta, "gamma": gamma, "t0": burn_in, "eta": _SGD_STEP}
     ),
     prescription=_q_r,
     conditions=(
@@ -783,7 +786,8 @@ theorem_4_3_best_burn_in = Statement(
     claim=theorem_3_4_best_burn_in.claim,
     assumptions=SAMPLES,
     algorithm=Algorithm(
-        "lrsgd_r", {"lam": _lam_r, "theta": theta, "t0": sp.ceiling(t0), "eta": _SGD_STEP}
+        "lrsgd_r",
+        {"lam": _lam_r, "theta": theta, "gamma": gamma, "t0": sp.ceiling(t0), "eta": _SGD_STEP},
     ),
     prescription={**_q_r, t0: _best_t0(q)},
     conditions=(
@@ -835,7 +839,7 @@ theorem_4_4_repaired = Statement(
     form="repaired",
     claim=theorem_3_6_repaired.claim,
     assumptions=SAMPLES,
-    algorithm=Algorithm("lrsgd_r", {"lam": ell * sp.Max(t, n) / c, "theta": theta}),
+    algorithm=Algorithm("lrsgd_r", {"lam": ell * sp.Max(t, n) / c, "theta": theta, "gamma": gamma}),
     prescription=_q_floor_r,
     conditions=(
         _quarter,
@@ -1473,7 +1477,7 @@ expansion_lrsgd_r = Statement(
         measured.expected_twin_distance, "<=", (1 + rho * gain(rho)) * measured.twin_distance
     ),
     assumptions=_PAIR,
-    algorithm=_round_r,
+    algorithm=_round_r_gamma,
     prescription={**_rho, **_geometric},
     conditions=_stays_convex_r,
     text="A round of LRSGD-R on the same samples expands distances by at most 1 + rho A in "
@@ -1505,7 +1509,7 @@ expansion_lrsgd_r_perturbed = Statement(
         + 2 * G * gain(MISS * rho) / (n * lam),
     ),
     assumptions=_PERTURBED,
-    algorithm=_round_r,
+    algorithm=_round_r_gamma,
     prescription=expansion_lrsgd_r.prescription,
     conditions=_stays_convex_r,
     text="The same when one of the n samples is replaced.",

@@ -12,6 +12,7 @@ from bounds.symbol import COUNT, POSITIVE, UNIT_INTERVAL, Domain, Symbol
 from bounds.units import Units
 
 __all__ = [
+    "FAILURE",
     "B", "Bf", "C", "D", "Delta", "G", "L", "L0", "L1", "S", "T", "beta", "c", "d", "delta",
     "ell", "ell_es", "eps", "eta", "gamma", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi",
     "q", "rho", "sigma", "sigma_star", "t", "t0", "theta",
@@ -89,6 +90,10 @@ eps = Symbol(
     Units(F=2, X=-2),
     latex=r"\varepsilon",
     typical=(0.1, 0.03, 0.01),
+)
+
+FAILURE = Symbol(
+    "p", "probability of failure, the p of 1 - p", Domain(0, 1, True, True), typical=(0.1, 0.01)
 )
 
 # What a prescription always gives.

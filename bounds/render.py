@@ -83,7 +83,13 @@ def claim_latex(claim: Claim) -> str:
     right = printer.doprint(_arranged(claim.rhs))
     if claim.big_o:
         right = rf"O\left({right}\right)"
-    return f"{printer.doprint(_arranged(claim.lhs))} {_LATEX_SENSES[claim.sense]} {right}"
+    ending = ""
+    if claim.mode == "every run":
+        ending = r"\ \mathrm{in\ every\ run}"
+    elif claim.failure is not None:
+        chance = printer.doprint(_arranged(claim.failure))
+        ending = rf"\ \mathrm{{with\ probability}}\ \geq 1 - {chance}"
+    return f"{printer.doprint(_arranged(claim.lhs))} {_LATEX_SENSES[claim.sense]} {right}{ending}"
 
 
 def mathml(statement: Statement) -> str:
@@ -104,6 +110,13 @@ def mathml(statement: Statement) -> str:
     if claim.big_o:
         right = f"<mi>O</mi><mrow><mo>(</mo>{right}<mo>)</mo></mrow>"
     parts = [f"{show(claim.lhs)}<mo>{escape(_SIGNS[claim.sense])}</mo>{right}"]
+    if claim.mode == "every run":
+        parts[0] += "<mtext>&#160;in every run</mtext>"
+    elif claim.failure is not None:
+        chance = show(claim.failure)
+        parts[0] += (
+            f"<mtext>&#160;with probability at least&#160;</mtext><mn>1</mn><mo>-</mo>{chance}"
+        )
     given = [f"{show(s)}<mo>=</mo>{show(e)}" for s, e in _prescribed(statement)]
     limits = [
         f"{show(c.lhs)}<mo>{escape(_SIGNS[c.op])}</mo>{show(c.rhs)}" for c in statement.conditions
@@ -146,6 +159,10 @@ def text(statement: Statement) -> str:
             f"{statement.label} ({statement.key}, {statement.form})",
             line("", statement.claim.lhs, _SIGNS[statement.claim.sense], right),
         ]
+        if statement.claim.mode == "every run":
+            blocks.append("  in every run")
+        elif statement.claim.failure is not None:
+            blocks.append(f"  with probability at least 1 - {statement.claim.failure}")
         blocks += [line("where ", s, "=", show(e)) for s, e in _prescribed(statement)]
         blocks += [line("for ", c.lhs, _SIGNS[c.op], show(c.rhs)) for c in statement.conditions]
     finally:

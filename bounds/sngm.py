@@ -67,6 +67,7 @@ accuracy = Symbol("eps", "accuracy: the target for the mean of E||grad F||", POS
                   Units(F=1, X=-1), latex=r"\varepsilon", typical=(1.0, 0.5, 0.25))
 # fmt: on
 
+_RATE_EPS = Rate(accuracy, {accuracy: sp.Integer(1)}, grows=False)
 _SNGM = Algorithm("sngm", {"eta": eta, "beta": beta})
 _MSGD = Algorithm("msgd", {"eta": step, "beta": beta})
 _SMOOTH = (ONE_SIDED_SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE)
@@ -452,7 +453,7 @@ corollary_1_complexity = Statement(
     Claim(mean_gradient_norm, "<=", accuracy, big_o=True),
     _SMOOTH, _SNGM,
     {B: _BATCH_FOR_1, **_BEST}, _CONDITIONS_1,
-    Rate(accuracy, {accuracy: sp.Integer(1)}),
+    _RATE_EPS,
     text="The computation complexity for an eps-stationary point is O(1/eps^4). Read as: with "
     "C = O(1/eps^4) evaluations, B = O(1/eps^2), the mean of norms is O(eps).",
     note="True as an order: solve Corollary 1's bound for C. Its constants are in the repaired "
@@ -463,7 +464,7 @@ corollary_1_complexity_repaired = Statement(
     Claim(mean_gradient_norm, "<=", accuracy),
     _SMOOTH, _SNGM,
     {B: _BATCH_FOR_1, **_BEST}, _CONDITIONS_1,
-    Rate(accuracy, {accuracy: sp.Integer(1)}),
+    _RATE_EPS,
     text="C = 32 L (1+beta) Delta sigma^2/((1-beta) eps^4) evaluations, but for rounding, reach a "
     "mean of norms of at most eps, with B = ceil(4 sigma^2/eps^2).",
     note="Corollary 1, repaired, at that B; its bound is 2 sigma/sqrt(B) there. The printed "
@@ -546,7 +547,7 @@ corollary_2_complexity = Statement(
     Claim(mean_gradient_norm, "<=", accuracy, big_o=True),
     _SMOOTH, _SNGM,
     {B: sp.ceiling(1 / accuracy**2), **_ROOT_BATCH, eta: sp.sqrt(B / C)},
-    rate=Rate(accuracy, {accuracy: sp.Integer(1)}),
+    rate=_RATE_EPS,
     text="The computation complexity for an eps-stationary point is O(1/eps^4). Read as: with "
     "C = 1/eps^4 evaluations, B = sqrt(C) and eta = sqrt(B/C), the mean of norms is O(eps).",
     note="True as an order. Its step is a length that the paper sets to a pure number, and so is "
@@ -557,7 +558,7 @@ corollary_2_complexity_repaired = Statement(
     Claim(mean_gradient_norm, "<=", accuracy),
     _SMOOTH, _SNGM,
     {**_reached(_CONSTANT_2), eta: eta0 * sp.sqrt(B / C)},
-    rate=Rate(accuracy, {accuracy: sp.Integer(1)}),
+    rate=_RATE_EPS,
     text="(K/eps)^4 evaluations, but for rounding, reach a mean of norms of at most eps, "
     "K = (1-beta) Delta/eta0 + L (1+beta) eta0/(2 (1-beta)^2) + sigma.",
     note="Corollary 2, repaired, whose bound is K/C^(1/4), solved for C.",
@@ -678,7 +679,7 @@ corollary_3_complexity = Statement(
     _RELAXED, _SNGM,
     {B: sp.ceiling(1 / accuracy**2), **_ROOT_BATCH, kappa: _KAPPA, eta: 1 / _FOURTH},
     (_RELAXED_LIMIT,),
-    Rate(accuracy, {accuracy: sp.Integer(1)}),
+    _RATE_EPS,
     text="An (L, lambda)-smooth objective's eps-stationary point takes O(1/eps^4) evaluations. "
     "Read "
     "as: with C = 1/eps^4, B = sqrt(C) and eta = C^(-1/4), the mean of norms is O(eps).",
@@ -690,7 +691,7 @@ corollary_3_complexity_repaired = Statement(
     _RELAXED, _SNGM,
     {**_reached(_CONSTANT_3), kappa: _KAPPA, eta: eta0 / _FOURTH},
     (_RELAXED_LIMIT,),
-    Rate(accuracy, {accuracy: sp.Integer(1)}),
+    _RATE_EPS,
     text="(K/eps)^4 evaluations, but for rounding, reach a mean of norms of at most eps, "
     "K = 1.07 (1-beta) Delta/eta0 + 0.56 L (1+beta) eta0/(1-beta)^2 + 1.07 sigma.",
     note="Corollary 3, repaired, whose bound is K/C^(1/4), solved for C; eps must be small enough "

@@ -11,15 +11,17 @@ import numpy as np
 import sympy as sp
 
 from bounds.assumptions import Assumption
+from bounds.notation import B, T
 from bounds.proof import Step
 from bounds.render import latex
 from bounds.symbol import Measured, Symbol
 from bounds.units import UnitsError, units_of
 
-__all__ = ["Algorithm", "Claim", "Condition", "DomainError", "Form", "Rate", "Statement"]
+__all__ = ["Algorithm", "Claim", "Condition", "DomainError", "Form", "Mode", "Rate", "Statement"]
 
 Form = Literal["printed", "repaired"]
 Sense = Literal["<=", ">=", "=="]
+Mode = Literal["in expectation", "every run", "with probability", "O(.)"]
 Values = Mapping[str, Any]
 
 
@@ -29,7 +31,16 @@ class DomainError(ValueError):
 
 @dataclass(frozen=True)
 class Condition:
-    """A side condition such as ``eta <= 1/(2 ell)``, kept as the paper writes it."""
+    """A side condition such as ``eta <= 1/(2 ell)``, kept as the paper writes it.
+
+    It may name measured quantities (``distance <= 1/lambda``): it then restricts the instances
+    measured, not the domain of the values.
+
+    >>> from bounds.notation import L1
+    >>> from bounds.quantities import distance
+    >>> Condition(distance, "<=", 1 / L1).measured
+    frozenset({distance})
+    """
 
     lhs: sp.Expr
     op: Literal["<=", "<", ">=", ">"]
@@ -39,15 +50,24 @@ class Condition:
         object.__setattr__(self, "lhs", sp.sympify(self.lhs))
         object.__setattr__(self, "rhs", sp.sympify(self.rhs))
 
+    @property
+    def measured(self) -> frozenset[Measured]:
+        """The measured quantities it names."""
+        return frozenset((self.lhs + self.rhs).atoms(Measured))
+
     def holds(self, values: Values) -> bool:
         """Whether it holds at every entry of ``values`` (a rounding error is forgiven)."""
+        return bool(np.all(self.met(values)))
+
+    def met(self, values: Values) -> np.ndarray:
+        """Where it holds, entry by entry of ``values`` (a rounding error is forgiven)."""
         left, right = evaluate(self.lhs, values), evaluate(self.rhs, values)
         slack = 1e-12 * np.maximum(np.abs(left), np.abs(right))
         if self.op in ("<=", "<"):
             ok = left < right if self.op == "<" else left <= right + slack
         else:
             ok = left > right if self.op == ">" else left + slack >= right
-        return bool(np.all(ok))
+        return np.asarray(ok)
 
     def __str__(self) -> str:
         return f"{self.lhs} {self.op} {self.rhs}"
@@ -55,16 +75,56 @@ class Condition:
 
 @dataclass(frozen=True)
 class Claim:
-    """``lhs sense rhs``. With ``big_o`` the right side is known only up to a constant factor."""
+    """``lhs sense rhs``, in a mode.
+
+    Parameters
+    ----------
+    lhs, sense, rhs
+        The relation.
+    big_o : bool
+        Short for the mode ``"O(.)"``: the right side is known only up to a constant factor.
+    mode : str
+        ``"in expectation"`` (the default): the measured quantities are means over the method's
+        randomness. ``"every run"``: the relation holds of each run's own numbers.
+        ``"with probability"``: of a run's own numbers, except with probability ``failure``.
+    failure : expression, optional
+        The p of "with probability at least 1 - p".
+
+    Raises
+    ------
+    ValueError
+        If ``failure`` is missing where the mode needs it, or given where it does not.
+
+    >>> from bounds.notation import beta
+    >>> from bounds.quantities import buffer_norm
+    >>> print(Claim(buffer_norm, "<=", 1 / (1 - beta), mode="every run"))
+    buffer_norm <= 1/(1 - beta) in every run
+    """
 
     lhs: sp.Expr
     sense: Sense
     rhs: sp.Expr
     big_o: bool = False
+    mode: Mode = "in expectation"
+    failure: sp.Expr | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lhs", sp.sympify(self.lhs))
         object.__setattr__(self, "rhs", sp.sympify(self.rhs))
+        if self.big_o and self.mode == "in expectation":
+            object.__setattr__(self, "mode", "O(.)")
+        object.__setattr__(self, "big_o", self.mode == "O(.)")
+        if (self.failure is not None) != (self.mode == "with probability"):
+            raise ValueError(
+                f"a claim {self.mode} "
+                + (
+                    "needs its failure, the p of 1 - p"
+                    if self.failure is None
+                    else "has no probability of failure"
+                )
+            )
+        if self.failure is not None:
+            object.__setattr__(self, "failure", sp.sympify(self.failure))
 
     @cached_property
     def measured(self) -> frozenset[Measured]:
@@ -97,33 +157,62 @@ class Claim:
 
     def __str__(self) -> str:
         rhs = f"O({self.rhs})" if self.big_o else str(self.rhs)
-        return f"{self.lhs} {self.sense} {rhs}"
+        ending = {
+            "every run": " in every run",
+            "with probability": f" with probability at least 1 - {self.failure}",
+        }.get(self.mode, "")
+        return f"{self.lhs} {self.sense} {rhs}{ending}"
 
 
 @dataclass(frozen=True)
 class Algorithm:
-    """A rule's registered name, and its fields as expressions (in ``t``, for a schedule).
+    """A rule's registered name, and how the statement's symbols are bound to it.
 
-    >>> from bounds.notation import c, ell, t
+    Parameters
+    ----------
+    rule : str
+    settings : mapping of str to expression
+        The rule's fields (an expression in ``t`` is a schedule).
+    horizon, batch : expression
+        How many rounds are run and how many samples a step takes; the table's ``T`` and ``B``
+        where the statement has these very symbols, else 1.
+
+    >>> from bounds.notation import C, c, ell, t
     >>> Algorithm("sgd", {"eta": c / (t * ell)}).rule
     'sgd'
+    >>> Algorithm("sgd", {"eta": 1 / ell}, horizon=C).horizon
+    C
     """
 
     rule: str
     settings: Mapping[str, sp.Expr] = field(default_factory=dict)
+    horizon: sp.Expr = T
+    batch: sp.Expr = B
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "horizon", sp.sympify(self.horizon))
+        object.__setattr__(self, "batch", sp.sympify(self.batch))
+
+    @property
+    def bound(self) -> tuple[sp.Expr, ...]:
+        """Every expression in which the statement binds the rule, defaults left out."""
+        given = [e for e, usual in ((self.horizon, T), (self.batch, B)) if e != usual]
+        return (*(sp.sympify(e) for e in self.settings.values()), *given)
 
 
 @dataclass(frozen=True)
 class Rate:
     """Predicted exponents: the bound grows like ``prod symbol**exponent`` along ``scale``.
 
-    ``scale`` is the symbol that grows in an experiment; ``along`` says how others follow it
-    (``{T: n**2}``). ``exponents`` are those of the bound's leading term.
+    ``scale`` is the symbol that grows in an experiment (that shrinks, without ``grows``: an
+    accuracy, say); ``along`` says how others follow it (``{T: n**2}``). ``exponents`` are those of
+    the bound's leading term.
     """
 
     scale: Symbol
     exponents: Mapping[Symbol, sp.Expr]
     along: Mapping[Symbol, sp.Expr] = field(default_factory=dict)
+    grows: bool = True
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,12 +272,37 @@ class Statement:
         """Every symbol a value is needed for, by name: constants and hyperparameters."""
         expressions = [self.claim.lhs, self.claim.rhs, *self.prescription.values()]
         expressions += [side for c in self.conditions for side in (c.lhs, c.rhs)]
+        if self.claim.failure is not None:
+            expressions.append(self.claim.failure)
         if self.algorithm is not None:
-            expressions += [sp.sympify(e) for e in self.algorithm.settings.values()]
+            expressions += self.algorithm.bound
         free = set().union(*(sp.sympify(e).free_symbols for e in expressions))
         free -= set(self.prescription)
         named = {s for s in free if isinstance(s, Symbol) and not isinstance(s, Measured)}
         return tuple(sorted((s for s in named if s.name != "t"), key=lambda s: s.name))
+
+    @cached_property
+    def measured(self) -> frozenset[Measured]:
+        """Every measured quantity of the claim and of the conditions."""
+        return self.claim.measured.union(*(c.measured for c in self.conditions))
+
+    def rounds(self, values: Values) -> int:
+        """How many rounds are run at ``values``: the algorithm's horizon, or 1."""
+        return self._number(None if self.algorithm is None else self.algorithm.horizon, values)
+
+    def batch_size(self, values: Values) -> int:
+        """How many samples a step takes at ``values``: the algorithm's batch, or 1."""
+        return self._number(None if self.algorithm is None else self.algorithm.batch, values)
+
+    def _number(self, expression: sp.Expr | None, values: Values) -> int:
+        if expression is None:
+            return 1
+        own = {s.name: s for s in (*self.symbols, *self.prescription)}
+        for symbol in expression.free_symbols:
+            # A statement's own symbol that happens to be called T is not the horizon.
+            if symbol.name not in values or own.get(symbol.name, symbol) != symbol:
+                return 1
+        return max(1, round(float(evaluate(expression, values))))
 
     @property
     def constants(self) -> tuple[Symbol, ...]:
@@ -232,7 +346,7 @@ class Statement:
                     f"got {_show(resolved[symbol.name])}"
                 )
         for condition in self.conditions:
-            if not condition.holds(resolved):
+            if not condition.measured and not condition.holds(resolved):
                 got = {
                     s.name: resolved[s.name]
                     for s in sorted(
@@ -260,6 +374,14 @@ class Statement:
     def units_fault(self) -> UnitsError | None:
         """Why the two sides' units disagree, or ``None`` if they agree."""
         try:
+            for condition in self.conditions:
+                if condition.measured:
+                    self._alike(condition.lhs, condition.rhs)
+            if self.claim.failure is not None:
+                self._alike(self.claim.failure, sp.Integer(1))
+        except UnitsError as fault:
+            return fault
+        try:
             lhs, rhs = (units_of(self._expand(side)) for side in (self.claim.lhs, self.claim.rhs))
         except UnitsError as fault:
             return fault
@@ -268,6 +390,9 @@ class Statement:
                 f"left side has units {lhs}, right side {rhs}", (self.claim.lhs, self.claim.rhs)
             )
         return None
+
+    def _alike(self, left: sp.Expr, right: sp.Expr) -> None:
+        units_of(sp.Max(self._expand(left), self._expand(right), evaluate=False))
 
     @property
     def units(self) -> Literal["consistent", "inconsistent"]:

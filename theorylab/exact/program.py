@@ -84,11 +84,10 @@ class Program:
         measured: set[str], warm: int,
     ) -> None:  # fmt: skip
         sigma = values.get("sigma", 0.0) if "sigma" in names else 0.0
-        batch = max(1, round(values.get("B", 1)))
-        length = float(values.get("T", 1))
-        if not math.isfinite(length):
-            raise UsageError(f"{statement.key}: a worst case needs a finite T, got {length}")
-        rounds = max(1, round(length)) + warm
+        batch = statement.batch_size(values)
+        if not math.isfinite(values.get("T", 1)):
+            raise UsageError(f"{statement.key}: a worst case needs a finite T, got {values['T']}")
+        rounds = statement.rounds(values) + warm
         rule = build_rule(statement, values)
         path = unroll(rule, rounds, sigma > 0, warm)
         self.variance = sigma**2 / batch

@@ -17,6 +17,7 @@ import numpy as np
 
 from bounds.statement import DomainError, Statement, evaluate
 from theorylab.errors import AssumptionError, UsageError, require_integer
+from theorylab.judge import modes
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
@@ -173,7 +174,9 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
 def _known_names(statement: Statement, fixed: Mapping[str, float]) -> None:
     names = {s.name for s in statement.symbols} | {s.name for s in statement.prescription}
     if statement.algorithm is not None:
-        names |= {"T", "B"}  # every run has a length and a batch size
+        # Every run has a length and a batch size.
+        ends = (statement.algorithm.horizon, statement.algorithm.batch)
+        names |= {s.name for end in ends for s in end.free_symbols}
     for name in fixed:
         if name not in names:
             raise UsageError(
@@ -209,9 +212,23 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
     seen: np.ndarray | int = 0
     for look in range(_LOOKS):
         now = replace(again if look else experiment, repeat=experiment.repeat + look)
-        found = protocol.measure(now)
+        measured = modes.admitted(statement, experiment.values, protocol.measure(now))
+        if measured is None:
+            return Verdict(
+                statement.key, statement.form, "not refuted", units=statement.units,
+                objective=experiment.objective.name, seed=experiment.seed,
+                reason="no instance met the conditions on what is measured",
+            )  # fmt: skip
+        found = measured
         compared = compare(statement.claim, experiment.values, found, risk / _LOOKS)
-        outcomes = compared.outcomes()
+        if experiment.run_by_run:
+            failure = modes.allowed_failure(statement, experiment.values)
+            outcomes = modes.run_by_run(compared, failure)
+            compared = modes.worst_run(compared)
+            if failure is None:
+                break  # one run that breaks it is enough, and none proves nothing
+        else:
+            outcomes = compared.outcomes()
         if compared.law != "samples":
             break
         violated = outcomes == "violated"
@@ -230,7 +247,10 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
     if outcome != "violated" and compared.bound[decisive] >= trivial:
         outcome, reason = "vacuous", f"the bound exceeds the trivial {trivial:.4g}"
     undecided = int(np.isin(outcomes, ("not refuted", "unknown")).sum())
-    return _verdict(experiment, outcome, compared, decisive, reason, len(outcomes), undecided)
+    verdict = _verdict(experiment, outcome, compared, decisive, reason, len(outcomes), undecided)
+    if statement.claim.mode == "every run" and outcome == "violated":
+        return replace(verdict, evidence="exact arithmetic")
+    return verdict
 
 
 def _trivial(statement: Statement, values: Mapping[str, Any]) -> float:

@@ -170,7 +170,9 @@ def compare(
         If the quantities were sampled and the claim is not affine in them.
     """
     sampled = not found.exact
-    if sampled and not _affine(claim):
+    # A claim of single runs takes no mean.
+    means = claim.mode not in ("every run", "with probability")
+    if sampled and means and not _affine(claim):
         raise UsageError(
             f"{claim}: from samples only claims that are affine in what is measured can be judged "
             "(the mean of a function is not the function of the mean); this one is not"

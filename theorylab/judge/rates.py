@@ -200,7 +200,7 @@ def _sizes(statement: Statement, objective: Objective, effort: float) -> list[fl
         if not isinstance(objective, FiniteSum):
             raise AssumptionError(f"{statement.key} grows n; {objective.name} is no finite sum")
         return [float(16 * 2**k) for k in range(_SIZES + 1)]
-    if scale.name == "eps":
+    if not statement.rate.grows:
         return [max(scale.typical) / 2**k for k in range(_SIZES)]
     least = max(16.0, min(scale.typical or (16.0,)))
     # Powers of two, since some measured sides come in no others.

@@ -46,7 +46,7 @@ def protocol_for(statement: Statement) -> Protocol:
     UsageError
         If no protocol measures them together.
     """
-    names = frozenset(symbol.name for symbol in statement.claim.measured)
+    names = frozenset(symbol.name for symbol in statement.measured)
     for protocol in (*PROTOCOLS, *_plugged()):
         if names <= protocol.provides:
             return protocol

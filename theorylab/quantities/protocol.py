@@ -81,7 +81,12 @@ class Experiment:
     @property
     def measured(self) -> frozenset[str]:
         """Names of the quantities the statement speaks about."""
-        return frozenset(symbol.name for symbol in self.statement.claim.measured)
+        return frozenset(symbol.name for symbol in self.statement.measured)
+
+    @property
+    def run_by_run(self) -> bool:
+        """Whether the claim is of each run's own numbers, so that means of them will not do."""
+        return self.statement.claim.mode in ("every run", "with probability")
 
     @property
     def rule(self) -> UpdateRule:
@@ -90,13 +95,13 @@ class Experiment:
 
     @property
     def rounds(self) -> int:
-        """T, or 1 where the statement has no T."""
-        return max(1, round(float(self.values.get("T", 1))))
+        """The algorithm's horizon, or 1."""
+        return self.statement.rounds(self.values)
 
     @property
     def batch_size(self) -> int:
-        """B, or 1 where the statement has no B."""
-        return max(1, round(float(self.values.get("B", 1))))
+        """The algorithm's batch, or 1."""
+        return self.statement.batch_size(self.values)
 
     @property
     def steps(self) -> float:
@@ -283,14 +288,16 @@ def begins_fresh(rule: UpdateRule) -> bool:
 
 
 def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
-    """The statement's algorithm with its fields taken from ``values`` by name.
+    """The statement's algorithm with its fields as the statement binds them.
 
-    A setting that depends on ``t`` becomes a schedule.
+    A setting that depends on ``t`` becomes a schedule. A field without a default may be left to
+    the statement's symbol of its name; any other is bound openly, or keeps its default.
 
     Raises
     ------
     UsageError
-        If the rule lacks a value, has no such setting, or refuses its values.
+        If the rule lacks a value, has no such setting, or refuses its values; if a field has the
+        name of a symbol and is not bound (an accuracy named eps is not Adam's).
 
     >>> from bounds import sngm
     >>> rule = build_rule(sngm.theorem_1, {"eta": 0.1, "beta": 0.5})
@@ -303,6 +310,7 @@ def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
     rule = registry.rule(algorithm.rule)
     known = statement.resolve(values)
     specs = {spec.name: spec for spec in dataclasses.fields(rule)}
+    own = {s.name for s in (*statement.symbols, *statement.prescription)}
     for name in algorithm.settings:
         if name not in specs:
             raise UsageError(
@@ -312,12 +320,19 @@ def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
     for name, spec in specs.items():
         if name in algorithm.settings:
             arguments[name] = _setting(algorithm.settings[name], known)
-        elif name in known:
-            arguments[name] = float(known[name])
         elif spec.default is MISSING and spec.default_factory is MISSING:
+            # A field without a default may be named by the statement's symbol of that name.
+            if name not in known:
+                raise UsageError(
+                    f"{statement.key}: {rule.name} needs {name}; give it in "
+                    f"Algorithm({rule.name!r}, {{{name!r}: ...}}), or name the symbol in the "
+                    "claim, conditions or prescription"
+                )
+            arguments[name] = float(known[name])
+        elif name in own:
             raise UsageError(
-                f"{statement.key}: {rule.name} needs {name}; give it in Algorithm({rule.name!r}, "
-                f"{{{name!r}: ...}}), or name the symbol in the claim, conditions or prescription"
+                f"{statement.key} has a symbol {name} and {rule.name} a field {name}: say whether "
+                f"they are the same in Algorithm({rule.name!r}, {{{name!r}: ...}})"
             )
         if str(spec.type).startswith("int") and name in arguments:
             arguments[name] = round(arguments[name])

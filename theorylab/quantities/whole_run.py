@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
+import sympy as sp
 
 from bounds.notation import ell
 from bounds.statement import Algorithm
@@ -44,10 +45,11 @@ class WholeRun(Protocol):
     @np.errstate(over="ignore", invalid="ignore")  # a run may diverge
     def measure(self, experiment: Experiment) -> Measurement:
         names, T = experiment.measured, experiment.rounds
-        if not experiment.deterministic and (exact := moments.whole_run(experiment)) is not None:
+        means = not (experiment.deterministic or experiment.run_by_run)
+        if means and (exact := moments.whole_run(experiment)) is not None:
             return exact
-        paths = None if experiment.deterministic else enumerate_paths(experiment)
-        every = experiment.deterministic or paths is not None
+        paths = enumerate_paths(experiment) if means else None
+        every = not means or paths is not None
         found: dict[str, np.ndarray] = {}
         scales: dict[str, float] = {}
         if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
@@ -96,8 +98,8 @@ class WholeRun(Protocol):
             below = frozenset(names if paths is None else ())
             return Measurement(values, "arithmetic", scales=scales, from_below=below)
         if paths is not None:
-            means = {k: v @ paths.weights[:, None] for k, v in values.items()}
-            return Measurement(means, "law", scales=scales)
+            mean = {k: v @ paths.weights[:, None] for k, v in values.items()}
+            return Measurement(mean, "law", scales=scales)
         ranges = certified_ranges(experiment.objective, names)
         return Measurement(values, "samples", scales=scales, ranges=ranges)
 
@@ -111,10 +113,15 @@ class WholeRun(Protocol):
             experiment,
             statement=replace(
                 experiment.statement,
-                algorithm=Algorithm("sgd", {"eta": 1 / (2 * ell)}),
+                algorithm=Algorithm(
+                    "sgd",
+                    {"eta": 1 / (2 * ell)},
+                    sp.Integer(steps),
+                    sp.Integer(experiment.batch_size),
+                ),
                 prescription={},
             ),
-            values=values | {"T": steps},
+            values=values,
         )
         paths = enumerate_paths(sgd) if every and not experiment.deterministic else None
         at = _times(steps, 1, every or sgd.deterministic)

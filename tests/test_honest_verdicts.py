@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from bounds import Algorithm, Claim, Domain, Statement, Symbol, lrsgd
 from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
 from bounds.notation import Delta, ell, sigma
 from bounds.quantities import (
+    decrease,
     final_gradient_norm_squared,
     final_suboptimality,
     gradient_variance,
@@ -147,6 +149,17 @@ def test_remark_3_2_without_noise_has_its_exact_ratio():
         verdict = check(lrsgd.remark_3_2_repaired, objective, values={"T": 7000.0}, seed=seed)
         assert verdict.told == "holds (exact arithmetic)"
         assert verdict.measured == pytest.approx(total / 7000, rel=1e-9)
+
+
+def test_a_round_of_many_steps_without_noise_is_exact():
+    statement = claims(
+        Claim(decrease, ">=", 0), assumptions=(SMOOTH,),
+        algorithm=Algorithm("trsgd", {"lam": 2 * ell, "delta": ell, "S": 5}),
+    )  # fmt: skip
+    for seed in range(2):
+        assert check(statement, WAVES, seed=seed).told == "holds (exact arithmetic)"
+    never = replace(statement, claim=Claim(decrease, "<=", -Delta))
+    assert check(never, WAVES).told == "violated (exact arithmetic)"
 
 
 # --- the command --------------------------------------------------------------------------------

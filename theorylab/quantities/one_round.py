@@ -29,6 +29,7 @@ from theorylab.quantities.protocol import (
     is_one_step,
     value_scale,
 )
+from theorylab.quantities.ranges import certified_ranges
 
 __all__ = ["OneRound", "proximal_minimizer"]
 
@@ -182,8 +183,11 @@ class OneRound(Protocol):
         law: Law = "samples"
         if weights is not None:
             law = "arithmetic" if len(weights) == 1 else "law"
+        elif experiment.deterministic:  # every repetition is the same
+            law, found = "arithmetic", {k: v[:, :1] for k, v in found.items()}
         return Measurement({k: found[k] for k in names}, law, scales=scales,
-                           labels=labels if any(labels) else ())  # fmt: skip
+                           labels=labels if any(labels) else (),
+                           ranges=certified_ranges(objective, names))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -27,13 +27,14 @@ from bounds.assumptions import (
     STRONGLY_CONVEX,
     Assumption,
 )  # fmt: skip
-from bounds.notation import Bf, Delta, T, beta, ell, eta, mu, mu_pl
+from bounds.notation import Bf, Delta, G, S, T, beta, delta, ell, eta, mu, mu_pl, sigma
 from bounds.quantities import final_suboptimality
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
 from synthetic.noise import Rare
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import check, constants_for
 from theorylab.problem.objective import Objective
+from theorylab.studies.verify import verify
 
 
 def scaled(statement: Statement, factor: Any) -> Statement:
@@ -56,6 +57,13 @@ def test_linear_twins_attain_the_stability_of_convex_losses() -> None:
 def test_half_of_the_convex_stability_bound_falls_at_the_defaults() -> None:
     half = scaled(hardt_recht_singer.theorem_3_8, sp.Rational(1, 2))
     assert check(half, synthetic.linear_twins(), replicas=256, count=6).verdict == "violated"
+
+
+def test_verify_refutes_half_of_the_convex_stability_bound(tmp_path) -> None:
+    half = scaled(hardt_recht_singer.theorem_3_8, sp.Rational(1, 2))
+    report = verify([half], instances=0, out=tmp_path, progress=False)
+    assert report.verdicts[0].told == "violated (valid interval)"
+    assert report.verdicts[0].objective == "linear_twins"
 
 
 @pytest.mark.parametrize("condition", [1.0, 4.0])
@@ -94,12 +102,20 @@ def test_a_gradient_bound_on_a_region_serves_no_theorem_that_wants_it_everywhere
 
 
 # --- TRAlgo -------------------------------------------------------------------------------------
+ERROR = (3 * ell / (2 * ell - delta)) ** 2 * (
+    sigma**2 / S + ((ell + delta) * G / (2 * ell * S)) ** 2
+)
+# The first term as printed, the error as it is proved: the units agree.
 MENDED = replace(
-    tralgo.theorem_2, key="demo.theorem_2", claim=Claim(
-        tralgo.theorem_2.claim.lhs, "<=",
-        4 * ell * Bf / T + tralgo.theorem_2_repaired.claim.rhs - 8 * ell * Bf / T,
-    ),
+    tralgo.theorem_2, key="demo.theorem_2", conditions=(Condition(sigma, "<=", 0),),
+    claim=Claim(tralgo.theorem_2.claim.lhs, "<=", 4 * ell * Bf / T + ERROR),
 )  # fmt: skip
+
+
+def test_the_mended_claim_is_the_proved_one_but_for_its_first_term() -> None:
+    proved = tralgo.theorem_2_sum.claim.rhs
+    assert sp.simplify(proved - MENDED.claim.rhs - 4 * ell * Bf / T) == 0
+    assert MENDED.units == "consistent"
 
 
 @pytest.mark.parametrize("unit", [0.01, 1.0, 30.0])
@@ -158,6 +174,14 @@ def test_the_heavy_ball_does_not_converge_on_smooth_strongly_convex_functions() 
     values = {"T": 30}
     assert check(HEAVY_BALL, synthetic.strongly_convex(), values=values).verdict == "violated"
     assert check(HEAVY_BALL, synthetic.quadratic(dim=3), values=values).verdict != "violated"
+
+
+def test_no_constant_saves_the_heavy_ball() -> None:
+    order = replace(HEAVY_BALL, rate=Rate(T, {}), claim=Claim(
+        final_suboptimality, "<=", _Q**T * Delta, big_o=True))  # fmt: skip
+    verdict = check(order, synthetic.strongly_convex())
+    assert (verdict.verdict, verdict.evidence) == ("violated", "growth")
+    assert check(order, synthetic.quadratic(dim=3)).verdict != "violated"
 
 
 def test_the_heavy_ball_cycles_where_lessard_recht_and_packard_say() -> None:

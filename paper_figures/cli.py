@@ -14,7 +14,7 @@ from deep.settings import MAX_SEED
 from paper_figures import theory
 from paper_figures.exhibits import EXHIBITS, exhibit, produce
 from paper_figures.scale import SCALES, scale
-from paper_figures.session import Session
+from paper_figures.session import Session, recorded
 from paper_figures.style import FORMATS, STYLES, style
 from theorylab.console import console
 from theorylab.errors import DataError, UnknownNameError, UsageError
@@ -69,6 +69,11 @@ def command(
         float | None,
         typer.Option(min=0.0, help="Seconds an exhibit may start new runs in."),
     ] = None,
+    recorded_: Annotated[
+        Path | None,
+        typer.Option("--recorded", help="What `make gpu` recorded: its cells stand in place of "
+                     "the preset's."),
+    ] = None,
     formats: Annotated[
         str, typer.Option("--formats", help="Some of pdf,svg,png,pgf (pgf needs LaTeX).")
     ] = ",".join(FORMATS),
@@ -103,9 +108,10 @@ def command(
     if data_dir is not None and not data_dir.exists():
         raise DataError(f"--data-dir: {data_dir} does not exist")
     look = style(style_)
+    elsewhere = {} if recorded_ is None else recorded(recorded_)
     writable(out / f"{chosen[0]}.csv")
     session = Session(Store(out), wanted, data_dir, seed=seed, jobs=jobs, device=device,
-                      budget=budget)  # fmt: skip
+                      budget=budget, recorded=elsewhere)  # fmt: skip
     terminal = console()
     failed: list[str] = []
     for number, key in enumerate(chosen, 1):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -19,7 +18,9 @@ from paper_figures.tables import compared, controls
 __all__ = ["claimed", "draw_table", "straight"]
 
 
-def claimed(row: str, column: str, settings: Settings, *, tune: bool = True) -> list[Run]:
+def claimed(
+    row: str, column: str, settings: Settings, *, tune: bool = True, recipe: str = ""
+) -> list[Run]:
     """A method that claims a gain, and its control arms (:mod:`deep.arms`) as runs.
 
     With ``tune`` come the method and its base at steps of their own, chosen on held-out samples:
@@ -31,12 +32,12 @@ def claimed(row: str, column: str, settings: Settings, *, tune: bool = True) -> 
     """
     others = arms(settings)
     others.pop(settings.optimizer)
-    found = [Run(row, column, settings)]
+    found = [Run(row, column, settings, recipe=recipe)]
     found += [Run(row, column, arm, name) for name, arm in others.items()]
     if tune and "same gradients" in others:
         found.append(Run(row, column, settings, "own step", tune=True))
-        base = replace(others["same gradients"])
-        found.append(Run(row, column, base, "same gradients, own step", tune=True))
+        plain = others["same gradients"]
+        found.append(Run(row, column, plain, "same gradients, own step", tune=True))
     return found
 
 

@@ -39,6 +39,9 @@ class Run:
         What was reduced, once :func:`scaled` has done so; empty at the paper's scale.
     share : float
         Gradients taken, as a share of the recipe's.
+    recipe : str
+        Name of the :class:`deep.recipes.Recipe`, where there is one: what was recorded under it
+        elsewhere, on a GPU say, can stand here.
     """
 
     row: str
@@ -48,6 +51,7 @@ class Run:
     tune: bool = False
     scale: str = ""
     share: float = 1.0
+    recipe: str = ""
 
 
 @final

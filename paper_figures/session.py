@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -21,14 +21,16 @@ from torch import Tensor, nn
 from deep.data import Dataset, dataset, denormalise, label_map
 from deep.data.cache import fingerprint
 from deep.gan import GanSettings, GanTrainer, nearest_colour
+from deep.gpu.record import Record
 from deep.metrics import confusion, segmentation
 from deep.settings import Settings
 from deep.training import Trainer, device_named, load_data
 from paper_figures.scale import Run, Scale, scaled
 from theorylab.console import console
+from theorylab.errors import UsageError
 from theorylab.plugins.store import Store, compute
 
-__all__ = ["GanRun", "Session"]
+__all__ = ["GanRun", "Session", "recorded"]
 
 _TUNING_SEED = 1000
 _COLUMNS = ("steps", "rounds", "gradients", "seconds", "epoch", "lr", "train_loss", "test_loss",
@@ -69,6 +71,8 @@ class Session:
         Cells that the budget left out, so far.
     digests : dict
         Hashes of the data that was read, by name.
+    recorded : mapping
+        What was measured elsewhere, by the name of the recipe: see :func:`recorded`.
     """
 
     store: Store
@@ -82,6 +86,7 @@ class Session:
     label: str = ""
     missing: int = 0
     digests: dict[str, str] = field(default_factory=dict)
+    recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     # --- training ------------------------------------------------------------------------------
     def train(self, runs: Sequence[Run], seeds: int) -> pd.DataFrame:
@@ -97,7 +102,9 @@ class Session:
         """
         names = [self.scale.data] if self.scale.data else [r.settings.data for r in runs]
         samples = {name: len(self._data(name, runs[0].settings).train) for name in set(names)}
-        chosen, left_out = scaled(runs, self.scale, samples)
+        elsewhere = [run for run in runs if run.recipe in self.recorded]
+        here = [run for run in runs if run.recipe not in self.recorded]
+        chosen, left_out = scaled(here, self.scale, samples)
         chosen = self._tuned(chosen)
         count = seeds if self.scale.seeds is None else min(seeds, self.scale.seeds)
         wanted = [
@@ -121,6 +128,7 @@ class Session:
                  "share": run.share}
                 for values in zip(*columns.values(), strict=True)
             ]  # fmt: skip
+        rows += [row for run in elsewhere for row in _recorded(run, self.recorded, seeds)]
         rows += [
             {"row": run.row, "column": run.column, "arm": run.arm, "seeds": seeds, "scale": reason}
             for run, reason in left_out
@@ -235,6 +243,44 @@ class Session:
             place = located(name, self.data_dir)
             self.digests[name] = "" if place is None else _fingerprint(str(place))
         return self.digests[name] or None
+
+
+def recorded(path: Path) -> dict[str, dict[str, Any]]:
+    """Cells that ``make gpu`` recorded, by the name of their recipe.
+
+    Raises
+    ------
+    UsageError
+        If the file is absent, or holds no cells.
+    """
+    if not path.is_file():
+        raise UsageError(f"--recorded: no file {path}; `make gpu` writes one")
+    lines = Record(path, quiet=True).lines()
+    found = {
+        line["name"]: line["result"] for line in lines
+        if line.get("part") == "cells" and line.get("ok") and "history" in line.get("result", {})
+    }  # fmt: skip
+    if not found:
+        raise UsageError(f"--recorded: {path} holds no finished cells of `make gpu`")
+    return found
+
+
+def _recorded(
+    run: Run, found: Mapping[str, Mapping[str, Any]], seeds: int
+) -> Iterator[dict[str, Any]]:
+    """A recorded cell as rows of the tidy data."""
+    result = found[run.recipe]
+    share, settings = float(result["share"]), result["settings"]
+    text = "" if share >= 1 else f"{100 * share:.2g}% of the gradients"
+    if result["data"] != dataset(run.settings.data).name:
+        text = f"{result['data']} for {run.settings.data}" + (f"; {text}" if text else "")
+    for row in result["history"]:
+        yield {
+            "row": run.row, "column": run.column, "arm": run.arm, "seed": result["seed"],
+            "seeds": seeds, "optimizer": settings["optimizer"], "batch": settings["batch_size"],
+            "step": settings["lr"], **{name: row.get(name) for name in _COLUMNS},
+            "scale": text, "share": share,
+        }  # fmt: skip
 
 
 def located(name: str, data_dir: Path | str | None) -> Path | None:

@@ -139,6 +139,8 @@ def save(
     text = json.dumps(provenance, sort_keys=True)
     written = []
     with mpl.rc_context(_RC):
+        canvas.draw_without_rendering()
+        canvas.set_layout_engine("none")  # laid out once: that takes longer than all the rest
         for kind in formats:
             target = path.with_name(f"{path.name}.{kind}")
             if kind == "pdf":

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from deep.gan import GanSettings
+from deep.recipes import tralgo_table_4
 from deep.settings import Settings
 from paper_figures.drawing import curves, sheet
 from paper_figures.exhibit import Exhibit, Place
@@ -97,9 +98,13 @@ def _table_1(session: Session) -> pd.DataFrame:
 
 def _table_4(session: Session) -> pd.DataFrame:
     runs = []
-    for size in (2, 8, 32, 128):
-        runs.append(Run("SGD", str(size), _settings("SGD", batch_size=size)))
-        runs += claimed("TRSGD", str(size), _settings("TRSGD", batch_size=size))
+    for recipe in tralgo_table_4():
+        place = recipe.row, recipe.column
+        runs += (
+            claimed(*place, recipe.settings, recipe=recipe.name)
+            if recipe.row == "TRSGD"
+            else [Run(*place, recipe.settings, recipe=recipe.name)]
+        )
     return session.train(runs, seeds=5)
 
 

@@ -33,6 +33,7 @@ from theorylab.plugins.store import Store, compute
 __all__ = ["GanRun", "Session", "recorded"]
 
 _TUNING_SEED = 1000
+_LONG = 200_000  # samples; shorter runs start anew: checkpoints would take longer than they do
 _COLUMNS = ("steps", "rounds", "gradients", "seconds", "epoch", "lr", "train_loss", "test_loss",
             "train_accuracy", "test_accuracy", "gradient_norm", "noise_variance")  # fmt: skip
 
@@ -272,7 +273,7 @@ def _recorded(
     result = found[run.recipe]
     share, settings = float(result["share"]), result["settings"]
     text = "" if share >= 1 else f"{100 * share:.2g}% of the gradients"
-    if result["data"] != dataset(run.settings.data).name:
+    if settings["data"] != run.settings.data:
         text = f"{result['data']} for {run.settings.data}" + (f"; {text}" if text else "")
     for row in result["history"]:
         yield {
@@ -313,8 +314,7 @@ def train_cell(
         data = load_data(settings, place)
     else:
         data = _loaded(settings.data, settings.model, data_dir)
-    # Short runs start anew: writing checkpoints would take longer than they do.
-    long = (settings.steps or 10_000) * settings.batch_size >= 200_000
+    long = (settings.steps or _LONG) * settings.batch_size >= _LONG
     text = json.dumps(cell, sort_keys=True).encode()
     folder = Path(runs) / hashlib.sha256(text).hexdigest()[:32] if long else None
     history = Trainer(settings, data, folder=folder, device=device_named(device)).run(

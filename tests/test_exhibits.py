@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+from deep.gpu.record import Record
 from deep.settings import Settings
 from paper_figures import session as session_module
 from paper_figures.exhibit import Exhibit, Place, read_csv, write_csv
@@ -19,7 +20,7 @@ from paper_figures.exhibits import EXHIBITS, draw, exhibit, produce
 from paper_figures.published import printed
 from paper_figures.recipes import claimed, straight
 from paper_figures.scale import SAMPLES, SCALES, Run, scaled
-from paper_figures.session import Session, train_cell
+from paper_figures.session import Session, recorded, train_cell
 from paper_figures.style import STYLES, line, style
 from paper_figures.tables import compared, controls, latex, scores
 from theorylab.cli import build
@@ -194,6 +195,53 @@ def test_a_half_written_result_is_said_and_computed_again(session, capsys):
         before.drop(columns="seconds"), after.drop(columns="seconds"), check_dtype=False
     )
     assert [path.stat().st_mtime_ns for path in others] == times
+
+
+def test_a_long_run_goes_on_within_its_cell(tmp_path, monkeypatch):
+    settings = Settings(model="two_conv", batch_size=8, steps=4, evaluations=2, evaluate_samples=8)
+    cell = {"kind": "train", "settings": settings.to_json(), "data": None}
+    whole = train_cell(cell, None, "cpu", str(tmp_path / "a"))
+    monkeypatch.setattr(session_module, "_LONG", 1)
+
+    class Stopped(session_module.Trainer):
+        def run(self, **options):
+            super().run(until=2, checkpoint_every=0.0, **options)
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(session_module, "Trainer", Stopped)
+        with pytest.raises(KeyboardInterrupt):
+            train_cell(cell, None, "cpu", str(tmp_path / "b"))
+    (folder,) = (tmp_path / "b").iterdir()
+    assert (folder / "checkpoint.pt").is_file()
+    again = train_cell(cell, None, "cpu", str(tmp_path / "b"))
+    assert {k: v for k, v in again.items() if k != "seconds"} == {
+        k: v for k, v in whole.items() if k != "seconds"
+    }
+    assert not folder.exists()
+
+
+def test_what_a_gpu_recorded_stands_in_the_table(session, tmp_path, no_training):
+    path = tmp_path / "gpu.jsonl"
+    record = Record(path, quiet=True)
+    result = {
+        "data": "CIFAR-10",
+        "settings": {"data": "cifar10", "optimizer": "sngm", "batch_size": 4096, "lr": 1.6},
+        "seed": 0, "share": 0.5,
+        "history": [{"steps": s, "test_accuracy": a} for s, a in ((0, 0.1), (10, 0.8))],
+    }  # fmt: skip
+    record.attempt("cells", "sngm.table_2/SNGM/resnet20", lambda: result, 10)
+    record.attempt("cells", "sngm.table_2/LARS/resnet20", lambda: 1 / 0, 10)
+    session.recorded = recorded(path)
+    item = exhibit("sngm.table_2")
+    table = compared(item, item.compute(session)).set_index("row")
+    found = table.loc["ResNet20/SNGM"]
+    assert found.measured == pytest.approx(80.0)
+    assert found.scale == "50% of the gradients; 1 of 3 seeds"
+    assert "digits" in table.loc["ResNet20/LARS"].scale
+    path.write_text("")
+    with pytest.raises(UsageError, match="no finished cells"):
+        recorded(path)
 
 
 @pytest.mark.slow

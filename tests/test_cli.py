@@ -206,7 +206,7 @@ def test_an_interrupt_says_what_is_kept(theorylab, monkeypatch):
     def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("theorylab.cli.units.unit_rows", interrupt)
+    monkeypatch.setattr("theorylab.cli.units.units", interrupt)
     code, _, err = theorylab("units")
     assert code == 130
     assert err.startswith("interrupted; finished work is kept")

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from paper_figures import stability, theory
 from paper_figures.style import PAGE
 from theorylab.cli import main
-from theorylab.cli.stability import stability as run_stability
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
+from theorylab.studies.stability import stability as run_stability
 from theorylab.studies.sweep import sweep
 
 TWINS = {"family": "stability_twins", "parameters": {"n": 20}}
@@ -27,7 +27,7 @@ def report(tmp_path_factory):
         ["sgd", "lrsgd_r"], TWINS, horizons=(5, 10, 20), thetas=(0.1, 0.25), pairs=1, seeds=64,
         out=tmp_path_factory.mktemp("stability"), progress=False,
     )  # fmt: skip
-    return json.loads(json.dumps(found))
+    return json.loads(json.dumps(found.to_json()))
 
 
 @pytest.fixture

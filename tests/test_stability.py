@@ -11,7 +11,6 @@ from twin_objectives import Robust
 
 import synthetic
 from bounds.statement import evaluate
-from theorylab.cli.stability import stability, stability_cell
 from theorylab.engine.driver import run
 from theorylab.errors import UsageError
 from theorylab.judge.gaps import judge
@@ -30,15 +29,12 @@ from theorylab.method import (
 from theorylab.method.schedules import Harmonic
 from theorylab.plugins import registry
 from theorylab.quantities import Experiment, build_rule, protocol_for
-from theorylab.stability.twins import (
-    SampleSpace,
-    estimate,
-    fit_exponent,
-    generalization_gap,
-    largest_gap,
-    run_twins,
-    search_replacements,
-)
+from theorylab.stability.exponents import fit_exponent
+from theorylab.stability.generalization import generalization_gap
+from theorylab.stability.supremum import estimate, largest_gap, search_replacements
+from theorylab.stability.twins import SampleSpace, run_twins
+from theorylab.studies.stability import stability
+from theorylab.studies.twin_cells import stability_cell
 
 STEPS = 60
 NAMED = {
@@ -356,24 +352,26 @@ def test_nested_expansions_stay_within_their_formula(key):
 
 def test_one_and_two_workers_agree_bit_for_bit(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        "theorylab.cli.stability._EXPANSIONS", frozenset({"expected_twin_distance"})
+        "theorylab.studies.stability._EXPANSIONS", frozenset({"expected_twin_distance"})
     )
-    monkeypatch.setattr("theorylab.cli.stability._EXPANSION_EFFORT", 1e3)
+    monkeypatch.setattr("theorylab.studies.stability._EXPANSION_EFFORT", 1e3)
     spec = {"family": "stability_twins", "parameters": {"n": 12}}
     arguments = {"sizes": [8, 16, 32], "horizons": [6], "seeds": 32, "pairs": 2}
     rules = ("sgd", "lrsgd_r")
     one = stability(rules, spec, **arguments, out=tmp_path / "one", jobs=1, progress=False)
     two = stability(rules, spec, **arguments, out=tmp_path / "two", jobs=2, progress=False)
     for name in ("rows", "exponents", "comparisons", "expansions", "map"):
-        assert json.dumps(one[name]) == json.dumps(two[name])
-    assert len(one["rows"]) == 6
+        assert json.dumps(one.to_json()[name]) == json.dumps(two.to_json()[name])
+    assert len(one.rows) == len(one.to_pandas()) == 6
     needed = {"rule", "n", "T", "c", "kappa", "theta", "gap", "interval", "distance", "bound",
               "ratio", "verdict"}  # fmt: skip
-    assert all(needed <= set(row) for row in one["rows"])
-    assert {fit["along"] for fit in one["exponents"]} == {"n"}
-    assert {row["same"] for row in one["comparisons"]} == {
+    assert all(needed <= set(row) for row in one.rows)
+    assert {fit["along"] for fit in one.exponents} == {"n"}
+    assert {row["same"] for row in one.comparisons} == {
         "outer step", "effective step", "gradient evaluations"
     }  # fmt: skip
+    assert one.save(tmp_path / "table.tex").read_text().startswith("\\begin{tabular}")
+    assert "<table" in one._repr_html_()
 
 
 @pytest.mark.parametrize("rule", ["sngm", "msgd", "lrsgd_c", "trsgd"])

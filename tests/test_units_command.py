@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 import synthetic
 from bounds import Claim, Statement
 from bounds.notation import delta, ell
-from theorylab.cli.units import unit_rows
 from theorylab.engine.driver import run
 from theorylab.errors import UsageError
 from theorylab.hunt.rescaling import rescale, rescaling_attack, without_noise
 from theorylab.judge.check import check
 from theorylab.method import SGD
+from theorylab.studies.units import units
 
 OBJECTIVES = {
     "quadratic": synthetic.quadratic(dim=2, noise="two_point", sigma=0.5),
@@ -78,10 +78,13 @@ def test_no_attack_on_a_true_statement(statement):
 
 
 def test_the_term_at_fault_is_named():
-    rows = unit_rows([*TRUE, ODD_UNITS], attack=False)
-    assert [row["key"] for row in rows] == [ODD_UNITS.key]
-    assert "sigma" in rows[0]["fault"]
-    assert any("sigma" in term for term in rows[0]["terms"])
+    report = units([*TRUE, ODD_UNITS], attack=False)
+    (row,) = report.faults
+    assert (row.key, report.consistent) == (ODD_UNITS.key, len(TRUE))
+    assert "sigma" in row.fault
+    assert any("sigma" in term for term in row.terms)
+    assert report.to_json()["results"][0]["attack"] is None
+    assert list(report.to_pandas()["key"]) == [ODD_UNITS.key]
 
 
 def test_numbers_with_odd_units():

@@ -6,7 +6,7 @@ import math
 from typing import Literal
 
 from theorylab.judge.intervals import mean_exceeds
-from theorylab.stability.twins import Estimate
+from theorylab.stability.supremum import Estimate
 
 __all__ = ["Outcome", "judge"]
 
@@ -24,7 +24,7 @@ def judge(
     Examples
     --------
     >>> import numpy as np
-    >>> from theorylab.stability.twins import estimate
+    >>> from theorylab.stability.supremum import estimate
     >>> judge(estimate(np.array([0.1, 0.2, 0.1, 0.2])), 1.0)[1]
     'not refuted'
     """

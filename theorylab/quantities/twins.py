@@ -26,7 +26,8 @@ from theorylab.quantities.protocol import (
     is_one_step,
     steps_per_round,
 )
-from theorylab.stability.twins import SampleSpace, SharedDraws, generalization_gap, run_twins
+from theorylab.stability.generalization import generalization_gap
+from theorylab.stability.twins import SampleSpace, SharedDraws, run_twins
 
 __all__ = ["TwinRound", "TwinRuns"]
 

@@ -1,0 +1,314 @@
+"""One cell of a stability study: twins of one rule at one (n, T, c, theta), and its bound."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+
+from bounds.statement import DomainError, Statement, evaluate
+from theorylab.errors import AssumptionError, UsageError
+from theorylab.judge.check import check, constants_for
+from theorylab.judge.domain import natural_scale
+from theorylab.judge.gaps import judge
+from theorylab.judge.verdict import json_ready
+from theorylab.method.rule import UpdateRule
+from theorylab.method.schedules import Harmonic, Schedule
+from theorylab.plugins import registry
+from theorylab.plugins.specs import build_objective
+from theorylab.problem.objective import FiniteSum
+from theorylab.quantities import build_rule
+from theorylab.stability.generalization import generalization_gap
+from theorylab.stability.supremum import Estimate, estimate, largest_gap, search_replacements
+from theorylab.stability.twins import Twins, run_twins
+
+__all__ = ["expansion_cell", "explicit_bound", "rule_of", "stability_cell"]
+
+_TIMES = 24
+_MOST_BURN_IN = 400
+_POPULATION_NUMBERS, _POPULATION_SEEDS = 3e7, 4096
+
+
+def stability_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Twins of one rule at one (n, T, c, theta): the row of the issue's table, and its curve."""
+    base = _sized(json.dumps(cell["objective"], sort_keys=True), int(cell["n"]), int(cell["seed"]))
+    run_seed = _run_seed(cell)
+    twins = base.replacement(int(cell["seed"]), int(cell["pairs"]))
+    certified = _constants(base, twins[1])
+    statement, values = _prescribed(cell, base, certified)
+    rule = _rule(cell, statement, values, certified)
+    T, seeds = int(cell["T"]), int(cell["seeds"])
+    if cell["search"]:
+        twins = search_replacements(base, rule, T, pairs=int(cell["pairs"]),
+                                    seeds=min(seeds, 128), generations=int(cell["search"]),
+                                    seed=int(cell["seed"]))  # fmt: skip
+    times = sorted({0, *(round(t) for t in np.geomspace(1, T, _TIMES))})
+    bound = None if statement is None else float(statement.bound(values))
+    trivial = None
+    if statement is not None and statement.trivial is not None:
+        trivial = float(evaluate(statement.trivial, values))
+
+    def measure(repeat: int, more: int) -> tuple[Twins, Estimate]:
+        found = run_twins(base, rule, rounds=T, seeds=seeds * more, seed=run_seed + repeat,
+                          at=times, twins=twins, remove=bool(cell["remove"]),
+                          progress=False)  # fmt: skip
+        return found, largest_gap(found, seed=int(cell["seed"]))
+
+    runs, best = measure(0, 1)
+    ratio, verdict = judge(best, bound, trivial)
+    if verdict == "violated":  # a violation must repeat on fresh randomness
+        runs, best = measure(1, 2)
+        ratio, again = judge(best, bound, trivial)
+        verdict = "violated" if again == "violated" else "not refuted"
+    distance = runs.distance[:, best.pair, 1::2]
+    burn_in = None if statement is None else values.get("t0")
+    own = np.full((runs.pairs, 1), best.index)
+    curve = [runs.loss_gap(own, record)[best.pair, 0, 1::2] for record in range(len(times))]
+    final = torch.from_numpy(np.ascontiguousarray(runs.w[-1, :, 0]))
+    missed = runs.missed(0 if burn_in is None else math.ceil(burn_in))[best.pair, 1::2]
+    with torch.no_grad():
+        slope = base.gradient(final).square().sum(-1).mean().item()
+        risk = base.value(final).mean().item()
+    return json_ready({
+        "rule": cell["rule"],
+        "n": base.n,
+        "T": T,
+        "c": cell["c"],
+        "kappa": _ratio(certified.get("delta"), certified.get("ell")),
+        "theta": cell["theta"],
+        "gap": best.value,
+        "interval": best.interval,
+        "distance": float(distance[-1].mean()),
+        "bound": bound,
+        "ratio": ratio,
+        "verdict": verdict,
+        "evidence": {"violated": "valid interval", "not refuted": "samples"}.get(verdict, ""),
+        "statement": None if statement is None else statement.key,
+        "form": None if statement is None else statement.form,
+        "t0": None if burn_in is None else float(burn_in),
+        "instance": f"twin {best.pair}, {best.point}",
+        "pairs": runs.pairs,
+        "seeds": runs.seeds,
+        "seed": run_seed,
+        "hit": float((runs.first_drawn <= T).mean()),
+        "gap_after_burn_in": float(curve[-1][missed].mean()) if missed.any() else None,
+        "evaluations": float(runs.evaluations[-1].mean()),
+        "gradient_norm_squared": slope,
+        "risk": risk,
+        "generalization": _generalization(base, rule, T, seeds, run_seed),
+        "curve": {
+            "t": times,
+            "gap": [float(g.mean()) for g in curve],
+            "distance": [float(row.mean()) for row in distance],
+            "bound": [_bound_at(statement, values, t) for t in times],
+        },
+        "exponent": _predicted(statement, values),
+    })  # fmt: skip
+
+
+def expansion_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+    """One round's expansion factor against its formula; empty where it does not apply."""
+    try:
+        verdict = check(
+            registry.statements()[cell["key"], cell["form"]], build_objective(cell["objective"]),
+            count=6, replicas=cell["seeds"], effort=cell["effort"], seed=cell["seed"],
+        )  # fmt: skip
+    except UsageError:
+        return {}
+    return verdict.to_json()
+
+
+@lru_cache(maxsize=8)
+def _sized(spec: str, n: int, seed: int) -> FiniteSum:
+    base = build_objective(json.loads(spec))
+    assert isinstance(base, FiniteSum)
+    return base if base.n == n else base.resize(n, seed)
+
+
+def _run_seed(cell: Mapping[str, Any]) -> int:
+    # Cells are independent of one another, so that a fit may treat them so.
+    text = json.dumps(cell, sort_keys=True, default=str)
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
+
+
+def _constants(base: FiniteSum, whole: FiniteSum) -> dict[str, float]:
+    """Constants that hold for every sample of S and of all its twins."""
+    table = {**base.constants(), **whole.constants(), **whole.sample_constants()}
+    return {name: float(value) for name, value in table.items()} | {"n": float(base.n)}
+
+
+def rule_of(statement: Statement) -> str:
+    """The rule a stability statement is about."""
+    assert statement.algorithm is not None
+    return statement.algorithm.rule
+
+
+def explicit_bound(key: str) -> Statement:
+    """The explicit bound on a rule's stability gap of that key, repaired where it is.
+
+    Raises
+    ------
+    UsageError
+        If the key is unknown, or of another kind.
+    """
+    statement = registry.statement(key, "repaired")
+    names = {symbol.name for symbol in statement.claim.measured}
+    if names != {"stability_gap"} or statement.claim.big_o or statement.algorithm is None:
+        raise UsageError(f"{key} is no explicit bound on the stability gap of a rule")
+    return statement
+
+
+def _statements(rule: str) -> list[Statement]:
+    """Explicit stability statements of a rule, those with a free burn-in first."""
+    found = []
+    for key in dict.fromkeys(key for key, _ in registry.statements()):
+        try:
+            statement = explicit_bound(key)
+        except UsageError:
+            continue
+        if rule_of(statement) == rule:
+            found.append(statement)
+
+    def order(s: Statement) -> tuple[bool, bool]:
+        names = {h.name for h in s.hyperparameters}
+        return "t0" not in names, "c" not in names
+
+    return sorted(found, key=order)
+
+
+def _prescribed(
+    cell: Mapping[str, Any], base: FiniteSum, certified: Mapping[str, float]
+) -> tuple[Statement | None, dict[str, Any]]:
+    """The first statement that applies, at its best burn-in, with all of its values."""
+    named = cell["statement"]
+    for statement in [explicit_bound(named)] if named else _statements(cell["rule"]):
+        try:
+            constants_for(statement, base)
+        except AssumptionError:
+            if named:
+                raise
+            continue
+        wanted = {"T": float(cell["T"]), "c": cell["c"], "theta": cell["theta"],
+                  "S": float(cell["inner"]), "eta": cell["c"] / certified["ell"]}  # fmt: skip
+        names = {h.name for h in statement.hyperparameters}
+        known = {**certified, **{k: v for k, v in wanted.items() if k in names}}
+        burn_ins: list[Any] = [{}]
+        if "t0" in names:
+            burn_ins = [{"t0": float(t)} for t in range(min(int(cell["T"]), _MOST_BURN_IN) + 1)]
+        best: tuple[float, dict[str, Any]] | None = None
+        reason = ""
+        for extra in burn_ins:
+            try:
+                values = statement.validate({**known, **extra})
+                bound = float(evaluate(statement.claim.rhs, values))
+            except (DomainError, KeyError) as error:
+                reason = str(error)
+                continue
+            if math.isfinite(bound) and (best is None or bound < best[0]):
+                best = bound, values
+        if best is not None:
+            return statement, best[1]
+        if named:
+            raise UsageError(reason or f"{named} does not apply here")
+    return None, dict(certified)
+
+
+def _rule(
+    cell: Mapping[str, Any],
+    statement: Statement | None,
+    values: Mapping[str, Any],
+    certified: Mapping[str, float],
+) -> UpdateRule:
+    """The statement's algorithm, or the rule itself at natural values of its fields."""
+    if statement is not None:
+        return build_rule(statement, values)
+    kind = registry.rule(cell["rule"])
+    symbols = {s.name: s for (_, _), other in registry.statements().items()
+               if other.algorithm is not None and other.algorithm.rule == cell["rule"]
+               for s in other.symbols}  # fmt: skip
+    arguments: dict[str, Any] = {}
+    for field in fields(kind):
+        symbol = symbols.get(field.name)
+        if field.name in ("eta", "lr"):
+            unit = natural_scale(symbol, certified) if symbol is not None else 1 / certified["ell"]
+            arguments[field.name] = Harmonic(cell["c"] * unit)
+        elif field.name == "lam" and "delta" in certified:
+            arguments["lam"] = _Growing(certified["ell"] / cell["c"])
+        elif field.name == "theta":
+            arguments["theta"] = cell["theta"]
+        elif field.name == "delta":
+            arguments["delta"] = 0.0
+        elif field.name == "S":
+            arguments["S"] = int(cell["inner"])
+        elif field.name == "beta" and symbol is not None:
+            arguments["beta"] = sorted(symbol.typical)[len(symbol.typical) // 2]
+    try:
+        return kind(**arguments)
+    except TypeError as error:
+        raise UsageError(f"stability cannot choose all values of {cell['rule']}: {error}") from None
+
+
+class _Growing(Schedule):
+    """``scale t``."""
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, t: Any) -> Any:
+        return self.scale * t
+
+
+def _generalization(
+    base: FiniteSum, rule: UpdateRule, T: int, seeds: int, seed: int
+) -> dict[str, Any] | None:
+    seeds = min(seeds, _POPULATION_SEEDS, int(_POPULATION_NUMBERS / (base.n * base.dim)))
+    if seeds < 8:
+        return None
+    found = estimate(generalization_gap(base, rule, rounds=T, seeds=seeds, seed=seed + 7,
+                                        progress=False))  # fmt: skip
+    return {"gap": found.value, "interval": found.interval, "seeds": seeds}
+
+
+def _bound_at(statement: Statement | None, values: Mapping[str, Any], t: int) -> float | None:
+    if statement is None or "T" not in values:
+        return None
+    try:
+        given = {s.name: values[s.name] for s in statement.symbols if s.name in values}
+        bound = float(statement.bound({**given, "T": float(t)}))
+    except (DomainError, KeyError):
+        return None
+    return bound if math.isfinite(bound) else None
+
+
+def _predicted(statement: Statement | None, values: Mapping[str, Any]) -> dict[str, float] | None:
+    """The leading exponents the theory gives, and those of the older expansion 1 + gamma ell."""
+    if statement is None:
+        return None
+    rated = [
+        s for (key, form), s in registry.statements().items()
+        if key.startswith(statement.key) and form == statement.form and s.rate is not None
+    ]  # fmt: skip
+    if not rated:
+        return None
+    found = {}
+    for s in rated:
+        assert s.rate is not None
+        for kappa, prefix in ((None, ""), (1.0, "older_")):
+            known = {k: v for k, v in values.items() if k not in ("kappa", "q", "t0")}
+            if kappa is not None:
+                known |= {"kappa": kappa, "delta": known.get("ell", 1.0)}
+            table = s.resolve(known)
+            for symbol, power in s.rate.exponents.items():
+                found[prefix + symbol.name] = float(evaluate(power, table))
+    return found
+
+
+def _ratio(a: float | None, b: float | None) -> float | None:
+    return None if a is None or not b else a / b

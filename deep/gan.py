@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, final
@@ -16,8 +16,10 @@ from torch import Tensor, nn
 
 from deep import checkpoint
 from deep.data import PHOTO_PALETTE, Dataset, dataset, denormalise, label_map
+from deep.images import made_in_order, shown_pairs, write_images
 from deep.metrics import confusion, l1, psnr, segmentation, ssim
 from deep.networks import network
+from deep.segmentation import Segmenter, load_segmenter, on_truth
 from deep.settings import AUTHORS_PULL, MAX_SEED
 from deep.training import device_named
 from theorylab.console import console
@@ -28,9 +30,6 @@ from theorylab.progress import bar
 from theorylab.torch.optim import Adam, RuleOptimizer, TRAdam
 
 __all__ = ["GanSettings", "GanTrainer", "Segmenter", "command", "nearest_colour", "score"]
-
-Segmenter = Callable[[Tensor], Tensor]
-"""Photos, uint8 (n, 3, h, w), to classes, int64 (n, h, w): a pre-trained network of the user's."""
 
 _LAYERS = 5
 
@@ -229,30 +228,21 @@ def score(
 ) -> dict[str, float]:
     """L1, PSNR and SSIM on the test pairs; with a segmenter, its scores on the photos made.
 
-    The generator is run in training mode, one image at a time: pix2pix keeps dropout and the
-    image's own batch statistics at test time. Its buffers are left as they were. ``segmenter``
+    The generator is run as :func:`deep.images.made_in_order` does. ``segmenter``
     maps photos (uint8) to classes in the order of ``data.classes``; its classes on the generated
     photos are compared with the label images, as in the FCN-score. All values are on the scale
     of the networks, [-1, 1], but PSNR (decibels) and the shares.
     """
-    buffers = {name: value.clone() for name, value in generator.named_buffers()}
-    generator.train()
     sums = {"l1": 0.0, "psnr": 0.0, "ssim": 0.0}
     counts = torch.zeros(len(data.classes), len(data.classes), dtype=torch.int64)
-    devices = [p.device for p in generator.parameters() if p.device.type == "cuda"][:1]
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
-        for label, photo, _ in data.in_order(data.test, 1):
-            made = generator(label)
-            sums["l1"] += float(l1(made, photo))
-            sums["psnr"] += float(psnr(made, photo, 2.0))
-            sums["ssim"] += float(ssim(made, photo, 2.0))
-            if segmenter is not None:
-                found = segmenter(denormalise(made, data.mean, data.std))
-                wanted = label_map(denormalise(label, data.mean, data.std), data.palette)
-                counts += confusion(found, wanted, len(data.classes)).cpu()
-    for name, value in generator.named_buffers():
-        value.copy_(buffers[name])
+    for label, photo, made in made_in_order(generator, data, seed):
+        sums["l1"] += float(l1(made, photo))
+        sums["psnr"] += float(psnr(made, photo, 2.0))
+        sums["ssim"] += float(ssim(made, photo, 2.0))
+        if segmenter is not None:
+            found = segmenter(denormalise(made, data.mean, data.std))
+            wanted = label_map(denormalise(label, data.mean, data.std), data.palette)
+            counts += confusion(found, wanted, len(data.classes)).cpu()
     result = {name: value / len(data.test) for name, value in sums.items()}
     if segmenter is not None:
         result |= vars(segmentation(counts))
@@ -276,6 +266,13 @@ def command(
     samples: Annotated[int | None, typer.Option(min=1, help="Use so many pairs.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
+    segmenter: Annotated[
+        str | None, typer.Option(metavar="MODULE:FACTORY", help="For FCN-scores, with --weights.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The segmentation network's state_dict.")
+    ] = None,
+    images: Annotated[int, typer.Option(min=0, help="Test pairs to show in images.png.")] = 4,
     out: Annotated[Path, typer.Option(help="Where the run is kept.")] = Path("results/gan"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
@@ -289,10 +286,21 @@ def command(
     content = dataset(data).load(data_dir, image_size=image_size)
     if samples is not None:
         content = _shortened(content, samples)
-    generated = data == "generated-pairs"
-    trainer = GanTrainer(settings, content, folder=out, device=device_named(device))
-    result = trainer.run(segmenter=nearest_colour if generated else None)
-    table = {"settings": asdict(settings), "result": result}
+    where = device_named(device)
+    if (segmenter is None) != (weights is None):
+        raise UsageError("gan: --segmenter and --weights go together")
+    read: Segmenter | None = nearest_colour if data == "generated-pairs" else None
+    by = "colour"
+    if segmenter is not None and weights is not None:
+        read, by = load_segmenter(segmenter, weights, len(content.classes), where), segmenter
+    trainer = GanTrainer(settings, content, folder=out, device=where)
+    result = trainer.run(segmenter=read)
+    table: dict[str, Any] = {"settings": asdict(settings), "result": result}
+    if read is not None:
+        table["segmenter"] = by
+        table["ground_truth"] = asdict(on_truth(trainer.data, read))
+    if images:
+        write_images(out, shown_pairs(trainer.generator, trainer.data, images, seed=seed))
     write_json(target, {"schema": 1, "provenance": provenance(seed=seed), **table})
     if as_json:
         print(json.dumps(table, indent=1, allow_nan=False))
@@ -300,7 +308,10 @@ def command(
     terminal = console()
     names = ("l1", "psnr", "ssim", "per_pixel", "per_class", "class_iou")
     terminal.print(", ".join(f"{n} {result[n]:.4g}" for n in names if n in result), highlight=False)
-    if generated:
+    if "ground_truth" in table:
+        truth = ", ".join(f"{n} {v:.4g}" for n, v in table["ground_truth"].items())
+        terminal.print(f"the true photos: {truth}", highlight=False)
+    if by == "colour":
         terminal.print("classes are read off by colour, in place of a segmentation network")
     terminal.print(f"results: {out / 'results.json'}")
 

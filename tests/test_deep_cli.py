@@ -6,12 +6,16 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
+from PIL import Image
 from typer.testing import CliRunner
 
+from deep.data import load
 from theorylab.cli import build
-from theorylab.errors import UsageError
+from theorylab.errors import DataError, UsageError
 
 TINY = ("train", "--model", "two_conv", "--train-samples", "64", "--batch-size", "16", "--epochs",
         "1", "--evaluations", "2")  # fmt: skip
@@ -114,6 +118,67 @@ def test_gan_by_command(tmp_path: Path) -> None:
     assert table["settings"]["lam"] is None
     assert {"l1", "psnr", "ssim", "per_pixel", "per_class", "class_iou"} <= set(table["result"])
     assert json.loads(call(*arguments, "--json")) == table
+
+
+def test_a_segmentation_network_scores_the_photos(tmp_path: Path) -> None:
+    weights = tmp_path / "segmenter.pt"
+    text = call("segment", "--image-size", "32", "--epochs", "3", "--device", "cpu",
+                "--out", str(weights))  # fmt: skip
+    assert "--segmenter deep.segmentation:SmallSegmenter" in text
+    arguments = ["gan", "--epochs", "1", "--samples", "2", "--width", "4", "--image-size", "32",
+                 "--device", "cpu", "--images", "3", "--json"]  # fmt: skip
+    mine = ["--segmenter", "deep.segmentation:SmallSegmenter", "--weights", str(weights)]
+    table = json.loads(call(*arguments, *mine, "--out", str(tmp_path / "gan")))
+    assert table["segmenter"] == "deep.segmentation:SmallSegmenter"
+    # It reads the true photos well, and a generator that has just begun badly.
+    assert table["ground_truth"]["per_pixel"] > 0.85
+    assert table["result"]["per_pixel"] < table["ground_truth"]["per_pixel"]
+    assert {"per_pixel", "per_class", "class_iou"} == set(table["ground_truth"])
+    # Figure 4's grid: three rows of input, truth and output.
+    with Image.open(tmp_path / "gan" / "images.png") as picture:
+        assert picture.size == (2 + 3 * 34, 2 + 3 * 34)
+    with np.load(tmp_path / "gan" / "images.npz", allow_pickle=False) as arrays:
+        assert {name: arrays[name].shape for name in arrays} == dict.fromkeys(
+            ("input", "truth", "output"), (3, 3, 32, 32)
+        )
+        data = load("generated-pairs", image_size=32)
+        labels, photos = data.test.take(torch.arange(3))
+        assert (arrays["input"] == labels.numpy()).all()
+        assert (arrays["truth"] == photos.numpy()).all()
+    # A network of the user's own, from a file, may read the classes as it likes.
+    (tmp_path / "own.py").write_text(
+        "import torch\n"
+        "class Own(torch.nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.bias = torch.nn.Parameter(torch.zeros(8))\n"
+        "    def forward(self, x):\n"
+        "        return self.bias[None, :, None, None].expand(len(x), 8, *x.shape[2:])\n"
+    )
+    torch.save({"bias": torch.tensor([9.0] + [0.0] * 7)}, tmp_path / "own.pt")
+    own = ["--segmenter", f"{tmp_path}/own.py:Own", "--weights", str(tmp_path / "own.pt")]
+    table = json.loads(call(*arguments, *own, "--out", str(tmp_path / "own")))
+    assert table["ground_truth"]["per_class"] == pytest.approx(1 / 8)  # all is road
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "ran",))
+
+    torch.save({"bias": Evil()}, tmp_path / "evil.pt")
+    for wrong, message in (
+        (["--segmenter", "deep.segmentation:SmallSegmenter"], "go together"),
+        (["--segmenter", "no_such:Thing", "--weights", str(weights)], "no_such does not load"),
+        (["--segmenter", "deep.segmentation:Nothing", "--weights", str(weights)],
+         "has no factory 'Nothing'"),
+        (["--segmenter", "deep.segmentation", "--weights", str(weights)], "expects MODULE:FACTORY"),
+        ([*mine[:2], "--weights", str(tmp_path / "absent.pt")], "there is no file"),
+        ([*mine[:2], "--weights", str(tmp_path / "own.pt")], "do not fit"),
+        ([*own[:2], "--weights", str(tmp_path / "evil.pt")], "is not a checkpoint"),
+    ):  # fmt: skip
+        with pytest.raises((UsageError, DataError), match=message) as caught:
+            call(*arguments, *wrong, "--out", str(tmp_path / "wrong"))
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_compare_by_command(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import struct
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from scipy.io import savemat
 from torch import Tensor
 
 from deep.data import (
+    CITYSCAPES_PALETTE,
     DATASETS,
     PHOTO_PALETTE,
     AsIs,
@@ -243,13 +245,89 @@ def test_arrays_come_back_as_they_were(tmp_path: Path, protocol: int) -> None:
         assert np.array_equal(found, array)
 
 
+@pytest.mark.parametrize("kind", ["binary", "python2"])
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tar.xz"])
+def test_cifar_archives_are_read_in_place(
+    tmp_path: Path, rng: np.random.Generator, kind: str, ending: str
+) -> None:
+    images, labels = write_cifar10(tmp_path / "there", kind, rng)
+    archive = tmp_path / f"cifar-10.{ending}"
+    mode: Any = "w:" + ending.partition(".")[2]
+    with tarfile.open(archive, mode) as made:
+        made.add(next((tmp_path / "there").iterdir()), f"./cifar-10-batches-{kind[:2]}n"
+                 if kind == "binary" else "./cifar-10-batches-py")  # fmt: skip
+    data = load("cifar10", archive)
+    assert isinstance(data.train, TensorSplit)
+    assert torch.equal(data.train.images.flatten(1), torch.from_numpy(images))
+    assert data.train.targets.tolist() == labels
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(["there", archive.name])
+
+
+def test_archives_cannot_reach_out(tmp_path: Path, rng: np.random.Generator) -> None:
+    write_cifar10(tmp_path / "there", "binary", rng)
+    folder = next((tmp_path / "there").iterdir())
+    secret = tmp_path / "secret"
+    secret.write_bytes((folder / "test_batch.bin").read_bytes())
+
+    def pack(name: str, test: tarfile.TarInfo, body: bytes = b"") -> Path:
+        archive = tmp_path / name
+        with tarfile.open(archive, "w") as made:
+            for number in range(1, 6):
+                made.add(folder / f"data_batch_{number}.bin",
+                         f"../../{folder.name}/data_batch_{number}.bin")  # fmt: skip
+            made.addfile(test, io.BytesIO(body))
+        return archive
+
+    # Where members say they lie does not matter: nothing is written.
+    body = (folder / "test_batch.bin").read_bytes()
+    plain = tarfile.TarInfo(f"/etc/{folder.name}/test_batch.bin")
+    plain.size = len(body)
+    before = sorted(p for p in tmp_path.parent.rglob("*"))
+    archive = pack("outside.tar", plain, body)
+    assert len(load("cifar10", archive).test) == 2
+    assert sorted(p for p in tmp_path.parent.rglob("*")) == sorted([*before, archive])
+    # Links are not followed, inside or outside.
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE):
+        link = tarfile.TarInfo(f"{folder.name}/test_batch.bin")
+        link.type, link.linkname = kind, str(secret)
+        with pytest.raises(DataError, match=r"it lacks test_batch\.bin"):
+            load("cifar10", pack("link.tar", link))
+    huge = tarfile.TarInfo(f"{folder.name}/data_batch_1.bin")
+    with pytest.raises(DataError, match=r"data_batch_1\.bin twice"):
+        load("cifar10", pack("twice.tar", huge))
+    (tmp_path / "broken.tar").write_bytes(b"no archive")
+    with pytest.raises(DataError, match="not a readable tar archive"):
+        load("cifar10", tmp_path / "broken.tar")
+    # A pickle in an archive is read as one outside: nothing of it runs.
+    evil = tarfile.TarInfo("cifar-100-python/train")
+    content = pickle.dumps(Evil(tmp_path / "ran"))
+    evil.size = len(content)
+    with tarfile.open(tmp_path / "evil.tar", "w") as made:
+        made.addfile(evil, io.BytesIO(content))
+        evil.name = "cifar-100-python/test"
+        made.addfile(evil, io.BytesIO(content))
+    with pytest.raises(DataError, match="nothing in it was run"):
+        load("cifar100", tmp_path / "evil.tar")
+    assert not (tmp_path / "ran").exists()
+
+
+class Evil:
+    def __init__(self, target: Path) -> None:
+        self.target = target
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Path.mkdir, (self.target,))
+
+
 def test_cifar_errors_say_what_came(tmp_path: Path, rng: np.random.Generator) -> None:
     with pytest.raises(DataError, match=r"cifar10: a directory with .* required, got none"):
         load("cifar10")
     with pytest.raises(DataError, match=r"a directory is required, got .*absent \(nothing there"):
         load("cifar10", tmp_path / "absent")
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"required \(unpacked\), got .* holding notes.txt"):
+    with pytest.raises(
+        DataError, match=r"required \(unpacked, or their tar\), got .* holding notes.txt"
+    ):
         load("cifar10", tmp_path)
     write_cifar10(tmp_path, "binary", rng)
     folder = tmp_path / "cifar-10-batches-bin"
@@ -554,8 +632,43 @@ def test_aligned_pairs(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"two halves of equal width required, .* is 7 wide"):
         load("cityscapes", tmp_path, image_size=4)
     (tmp_path / "val" / "1.png").unlink()
-    with pytest.raises(DataError, match="test/ or val/ with images of two halves required"):
+    with pytest.raises(DataError, match=r"test/ or val/ with images of two halves .or leftImg8bit"):
         load("cityscapes", tmp_path)
+
+
+def write_cityscapes(base: Path, part: str, city: str, colour: tuple[int, int, int]) -> None:
+    for folder, ending, mode, value in (
+        ("leftImg8bit", "leftImg8bit", "RGB", (10, 20, 30)),
+        ("gtFine", "gtFine_color", "RGBA", (*colour, 255)),
+    ):
+        where = base / folder / part / city
+        where.mkdir(parents=True, exist_ok=True)
+        Image.new(mode, (16, 8), value).save(where / f"{city}_000001_{ending}.png")
+
+
+def test_cityscapes_as_it_is_published(tmp_path: Path) -> None:
+    road, car = CITYSCAPES_PALETTE["road"], CITYSCAPES_PALETTE["car"]
+    for part, city, colour in (("train", "aachen", road), ("train", "bremen", car),
+                               ("val", "lindau", road)):  # fmt: skip
+        write_cityscapes(tmp_path, part, city, colour)
+    # Neither other renderings of the labels nor the test set without labels get in the way.
+    Image.new("L", (16, 8)).save(
+        tmp_path / "gtFine" / "train" / "aachen" / "aachen_000001_gtFine_labelIds.png"
+    )
+    (tmp_path / "leftImg8bit" / "test").mkdir()
+    data = load("cityscapes", tmp_path, image_size=4)
+    assert (data.label, len(data.train), len(data.test)) == ("Cityscapes", 2, 1)
+    labels, photos = data.train.take(torch.tensor([0, 1]))
+    found = label_map(labels, data.palette)
+    assert [data.classes[int(x)] for x in found[:, 0, 0]] == ["road", "car"]
+    assert photos.shape == labels.shape == (2, 3, 4, 4)
+    assert photos[1, :, 3, 3].tolist() == [10, 20, 30]
+    (tmp_path / "gtFine" / "val" / "lindau" / "lindau_000001_gtFine_color.png").unlink()
+    with pytest.raises(DataError, match=r"lindau_000001_leftImg8bit\.png has no labels"):
+        load("cityscapes", tmp_path, image_size=4)
+    (tmp_path / "leftImg8bit" / "val" / "lindau" / "lindau_000001_leftImg8bit.png").unlink()
+    with pytest.raises(DataError, match=r"leftImg8bit/val/CITY/.* required"):
+        load("cityscapes", tmp_path, image_size=4)
 
 
 def test_generated_pairs() -> None:

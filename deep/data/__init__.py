@@ -44,15 +44,17 @@ __all__ = [
 
 _FOLDERS = "train/CLASS/ and test/CLASS/ (or val/CLASS/) with images, or a tar of them,"
 _OWN = (
-    Source("cifar10", read_cifar10, "cifar-10-batches-py/ or cifar-10-batches-bin/"),
-    Source("cifar100", read_cifar100, "cifar-100-python/ or cifar-100-binary/"),
+    Source("cifar10", read_cifar10, "cifar-10-batches-py/ or cifar-10-batches-bin/, or their tar"),
+    Source("cifar100", read_cifar100, "cifar-100-python/ or cifar-100-binary/, or their tar"),
     Source("svhn", read_svhn, "train_32x32.mat and test_32x32.mat"),
-    Source("stl10", read_stl10, "stl10_binary/"),
+    Source("stl10", read_stl10, "stl10_binary/, or its tar"),
     Source("cifar10-jpeg", read_cifar10_jpeg, _FOLDERS),
     Source("imagenet", read_imagenet, _FOLDERS),
     Source("folder", read_folder, _FOLDERS),
     Source(
-        "cityscapes", read_pairs, "train/ and test/ (or val/) with photo and label side by side"
+        "cityscapes",
+        read_pairs,
+        "train/ and test/ (or val/) with photo and label side by side, or leftImg8bit/ and gtFine/",
     ),
     Source("digits", read_digits),
     Source("generated-pairs", generate_pairs),

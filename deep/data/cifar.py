@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from deep.data.augment import CropFlip
 from deep.data.dataset import Dataset
-from deep.data.files import find, read_bytes
+from deep.data.files import Readable, find, read_bytes
 from deep.data.pickles import read_pickle
 from deep.data.splits import TensorSplit, channel_statistics
 from theorylab.errors import DataError
@@ -31,8 +32,8 @@ _TEN = tuple(f"data_batch_{number}" for number in range(1, 6))
 def read_cifar10(directory: Path) -> Dataset:
     """CIFAR-10 from ``cifar-10-batches-py`` or ``cifar-10-batches-bin``.
 
-    Normalised with the constants of the papers' code. ``directory`` is that folder or the one
-    above it.
+    Normalised with the constants of the papers' code. ``directory`` is that folder, the one
+    above it, or the published tar archive, which is read in place.
 
     Raises
     ------
@@ -53,8 +54,8 @@ def read_cifar10(directory: Path) -> Dataset:
 def read_cifar100(directory: Path) -> Dataset:
     """CIFAR-100, fine labels, from ``cifar-100-python`` or ``cifar-100-binary``.
 
-    Normalised by the training images' own statistics. ``directory`` is that folder or the one
-    above it.
+    Normalised by the training images' own statistics. ``directory`` is that folder, the one
+    above it, or the published tar archive, which is read in place.
 
     Raises
     ------
@@ -72,7 +73,7 @@ def read_cifar100(directory: Path) -> Dataset:
 
 
 def _splits(
-    who: str, train: list[Path], test: Path, key: str, classes: int
+    who: str, train: Sequence[Readable], test: Readable, key: str, classes: int
 ) -> tuple[TensorSplit, TensorSplit]:
     parts = [_read(who, path, key, classes) for path in train]
     images = np.concatenate([images for images, _ in parts])
@@ -85,7 +86,7 @@ def _tensors(images: np.ndarray, labels: np.ndarray) -> TensorSplit:
     return TensorSplit(pixels, torch.from_numpy(labels.astype(np.int64)))
 
 
-def _read(who: str, path: Path, key: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
+def _read(who: str, path: Readable, key: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
     if path.suffix == ".bin":
         # CIFAR-100 has a coarse label before the fine one.
         extra = 1 if classes == 10 else 2
@@ -101,7 +102,7 @@ def _read(who: str, path: Path, key: str, classes: int) -> tuple[np.ndarray, np.
     return images, labels
 
 
-def _from_pickle(who: str, path: Path, key: str) -> tuple[np.ndarray, np.ndarray]:
+def _from_pickle(who: str, path: Readable, key: str) -> tuple[np.ndarray, np.ndarray]:
     content = read_pickle(path, who)
     if not isinstance(content, dict):
         raise DataError(f"{who}: {path} must hold a dict, got a {type(content).__name__}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -86,52 +87,95 @@ def read_pairs(
     direction: Literal["BtoA", "AtoB"] = "BtoA",
     progress: bool | None = None,
 ) -> Dataset:
-    """Aligned pairs, as pix2pix distributes Cityscapes: photo A and label B side by side.
+    """Label-to-photo pairs: Cityscapes as it is published, or as pix2pix distributes it.
 
-    Files lie in ``train/`` and ``test/`` (or ``val/``). With ``BtoA`` the right half is the
-    input. Each half is scaled to ``image_size``; training enlarges by 286/256 and crops. Values
-    are normalised to [-1, 1].
+    Cityscapes: ``leftImg8bit/train/CITY/*_leftImg8bit.png`` and, for each, the coloured labels
+    ``gtFine/train/CITY/*_gtFine_color.png``; ``val`` is tested on. pix2pix: files in ``train/``
+    and ``test/`` (or ``val/``), photo A and label B side by side; with ``BtoA`` the right half is
+    the input. Images are scaled to ``image_size``; training enlarges by 286/256 and crops. Values
+    are normalised to [-1, 1]. In scores a pixel of no evaluated class counts as the class of the
+    nearest colour.
 
     Raises
     ------
     DataError
-        If there is no such layout, or an image has no two halves of equal width.
+        If there is no such layout, a photo has no labels, or an image has no two halves of equal
+        width.
     """
     required_directory("pairs", directory)
+    raw = (directory / "leftImg8bit").is_dir() or (directory / "gtFine").is_dir()
     splits = []
-    for part in (("train",), ("test", "val")):
+    for part in (("train",), ("val",)) if raw else (("train",), ("test", "val")):
+        if raw:
+            splits.append(_published(directory, part[0], image_size, progress))
+            continue
         there = [directory / name for name in part if (directory / name).is_dir()]
         files = [p for p in sorted(there[0].iterdir()) if p.is_file()] if there else []
         files = [p for p in files if p.suffix.lower() in (".jpg", ".jpeg", ".png")]
         if not files:
             raise DataError(
-                f"pairs: {'/ or '.join(part)}/ with images of two halves required, "
-                f"got {directory} holding {contents(directory)}"
+                f"pairs: {'/ or '.join(part)}/ with images of two halves (or leftImg8bit/ and "
+                f"gtFine/) required, got {directory} holding {contents(directory)}"
             )
         splits.append(_aligned(files, image_size, direction, progress))
     return Dataset(
-        directory.name, splits[0], splits[1], tuple(CITYSCAPES_PALETTE), _HALF, _HALF,
-        Jitter(image_size * 286 // 256, image_size), AsIs(), tuple(CITYSCAPES_PALETTE.values()),
+        "Cityscapes" if raw else directory.name, splits[0], splits[1], tuple(CITYSCAPES_PALETTE),
+        _HALF, _HALF, Jitter(image_size * 286 // 256, image_size), AsIs(),
+        tuple(CITYSCAPES_PALETTE.values()),
     )  # fmt: skip
+
+
+def _published(directory: Path, part: str, side: int, progress: bool | None) -> TensorSplit:
+    """One split of Cityscapes' own folders."""
+    ending = "_leftImg8bit.png"
+    photos = sorted((directory / "leftImg8bit" / part).glob(f"*/*{ending}"))
+    if not photos:
+        raise DataError(
+            f"pairs: leftImg8bit/{part}/CITY/*{ending} required, got {directory} holding "
+            f"{contents(directory)}"
+        )
+    pairs = []
+    for photo in photos:
+        name = photo.name.removesuffix(ending) + "_gtFine_color.png"
+        label = directory / "gtFine" / part / photo.parent.name / name
+        if not label.is_file():
+            raise DataError(f"pairs: {photo} has no labels {label}")
+        pairs.append((label, photo))
+    read = ((_decoded(label), _decoded(photo)) for label, photo in pairs)
+    return _scaled(read, len(pairs), side, progress)
+
+
+def _decoded(file: Path) -> Tensor:
+    return torch.from_numpy(decode(file))[None]
+
+
+def _scaled(
+    pairs: Iterable[tuple[Tensor, Tensor]], count: int, side: int, progress: bool | None
+) -> TensorSplit:
+    """Label images and photos, ``(1, 3, h, w)`` each, at one size."""
+    labels = torch.empty(count, 3, side, side, dtype=torch.uint8)
+    photos = torch.empty_like(labels)
+    for row, (label, photo) in enumerate(track(pairs, "reading pairs", progress, total=count)):
+        # Mixing the colours of two classes would make a third: labels are never interpolated.
+        labels[row] = F.interpolate(label, (side, side), mode="nearest-exact")[0]
+        photos[row] = TensorSplit(photo, torch.zeros(1, dtype=torch.int64)).resized(side).images[0]
+    return TensorSplit(labels, photos)
 
 
 def _aligned(
     files: list[Path], side: int, direction: Literal["BtoA", "AtoB"], progress: bool | None
 ) -> TensorSplit:
-    labels = torch.empty(len(files), 3, side, side, dtype=torch.uint8)
-    photos = torch.empty_like(labels)
-    for row, file in enumerate(track(files, "reading pairs", progress)):
-        both = torch.from_numpy(decode(file))[None]
-        if both.shape[3] % 2:
-            raise DataError(
-                f"pairs: two halves of equal width required, {file} is {both.shape[3]} wide"
-            )
-        first, second = both.chunk(2, 3)
-        label, photo = (second, first) if direction == "BtoA" else (first, second)
-        # Mixing the colours of two classes would make a third: labels are never interpolated.
-        labels[row] = F.interpolate(label, (side, side), mode="nearest-exact")[0]
-        photos[row] = TensorSplit(photo, torch.zeros(1, dtype=torch.int64)).resized(side).images[0]
-    return TensorSplit(labels, photos)
+    def halves() -> Iterator[tuple[Tensor, Tensor]]:
+        for file in files:
+            both = _decoded(file)
+            if both.shape[3] % 2:
+                raise DataError(
+                    f"pairs: two halves of equal width required, {file} is {both.shape[3]} wide"
+                )
+            first, second = both.chunk(2, 3)
+            yield (second, first) if direction == "BtoA" else (first, second)
+
+    return _scaled(halves(), len(files), side, progress)
 
 
 def generate_pairs(

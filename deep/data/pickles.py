@@ -11,11 +11,11 @@ from __future__ import annotations
 import io
 import math
 import pickle
-from pathlib import Path
 from typing import Any, final
 
 import numpy as np
 
+from deep.data.files import Readable
 from theorylab.errors import DataError
 
 __all__ = ["read_pickle"]
@@ -84,7 +84,7 @@ class _Reader(pickle.Unpickler):
         raise _Refused("an object kept elsewhere")
 
 
-def read_pickle(path: Path, who: str = "data") -> Any:
+def read_pickle(path: Readable, who: str = "data") -> Any:
     """The content of a pickle file of plain data and numpy arrays; strings of Python 2 as bytes.
 
     Raises

@@ -9,7 +9,7 @@ import torch
 
 from deep.data.augment import CropFlip
 from deep.data.dataset import Dataset
-from deep.data.files import find, read_bytes
+from deep.data.files import Readable, find, read_bytes
 from deep.data.splits import TensorSplit, channel_statistics
 from theorylab.errors import DataError
 
@@ -22,7 +22,7 @@ _PIXELS = 3 * 96 * 96
 
 
 def read_stl10(directory: Path) -> Dataset:
-    """STL10 from ``stl10_binary``: 500 training and 800 test images a class, 96x96.
+    """STL10 from ``stl10_binary`` or its tar: 500 training and 800 test images a class, 96x96.
 
     Normalised by the training images' own statistics; the crop is padded by 12 pixels, the share
     of the side that 4 is of 32.
@@ -39,7 +39,7 @@ def read_stl10(directory: Path) -> Dataset:
     return Dataset("STL10", train, test, _CLASSES, mean, std, CropFlip(padding=12))
 
 
-def _read(images: Path, labels: Path) -> TensorSplit:
+def _read(images: Readable, labels: Readable) -> TensorSplit:
     raw = np.frombuffer(read_bytes("stl10", images, _PIXELS), np.uint8)
     # Each channel is stored column by column.
     pixels = np.array(raw.reshape(-1, 3, 96, 96).transpose(0, 1, 3, 2), order="C")

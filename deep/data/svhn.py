@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.io import loadmat
 
 from deep.data.augment import CropFlip
 from deep.data.dataset import Dataset
-from deep.data.files import find
+from deep.data.files import Readable, find
 from deep.data.splits import TensorSplit, channel_statistics
 from theorylab.errors import DataError
 
@@ -35,9 +36,9 @@ def read_svhn(directory: Path) -> Dataset:
     return Dataset("SVHN", train, test, digits, mean, std, CropFlip(padding=4, flip=False))
 
 
-def _read(path: Path) -> TensorSplit:
+def _read(path: Readable) -> TensorSplit:
     try:
-        content = loadmat(path, variable_names=["X", "y"])
+        content = loadmat(io.BytesIO(path.read_bytes()), variable_names=["X", "y"])
     # loadmat fails in many ways on damaged files, and with NotImplementedError on version 7.3.
     except Exception as error:
         raise DataError(

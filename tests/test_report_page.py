@@ -14,6 +14,8 @@ from paper_figures.exhibit import write_csv
 from paper_figures.report import collect
 from paper_figures.report.page import page
 from paper_figures.report.plots import Series, lines
+from paper_figures.style import style
+from paper_figures.verdicts import draw_errata
 from theorylab.cli import build
 from theorylab.errors import UsageError
 from theorylab.judge.verdict import Verdict
@@ -167,6 +169,18 @@ def test_latex_compiles(run, tmp_path):
         cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout[-2000:]
+
+
+def test_verdicts_and_tightness_are_drawn(run, tmp_path):
+    result = CliRunner().invoke(build(), ["figure-verdicts", str(run), "--out", str(tmp_path)])
+    assert result.exit_code == 0, result.output
+    assert {"tightness.pdf", "tightness.svg", "verdicts.png"} <= {
+        p.name for p in tmp_path.iterdir()
+    }
+    canvas = draw_errata(collect(run), style("icml"))
+    bars = [int(text.get_text()) for text in canvas.axes[0].texts]
+    assert sum(bars) == sum(bool(e.outcome(f)[0]) for e in collect(run)
+                            for f in ("printed", "repaired"))  # fmt: skip
 
 
 def test_axes_are_logarithmic_only_where_every_value_is_positive():

@@ -13,6 +13,7 @@ from typing import Any, final
 from torch import nn
 
 from theorylab.errors import UnknownNameError, UsageError, require_finite
+from theorylab.method import RULES
 from theorylab.plugins import registry
 from theorylab.torch import optim as torch_optim
 from theorylab.torch.arguments import FLAGS
@@ -112,7 +113,9 @@ class _Methods(Mapping[str, Method]):
     @cached_property
     def _table(self) -> dict[str, Method]:
         found = {}
-        for name, rule in registry.rules().items():
+        # The own rules are there in a checkout that is not installed, too.
+        known = {rule.name: rule for rule in RULES} | dict(registry.rules())
+        for name, rule in known.items():
             if rule.needs <= ANSWERS:
                 lr, defaults = _SUITED.get(name, (_STEP, {}))
                 found[name] = Method(torch_optim.optimizer(rule), lr, defaults)

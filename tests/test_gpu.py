@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from deep import settings
 from deep.data import load
 from deep.gpu import __main__ as gpu
 from deep.gpu import checks, run
@@ -20,6 +21,7 @@ from deep.gpu.checks import CheckPlan, run_checks
 from deep.gpu.record import OutOfTime, Record, bounded
 from deep.recipes import lrsgd_table_1, sngm_table_2, tralgo_table_4
 from deep.training import Trainer
+from theorylab.plugins import provenance
 
 CPU = torch.device("cpu")
 
@@ -181,6 +183,15 @@ def test_mistakes_are_one_line(
         code = exit_.code
     assert code == 2
     assert message in capsys.readouterr().err
+
+
+def test_a_checkout_that_is_not_installed_has_its_own_methods(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(settings.registry, "rules", dict)
+    assert set(settings._Methods()) == set(settings.METHODS)
+    monkeypatch.setattr(provenance, "_VERSIONS", ("no_such_package",))
+    assert provenance.provenance()["versions"]["no_such_package"] == "not installed"
 
 
 def test_missing_packages_are_named(

@@ -74,7 +74,8 @@ def _all(
         partial(_graph, fast, data, device, 0.05, accumulate=2),
     )
     for name in plan.optimizers:
-        if name != "stochastic_batch_size_1":  # it takes several gradients a step
+        several = name in METHODS and "memory" in METHODS[name].options
+        if not several:  # a graph holds one mini-batch
             yield f"step graph {name}", partial(_graph, base, data, device, _CLOSE, optimizer=name)
     resumed = replace(base, model_options={"dropout": 0.2})
     for name in plan.resumed:

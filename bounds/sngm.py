@@ -64,7 +64,7 @@ step0 = Symbol("eta0", "scale of MSGD's step size, which the paper sets to 1", P
 budget = Symbol("C", "total gradient evaluations, any C > 0", POSITIVE, role="derived", latex="C")
 
 accuracy = Symbol("eps", "accuracy: the target for the mean of E||grad F||", POSITIVE,
-                  Units(F=1, X=-1), latex=r"\varepsilon", typical=(1.0, 0.5, 0.25))
+                  Units(F=1, X=-1), latex=r"\varepsilon", typical=(4.0, 2.0, 1.0))
 # fmt: on
 
 _RATE_EPS = Rate(accuracy, {accuracy: sp.Integer(1)}, grows=False)
@@ -673,13 +673,20 @@ _CONSTANT_3 = (
     + _SECOND * L0 * (1 + beta) * eta0 / (1 - beta) ** 2
     + _FIRST * sigma
 )
+
+
+def _least_batch(scale: sp.Expr) -> sp.Expr:
+    """The batch from which on scale/C^(1/4) is within Theorem 2's step limit."""
+    return sp.ceiling((8 * kappa * L1 * scale) ** 2)
+
+
 corollary_3_complexity = Statement(
     "sngm.corollary_3_complexity", "Corollary 3, complexity", "printed",
     Claim(mean_gradient_norm, "<=", accuracy, big_o=True),
     _RELAXED, _SNGM,
-    {B: sp.ceiling(1 / accuracy**2), **_ROOT_BATCH, kappa: _KAPPA, eta: 1 / _FOURTH},
-    (_RELAXED_LIMIT,),
-    _RATE_EPS,
+    {kappa: _KAPPA, B: sp.Max(sp.ceiling(1 / accuracy**2), _least_batch(sp.Integer(1))),
+     **_ROOT_BATCH, eta: 1 / _FOURTH},
+    rate=_RATE_EPS,
     text="An (L, lambda)-smooth objective's eps-stationary point takes O(1/eps^4) evaluations. "
     "Read "
     "as: with C = 1/eps^4, B = sqrt(C) and eta = C^(-1/4), the mean of norms is O(eps).",
@@ -689,17 +696,20 @@ corollary_3_complexity_repaired = Statement(
     "sngm.corollary_3_complexity", "Corollary 3, complexity", "repaired",
     Claim(mean_gradient_norm, "<=", accuracy),
     _RELAXED, _SNGM,
-    {**_reached(_CONSTANT_3), kappa: _KAPPA, eta: eta0 / _FOURTH},
-    (_RELAXED_LIMIT,),
-    _RATE_EPS,
+    {kappa: _KAPPA,
+     B: sp.Max(sp.ceiling((_CONSTANT_3 / accuracy) ** 2), _least_batch(eta0)),
+     **_ROOT_BATCH, eta: eta0 / _FOURTH},
+    rate=_RATE_EPS,
     text="(K/eps)^4 evaluations, but for rounding, reach a mean of norms of at most eps, "
     "K = 1.07 (1-beta) Delta/eta0 + 0.56 L (1+beta) eta0/(1-beta)^2 + 1.07 sigma.",
-    note="Corollary 3, repaired, whose bound is K/C^(1/4), solved for C; eps must be small enough "
-    "for eta <= 1/(8 kappa lambda).",
+    note="Corollary 3, repaired, whose bound is K/C^(1/4), solved for C. B is at least "
+    "(8 kappa lambda eta0)^2, which makes eta <= 1/(8 kappa lambda).",
     proof=(
         Identity("Corollary 3's repaired bound is K/C^(1/4)", _BOUND_3_SHARP,
                  _CONSTANT_3 / _FOURTH),
         _REACHED,
+        Identity("eta = eta0/sqrt(B) at the least batch", eta0 / sp.sqrt(B), _RELAXED_LIMIT.rhs,
+                 {B: (8 * kappa * L1 * eta0) ** 2}),
     ),
 )  # fmt: skip
 
@@ -709,8 +719,7 @@ necessary_a_repaired = Statement(
     corollary_3_complexity_repaired.claim,
     _RELAXED, Algorithm("sngm", {"eta": eta, "beta": sp.Integer(0)}),
     {beta: sp.Integer(0), **corollary_3_complexity_repaired.prescription},
-    corollary_3_complexity_repaired.conditions,
-    corollary_3_complexity_repaired.rate,
+    rate=corollary_3_complexity_repaired.rate,
     text="O(1/eps^4) does not need (a), an L-smooth objective: normalised SGD without momentum "
     "has it on (L, lambda)-smooth ones.",
     note="The paper says of existing analyses that O(1/eps^4) needs L-smoothness, which no "

@@ -96,7 +96,8 @@ def _measure(
         experiment = Experiment(
             statement, here, values, replicas, effort / len(sizes), seed, repeat
         )
-        if experiment.steps > effort / _EFFORT_PER_STEP:
+        too_long = experiment.steps > effort / _EFFORT_PER_STEP
+        if too_long or experiment.steps * experiment.batch_size > effort:
             continue  # too long to run
         found = protocol.measure(experiment)
         compared = compare(statement.claim, values, found, risk / len(sizes))

@@ -197,6 +197,20 @@ def test_the_page_shows_what_was_measured(name: str) -> None:
                 assert again.survives == row["survives"]
 
 
+def test_figures_2_and_3_run_at_the_papers_values() -> None:
+    plan = Plan()
+    over_gamma = scope(plan, 50_000)
+    assert {s.batch_size for s in over_gamma.values()} == {512}
+    assert {s.lr for s in over_gamma.values()} == {0.1}
+    run = over_gamma["lrsgd_r gamma=1/10"]
+    found = schedule(run.schedule, run.step_size, 350)
+    # A tenth after 150 of 350 epochs, and after 250.
+    steps = [150, 151, 250, 251, 350]
+    assert [round(found(t), 6) for t in steps] == [0.1, 0.01, 0.01, 0.001, 0.001]
+    # Curves, not ends alone.
+    assert {s.evaluations for s in matching(plan, 50_000, 8).values()} == {20}
+
+
 # --- twins ---------------------------------------------------------------------------------------
 def test_twins_are_equal_until_the_sample_is_drawn() -> None:
     settings = Settings(

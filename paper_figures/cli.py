@@ -74,6 +74,12 @@ def command(
         typer.Option("--recorded", help="What `make gpu` recorded: its cells stand in place of "
                      "the preset's."),
     ] = None,
+    segmenter: Annotated[
+        str | None, typer.Option(metavar="MODULE:FACTORY", help="For FCN-scores, with --weights.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="The segmentation network's state_dict.")
+    ] = None,
     formats: Annotated[
         str, typer.Option("--formats", help="Some of pdf,svg,png,pgf (pgf needs LaTeX).")
     ] = ",".join(FORMATS),
@@ -108,10 +114,15 @@ def command(
     if data_dir is not None and not data_dir.exists():
         raise DataError(f"--data-dir: {data_dir} does not exist")
     look = style(style_)
+    if (segmenter is None) != (weights is None):
+        raise UsageError("figure: --segmenter and --weights go together")
+    if weights is not None and not weights.is_file():
+        raise DataError(f"--weights: there is no file {weights}")
+    reader = None if segmenter is None or weights is None else (segmenter, weights)
     elsewhere = {} if recorded_ is None else recorded(recorded_)
     writable(out / f"{chosen[0]}.csv")
     session = Session(Store(out), wanted, data_dir, seed=seed, jobs=jobs, device=device,
-                      budget=budget, recorded=elsewhere)  # fmt: skip
+                      budget=budget, recorded=elsewhere, segmenter=reader)  # fmt: skip
     terminal = console()
     failed: list[str] = []
     for number, key in enumerate(chosen, 1):

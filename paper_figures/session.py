@@ -16,21 +16,26 @@ from typing import Any, final
 import pandas as pd
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
-from deep.data import Dataset, dataset, denormalise, label_map
+from deep.data import Dataset, dataset
 from deep.data.cache import fingerprint
-from deep.gan import GanSettings, GanTrainer, nearest_colour
+from deep.gan import GanSettings, GanTrainer, score
 from deep.gpu.record import Record
-from deep.metrics import confusion, segmentation
+from deep.images import shown_pairs
+from deep.segmentation import Segmenter, load_segmenter, on_truth, segmenter, train_segmenter
 from deep.settings import Settings
 from deep.training import Trainer, device_named, load_data
 from paper_figures.scale import Run, Scale, scaled
 from theorylab.console import console
 from theorylab.errors import UsageError
+from theorylab.plugins.provenance import file_digest
 from theorylab.plugins.store import Store, compute
 
-__all__ = ["GanRun", "Session", "recorded"]
+__all__ = ["READERS", "GanRun", "Session", "recorded"]
+
+READERS = ("FCN-8s", "DPC-xception71")
+"""TRAlgo's segmentation networks, in the order of its tables."""
 
 _TUNING_SEED = 1000
 _LONG = 200_000  # samples; shorter runs start anew: checkpoints would take longer than they do
@@ -74,6 +79,9 @@ class Session:
         Hashes of the data that was read, by name.
     recorded : mapping
         What was measured elsewhere, by the name of the recipe: see :func:`recorded`.
+    segmenter : (str, Path), optional
+        A segmentation network of the user's and its weights, for the FCN-scores; see
+        :func:`deep.segmentation.load_segmenter`.
     """
 
     store: Store
@@ -88,6 +96,7 @@ class Session:
     missing: int = 0
     digests: dict[str, str] = field(default_factory=dict)
     recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    segmenter: tuple[str, Path] | None = None
 
     # --- training ------------------------------------------------------------------------------
     def train(self, runs: Sequence[Run], seeds: int) -> pd.DataFrame:
@@ -187,53 +196,79 @@ class Session:
 
     # --- pairs of images -----------------------------------------------------------------------
     def translate(self, runs: Sequence[GanRun], seeds: int, images: int = 0) -> pd.DataFrame:
-        """Every pix2pix run at every seed: scores, and ``images`` test pairs as PNG in base64.
+        """Every pix2pix run at every seed: its scores, or ``images`` test pairs as PNG in base64.
 
-        Columns: ``row, arm, seed, seeds``, the scores (``per_pixel``, ``per_class``,
-        ``class_iou``, ``l1``, ``psnr``, ``ssim``), ``panel`` and ``image`` (rows with an image
-        have no scores), and ``scale``.
+        Columns: ``row, column, arm, seed, seeds, scale``. With ``images``, ``panel`` and ``image``:
+        one row a picture, ``column`` being ``input``, ``ground truth`` or ``output``. Without, one
+        row for each of :data:`READERS` (in ``column``) with ``per_pixel, per_class, class_iou``.
         """
         reduced = self.scale.data is not None
-        text = ""
-        if reduced:
-            text = f"generated-pairs for cityscapes; {self.scale.image_size} pixels for 256"
-        count = seeds if self.scale.seeds is None else min(seeds, self.scale.seeds)
-        wanted = []
-        for run in runs:
-            for i in range(count if run.settings is not None else 1):
-                made = run.settings
-                if made is not None:
-                    made = replace(made, seed=self.seed + i, image_size=self.scale.image_size)
-                    if reduced:
-                        smoke = self.scale.name == "smoke"
-                        made = replace(
-                            made, data="generated-pairs", width=8 if smoke else 16,
-                            epochs=0.1 if smoke else 20.0, samples=20 if smoke else 100,
-                        )  # fmt: skip
-                wanted.append((run, made, self.seed + i))
         data = "generated-pairs" if reduced else "cityscapes"
+        count = seeds if self.scale.seeds is None else min(seeds, self.scale.seeds)
+        wanted = [
+            (run, None if run.settings is None else self._pix2pix(run.settings, self.seed + i), i)
+            for run in runs for i in range(count if run.settings is not None else 1)
+        ]  # fmt: skip
+        readers = [] if images else self._readers(reduced)
         cells = [
             {
                 "kind": "gan", "settings": None if made is None else asdict(made), "data": data,
                 "digest": self._digest(data), "image_size": self.scale.image_size,
-                "images": images,
+                "readers": readers, "images": images,
             }
             for _, made, _ in wanted
         ]  # fmt: skip
         results = self._compute(gan_cell, cells, "")
         rows: list[dict[str, Any]] = []
-        for (run, made, seed), result in zip(wanted, results, strict=True):
+        for (run, made, i), result in zip(wanted, results, strict=True):
             if result is None:
                 self.missing += 1
                 continue
-            words = text
-            if made is not None and reduced:
-                words += f"; width {made.width} for 64; {made.epochs:g} of 200 epochs"
-            place = {"row": run.row, "arm": run.arm, "seed": seed, "seeds": seeds, "scale": words}
-            rows.append({**place, **result["scores"]})
-            rows += [{**place, "panel": i, "image": image}
-                     for i, image in enumerate(result["images"])]  # fmt: skip
-        return pd.DataFrame(rows)
+            place = {"row": run.row, "arm": run.arm, "seed": self.seed + i, "seeds": seeds}
+            for name, pictures in result["images"].items():
+                scale = self._pix2pix_words(made)
+                rows += [{**place, "column": name, "panel": k, "image": picture, "scale": scale}
+                         for k, picture in enumerate(pictures)]  # fmt: skip
+            for name, scores in zip(READERS, result["scores"], strict=False):
+                scale = "; ".join(filter(None, (self._pix2pix_words(made), self._reader(name))))
+                rows.append({**place, "column": name, **scores, "scale": scale})
+        heads = ("row", "column", "arm", "seed", "seeds", "scale")
+        kinds = ("panel", "image") if images else ("per_pixel", "per_class", "class_iou")
+        return pd.DataFrame(rows, columns=[*heads, *kinds])
+
+    def _pix2pix(self, settings: GanSettings, seed: int) -> GanSettings:
+        made = replace(settings, seed=seed, image_size=self.scale.image_size)
+        if self.scale.data is None:
+            return made
+        smoke = self.scale.name == "smoke"
+        return replace(
+            made, data="generated-pairs", width=8 if smoke else 16,
+            epochs=0.1 if smoke else 20.0, samples=20 if smoke else 100,
+        )  # fmt: skip
+
+    def _pix2pix_words(self, made: GanSettings | None) -> str:
+        if self.scale.data is None:
+            return ""
+        words = f"generated-pairs for cityscapes; {self.scale.image_size} pixels for 256"
+        if made is not None:
+            words += f"; width {made.width} for 64; {made.epochs:g} of 200 epochs"
+        return words
+
+    def _readers(self, reduced: bool) -> list[dict[str, Any]]:
+        """What reads the classes off a photo: networks trained on the pairs, or the user's."""
+        if self.segmenter is not None:
+            spec, weights = self.segmenter
+            user = {"spec": spec, "weights": str(weights), "digest": file_digest(weights)}
+            return [user, user]
+        if not reduced:
+            raise UsageError("FCN-scores of real photos need --segmenter and --weights")
+        epochs = 1 if self.scale.name == "smoke" else 5
+        return [{"width": width, "epochs": epochs} for width in (16, 64)]
+
+    def _reader(self, name: str) -> str:
+        if self.segmenter is not None:
+            return f"{self.segmenter[0]} for {name}"
+        return f"a small network trained on the pairs for {name}"
 
     # --- data ----------------------------------------------------------------------------------
     def _data(self, name: str, like: Settings) -> Dataset:
@@ -333,12 +368,14 @@ def train_cell(
 def gan_cell(
     cell: Mapping[str, Any], data_dir: str | None, device: str, runs: str
 ) -> dict[str, Any]:
-    """Scores of one pix2pix run (or of the true photos), and the first test images it makes."""
+    """One pix2pix run (or the true photos): scores by each reader, and the first test images."""
     place = located(cell["data"], data_dir)
     data = dataset(cell["data"]).load(place, image_size=cell["image_size"])
+    readers = [_segmenter(json.dumps(r), cell["data"], cell["image_size"], data_dir, device)
+               for r in cell["readers"]]  # fmt: skip
     if cell["settings"] is None:
-        scores = _ground_truth(data) if cell["data"] == "generated-pairs" else {}
-        return {"scores": scores, "images": _true(data, cell["images"])}
+        found = [asdict(on_truth(data.to(device_named(device)), read)) for read in readers]
+        return {"scores": found, "images": {}}
     settings = GanSettings(**cell["settings"])
     if settings.samples is not None:
         kept = torch.arange(min(settings.samples, len(data.train)))
@@ -346,47 +383,29 @@ def gan_cell(
     text = json.dumps(cell, sort_keys=True).encode()
     folder = Path(runs) / hashlib.sha256(text).hexdigest()[:32]
     trainer = GanTrainer(settings, data, folder=folder, device=device_named(device))
-    # On photos of real streets classes cannot be read off by colour.
-    segmenter = nearest_colour if cell["data"] == "generated-pairs" else None
-    scores = trainer.run(progress=False, segmenter=segmenter)
-    made = _generated(trainer.generator, data, cell["images"], settings.seed)
+    trainer.run(progress=False)
+    found = [score(trainer.generator, trainer.data, read, seed=settings.seed) for read in readers]
+    images: dict[str, list[str]] = {}
+    if cell["images"]:
+        shown = shown_pairs(trainer.generator, trainer.data, cell["images"], settings.seed)
+        names = ("input", "ground truth", "output")
+        images = {name: [_png(x) for x in part] for name, part in zip(names, shown, strict=True)}
     shutil.rmtree(folder, ignore_errors=True)
-    return {"scores": {k: v for k, v in scores.items() if k not in ("losses", "steps")},
-            "images": made}  # fmt: skip
+    return {"scores": found, "images": images}
 
 
-def _ground_truth(data: Dataset) -> dict[str, float]:
-    counts = torch.zeros(len(data.classes), len(data.classes), dtype=torch.int64)
-    for label, photo, _ in data.in_order(data.test, 1):
-        found = nearest_colour(denormalise(photo, data.mean, data.std))
-        wanted = label_map(denormalise(label, data.mean, data.std), data.palette)
-        counts += confusion(found, wanted, len(data.classes))
-    return dict(vars(segmentation(counts)))
-
-
-def _true(data: Dataset, count: int) -> list[str]:
-    """Label image and photo of the first test pairs, in turn."""
-    found = []
-    for label, photo, index in data.in_order(data.test, 1):
-        if int(index[0]) >= count:
-            break
-        found += [_png(denormalise(x, data.mean, data.std)[0]) for x in (label, photo)]
-    return found
-
-
-@torch.no_grad()
-def _generated(generator: nn.Module, data: Dataset, count: int, seed: int) -> list[str]:
-    found = []
-    generator.train()  # as pix2pix: dropout and the image's own statistics at test time
-    device = next(generator.parameters()).device
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(seed)
-        for label, _, index in data.in_order(data.test, 1):
-            if int(index[0]) >= count:
-                break
-            made = generator(label.to(device)).cpu()
-            found.append(_png(denormalise(made, data.mean, data.std)[0]))
-    return found
+@cache
+def _segmenter(
+    text: str, name: str, image_size: int, data_dir: str | None, device: str
+) -> Segmenter:
+    """One of the readers of a cell; what is trained is trained once a process."""
+    given = json.loads(text)
+    data = dataset(name).load(located(name, data_dir), image_size=image_size)
+    where = device_named(device)
+    if "spec" in given:
+        return load_segmenter(given["spec"], Path(given["weights"]), len(data.classes), where)
+    return segmenter(train_segmenter(data, epochs=given["epochs"], width=given["width"],
+                                     device=where, progress=False))  # fmt: skip
 
 
 def _png(image: Tensor) -> str:

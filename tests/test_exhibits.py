@@ -52,9 +52,10 @@ def session(tmp_path):
 def invented(cell):
     """A result of the right shape, from the cell alone."""
     if cell["kind"] == "gan":
-        count = cell["images"] * (2 if cell["settings"] is None else 1)
-        scores_ = {"per_pixel": 0.6, "per_class": 0.3, "class_iou": 0.2}
-        return {"scores": scores_, "images": [PIXEL] * count}
+        pictures = [PIXEL] * cell["images"]
+        names = ("input", "ground truth", "output") if pictures else ()
+        found = {"per_pixel": 0.6, "per_class": 0.3, "class_iou": 0.2}
+        return {"scores": [found] * len(cell["readers"]), "images": dict.fromkeys(names, pictures)}
     steps = [0, cell["settings"]["steps"]]
     rng = np.random.default_rng(cell["settings"]["seed"])
     end = float(rng.uniform(0.5, 0.9))
@@ -242,6 +243,23 @@ def test_what_a_gpu_recorded_stands_in_the_table(session, tmp_path, no_training)
     path.write_text("")
     with pytest.raises(UsageError, match="no finished cells"):
         recorded(path)
+
+
+def test_photos_are_scored_by_each_reader_and_shown(session):
+    session.scale = replace(TINY, image_size=32)
+    table = exhibit("tralgo.table_3")
+    data = table.compute(session)
+    assert set(data.row) == {"GT", "Adam", "TRAdam"}
+    truth = data[data.row == "GT"].per_pixel.item()
+    assert 0 < truth <= 1
+    assert data[data.row == "Adam"].per_pixel.max() <= 1
+    assert "a small network trained on the pairs for DPC-xception71" in data.scale.iloc[0]
+    images = exhibit("tralgo.figure_4").compute(session)
+    assert len(images) == 2 * 3 * 4
+    session.scale = SCALES["paper"]
+    session._digest = lambda name: None
+    with pytest.raises(UsageError, match="--segmenter and --weights"):
+        table.compute(session)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import math
 import os
@@ -114,6 +115,7 @@ class Record:
         except Exception as error:  # recorded, and the rest goes on
             text = str(error).strip().splitlines() or [""]
             ok, result = False, {"error": f"{type(error).__name__}: {text[0][:300]}"}
+        gc.collect()  # a trainer and its graph hold each other, and the device's memory
         self.write(part, name, ok=ok, seconds=round(time.perf_counter() - started, 3), **result)
         return ok
 

@@ -291,8 +291,11 @@ class Statement:
         return self._number(None if self.algorithm is None else self.algorithm.horizon, values)
 
     def batch_size(self, values: Values) -> int:
-        """How many samples a step takes at ``values``: the algorithm's batch, or 1."""
-        return self._number(None if self.algorithm is None else self.algorithm.batch, values)
+        """How many samples a step takes at ``values``: the algorithm's batch, or 1.
+
+        A claim on mini-batches that names no algorithm speaks of batches of the table's ``B``.
+        """
+        return self._number(B if self.algorithm is None else self.algorithm.batch, values)
 
     def _number(self, expression: sp.Expr | None, values: Values) -> int:
         if expression is None:

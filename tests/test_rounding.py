@@ -9,14 +9,18 @@ import sympy as sp
 
 import synthetic
 from bounds import Algorithm, Claim, Statement
-from bounds.assumptions import FINITE_SUM, SMOOTH, STRONGLY_CONVEX
-from bounds.notation import ell, eta, mu
-from bounds.quantities import expected_twin_distance, twin_distance
+from bounds.assumptions import BOUNDED_VARIANCE, FINITE_SUM, SMOOTH, STRONGLY_CONVEX
+from bounds.notation import ell, eta, mu, sigma
+from bounds.quantities import expected_twin_distance, gradient_variance, twin_distance
 from theorylab import check
+from theorylab.errors import AssumptionError
 from theorylab.exact.tabular import Tabular
 from theorylab.hunt.counterexample import write_counterexample
 from theorylab.hunt.instance import Instance
 from theorylab.hunt.search import Hunt, hunt
+from theorylab.judge.comparison import compare
+from theorylab.plugins import registry
+from theorylab.quantities.protocol import LOST, Measurement
 
 STEEP = {
     "family": "quadratic",
@@ -92,3 +96,43 @@ def test_exact_numbers_decide_what_floats_cannot():
     assert Tabular(descent, (-1.0, 1.0), ((-1.0, 1.0),), 2.0**-20, {"eta": 1.0 + 2.0**-10}
                    ).exceeds_exactly()  # fmt: skip
     assert np.isfinite(bowl.ratio)
+
+
+STEEP_WELLS = [
+    {"shape": "cosh", "noise": "shifts", "sigma": 0.5},
+    {"shape": "exponential", "noise": "two_point", "sigma": 0.2},
+]
+
+
+@pytest.mark.parametrize("parameters", STEEP_WELLS, ids=lambda p: p["shape"])
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("key", ["lrsgd.condition_2_3", "sngm.assumption_1",
+                                 "stochastic_batch_size.claim_noise_variance",
+                                 "tralgo.assumption_3"])  # fmt: skip
+def test_noise_beside_a_huge_gradient_is_not_refuted(key, seed, parameters):
+    """Gradients of 1e15 leave no digit of a noise of 0.5: g - grad F is their rounding."""
+    steep = synthetic.relaxed_smooth(**parameters)
+    statement = registry.statement(key, "repaired")
+    try:
+        found = check(statement, steep, seed=seed, count=4)
+    except AssumptionError:
+        pytest.skip("not of this objective")
+    assert found.verdict != "violated"
+
+
+def test_noise_above_its_bound_is_still_seen_beside_a_huge_gradient():
+    steep = synthetic.relaxed_smooth(**STEEP_WELLS[0])
+    claim = Claim(gradient_variance, "<=", sigma**2 * 0.999)
+    less = Statement("made_up.noise", "A", "printed", claim, (BOUNDED_VARIANCE,))
+    found = check(less, steep)
+    assert (found.verdict, found.evidence) == ("violated", "exact law")
+    assert found.ratio == pytest.approx(1 / 0.999, rel=1e-6)
+
+
+def test_rounding_passes_through_a_claim_that_is_not_affine():
+    """A root turns an error of 1e-14 into one of 1e-7."""
+    claim = Claim(sp.sqrt(gradient_variance), "<=", sigma)
+    found = Measurement({"gradient_variance": np.array([[1e-14]])}, "law",
+                        scales={"gradient_variance": np.array([[1e-14 / LOST]])})  # fmt: skip
+    assert compare(claim, {"sigma": 0.0}, found, 0.01).outcomes().tolist() == ["unknown"]
+    assert compare(claim, {"sigma": 3e-7}, found, 0.01).outcomes().tolist() == ["holds"]

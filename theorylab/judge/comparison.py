@@ -245,14 +245,18 @@ def _affine(claim: Claim) -> bool:
 def _inherited(
     claim: Claim, table: Mapping[str, Any], found: Measurement, shape: tuple[int, ...]
 ) -> np.ndarray:
-    """Rounding that differences of large numbers bring into the claim's sides."""
+    """What the rounding of the measured quantities may do to the claim's two sides."""
     lost = np.zeros(shape[:-1])
-    named = {s for s in claim.measured if s.name in found.scales}
-    for side in claim.sides if named else ():
-        for term in sp.Add.make_args(side):
-            if term.free_symbols & named:
-                size = np.abs(np.atleast_2d(evaluate(term, {**table, **found.scales})))
-                lost = lost + LOST * np.broadcast_to(size, shape).max(-1)
+    for side in claim.sides:
+        for name in {s.name for s in side.free_symbols & claim.measured} & found.scales.keys():
+            here, error = np.atleast_2d(evaluate(side, table)), LOST * found.scales[name]
+            moved = [
+                np.abs(np.atleast_2d(evaluate(side, {**table, name: table[name] + e})) - here)
+                for e in (error, -error)
+            ]
+            # The root of a number that rounding made negative moves one way alone.
+            change = np.nan_to_num(np.fmax(*moved), nan=0.0, posinf=np.inf)
+            lost = lost + np.broadcast_to(change, shape).max(-1)
     return lost
 
 

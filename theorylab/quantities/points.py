@@ -13,11 +13,13 @@ from theorylab.method.rule import norm
 from theorylab.problem.objective import Objective
 from theorylab.quantities.batches import batch_noise
 from theorylab.quantities.protocol import (
+    LOST,
     Experiment,
     Law,
     Measurement,
     Protocol,
     gradient_scale,
+    square_scale,
     value_scale,
 )
 from theorylab.quantities.ranges import certified_ranges
@@ -26,6 +28,8 @@ __all__ = ["Points", "sample_points"]
 
 _RADII = (1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _ENUMERABLE = 4096
+_NOISE = frozenset({"gradient_variance", "gradient_deviation", "batch_variance",
+                    "shuffled_batch_variance"})  # fmt: skip
 
 
 def sample_points(objective: Objective, count: int, seed: int) -> Tensor:
@@ -83,6 +87,7 @@ class Points(Protocol):
         scales: dict[str, np.ndarray | float] = {}
         with torch.no_grad():
             gradient_w = objective.gradient(w)
+            size_w = gradient_scale(objective, (w, gradient_w))
             if names & {"value_difference", "linear_term", "distance", "distance_squared",
                         "gradient_difference", "gradient_norm_at_u"}:  # fmt: skip
                 gradient_u, step = objective.gradient(u), u - w
@@ -90,16 +95,19 @@ class Points(Protocol):
                 found["value_difference"] = _column(values[0] - values[1])
                 scales["value_difference"] = 2 * value_scale(objective, *values)
                 found["linear_term"] = _column((gradient_w * step).sum(-1))
+                scales["linear_term"] = size_w * norm(step).numpy()
                 found["distance"] = norm(step).numpy()
                 found["distance_squared"] = found["distance"] ** 2
                 found["gradient_difference"] = norm(gradient_u - gradient_w).numpy()
-                scales["gradient_difference"] = gradient_scale(
-                    objective, (u, gradient_u), (w, gradient_w)
-                )
+                size_u = gradient_scale(objective, (u, gradient_u))
+                scales["gradient_difference"] = size_u + size_w
                 found["gradient_norm_at_u"] = norm(gradient_u).numpy()
+                scales["gradient_norm_at_u"] = size_u
             found["gradient_norm_at_w"] = norm(gradient_w).numpy()
+            scales["gradient_norm_at_w"] = size_w
             if "absolute_value" in names:
                 found["absolute_value"] = _column(objective.value(w).abs())
+                scales["absolute_value"] = value_scale(objective, found["absolute_value"])
             if hessians:
                 spectrum = _eigenvalues(objective.hessian(w))
                 found["hessian_norm"] = _column(spectrum.abs().amax(-1))
@@ -108,7 +116,7 @@ class Points(Protocol):
                 lowest = np.nan if np.isnan(least).all() else np.nanmin(least)
                 found["least_curvature"] = np.full((len(w), 1), lowest)
             law: Law = "arithmetic"
-            rounding, below = np.zeros(1), frozenset[str]()
+            below = frozenset[str]()
             if batches:
                 noise, exact = batch_noise(experiment, w, gradient_w)
                 law = "law" if exact else "samples"
@@ -122,17 +130,21 @@ class Points(Protocol):
                 found["gradient_deviation"] = np.repeat(
                     squared.max(-1, keepdims=True), 1 if exact else squared.shape[1], axis=1
                 )
-            if "gradient_deviation" in names:
-                if law == "samples":  # the largest of those drawn, below the supremum
-                    below = frozenset({"gradient_deviation"})
-                    found["gradient_deviation"] = found["gradient_deviation"][:, :1]
-                    if not names & {"gradient_variance", "batch_variance"}:
-                        law = "arithmetic"
-                # g - grad F loses what the rounding of a huge gradient leaves of it.
-                lost = 8 * torch.finfo(w.dtype).eps * norm(gradient_w).numpy()[:, 0]
-                rounding = lost * (2 * np.sqrt(found["gradient_deviation"][:, 0]) + lost)
-        return Measurement({k: found[k] for k in names}, law, rounding=rounding, scales=scales,
-                           from_below=below, ranges=certified_ranges(objective, names))  # fmt: skip
+            if "gradient_deviation" in names and law == "samples":
+                below = frozenset({"gradient_deviation"})  # the largest of those drawn
+                found["gradient_deviation"] = found["gradient_deviation"][:, :1]
+                if not names & {"gradient_variance", "batch_variance"}:
+                    law = "arithmetic"
+            # g - grad F loses what the rounding of a huge gradient leaves of it.
+            blur = LOST * size_w
+            for name in names & _NOISE:
+                of = "gradient_deviation" if name == "gradient_deviation" else "gradient_variance"
+                deviation = np.sqrt(found[of].mean(-1, keepdims=True))
+                scales[name] = square_scale(deviation, blur)
+                if "batch" in name:  # what is left where the errors of a batch cancel
+                    scales[name] = scales[name] + deviation**2
+        return Measurement({k: found[k] for k in names}, law, scales=scales, from_below=below,
+                           ranges=certified_ranges(objective, names))  # fmt: skip
 
 
 def _eigenvalues(hessian: Tensor) -> Tensor:

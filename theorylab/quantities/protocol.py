@@ -33,6 +33,7 @@ __all__ = [
     "build_rule",
     "gradient_scale",
     "is_one_step",
+    "square_scale",
     "steps_per_round",
     "value_scale",
 ]
@@ -218,6 +219,15 @@ def gradient_scale(objective: Objective, *at: tuple[Tensor, Tensor]) -> np.ndarr
     bend = known.get("ell", known.get("L", 0.0))
     sizes = [(norm(g) + bend * norm(w)).numpy() + known.get("G", 0.0) for w, g in at]
     return np.asarray(sum(sizes))
+
+
+def square_scale(norms: np.ndarray | float, blur: np.ndarray | float) -> np.ndarray:
+    """The scale whose loss is the error of a squared norm that is known up to ``blur``.
+
+    >>> float(LOST * square_scale(3.0, 0.5)) == 3.5**2 - 3.0**2
+    True
+    """
+    return np.asarray(blur * (2 * norms + blur) / LOST)
 
 
 def steps_per_round(rule: UpdateRule) -> float:

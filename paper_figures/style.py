@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,14 @@ _RC: Any = {
     "pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "theorylab",
     "pgf.texsystem": "pdflatex", "pgf.rcfonts": False,
 }  # fmt: skip
+
+# Keys and names have underscores: such a one is itself in text, and a subscript in mathematics.
+_UNDERSCORE = r"""% needs pgf, amsmath, amssymb
+\begingroup\providecommand{\mathdefault}[1]{#1}\catcode`\_=\active%
+\protected\def_{\ifmmode\expandafter\sb\else\textunderscore\fi}%
+"""
+
+_PICTURE = re.compile(r"\{([^{}]+-img\d+\.png)\}")
 
 # Okabe and Ito's colours, in an order whose greys differ, each with a dash and a marker of its own.
 _LINES = (
@@ -153,7 +162,8 @@ def save(
                 continue
             else:
                 canvas.savefig(target)  # images go into files beside it
-                target.write_text(f"% {text}\n{target.read_text()}")
+                body = _PICTURE.sub(r"{\\detokenize{\1}}", target.read_text())
+                target.write_text(f"% {text}\n{_UNDERSCORE}{body}\\endgroup%\n")
             written.append(target)
     return written
 

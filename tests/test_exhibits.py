@@ -418,6 +418,24 @@ def test_latex_compiles(key, session, tmp_path, no_training):
     assert ran.returncode == 0, ran.stdout[-2000:]
 
 
+def test_pgf_compiles(session, tmp_path, no_training):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+    keys = ("tralgo.table_4", "lrsgd.figure_2", "lrsgd.figure_s1", "tralgo.figure_4")
+    for key in keys:  # texts with underscores, percent signs, mathematics; images
+        produce(exhibit(key), session, tmp_path, style("iclr"), ("pgf",))
+    page = "\n".join(rf"\input{{{key}.pgf}}\clearpage" for key in keys)
+    (tmp_path / "page.tex").write_text(
+        f"\\documentclass{{article}}\\usepackage{{pgf,amsmath,amssymb,lmodern}}\n"
+        f"\\begin{{document}}{page}\\end{{document}}\n"
+    )
+    ran = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"],
+        cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False,
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stdout[-2000:]
+
+
 # --- looks --------------------------------------------------------------------------------------
 def test_lines_are_told_apart_in_grey():
     looks = [line(i) for i in range(8)]

@@ -67,7 +67,7 @@ def _figure_2(session: Session) -> pd.DataFrame:
         rows = _cifar(model)
         runs += [Run(name, model, rows[name].settings) for name in ("MSGD, B=128", "LARS")]
         runs += claimed("SNGM", model, rows["SNGM"].settings)
-    return session.train(runs, seeds=1)
+    return session.train(runs, seeds=3)
 
 
 def _learning_curves(data: pd.DataFrame, style: Style) -> Figure:
@@ -89,7 +89,7 @@ def _figure_3(session: Session) -> pd.DataFrame:
     for model in ("ResNet18", "ResNet50"):
         rows = _imagenet(model)
         runs += [Run("MSGD", model, rows["MSGD"]), *claimed("SNGM", model, rows["SNGM"])]
-    return session.train(runs, seeds=1)
+    return session.train(runs, seeds=3)
 
 
 # --- Tables -------------------------------------------------------------------------------------
@@ -172,7 +172,7 @@ def _table_3(session: Session) -> pd.DataFrame:
         for name, settings in _imagenet(model).items():
             place = f"{model}/{name}", "test accuracy"
             runs += claimed(*place, settings) if name == "SNGM" else [Run(*place, settings)]
-    return session.train(runs, seeds=1)
+    return session.train(runs, seeds=3)
 
 
 def _accuracies(data: pd.DataFrame) -> Sequence[Place]:

@@ -103,6 +103,7 @@ def _entry(entry: Entry) -> Mapping[str, Any]:
     first = next(iter(entry.statements.values()), None)
     return {
         "key": entry.key, "paper": entry.paper, "label": entry.label,
+        "name": Markup("_<wbr>").join(entry.key.split("_")),  # where a long key may break
         "text": "" if first is None else first.text, "forms": forms,
         "verdicts": [forms[f]["verdict"] for f in FORMS],
         "evidence": [forms[f]["evidence"] for f in FORMS],

@@ -16,6 +16,7 @@ from theorylab.problem.oracle import Oracle
 
 __all__ = [
     "AMSGrad", "Adam", "AnchoredMoments", "Moments", "RMSprop", "SecondMoment", "TRAdam",
+    "corrected", "moved_moments",
 ]  # fmt: skip
 
 
@@ -63,13 +64,15 @@ class _Moments(UpdateRule[Moments]):
         return Moments(torch.zeros_like(w), torch.zeros_like(w))
 
 
-def _moments(rule: Any, g: Tensor, state: Moments | AnchoredMoments, t: Tensor) -> Any:
+def moved_moments(
+    rule: Any, g: Tensor, state: Moments | AnchoredMoments, t: Tensor
+) -> tuple[Tensor, Tensor]:
     """The new first and second moment."""
     m = torch.lerp(state.m, g, 1 - rule.at(rule.beta1, t))
     return m, torch.lerp(state.v, g * g, 1 - rule.at(rule.beta2, t))
 
 
-def _corrected(rule: Any, w: Tensor, m: Tensor, v: Tensor, t: Tensor, step: Any) -> Tensor:
+def corrected(rule: Any, w: Tensor, m: Tensor, v: Tensor, t: Tensor, step: Any) -> Tensor:
     """``w - step m^/(sqrt(v^) + eps)`` with both moments' bias removed."""
     first = _lacking(rule.at(rule.beta1, t), t)
     second = _lacking(rule.at(rule.beta2, t), t)
@@ -125,8 +128,8 @@ class Adam(_Moments):
     ) -> tuple[Tensor, Moments]:
         t = draw.t
         g = add_scaled(oracle.gradient(w), self.at(self.weight_decay, t), w)
-        m, v = _moments(self, g, state, t)
-        return _corrected(self, w, m, v, t, self.at(self.eta, t)), Moments(m, v)
+        m, v = moved_moments(self, g, state, t)
+        return corrected(self, w, m, v, t, self.at(self.eta, t)), Moments(m, v)
 
 
 @final
@@ -174,11 +177,11 @@ class AMSGrad(_Moments):
         t = draw.t
         eta = self.at(self.eta, t)
         g = add_scaled(oracle.gradient(w), self.at(self.weight_decay, t), w)
-        m, v = _moments(self, g, state, t)
+        m, v = moved_moments(self, g, state, t)
         assert state.top is not None
         top = torch.maximum(state.top, v)
         if self.variant == "torch":
-            return _corrected(self, w, m, top, t, eta), Moments(m, v, top)
+            return corrected(self, w, m, top, t, eta), Moments(m, v, top)
         return add_scaled(w, -eta, m / (top.sqrt() + self.eps)), Moments(m, v, top)
 
 
@@ -318,9 +321,9 @@ class TRAdam(UpdateRule[AnchoredMoments]):
             pull = 2 * lam / eta if self.variant == "authors" else lam
             g = add_scaled(g, pull, w - state.anchor)
         g = add_scaled(g, self.at(self.weight_decay, t), w)
-        m, v = _moments(self, g, state, t)
+        m, v = moved_moments(self, g, state, t)
         top = None if state.top is None else torch.maximum(state.top, v)
-        form = _guarded_first if self.variant == "authors" else _corrected
+        form = _guarded_first if self.variant == "authors" else corrected
         moved = form(self, w, m, v if top is None else top, t, eta / state.k)
         return moved, AnchoredMoments(m, v, state.anchor, state.k, top)
 

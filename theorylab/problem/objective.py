@@ -186,6 +186,16 @@ class Objective(abc.ABC):
         """
         raise UsageError(f"{self.name} has no linear minimizer: it has no bounded convex set")
 
+    def mirror(self, w: Tensor, g: Tensor) -> Tensor:
+        """``argmin_u <g, u> + D(u, w)`` on that set, D its Bregman divergence, shape ``(R, d)``.
+
+        Raises
+        ------
+        UsageError
+            If there is no set.
+        """
+        raise UsageError(f"{self.name} has no mirror step: it is minimised on the whole space")
+
     # --- what is certified -------------------------------------------------------------------
     @abc.abstractmethod
     def constants(self) -> Mapping[str, Constant]:

@@ -37,7 +37,7 @@ class Calls:
     communications : int or ndarray
         Rounds of communication between workers.
     prox, projections, linear_minimizers : int or ndarray
-        Calls of each.
+        Calls of each; a mirror step counts as a prox.
 
     >>> Calls(gradients=3) + Calls(gradients=1, values=2)
     Calls(gradients=4, values=2, passes=0, communications=0, prox=0, projections=0, \
@@ -123,6 +123,10 @@ class Oracle(abc.ABC):
     def linear_minimizer(self, g: Tensor) -> Tensor:
         """A point u of the objective's convex set with the least ``<g, u>``."""
         self._lacks("a linear minimizer")
+
+    def mirror(self, w: Tensor, g: Tensor) -> Tensor:
+        """``argmin_u <g, u> + D(u, w)`` on the objective's set, D its Bregman divergence."""
+        self._lacks("a mirror step")
 
     # --- workers -----------------------------------------------------------------------------
     def worker_gradients(self, w: Tensor) -> Tensor:
@@ -260,6 +264,10 @@ class MiniBatch(Oracle):
     def linear_minimizer(self, g: Tensor) -> Tensor:
         self._count["linear_minimizers"] += 1
         return self.objective.linear_minimizer(g)
+
+    def mirror(self, w: Tensor, g: Tensor) -> Tensor:
+        self._count["prox"] += 1
+        return self.objective.mirror(w, g)
 
 
 def _count_up(w: Tensor, n: int) -> Tensor:

@@ -36,8 +36,12 @@ from theorylab.method.rule import Hyper, UpdateRule
 from theorylab.plugins import registry
 from theorylab.torch.adapter import RuleOptimizer
 from theorylab.torch.arguments import FLAGS, Flags
+from theorylab.torch.oracle import ANSWERS
 
-__all__ = ["Flags", "RuleOptimizer", "optimizer", *(rule.__name__ for rule in RULES)]
+__all__ = [
+    "Flags", "RuleOptimizer", "optimizer",
+    *(rule.__name__ for rule in RULES if rule.needs <= ANSWERS),
+]  # fmt: skip
 
 _NAMES = {"beta": "momentum", "beta1": "betas", "beta2": "betas"}
 _POSITIONAL = ("momentum", "weight_decay")

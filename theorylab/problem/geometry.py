@@ -1,0 +1,142 @@
+"""Convex sets and simple convex functions, in closed form."""
+
+from __future__ import annotations
+
+import abc
+from dataclasses import dataclass
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from theorylab.errors import UsageError
+
+__all__ = ["L1", "Ball", "Box", "ConvexSet", "Simple", "Simplex"]
+
+
+class Simple(abc.ABC):
+    """A convex function h with a prox in closed form."""
+
+    @abc.abstractmethod
+    def value(self, w: Tensor) -> Tensor:
+        """h(w), shape ``(..., d)`` to ``(...)``."""
+
+    @abc.abstractmethod
+    def prox(self, w: Tensor, step: Any) -> Tensor:
+        """``argmin_u h(u) + ||u - w||^2/(2 step)``."""
+
+
+class ConvexSet(abc.ABC):
+    """A convex set with a projection; a bounded one also has a linear minimizer."""
+
+    @abc.abstractmethod
+    def projection(self, w: Tensor) -> Tensor:
+        """The nearest point."""
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        """A point u with the least ``<g, u>``."""
+        raise UsageError(f"{type(self).__name__} has no linear minimizer: it is not bounded")
+
+    def mirror(self, w: Tensor, g: Tensor) -> Tensor:
+        """``argmin_u <g, u> + D(u, w)``: by default with ``D = ||u - w||^2/2``."""
+        return self.projection(w - g)
+
+    @abc.abstractmethod
+    def diameter(self, dim: int) -> float:
+        """The largest distance of two points (``inf`` if unbounded)."""
+
+
+@final
+@dataclass(frozen=True)
+class L1(Simple):
+    """``h(w) = weight ||w||_1``; its prox is soft thresholding.
+
+    >>> L1(0.5).prox(torch.tensor([2.0, -0.1]), 1.0)
+    tensor([1.5000, -0.0000])
+    """
+
+    weight: float
+
+    def value(self, w: Tensor) -> Tensor:
+        return self.weight * w.abs().sum(-1)
+
+    def prox(self, w: Tensor, step: Any) -> Tensor:
+        return w.sign() * (w.abs() - step * self.weight).clamp_min(0)
+
+
+@final
+@dataclass(frozen=True)
+class Ball(ConvexSet):
+    """Points of length at most ``radius``.
+
+    >>> Ball(1.0).projection(torch.tensor([3.0, 4.0])), Ball(2.0).diameter(5)
+    (tensor([0.6000, 0.8000]), 4.0)
+    """
+
+    radius: float
+
+    def projection(self, w: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(w, dim=-1, keepdim=True)
+        return w * (self.radius / length.clamp_min(self.radius))
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        length = torch.linalg.vector_norm(g, dim=-1, keepdim=True)
+        return -self.radius * g / length.clamp_min(torch.finfo(g.dtype).tiny)
+
+    def diameter(self, dim: int) -> float:
+        return 2 * self.radius
+
+
+@final
+@dataclass(frozen=True)
+class Box(ConvexSet):
+    """Points whose coordinates all lie in ``[lower, upper]``.
+
+    >>> Box(0.0, 1.0).linear_minimizer(torch.tensor([3.0, -4.0]))
+    tensor([0., 1.])
+    """
+
+    lower: float
+    upper: float
+
+    def projection(self, w: Tensor) -> Tensor:
+        return w.clamp(self.lower, self.upper)
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        low, high = (torch.full_like(g, x) for x in (self.lower, self.upper))
+        return torch.where(g > 0, low, high)
+
+    def diameter(self, dim: int) -> float:
+        return (self.upper - self.lower) * float(dim) ** 0.5
+
+
+@final
+@dataclass(frozen=True)
+class Simplex(ConvexSet):
+    """Nonnegative coordinates that sum to 1; its divergence is that of the entropy.
+
+    >>> Simplex().projection(torch.tensor([1.0, 0.5])), Simplex().diameter(3) ** 2
+    (tensor([0.7500, 0.2500]), 2.0000000000000004)
+    """
+
+    def projection(self, w: Tensor) -> Tensor:
+        # Held, Wolfe and Crowder (1974): what is subtracted from all is found among sorted sums.
+        high = w.sort(-1, descending=True).values
+        rank = torch.ones_like(w).cumsum(-1)
+        shift = (high.cumsum(-1) - 1) / rank
+        kept = (high > shift).sum(-1, keepdim=True)
+        return (w - shift.gather(-1, kept - 1)).clamp_min(0)
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        # One-hot without a branch on values: the first of the least.
+        order = torch.ones_like(g).cumsum(-1)
+        least = g == g.amin(-1, keepdim=True)
+        far = torch.full_like(g, float(g.shape[-1] + 1))
+        first = torch.where(least, order, far).amin(-1, keepdim=True)
+        return (order == first).to(g.dtype)
+
+    def mirror(self, w: Tensor, g: Tensor) -> Tensor:
+        return torch.softmax(w.clamp_min(torch.finfo(w.dtype).tiny).log() - g, -1)
+
+    def diameter(self, dim: int) -> float:
+        return 2.0**0.5 if dim > 1 else 0.0

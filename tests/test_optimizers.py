@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
@@ -13,6 +14,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from method_references import CASES as MORE_CASES
+from method_references import DOMAIN, SIMPLE
+from method_references import REFERENCES as MORE_REFERENCES
 from scipy import stats
 from torch import Tensor
 
@@ -26,6 +30,7 @@ from theorylab.method import (
     SGD,
     SNGD,
     SNGM,
+    SVRG,
     TRSGD,
     AcceleratedSGD,
     Adam,
@@ -79,8 +84,30 @@ class Problem:
         return Drawn(torch.tensor(s + 1, dtype=dtype), restart, own)
 
 
-class Batches(Oracle):
-    """The problem's mini-batch ``s`` and those before it."""
+class Shaped(Oracle):
+    """The geometry of the tests, and sample by sample what a subclass says of a mini-batch."""
+
+    @abc.abstractmethod
+    def every_gradient(self, w: Tensor) -> Tensor: ...
+
+    def sample_gradients(self, w: Tensor) -> Tensor:
+        return self.gradient(w).unsqueeze(-2)
+
+    def prox(self, w: Tensor, step: Any) -> Tensor:
+        return SIMPLE.prox(w, step)
+
+    def projection(self, w: Tensor) -> Tensor:
+        return DOMAIN.projection(w)
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        return DOMAIN.linear_minimizer(g)
+
+    def mirror(self, w: Tensor, g: Tensor) -> Tensor:
+        return DOMAIN.mirror(w, g)
+
+
+class Batches(Shaped):
+    """The problem's mini-batch ``s`` and those before it; mini-batches are its samples."""
 
     def __init__(self, problem: Problem, s: int) -> None:
         super().__init__()
@@ -90,8 +117,25 @@ class Batches(Oracle):
         row = self.problem.gradient(max(self.s - lag, 0), w.double().numpy())
         return torch.as_tensor(row).to(w.dtype)
 
+    def value(self, w: Tensor, lag: int = 0) -> Tensor:
+        at, p = w.double().numpy(), self.problem
+        found = at @ p.H @ at / 2 - p.b[self.s] @ at  # type: ignore[attr-defined]
+        return torch.as_tensor([found]).to(w.dtype)
 
-class Given(Oracle):
+    def full_gradient(self, w: Tensor, when: Tensor | bool = True) -> Tensor:
+        return self.every_gradient(w).mean(0)
+
+    def every_gradient(self, w: Tensor) -> Tensor:
+        at = w.double().numpy()
+        rows = np.array([self.problem.gradient(j, at) for j in range(STEPS)])
+        return torch.as_tensor(rows).to(w.dtype)
+
+    @property
+    def samples(self) -> Tensor:
+        return torch.tensor([self.s])
+
+
+class Given(Shaped):
     """The same gradients (the last of them again) wherever it is asked: shape (lags, ..., d)."""
 
     def __init__(self, g: Tensor) -> None:
@@ -100,6 +144,19 @@ class Given(Oracle):
 
     def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
         return self.g[min(lag, len(self.g) - 1)]
+
+    def value(self, w: Tensor, lag: int = 0) -> Tensor:
+        return (self.g[0] * w).sum(-1, keepdim=True)
+
+    def full_gradient(self, w: Tensor, when: Tensor | bool = True) -> Tensor:
+        return self.g[-1] / 2
+
+    def every_gradient(self, w: Tensor) -> Tensor:
+        return torch.stack([self.g[0], -2 * self.g[0], 3 * self.g[0]], -2)
+
+    @property
+    def samples(self) -> Tensor:
+        return torch.ones_like(self.g[0, ..., :1]).int()
 
 
 ONES = FunctionOracle(torch.ones_like)
@@ -440,6 +497,8 @@ CASES: dict[str, UpdateRule] = {
     ),
     "accelerated_sgd": AcceleratedSGD(0.02, 50.0, 5.0, weight_decay=0.1),
 }  # fmt: skip
+CASES |= MORE_CASES
+REFERENCES |= MORE_REFERENCES
 every_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -465,8 +524,8 @@ def test_25_steps_agree_with_plain_loops(case: str) -> None:
 def test_float32_stays_float32_and_near(case: str) -> None:
     rule, problem = CASES[case], Problem()
     w = torch.as_tensor(problem.start).float()  # type: ignore[attr-defined]
-    state = rule.init(w, ONES)
-    w, state = rule.update(w, ONES, state, problem.draw(rule, 0, torch.float32))
+    state = rule.init(w, Batches(problem, 0))
+    w, state = rule.update(w, Batches(problem, 0), state, problem.draw(rule, 0, torch.float32))
     assert w.dtype == torch.float32
     assert {value.dtype for value in entries(state).values()} <= {torch.float32}
     if "batch size" not in case:  # a draw next to p may fall on its other side
@@ -500,7 +559,9 @@ IDLE = {
     ("batch size 1", "lambda_"),  # one layer
     ("batch size 2", "lambda_"),
     ("batch size 1", "memory"),  # nothing waited longer
+    ("svrg", "S"),  # mini-batches differ by a constant: no anchor is better than another
     ("lars, no decay", "trust"),  # the ratio is skipped
+    ("two-point zeroth order", "mu"),  # a central difference is exact on a quadratic
 }
 
 
@@ -719,6 +780,7 @@ ROUNDED = [
     LRSGD_C(2.0, 0.5, 4, t0=5, eta=0.1),
     TRAdam(1.0, 3),
     EntropySGD(0.1, 3),
+    SVRG(0.1, 3),
 ]
 
 

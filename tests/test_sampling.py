@@ -4,18 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, NamedTuple, final
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch import Tensor
 
 import synthetic
 from theorylab import run
 from theorylab.errors import UsageError
-from theorylab.method import LRSGD_R, SGD, TRSGD, StochasticBatchSize1
+from theorylab.method import (
+    FISTA,
+    LRSGD_R,
+    SAGA,
+    SGD,
+    SVRG,
+    TRSGD,
+    AveragedSGD,
+    FrankWolfe,
+    MirrorDescent,
+    ProjectedSubgradient,
+    ProximalGradient,
+    StochasticBatchSize1,
+)
 from theorylab.method.rule import Drawn, Stateless, UpdateRule, select
+from theorylab.problem.composite import Composite, Constrained
+from theorylab.problem.geometry import L1, Ball, Box, Simplex
 from theorylab.problem.oracle import Calls, MiniBatch, Oracle
 from theorylab.problem.sampler import (
     Growing,
@@ -198,6 +216,145 @@ def test_a_rule_with_two_points_and_full_gradients_runs(
     passes = np.array([1, 1 + begins[:4].sum(), 1 + begins.sum()])
     np.testing.assert_array_equal(out.calls.passes[:, 1], passes)
     np.testing.assert_array_equal(out.evaluations[:, 1], 2 * np.array([0, 4, 10]) + N * passes)
+
+
+def spied(data: Any, rule: UpdateRule, steps: int, **options: Any) -> tuple[Any, np.ndarray]:
+    """A run, and the samples that its second replica drew."""
+    seen: list[np.ndarray] = []
+
+    def spy(samples: Any) -> Any:
+        seen.append(samples.draws.copy())
+        return samples.draws
+
+    out = run(data, rule, steps, replicas=3, record=("w", "output.w"), remap=spy, **options)
+    return out, np.concatenate(seen)[:, 1]
+
+
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+def test_svrg_by_hand(compile: bool, data: Any) -> None:
+    out, drawn = spied(data, SVRG(0.3, 4), 11, compile=compile)
+    w = data.start.unsqueeze(0)
+    for k, i in enumerate(drawn[:, 0]):
+        if k % 4 == 0:
+            anchor, full = w, data.gradient(w)
+        there = partial(data.sample_gradient, draw=torch.tensor([[int(i)]]))
+        w = w - 0.3 * (there(w) - there(anchor) + full)
+    np.testing.assert_allclose(out["w"][0, 1], w[0], rtol=1e-9)
+    np.testing.assert_array_equal(out.calls.passes[0], 3)
+    np.testing.assert_array_equal(out.evaluations[0], 2 * 11 + 3 * N)
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_saga_by_hand(size: int, data: Any) -> None:
+    out, drawn = spied(data, SAGA(0.3), 15, batch_size=size)
+    gradient = lambda w, i: data.sample_gradient(w, torch.tensor([[int(i)]]))[0]
+    w = data.start.unsqueeze(0)
+    table = torch.stack([gradient(w, i) for i in range(N)])
+    for batch in drawn:
+        fresh = {int(i): gradient(w, i) for i in batch}
+        change = torch.stack([fresh[int(i)] - table[int(i)] for i in batch]).mean(0)
+        w = w - 0.3 * (change + table.mean(0))
+        for i, g in fresh.items():
+            table[i] = g
+    np.testing.assert_allclose(out["w"][0, 1], w[0], rtol=1e-9)
+    np.testing.assert_array_equal(out.evaluations[0], N + 15 * size)
+
+
+def test_variance_reduction_reaches_what_sgd_does_not() -> None:
+    """At a constant step SGD stays in a cloud; SVRG and SAGA go on to a stationary point."""
+    data = synthetic.robust_regression(n=20, dim=2)
+    eta = 1 / (3 * float(data.sample_constants()["ell"]))
+    norms = {}
+    for rule in (SGD(eta=eta), SVRG(eta, 40), SAGA(eta)):
+        out = run(data, rule, 6000, replicas=8, record=("gradient_norm",))
+        norms[rule.name] = out["gradient_norm"].max()
+    assert norms["sgd"] > 1e-3
+    assert max(norms["svrg"], norms["saga"]) < 1e-9
+
+
+def test_the_average_is_the_output(data: Any) -> None:
+    out = run(data, AveragedSGD(eta=0.3), 20, replicas=2, record=("w", "output.w"), at=range(21))
+    for T in (1, 7, 20):
+        np.testing.assert_allclose(out["output.w"][T], out["w"][:T].mean(0), rtol=1e-12)
+    plain = run(data, SGD(eta=0.3), 20, replicas=2, record=("w", "output.w"))
+    np.testing.assert_array_equal(plain["w"], plain["output.w"])
+
+
+def test_an_exact_law_of_a_rule_with_two_points() -> None:
+    """Enumerated, sampled and averaged by hand: E ||grad F(w_1)||^2 of one extragradient step."""
+    from bounds.quantities import next_gradient_norm_squared
+    from bounds.statement import Algorithm, Claim, Statement
+    from theorylab.quantities import Experiment, protocol_for
+
+    coin = synthetic.quadratic(dim=1, ell=1.0, noise="two_point", sigma=1.0, start=2.0)
+    statement = Statement("test.extragradient", "Lemma", "printed",
+                          Claim(next_gradient_norm_squared, "<=", 1),
+                          algorithm=Algorithm("extragradient", {"eta": 0.5}))  # fmt: skip
+    experiment = Experiment(statement, coin, {})
+    measured = protocol_for(statement).measure(experiment)
+    (w,) = coin.start
+    # g(x) = x + v, v = +-1: w_1 = w - 0.5 (w - 0.5 (w + v) + v) = 0.75 w - 0.25 v.
+    expected = (0.75 * float(w)) ** 2 + 0.25**2
+    assert measured.values["next_gradient_norm_squared"][0, 0] == pytest.approx(expected)
+
+
+GEOMETRIES = [Ball(1.0), Box(-0.5, 0.25), Simplex()]
+
+
+@pytest.mark.parametrize("domain", GEOMETRIES, ids=lambda d: type(d).__name__)
+@given(st.lists(st.floats(-3, 3), min_size=9, max_size=9))
+@settings(deadline=None, max_examples=50)
+def test_sets_answer_by_their_definitions(domain: Any, numbers: list[float]) -> None:
+    w, g, other = torch.tensor(numbers, dtype=torch.float64).view(3, 3)
+    near, inside, least = domain.projection(w), domain.projection(other), domain.linear_minimizer(g)
+    for point in (near, inside, least):
+        torch.testing.assert_close(domain.projection(point), point, atol=1e-12, rtol=0)
+    # The projection's variational inequality, and the minimum of a linear function.
+    assert float((w - near) @ (inside - near)) <= 1e-9
+    assert float(g @ least) <= float(g @ inside) + 1e-9
+    assert float((inside - near).norm()) <= domain.diameter(3) + 1e-12
+    moved = domain.mirror(inside, g)
+    torch.testing.assert_close(domain.projection(moved), moved, atol=1e-12, rtol=0)
+
+
+def test_the_mirror_step_on_the_simplex_is_the_entropys(data: Any) -> None:
+    w, g = torch.tensor([0.2, 0.3, 0.5]), torch.tensor([1.0, -1.0, 0.5])
+    weights = w * torch.exp(-g)
+    torch.testing.assert_close(Simplex().mirror(w, g), weights / weights.sum())
+
+
+@given(st.floats(-3, 3), st.floats(0.01, 2), st.floats(-3, 3))
+@settings(deadline=None, max_examples=50)
+def test_a_prox_minimises_what_it_says(x: float, step: float, u: float) -> None:
+    h, w = L1(0.7), torch.tensor([x], dtype=torch.float64)
+    cost = lambda v: float(h.value(v) + (v - w).square().sum() / (2 * step))
+    assert cost(h.prox(w, step)) <= cost(torch.tensor([u], dtype=torch.float64)) + 1e-12
+
+
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+def test_methods_on_sets_and_sums_find_the_minimum(compile: bool) -> None:
+    """Exact gradients; the minimum of a quadratic on each set is known by projected steps."""
+    bowl = synthetic.quadratic(dim=3, ell=1.0, condition=2.0, start=2.0)
+    options = {"replicas": 2, "record": ("output.w",), "compile": compile, "progress": False}
+    # A set that does not hold the minimum.
+    for domain in (Box(0.5, 1.0), Simplex()):
+        # Not a corner of the simplex: entropic steps stay on a face.
+        F = Constrained(bowl, domain, torch.full((3,), 1 / 3, dtype=torch.float64))
+        best = run(F, ProjectedSubgradient(0.5), 300, **options)["output.w"][0, 0]
+        lowest = float(F.value(torch.from_numpy(best[None])))
+        rules = (FrankWolfe(), MirrorDescent(0.5))
+        for rule in rules:
+            found = run(F, rule, 2000, **options)["output.w"][0, 0]
+            torch.testing.assert_close(domain.projection(torch.from_numpy(found)),
+                                       torch.from_numpy(found), atol=1e-9, rtol=0)  # fmt: skip
+            assert lowest - 1e-9 <= float(F.value(torch.from_numpy(found[None]))) < lowest + 5e-3
+    sum_ = Composite(bowl, L1(0.2))
+    plain, fast = (run(sum_, rule, 400, **options)["output.w"][0, 0]
+                   for rule in (ProximalGradient(0.9), FISTA(0.9)))  # fmt: skip
+    np.testing.assert_allclose(plain, fast, atol=1e-6)
+    at = torch.from_numpy(plain[None])
+    fixed = sum_.prox(at - bowl.gradient(at), 1)
+    np.testing.assert_allclose(fixed[0], plain, atol=1e-9)
 
 
 def test_usual_rules_count_what_they_did(data: Any) -> None:

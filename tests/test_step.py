@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from method_references import CASES as MORE_CASES
 from test_optimizers import CASES, DIM
 
 import synthetic
@@ -21,6 +22,8 @@ from theorylab.errors import UsageError
 from theorylab.method import LRSGD_R, SGD, SNGM, TRSGD, StochasticBatchSize1
 from theorylab.method.rule import UpdateRule
 from theorylab.plugins.registry import families
+from theorylab.problem.composite import Composite, Constrained
+from theorylab.problem.geometry import L1, Ball
 
 pytestmark = pytest.mark.skipif(
     shutil.which(os.environ.get("CXX", "g++")) is None, reason="compiling needs a C++ compiler"
@@ -39,17 +42,31 @@ def both(objective, rule, *args, **kwargs):
     return eager, compiled
 
 
+COMPILED = ("svrg", "saga", "storm", "fista", "two-point zeroth order")
+
+
 def first_of_each_rule():
     seen = set()
     for name, rule in CASES.items():
-        rest = [] if type(rule) not in seen else [pytest.mark.slow]
+        fast = type(rule) not in seen and (name not in MORE_CASES or name in COMPILED)
+        rest = [] if fast else [pytest.mark.slow]
         seen.add(type(rule))
         yield pytest.param(rule, id=name, marks=rest)
+
+
+def fitting(objective, rule):
+    """The objective with the geometry that the rule needs."""
+    if "prox" in rule.needs:
+        return Composite(objective, L1(0.01))
+    if rule.needs & {"projection", "linear_minimizer", "mirror"}:
+        return Constrained(objective, Ball(0.5))
+    return objective
 
 
 @pytest.mark.parametrize("rule", list(first_of_each_rule()))
 def test_every_rule_compiles_to_what_it_is(objective, rule):
     """Rounding differs, and what divides by small gradients makes it larger; errors are not."""
+    objective = fitting(objective, rule)
     eager, compiled = both(objective, rule, 25, 2, 30, at=range(26))
     np.testing.assert_allclose(compiled["w"], eager["w"], rtol=1e-6, atol=1e-6)
     assert np.abs(eager["w"][-1] - eager["w"][0]).max() > 1e-3

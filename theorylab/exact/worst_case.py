@@ -55,6 +55,7 @@ _VARIED = (
 )
 _SHORT = ({"T": 1.0, "S": 1.0}, {"T": 2.0, "S": 2.0})
 _SOLVER = 1e-6  # what the solver's answers are trusted to, relatively
+_DOUBTED = 0.01  # of the bound: what a solver may err by beyond its gap
 _AS_GOOD = 1e-3  # a function of fewer dimensions may fall this short of the best
 _WARM = (0, 1, 2, 3)  # rounds before the one that a claim on a single round speaks about
 
@@ -129,8 +130,14 @@ class WorstCase:
 
     @property
     def refutes(self) -> bool:
-        """Whether an example beats the bound by more than the solver's error."""
+        """Whether an example beats the bound by more than the solver's error.
+
+        Where terms of unlike size meet, the solver errs by more than its gap says: an excess of
+        less than one part in a hundred is believed as far as the rebuilt function agrees.
+        """
         slack = _SOLVER * max(1.0, abs(self.bound)) + self.gap
+        if self.rebuilt is not None and self.rebuilt.ratio is not None:
+            slack += min(max(self.ratio - self.rebuilt.ratio, 0.0), _DOUBTED) * abs(self.bound)
         return self.scope == "exact" and self.primal > self.bound + slack
 
     @property

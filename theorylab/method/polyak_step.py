@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import torch
 from torch import Tensor
 
 from theorylab.method.rule import Drawn, Hyper, Stateless, UpdateRule
@@ -35,6 +34,7 @@ class PolyakStep(UpdateRule[Stateless]):
 
     Examples
     --------
+    >>> import torch
     >>> from theorylab.problem.oracle import FunctionOracle
     >>> oracle = FunctionOracle(torch.clone, lambda w: (w**2).sum(-1, keepdim=True) / 2)
     >>> rule = PolyakStep(eta=10.0, c=0.5)
@@ -58,5 +58,4 @@ class PolyakStep(UpdateRule[Stateless]):
         above = oracle.value(w) - self.at(self.lowest, t)
         # Divided twice: the square of a short length may underflow.
         polyak = above / length / (self.at(self.c, t) * length)
-        cap = torch.as_tensor(self.at(self.eta, t)).to(w)
-        return w - torch.minimum(polyak, cap) * g, state
+        return w - polyak.clamp_max(self.at(self.eta, t)) * g, state

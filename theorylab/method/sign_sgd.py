@@ -62,7 +62,7 @@ class SignSGD(UpdateRule[SignMomentum]):
     ) -> tuple[Tensor, SignMomentum]:
         t, m = draw.t, oracle.gradient(w)
         if state.m is not None:
-            m = torch.lerp(m, state.m, torch.as_tensor(self.at(self.beta, t)).to(w))
+            m = torch.lerp(m, state.m, self.at(self.beta, t))
             state = SignMomentum(m)
         direction = add_scaled(m.sign(), self.at(self.weight_decay, t), w)
         return add_scaled(w, -self.at(self.eta, t), direction), state

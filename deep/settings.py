@@ -102,6 +102,11 @@ _SUITED: Mapping[str, tuple[float, Mapping[str, Option]]] = {
     "lars": (0.5, {"trust": 0.01}),
     "entropy_sgd": (1.0, {"S": 5, "momentum": 0.9, "inner": 0.02, "variant": "authors"}),
     "accelerated_sgd": (0.05, {}),
+    # Its step must fall with the number of parameters; so must what a step can gain.
+    "two_point_zeroth_order": (1e-4, {}),
+    "sign_sgd": (0.002, {}),
+    "adamw": (0.002, {}),
+    "polyak_step": (1.0, {}),
 }
 _STEP = 0.05  # of other methods, unless told
 

@@ -136,7 +136,7 @@ class WorstCase:
         less than one part in a hundred is believed as far as the rebuilt function agrees.
         """
         slack = _SOLVER * max(1.0, abs(self.bound)) + self.gap
-        if self.rebuilt is not None and self.rebuilt.ratio is not None:
+        if self.bound > 0 and self.rebuilt is not None and self.rebuilt.ratio is not None:
             slack += min(max(self.ratio - self.rebuilt.ratio, 0.0), _DOUBTED) * abs(self.bound)
         return self.scope == "exact" and self.primal > self.bound + slack
 

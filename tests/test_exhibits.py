@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -480,6 +481,18 @@ def test_mistakes_get_one_clear_line(tmp_path):
     assert "unknown 'gif'" in refused("sngm.table_2", "--formats", "gif", *out)
     with pytest.raises(UnknownNameError, match="unknown exhibit"):
         exhibit("sngm.table_9")
+
+
+COMMITTED = sorted((Path(__file__).parent.parent / "docs" / "exhibits").glob("*.csv"))
+
+
+@pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
+def test_committed_data_are_of_exhibits_and_say_how_they_were_made(path):
+    _, made = read_csv(path)
+    assert made["exhibit"] in EXHIBITS
+    assert made["command"].startswith("theorylab figure ")
+    assert made["exhibit"] in made["command"] or "--all" in made["command"]
+    assert path.stat().st_size < 2**20
 
 
 def test_exhibits_are_listed():

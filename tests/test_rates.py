@@ -2,17 +2,24 @@
 
 import math
 
+import numpy as np
 import pytest
 import sympy as sp
 
 import synthetic
 import theorylab
-from bounds import lrsgd
+from bounds import Algorithm, Claim, Rate, Statement, lrsgd
+from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
+from bounds.notation import Delta, T, ell
+from bounds.quantities import mean_gradient_norm_squared
 from theorylab.judge import rates
+from theorylab.judge.comparison import compare
 from theorylab.judge.orders import Leading, Unknown, covers, leading, replayed
 from theorylab.judge.rates import _Size
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
+from theorylab.quantities.budgets import Budgets
+from theorylab.quantities.protocol import Experiment, Measurement, Protocol
 
 N = sp.Symbol("n", positive=True)
 A = sp.Symbol("a", positive=True)
@@ -120,3 +127,64 @@ def test_every_order_under_a_repaired_key_is_decided_the_same_way():
     bowl = synthetic.quadratic(dim=2, noise="two_point", sigma=0.5)
     verdict = theorylab.check(registry.statement("sngm.table_1_sngm"), bowl, effort=1e4)
     assert (verdict.verdict, verdict.evidence) == ("holds", "algebra")
+
+
+FALLS = Claim(mean_gradient_norm_squared, "<=", ell * Delta / T, big_o=True)
+
+
+class _Agreeing(Protocol):
+    """Samples that agree on 1, whatever the size, and a certified range up to ``high``."""
+
+    provides = frozenset({"mean_gradient_norm_squared"})
+
+    def __init__(self, high):
+        self.high = high
+
+    def measure(self, experiment):
+        rng = np.random.default_rng([experiment.run_seed, experiment.rounds])
+        seen = 1.0 + 0.01 * rng.standard_normal((1, 4096))
+        (name,) = experiment.measured
+        return Measurement({name: seen}, "samples", ranges={name: (0.0, self.high)})
+
+
+@pytest.mark.parametrize(("high", "said"), [(math.inf, "not refuted"), (2.0, "violated")])
+def test_samples_without_a_certified_upper_range_show_no_growth(high, said):
+    """Six standard errors of agreeing samples are no upper bound: an event may be too rare."""
+    falls = Statement("made_up.falls", "Order", "printed", FALLS,
+                      (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), Algorithm("sgd"),
+                      rate=Rate(T, {T: -1}))  # fmt: skip
+    waves = synthetic.bounded_nonconvex(dim=1, noise="gaussian", sigma=0.1)
+    found = rates.check_order(falls, waves, _Agreeing(high), {"eta": 0.2, "B": 1.0}, 64, 1e5, 0, 0,
+                              0.01)  # fmt: skip
+    assert found.verdict == said
+    assert found.evidence == ("growth" if said == "violated" else "samples")
+    assert found.growth[0] == pytest.approx(1.0, abs=0.01)
+
+
+def test_the_upper_end_of_a_size_is_that_of_all_its_instances():
+    falls = Claim(mean_gradient_norm_squared, "<=", ell, big_o=True)
+    samples = np.tile([[1.9], [2.0]], (1, 500))
+    found = Measurement({"mean_gradient_norm_squared": samples}, "samples",
+                        ranges={"mean_gradient_norm_squared": (0.0, 3.0)})  # fmt: skip
+    compared = compare(falls, {"ell": 1.0}, found, 0.01)
+    lower, upper = compared.interval(1)
+    verdict = Verdict("k", "printed", "not refuted", 2.0, (lower, upper), 1.0, 2.0)
+    size = rates._at(8.0, compared, 1, verdict)
+    assert (size.low, size.ratio) == (math.log(lower), math.log(2.0))
+    assert size.high == pytest.approx(math.log(upper))
+    assert 2.0 < upper < 3.0
+
+
+@pytest.mark.parametrize("noise", ["none", "two_point"])
+def test_the_largest_batch_is_exact_where_the_means_are(noise):
+    """And then it is the one that long runs find."""
+    bowl = synthetic.quadratic(dim=1, noise=noise, sigma=0.5 * (noise != "none"), start=2.0)
+    statement = registry.statement("sngm.eq_6", "printed")
+    constants = {k: float(v) for k, v in bowl.constants().items()}
+    values = statement.resolve(constants | {"C": 256.0, "beta": 0.0, "B": 1.0})
+    experiment = Experiment(statement, bowl, values, replicas=400, effort=1e7)
+    exact = Budgets().measure(experiment)
+    assert exact.law == "law"
+    sampled = Budgets()._largest_batch(experiment)
+    assert np.median(sampled) == exact.values["largest_batch_size"].item()
+    assert exact.values["largest_batch_size"].item() > 1

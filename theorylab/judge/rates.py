@@ -2,8 +2,9 @@
 
 One instance of the domain is followed over growing sizes of the symbol that the statement's
 :class:`bounds.Rate` names. Growth counts where it persists: in every window of sizes the ratio
-rises by more than the intervals at both ends, and it does not fade. An order that follows from a
-proven explicit bound is never refuted by it.
+rises by more than the intervals at both ends, and it does not fade. The intervals hold for any law
+within what is certified, so samples without a certified upper range show no growth: an earlier
+size may have been as large. An order that follows from a proven explicit bound is never refuted.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import numpy as np
 from bounds.statement import DomainError, Statement, evaluate
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import _trivial, _verdict, constants_for
-from theorylab.judge.comparison import compare
+from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.domain import points
 from theorylab.judge.orders import proven_order, replayed
 from theorylab.judge.verdict import Verdict
@@ -32,8 +33,6 @@ _RATE_POINTS = 6
 _WINDOW = 3  # sizes, first against last
 _RATES_OF_GROWTH = 0.02  # slower growth may be a logarithm's
 _FADES = 0.75  # growth that has slowed to less than this share may be on its way to a constant
-# A fit to sizes extrapolates, so its points carry standard errors and no valid intervals.
-_ERRORS = 6
 _EFFORT_PER_STEP = 15  # of an O(.) check: the longest run takes this share of it
 
 
@@ -53,7 +52,10 @@ def check_order(
 
 @dataclass(frozen=True)
 class _Size:
-    """What was measured at one size: log(measured/bound), and six standard errors either way."""
+    """What was measured at one size: log(measured/bound), and the ends of a valid interval.
+
+    Of several instances the largest is meant: its lower end, and the highest of all upper ends.
+    """
 
     size: float
     ratio: float
@@ -107,9 +109,9 @@ def _measure(
         tables.append((here, values, last.interval[0]))
         if compared.bound[i] >= _trivial(statement, values):
             continue  # a ratio to a bound beyond the trivial value says nothing of the rate
-        if not (last.measured > 0 and last.bound > 0):
+        if not (last.measured > 0 and 0 < last.bound < math.inf):
             continue
-        curve.append(_at(size, last))
+        curve.append(_at(size, compared, i, last))
     if last is None:
         raise UsageError(f"{statement.key}: no size of {name} among {sizes} is admissible")
     if len(curve) < _WINDOW:
@@ -119,13 +121,14 @@ def _measure(
     return _by_algebra(statement, judged, tables)
 
 
-def _at(size: float, verdict: Verdict) -> _Size:
-    def log(value: float) -> float:
-        return math.log(value / verdict.bound) if value > 0 else -math.inf
+def _at(size: float, compared: Comparison, i: int, verdict: Verdict) -> _Size:
+    def log(value: float, bound: float) -> float:
+        return math.log(value / bound) if value > 0 else -math.inf
 
-    error = _ERRORS * verdict.standard_error
-    low, high = verdict.measured - error, verdict.measured + error
-    return _Size(size, log(verdict.measured), log(low), log(high))
+    ends = [compared.interval(k)[1] for k in range(len(compared.measured))]
+    high = max(log(end, float(b)) for end, b in zip(ends, compared.bound, strict=True) if b > 0)
+    return _Size(size, log(verdict.measured, verdict.bound),
+                 log(verdict.interval[0], verdict.bound), high)  # fmt: skip
 
 
 def _judge_growth(last: Verdict, curve: Sequence[_Size], name: str) -> Verdict:

@@ -8,12 +8,15 @@ from typing import Any, ClassVar
 import numpy as np
 
 from theorylab.engine.driver import Stratified, run
+from theorylab.quantities.moments import moments
 from theorylab.quantities.protocol import Experiment, Measurement, Protocol
+from theorylab.quantities.runs import every_round
 
 __all__ = ["Budgets"]
 
 _GROUPS = 8
 _STRATA = 32
+_RELATIVE = 1e-9  # rounding of a run's numbers
 _LEAST_STEPS = 16  # fewer and a run says nothing of the long run
 
 
@@ -21,7 +24,8 @@ class Budgets(Protocol):
     """Quantities found by a search over runs of one total budget of gradient evaluations.
 
     ``largest_batch_size``: the largest power of two B for which it and every smaller one keep the
-    mean of ``||grad F(w_t)||^2`` over ``T = C/B >= 16`` steps within twice that of B = 1.
+    mean of ``||grad F(w_t)||^2`` over ``T = C/B >= 16`` steps within twice that of B = 1. Exact
+    where moments give these means (:mod:`.moments`) or nothing is random.
     ``evaluations_to_reach``: gradient evaluations until the running mean of
     ``||grad F(w_t)||^2`` is at most eps. Each column is the answer of one group of replicas.
     """
@@ -30,20 +34,52 @@ class Budgets(Protocol):
 
     def measure(self, experiment: Experiment) -> Measurement:
         found: dict[str, np.ndarray] = {}
+        if experiment.measured == {"largest_batch_size"}:
+            exact = self._exactly(experiment)
+            if exact is not None:
+                return Measurement({"largest_batch_size": np.array([[exact]])}, law="law")
         if "largest_batch_size" in experiment.measured:
             found["largest_batch_size"] = self._largest_batch(experiment)
         if "evaluations_to_reach" in experiment.measured:
             found["evaluations_to_reach"] = self._evaluations(experiment)
         return Measurement({k: v[None, :] for k, v in found.items()}, law="samples")
 
-    def _largest_batch(self, experiment: Experiment) -> np.ndarray:
-        budget = round(float(experiment.values["C"]))
-        sizes = [2**k for k in range(max(1, (budget // _LEAST_STEPS).bit_length()))]
-        means = np.stack(
-            [self._mean(experiment, {"B": b, "T": max(1, budget // b)}) for b in sizes]
+    def _exactly(self, experiment: Experiment) -> float | None:
+        """The largest batch by exact means; ``None`` where they are not known well enough."""
+        sizes, splits = self._splits(experiment)
+        means, errors = [], []
+        for split in splits:
+            there = self._at(experiment, split)
+            T, batch = there.rounds, there.batch_size
+            if there.deterministic:
+                squares = every_round(there, "gradient_norm_squared", range(T))[:, 0]
+                lost = _RELATIVE * squares
+            else:
+                found = moments(there.objective, there.rule, T, batch, range(T))
+                if found is None:
+                    return None
+                squares, lost = found.quadratic(found.gradient_norm_squared)
+            means.append(squares.mean())
+            errors.append(lost.mean())
+        low, high = np.array(means) - errors, np.array(means) + errors
+        surely, perhaps = (
+            int(np.logical_and.accumulate(ends <= 2 * first).sum())
+            for ends, first in ((high, low[0]), (low, high[0]))
         )
+        return float(sizes[surely - 1]) if surely == perhaps > 0 else None
+
+    def _largest_batch(self, experiment: Experiment) -> np.ndarray:
+        sizes, splits = self._splits(experiment)
+        means = np.stack([self._mean(self._at(experiment, split)) for split in splits])
         good = np.logical_and.accumulate(means <= 2 * means[0], axis=0)
         return np.array(sizes, dtype=float)[good.sum(0) - 1]
+
+    @staticmethod
+    def _splits(experiment: Experiment) -> tuple[list[int], list[dict[str, int]]]:
+        """Batch sizes, and how each splits the budget into steps."""
+        budget = round(float(experiment.values["C"]))
+        sizes = [2**k for k in range(max(1, (budget // _LEAST_STEPS).bit_length()))]
+        return sizes, [{"B": b, "T": max(1, budget // b)} for b in sizes]
 
     def _evaluations(self, experiment: Experiment) -> np.ndarray:
         rounds, eps = experiment.rounds, float(experiment.values["eps"])
@@ -62,12 +98,15 @@ class Budgets(Protocol):
         return np.where(reached.any(0), evaluations, np.inf)
 
     @staticmethod
-    def _mean(experiment: Experiment, values: dict[str, Any]) -> np.ndarray:
-        """The mean of ``||grad F||^2`` over a run at other ``values``, one number a group."""
+    def _at(experiment: Experiment, values: dict[str, Any]) -> Experiment:
         statement = experiment.statement
         kept = {s.name for s in (*statement.symbols, *statement.constants)}
         base = {k: v for k, v in experiment.values.items() if k in kept}
-        there = replace(experiment, values=statement.resolve(base | values))
+        return replace(experiment, values=statement.resolve(base | values))
+
+    @staticmethod
+    def _mean(there: Experiment) -> np.ndarray:
+        """The mean of ``||grad F||^2`` over a run, one number a group."""
         rounds = there.rounds
         replicas = _GROUPS * max(2, there.affordable(rounds * there.batch_size) // _GROUPS)
         at = Stratified(_STRATA) if rounds > _STRATA else range(rounds)

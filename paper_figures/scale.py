@@ -101,6 +101,8 @@ class Scale:
         return replace(self, data=dataset(data).name)
 
 
+_HELD_IN = 0.9
+
 _SMALL = ("resnet18", "resnet101", "densenet121", "vgg11", "vgg16", "resnet20", "resnet56",
           "resnet50", "resnet18_imagenet", "resnet50_imagenet", "lenet")  # fmt: skip
 
@@ -168,12 +170,14 @@ def scaled(
     ]
     largest = max(run.settings.batch_size for run in kept)
     part = 1.0 if preset.batch is None else min(1.0, preset.batch / largest)
+    # No batch may exceed the data, less what is held out for tuning.
+    part = min(part, *(_HELD_IN * samples[stand_in] * _kept(run.settings) / run.settings.batch_size
+                       for run in kept))  # fmt: skip
     shrunk = []
     for run in kept:
         s = run.settings
-        size = max(1, round(s.batch_size * part))
-        ratio = 1.0 if s.train_samples is None else s.train_samples / SAMPLES[s.data]
-        here = math.ceil(samples[stand_in] * ratio * (1 - s.holdout) / size)
+        size = max(1, math.floor(s.batch_size * part))
+        here = math.ceil(samples[stand_in] * _kept(s) * (1 - s.holdout) / size)
         shrunk.append((run, size, here, s.steps or s.epochs * here))
     longest = max(steps for *_, steps in shrunk)
     factor = 1.0 if preset.steps is None else min(1.0, preset.steps / longest)
@@ -205,6 +209,11 @@ def scaled(
         text = _words(s, made, share)
         found.append(replace(run, settings=made, scale=text, share=share))
     return found, left_out
+
+
+def _kept(s: Settings) -> float:
+    """The share of the training data that a recipe takes."""
+    return 1.0 if s.train_samples is None else s.train_samples / SAMPLES[s.data]
 
 
 def _translated(s: Settings, model: str) -> Mapping[str, Option] | None:

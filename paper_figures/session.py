@@ -8,7 +8,7 @@ import io
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, final
@@ -54,11 +54,10 @@ class GanRun:
 
 
 @final
-@dataclass
 class Session:
     """Where cells are kept, and how they are run.
 
-    Attributes
+    Parameters
     ----------
     store : Store
     scale : Scale
@@ -71,32 +70,43 @@ class Session:
         ``cpu``, ``cuda`` or ``auto``.
     budget : float, optional
         Seconds an exhibit may start new cells in.
+    recorded : mapping
+        What was measured elsewhere, by the name of the recipe: see :func:`recorded`.
+    segmenter : (str, Path), optional
+        A segmentation network of the user's and its weights, for the FCN-scores; see
+        :func:`deep.segmentation.load_segmenter`.
+
+    Attributes
+    ----------
     label : str
         Shown with the progress.
     missing : int
         Cells that the budget left out, so far.
     digests : dict
         Hashes of the data that was read, by name.
-    recorded : mapping
-        What was measured elsewhere, by the name of the recipe: see :func:`recorded`.
-    segmenter : (str, Path), optional
-        A segmentation network of the user's and its weights, for the FCN-scores; see
-        :func:`deep.segmentation.load_segmenter`.
     """
 
-    store: Store
-    scale: Scale
-    data_dir: Path | None = None
-    seed: int = 0
-    jobs: int = 1
-    device: str = "cpu"
-    budget: float | None = None
-    progress: bool | None = None
-    label: str = ""
-    missing: int = 0
-    digests: dict[str, str] = field(default_factory=dict)
-    recorded: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    segmenter: tuple[str, Path] | None = None
+    def __init__(
+        self,
+        store: Store,
+        scale: Scale,
+        data_dir: Path | None = None,
+        *,
+        seed: int = 0,
+        jobs: int = 1,
+        device: str = "cpu",
+        budget: float | None = None,
+        progress: bool | None = None,
+        recorded: Mapping[str, Mapping[str, Any]] | None = None,
+        segmenter: tuple[str, Path] | None = None,
+    ) -> None:
+        self.store, self.scale, self.data_dir = store, scale, data_dir
+        self.seed, self.jobs, self.device = seed, jobs, device
+        self.budget, self.progress = budget, progress
+        self.recorded, self.segmenter = recorded or {}, segmenter
+        self.label = ""
+        self.missing = 0
+        self.digests: dict[str, str] = {}
 
     # --- training ------------------------------------------------------------------------------
     def train(self, runs: Sequence[Run], seeds: int) -> pd.DataFrame:

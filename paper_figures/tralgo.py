@@ -158,10 +158,8 @@ def _of(reader: str) -> Callable[[Session], pd.DataFrame]:
 
 
 def _figure_4(session: Session) -> pd.DataFrame:
-    one = replace(session, scale=replace(session.scale, seeds=1))
-    found = one.translate([GanRun("Adam", _ADAM), GanRun("TRAdam", _TRADAM)], seeds=1, images=4)
-    session.missing = one.missing
-    return found
+    runs = [GanRun("Adam", _ADAM), GanRun("TRAdam", _TRADAM)]
+    return session.translate(runs, seeds=1, images=4)
 
 
 def _draw_figure_4(data: pd.DataFrame, style: Style) -> Figure:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from deep.gpu.record import Record
@@ -161,6 +162,28 @@ def test_an_exhibit_runs_and_every_file_carries_its_provenance(session, tmp_path
             assert b"theorylab" in path.read_bytes()
         else:
             assert code in path.read_bytes(), path
+
+
+@pytest.mark.parametrize("inner", ["", "folder"])
+def test_data_of_the_users_stand_in_and_are_hashed(tmp_path, monkeypatch, inner):
+    monkeypatch.setenv("THEORYLAB_CACHE", str(tmp_path / "cache"))
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for kind in ("cat", "dog"):
+            folder = tmp_path / "data" / inner / split / kind
+            folder.mkdir(parents=True)
+            for i in range(8):
+                pixels = rng.integers(0, 255, (32, 32, 3), dtype=np.uint8)
+                Image.fromarray(pixels).save(folder / f"{i:04d}.jpg")
+    out = tmp_path / "out"
+    result = CliRunner().invoke(build(), [
+        "figure", "tralgo.figure_1", "--preset", "smoke", "--data", "folder",
+        "--data-dir", str(tmp_path / "data"), "--formats", "svg", "--out", str(out),
+    ])  # fmt: skip
+    assert result.exit_code == 0, result.output
+    data, made = read_csv(out / "tralgo.figure_1.csv")
+    assert "folder for cifar10" in data.scale.iloc[0]
+    assert len(made["data"]["folder"]) == 32
 
 
 def test_a_stopped_exhibit_goes_on_with_what_it_lacks(session, tmp_path, monkeypatch):

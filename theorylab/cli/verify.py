@@ -111,6 +111,8 @@ def _print(report: VerifyReport, target: Path) -> None:
             f"undecided: {undecided:,} of {sum(v.comparisons for v in verdicts):,} instances, "
             f"most in {most.key} ({most.undecided:,}); a check the budget left out counts as one"
         )
+    if left := [v for entry in report.checked for v in entry.not_run]:
+        terminal.print(f"not run: {len(left):,} checks, each named in the JSON with its reason")
     terminal.print("ratio: measured/bound at the deciding instance; 1 is attained")
     terminal.print(f"results: {target}")
 

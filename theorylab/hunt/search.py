@@ -120,6 +120,7 @@ def hunt(
     watch: Callable[[Evaluation], None] | None = None,
     stop: bool = True,
     limit: int | None = None,
+    programs: int = 12,
 ) -> Hunt:
     """Search for an instance on which the statement fails.
 
@@ -146,6 +147,8 @@ def hunt(
     limit : int, optional
         Instances to try, in place of ``budget``: the hunt is then the same, bit for bit, on any
         machine.
+    programs : int
+        Semidefinite programs to solve, at most, where nothing else refutes.
 
     Returns
     -------
@@ -199,7 +202,7 @@ def hunt(
         # That is one of the confirmations that the risk was shared among.
         if again is not None and again.verdict == "violated":
             confirmed, how = winner, search.how_best
-    worst = None if confirmed is not None else worst_instance(statement, seed)
+    worst = None if confirmed is not None else worst_instance(statement, seed, programs)
     common: dict[str, Any] = {
         "evaluations": search.evaluations, "seconds": time.monotonic() - begun,
     }  # fmt: skip

@@ -11,7 +11,9 @@ from theorylab.judge.verdict import Verdict
 __all__ = ["worst_instance"]
 
 
-def worst_instance(statement: Statement, seed: int = 0) -> tuple[Verdict, Instance | None] | None:
+def worst_instance(
+    statement: Statement, seed: int = 0, programs: int = 12
+) -> tuple[Verdict, Instance | None] | None:
     """A violation from the exact worst case; ``None`` where there is none or none can be asked.
 
     The worst function of the class is rebuilt and measured like any other instance. Where it
@@ -24,7 +26,7 @@ def worst_instance(statement: Statement, seed: int = 0) -> tuple[Verdict, Instan
     >>> worst_instance(sngm.lemma_2) is None    # no semidefinite program models a buffer's norm
     True
     """
-    found = refutation(statement, seed=seed)
+    found = refutation(statement, programs, seed)
     if found is None:
         return None
     if found.spec is not None:

@@ -33,7 +33,11 @@ _CONFIDENCE = 0.99
 _RATE_OBJECTIVES = 4
 _HUNT_SEED = 0
 """Of the closing hunt, whatever the study's seed: what is false must not depend on luck."""
-_INSTANCES, _ORDER_INSTANCES = 60, 8
+_INSTANCES, _ORDER_INSTANCES = 60, 16
+_PROGRAMS = 2  # semidefinite ones of a closing hunt; each takes a second or more
+_OBJECTIVES = 12
+"""Checked for each statement beside the user's data; the others are named, not dropped."""
+_LOOKS_APART = 1000  # between the randomness of two seeds: more than one check ever draws afresh
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,15 @@ class Checked:
         Those of ``rows`` that are on the user's own data.
     hunt : Hunt, optional
         The closing hunt, where the checks had found no violation.
+    not_run : tuple of Verdict
+        Objectives that the statement speaks of and that were not checked, each with its reason.
     """
 
     verdict: Verdict
     rows: tuple[Verdict, ...] = ()
     own: tuple[Verdict, ...] = ()
     hunt: Hunt | None = None
+    not_run: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,6 +106,7 @@ class VerifyReport(Report):
                  "ratio": v.to_json()["ratio"], "reason": v.reason, "own": v in entry.own}
                 for v in entry.rows
             ]  # fmt: skip
+            row["not_run"] = [{"objective": v.objective, "reason": v.reason} for v in entry.not_run]
             if entry.hunt is not None:
                 row["hunt"] = {"verdict": entry.hunt.verdict, "how": entry.hunt.how,
                                "instances": entry.hunt.evaluations}  # fmt: skip
@@ -124,10 +132,15 @@ def verify(
 ) -> VerifyReport:
     """One verdict for each statement and form, registered or not.
 
-    Each statement is checked on the objectives that satisfy its assumptions (with exact gradients
-    where it asks for no noise), intervals corrected for all checks together. Every printed claim
-    that stands is then hunted over ``instances`` instances, with a seed of the hunt's own: the
-    same hunt at every ``seed``, so that a false claim does not stand or fall with it.
+    Each statement is checked on the user's data and on twelve more objectives that satisfy its
+    assumptions (with exact gradients where it asks for no noise; of an O(.) claim four in all),
+    intervals corrected for all checks together. One instance of each family comes first, those
+    that attain the constants before others; objectives left out are named in ``not_run``. Every
+    printed claim that stands is then hunted over ``instances`` instances, with a seed of the
+    hunt's own.
+
+    ``seed`` changes the randomness alone: objectives, points of the domain and the closing hunt
+    are the same at every seed, so that no verdict depends on which instances were met.
 
     Parameters
     ----------
@@ -162,10 +175,10 @@ def verify(
     """
     given = specs is not None
     specs = objective_specs() if specs is None else specs
-    plans = [_plan(statement, specs) for statement in statements]
+    plans = [_plan(statement, specs, seed) for statement in statements]
     queue = [
         (rank, i, spec, quiet)
-        for i, (applicable, _) in enumerate(plans)
+        for i, (applicable, _, _) in enumerate(plans)
         for rank, (spec, quiet) in enumerate(applicable)
     ]
     # Every statement's first objective comes before any statement's second: a budget that runs
@@ -182,19 +195,20 @@ def verify(
                       label="checking", budget=budget, progress=progress)  # fmt: skip
     found: dict[int, list[Verdict]] = {i: [] for i in range(len(statements))}
     own: dict[int, list[Verdict]] = {i: [] for i in range(len(statements))}
-    for (_, i, spec, _), result in zip(queue, results, strict=True):
-        blank = Verdict(statements[i].key, statements[i].form, "not refuted", seed=seed,
-                        units=statements[i].units, reason="the budget ran out",
-                        undecided=1)  # fmt: skip
+    not_run: list[list[Verdict]] = [list(left) for _, _, left in plans]
+    for (_, i, spec, quiet), result in zip(queue, results, strict=True):
+        blank = _blank(statements[i], spec, quiet, seed, "the budget ran out")
+        if result is None:
+            not_run[i].append(blank)
         (own if _is_own(spec) else found)[i].append(
             blank if result is None else Verdict.from_json(result)
         )
-    for i, (_, refused) in enumerate(plans):
+    for i, (_, refused, _) in enumerate(plans):
         for spec, verdict in refused:
             (own if _is_own(spec) else found)[i].append(verdict)
     checked = [
         Checked(_deciding(statement, own[i] + found[i], seed), (*own[i], *found[i]),
-                tuple(own[i]))
+                tuple(own[i]), None, tuple(not_run[i]))
         for i, statement in enumerate(statements)
     ]  # fmt: skip
     if instances and (budget is None or budget > 0):
@@ -205,11 +219,11 @@ def verify(
 
 
 def _plan(
-    statement: Statement, specs: Sequence[Spec]
-) -> tuple[list[tuple[Spec | None, bool]], list[tuple[Spec, Verdict]]]:
-    """The objectives to check on, with exact gradients or not; and those refused by name."""
+    statement: Statement, specs: Sequence[Spec], seed: int
+) -> tuple[list[tuple[Spec | None, bool]], list[tuple[Spec, Verdict]], list[Verdict]]:
+    """The objectives to check on, with exact gradients or not; those refused; those left out."""
     if not statement.claim.measured:
-        return [(None, False)], []
+        return [(None, False)], [], []
     applicable: list[tuple[Spec | None, bool]] = []
     refused = []
     for spec in specs:
@@ -227,8 +241,30 @@ def _plan(
                 units=statement.units, reason=fault,
             )))  # fmt: skip
     applicable.sort(key=lambda pair: _slack(statement, pair[0]))
+    met: Counter[str] = Counter()
+    turns: list[tuple[int, Spec | None, bool]] = []
+    for admitted, silent in applicable:
+        name = "" if admitted is None else str(admitted["family"])
+        turns.append((-1 if _is_own(admitted) else met[name], admitted, silent))
+        met[name] += 1
+    turns.sort(key=lambda entry: entry[0])  # one instance of every family before any second
     # Each check of an O(.) claim is a whole experiment over growing sizes.
-    return applicable[: _RATE_OBJECTIVES if statement.claim.big_o else None], refused
+    most = _RATE_OBJECTIVES
+    if not statement.claim.big_o:
+        most = _OBJECTIVES + sum(_is_own(spec) for _, spec, _ in turns)
+    reason = f"beyond the {most} objectives that verify checks a statement on; name it to check it"
+    left = [_blank(statement, on, quiet, seed, reason) for _, on, quiet in turns[most:]]
+    return [entry[1:] for entry in turns[:most]], refused, left
+
+
+def _blank(statement: Statement, spec: Spec | None, quiet: bool, seed: int, reason: str) -> Verdict:
+    """The row of a check that was not run."""
+    name = "-"
+    if spec is not None:
+        objective = build_objective(spec)
+        name = (without_noise(objective) if quiet else objective).name
+    return Verdict(statement.key, statement.form, "not refuted", seed=seed, objective=name,
+                   units=statement.units, reason=reason, undecided=1)  # fmt: skip
 
 
 def _unfit(statement: Statement, objective: Objective) -> str:
@@ -270,14 +306,14 @@ def check_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mappi
     try:
         verdict = check(
             statement, objective, count=cell["count"], replicas=cell["replicas"],
-            effort=cell["effort"], seed=cell["seed"], confidence=_CONFIDENCE,
-            family=cell["family"],
+            effort=cell["effort"], seed=0, repeat=_LOOKS_APART * cell["seed"],
+            confidence=_CONFIDENCE, family=cell["family"],
         )  # fmt: skip
     except UsageError as error:
         name = "-" if objective is None else objective.name
         verdict = Verdict(statement.key, statement.form, "not applicable", objective=name,
                           units=statement.units, seed=cell["seed"], reason=str(error))  # fmt: skip
-    return verdict.to_json()
+    return replace(verdict, seed=cell["seed"]).to_json()
 
 
 def _deciding(statement: Statement, rows: Sequence[Verdict], seed: int) -> Verdict:
@@ -305,7 +341,7 @@ def _hunted(
     chosen: dict[str, Any] = {} if specs is None else {"specs": [dict(s) for s in specs]}
     table = [
         {"kind": "hunt", **cells.name(statements[i]), "seed": _HUNT_SEED, **chosen,
-         "family": len(statements),
+         "family": len(statements), "programs": _PROGRAMS,
          "limit": min(instances, _ORDER_INSTANCES) if statements[i].claim.big_o else instances}
         for i in standing
     ]  # fmt: skip
@@ -329,7 +365,7 @@ def _after(entry: Checked, hunt: Hunt) -> Checked:
         undecided=before.undecided,
         reason=f"{how}; {hunt.best.reason}" if hunt.best.reason else how,
     )  # fmt: skip
-    return Checked(verdict, entry.rows, entry.own, hunt)
+    return replace(entry, verdict=verdict, hunt=hunt)
 
 
 def _with_repaired(

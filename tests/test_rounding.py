@@ -10,8 +10,25 @@ import sympy as sp
 import synthetic
 from bounds import Algorithm, Claim, Statement
 from bounds.assumptions import BOUNDED_VARIANCE, FINITE_SUM, SMOOTH, STRONGLY_CONVEX
-from bounds.notation import ell, eta, mu, sigma
-from bounds.quantities import expected_twin_distance, gradient_variance, twin_distance
+from bounds.notation import Delta, T, ell, eta, mu, sigma
+from bounds.quantities import (
+    decrease,
+    displacement_squared,
+    distance_to_sgd,
+    expected_twin_distance,
+    final_displacement_squared,
+    final_distance_to_minimizer_squared,
+    final_gradient_norm_squared,
+    final_suboptimality,
+    first_distance_to_minimizer_squared,
+    first_gradient_norm_squared,
+    gradient_norm_squared,
+    gradient_variance,
+    min_gradient_norm_squared,
+    next_gradient_norm_squared,
+    total_decrease,
+    twin_distance,
+)
 from theorylab import check
 from theorylab.errors import AssumptionError
 from theorylab.exact.tabular import Tabular
@@ -86,8 +103,6 @@ def test_a_replay_of_a_statement_that_is_true_says_not_confirmed(tmp_path):
 
 def test_exact_numbers_decide_what_floats_cannot():
     """F falls by 1e-18 beside values of size 1: lost in floats, not in fractions."""
-    from bounds.quantities import decrease, gradient_norm_squared
-
     claim = Claim(decrease, ">=", gradient_norm_squared * eta / 2)
     descent = Statement("made_up.descent", "L", "printed", claim, (SMOOTH,), Algorithm("sgd"))
     bowl = Tabular(descent, (-1.0, 1.0), ((-1.0, 1.0),), 2.0**-20, {"eta": 1.0})
@@ -136,3 +151,54 @@ def test_rounding_passes_through_a_claim_that_is_not_affine():
                         scales={"gradient_variance": np.array([[1e-14 / LOST]])})  # fmt: skip
     assert compare(claim, {"sigma": 0.0}, found, 0.01).outcomes().tolist() == ["unknown"]
     assert compare(claim, {"sigma": 3e-7}, found, 0.01).outcomes().tolist() == ["holds"]
+
+
+# A parabola of curvature 1 whose minimizer lies 1e11 lengths from the origin: iterates are known
+# to 1e-5 there.
+FAR = synthetic.finite_sum(np.array([[1.0]]), np.array([1e11]), "squared", start=[1e11 + 1.0])
+_Q = (1 - eta * mu) ** T
+SMALL = {eta: 1 / (7 * ell)}
+TRUE_FAR_AWAY = {
+    "move": (Claim(displacement_squared, "==", eta**2 * gradient_norm_squared), SMALL),
+    "descent": (Claim(decrease, ">=", eta / 2 * gradient_norm_squared), {eta: 1 / ell}),
+    "next": (Claim(next_gradient_norm_squared, "<=", (1 - eta * mu) ** 2 * gradient_norm_squared),
+             {eta: 1 / ell}),
+    "distance": (Claim(final_distance_to_minimizer_squared, "<=",
+                       _Q**2 * first_distance_to_minimizer_squared), SMALL),
+    "value": (Claim(final_suboptimality, "<=", _Q * Delta), SMALL),
+    "gradient": (Claim(final_gradient_norm_squared, "<=", _Q**2 * first_gradient_norm_squared),
+                 SMALL),
+    "least": (Claim(min_gradient_norm_squared, "<=", _Q**2 * first_gradient_norm_squared), SMALL),
+    "fall": (Claim(total_decrease, ">=", (1 - _Q**2) * Delta), SMALL),
+    "moved": (Claim(final_displacement_squared, "<=",
+                    (1 - _Q) ** 2 * first_distance_to_minimizer_squared), SMALL),
+    "beside": (Claim(distance_to_sgd, "==", 0), SMALL),
+}  # fmt: skip
+
+
+def _far(name, weaker=None):
+    claim, prescription = TRUE_FAR_AWAY[name]
+    if weaker is not None:
+        claim = Claim(claim.lhs, claim.sense, claim.rhs * weaker)
+    return Statement(f"made_up.{name}", "L", "printed", claim, (SMOOTH, STRONGLY_CONVEX),
+                     Algorithm("sgd"), prescription=prescription)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TRUE_FAR_AWAY)
+@pytest.mark.parametrize("steps", [200, 5000])
+def test_what_is_true_far_from_the_origin_is_not_refuted_by_rounding(name, steps):
+    statement = _far(name)
+    runs = "T" in {s.name for s in statement.symbols}
+    found = check(statement, FAR, values={"T": steps} if runs else {})
+    assert found.verdict != "violated"
+
+
+WEAKER = {"move": 1.1, "descent": 1.1, "distance": 0.9, "gradient": 0.9, "fall": 1.1, "moved": 0.9}
+
+
+@pytest.mark.parametrize(("name", "weaker"), WEAKER.items())
+def test_what_is_false_far_from_the_origin_still_falls(name, weaker):
+    statement = _far(name, weaker)
+    runs = "T" in {s.name for s in statement.symbols}
+    found = check(statement, FAR, values={"T": 5} if runs else {})
+    assert (found.verdict, found.evidence) == ("violated", "exact arithmetic")

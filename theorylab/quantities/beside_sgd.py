@@ -34,7 +34,7 @@ class BesideSGD(Protocol):
         step = eager_step(objective, rule)
         sgd = SGD(eta=float(experiment.values["eta"]))
         plain = eager_step(objective, sgd)
-        farthest = np.zeros(_ROWS)
+        farthest = size = np.zeros(_ROWS)
         with torch.no_grad():
             w = v = objective.start.expand(_ROWS, -1).contiguous()
             state, none = (r.init(w, MiniBatch(objective)) for r in (rule, sgd))
@@ -50,4 +50,9 @@ class BesideSGD(Protocol):
                 if not bool(torch.isfinite(v).all()):
                     break  # SGD itself overflowed
                 farthest = np.maximum(farthest, (w - v).norm(dim=-1).numpy())
-        return Measurement({"distance_to_sgd": farthest[:, None]}, law="arithmetic")
+                size = np.maximum(size, (w.norm(dim=-1) + v.norm(dim=-1)).numpy())
+        return Measurement(
+            {"distance_to_sgd": farthest[:, None]},
+            law="arithmetic",
+            scales={"distance_to_sgd": size[:, None]},
+        )

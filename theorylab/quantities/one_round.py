@@ -26,7 +26,9 @@ from theorylab.quantities.protocol import (
     Measurement,
     Protocol,
     begins_fresh,
+    gradient_scale,
     is_one_step,
+    square_scale,
     value_scale,
 )
 from theorylab.quantities.ranges import certified_ranges
@@ -143,20 +145,35 @@ class OneRound(Protocol):
 
         found: dict[str, np.ndarray] = {}
         scales: dict[str, np.ndarray | float] = {}
-        if "decrease" in names:
-            first, later = objective.value(w), objective.value(flat)
-            found["decrease"] = given(first) - expected(later)
-            scales["decrease"] = 2 * value_scale(objective, first, later)
+        terms: dict[str, np.ndarray] = {}
+        # An iterate carries the rounding of its size, a gradient that of its terms.
+        size = _largest(norm(w), points) + _largest(norm(flat), points)
         if "gradient_norm_squared" in names:
-            found["gradient_norm_squared"] = given(_square(objective.gradient(w)))
-        if names & {"next_gradient_norm_squared", "inner_gradient_norm_squared"}:
+            gradient = objective.gradient(w)
+            found["gradient_norm_squared"] = given(_square(gradient))
+            terms["gradient_norm_squared"] = gradient_scale(objective, (w, gradient))
+        if names & {"decrease", "next_gradient_norm_squared", "inner_gradient_norm_squared"}:
             gradient = objective.gradient(flat)
-            found["next_gradient_norm_squared"] = expected(_square(gradient))
+            felt = gradient_scale(objective, (flat, gradient))
+            if "decrease" in names:
+                first, later = objective.value(w), objective.value(flat)
+                found["decrease"] = given(first) - expected(later)
+                moved = _largest(norm(gradient), points) * size
+                scales["decrease"] = 2 * value_scale(objective, first, later) + moved
+            if "next_gradient_norm_squared" in names:
+                found["next_gradient_norm_squared"] = expected(_square(gradient))
+                terms["next_gradient_norm_squared"] = felt
             if "inner_gradient_norm_squared" in names:
-                pull = experiment.values["lam"] * (after - before).reshape(-1, dim)
+                lam = float(experiment.values["lam"])
+                pull = lam * (after - before).reshape(-1, dim)
                 found["inner_gradient_norm_squared"] = expected(_square(gradient + pull))
+                terms["inner_gradient_norm_squared"] = _largest(felt, points) + lam * size
         if "displacement_squared" in names:
             found["displacement_squared"] = expected(_square(after - before).reshape(-1))
+            terms["displacement_squared"] = size
+        for name, sizes in terms.items():
+            length = np.sqrt(found[name].mean(-1, keepdims=True))
+            scales[name] = square_scale(length, LOST * _largest(sizes, points))
         if names & {"inner_distance_squared", "start_distance_squared", "inner_suboptimality"}:
             constants = objective.constants()
             problem = (float(experiment.values["lam"]), float(constants["delta"]),
@@ -202,6 +219,12 @@ class _Reached:
 def _rows(earlier: int) -> int:
     """How many points are tried after so many earlier rounds."""
     return _POINTS if earlier == 0 else _POINTS // 2
+
+
+def _largest(sizes: Tensor | np.ndarray, points: int) -> np.ndarray:
+    """The largest of each point's sizes, shape (points, 1); of what did not diverge."""
+    table = np.asarray(sizes).reshape(points, -1)
+    return np.where(np.isfinite(table), table, 0.0).max(-1, keepdims=True)
 
 
 def _square(x: Tensor) -> Tensor:

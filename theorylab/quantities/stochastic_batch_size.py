@@ -22,7 +22,7 @@ from theorylab.errors import UsageError
 from theorylab.method import stochastic_batch_size as rules
 from theorylab.method.layers import Layout
 from theorylab.problem.oracle import FunctionOracle, MiniBatch, Oracle
-from theorylab.quantities.protocol import Experiment, Measurement, Protocol
+from theorylab.quantities.protocol import Experiment, Measurement, Protocol, gradient_scale
 
 __all__ = ["ConstantProbability", "CoordinateSteps", "UpdateProbabilities"]
 
@@ -267,9 +267,12 @@ class CoordinateSteps(Protocol):
             blurred = np.zeros((_ROWS, 1), dtype=bool)
             iterates: list[np.ndarray] = []
             gradients: list[np.ndarray] = []
+            terms: list[np.ndarray] = []  # what the gradients are summed from
             for t in range(_STEPS):
                 iterates.append(w.numpy())
-                gradients.append(objective.sample_gradient(w, samples[t]).numpy())
+                gradient = objective.sample_gradient(w, samples[t])
+                gradients.append(gradient.numpy())
+                terms.append(gradient_scale(objective, (w, gradient)))
                 pooled = _pooled(objective.sample_gradient, w, samples[: t + 1], count)
                 judged = pooled if first else gradients[-1]
                 chi = _indicator(rule, judged, uniforms[t], sizes)
@@ -283,7 +286,7 @@ class CoordinateSteps(Protocol):
                     assert kept.mean is not None
                     own = kept.mean.numpy()
                 rows.append(
-                    _account(iterates, gradients, count, pooled, own)
+                    _account(iterates, gradients, terms, count, pooled, own)
                     | {
                         "update_indicator": chi,
                         "coordinate_move": (after - w).numpy(),
@@ -342,15 +345,15 @@ def _indicator(rule: _Rule, g: np.ndarray, uniform: np.ndarray, sizes: Sequence[
 
 
 def _account(
-    iterates: list[np.ndarray], gradients: list[np.ndarray], count: np.ndarray,
-    pooled: np.ndarray, own: np.ndarray,
+    iterates: list[np.ndarray], gradients: list[np.ndarray], terms: list[np.ndarray],
+    count: np.ndarray, pooled: np.ndarray, own: np.ndarray,
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """Plain means over the last ``count_j`` steps, and what rounding loses of them."""
     past = np.stack(gradients[::-1])
     ages = np.arange(len(past))[:, None, None]
     held = ages < count
     drifts = np.linalg.norm(np.stack(iterates[::-1]) - iterates[-1], axis=-1)[..., None]
-    largest = np.abs(past).max(axis=(0, 2))[:, None]
+    largest = np.stack(terms).max(0)
     return {
         "batch_count": count, "accumulated_gradient": pooled, "moving_average": own,
         "mean_of_gradients": (past * held).sum(0) / count,

@@ -25,6 +25,7 @@ from theorylab.quantities.protocol import (
     gradient_scale,
     is_one_step,
     steps_per_round,
+    value_scale,
 )
 from theorylab.stability.generalization import generalization_gap
 from theorylab.stability.twins import SampleSpace, SharedDraws, run_twins
@@ -54,6 +55,7 @@ class TwinRuns(Protocol):
         found: dict[str, np.ndarray] = {}
         labels: tuple[str, ...] = ()
         ranges: dict[str, tuple[float, float]] = {}
+        scales: dict[str, float] = {}
         if extra:  # the samples of all repetitions are held at once
             seeds = min(seeds, max(64, _HELD // extra))
         if "stability_gap" in names:
@@ -77,13 +79,17 @@ class TwinRuns(Protocol):
                 gaps, labels = gaps[best : best + 1, 1::2], (labels[best],)
                 seeds = gaps.shape[1]
             found["stability_gap"] = gaps
+            with torch.no_grad():
+                begin = sampled.value(sampled.start.unsqueeze(0))
+            scales["stability_gap"] = 2 * value_scale(sampled, begin)
         if "generalization_gap" in names:
             found["generalization_gap"] = generalization_gap(
                 sampled, rule, rounds=T, batch_size=experiment.batch_size, seeds=seeds,
                 seed=experiment.run_seed + 1, progress=False,
             )[None, :]  # fmt: skip
         return Measurement({k: found[k] for k in names}, law="samples", labels=labels,
-                           from_below=frozenset({"stability_gap"}), ranges=ranges)  # fmt: skip
+                           from_below=frozenset({"stability_gap"}), ranges=ranges,
+                           scales=scales)  # fmt: skip
 
 
 class TwinRound(Protocol):

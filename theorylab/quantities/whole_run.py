@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -13,15 +13,24 @@ from bounds.notation import ell
 from bounds.statement import Algorithm
 from theorylab.engine.driver import Stratified, run
 from theorylab.errors import UsageError
+from theorylab.method.rule import norm
 from theorylab.quantities import moments
 from theorylab.quantities.enumeration import Paths, enumerate_paths
-from theorylab.quantities.protocol import Experiment, Measurement, Protocol, value_scale
+from theorylab.quantities.protocol import (
+    LOST,
+    Experiment,
+    Measurement,
+    Protocol,
+    square_scale,
+    value_scale,
+)
 from theorylab.quantities.ranges import certified_ranges
 from theorylab.quantities.runs import every_round
 
 __all__ = ["WholeRun"]
 
 _STRATA = 32
+_EPS = float(np.finfo(float).eps)
 
 
 class WholeRun(Protocol):
@@ -51,7 +60,7 @@ class WholeRun(Protocol):
         paths = enumerate_paths(experiment) if means else None
         every = not means or paths is not None
         found: dict[str, np.ndarray] = {}
-        scales: dict[str, float] = {}
+        heights = 0.0
         if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
             norms = _grown(self._record(experiment, paths, "gradient_norm", _times(T, 0, every)))
             found["mean_gradient_norm"] = norms.mean(0)
@@ -73,8 +82,7 @@ class WholeRun(Protocol):
             lowest = experiment.objective.minimum()
             found["total_decrease"] = ends[0] - ends[1]
             found["final_suboptimality"] = ends[1] - lowest
-            largest = 2 * value_scale(experiment.objective, ends, np.array(lowest))
-            scales = {"total_decrease": largest, "final_suboptimality": largest}
+            heights = 2 * value_scale(experiment.objective, ends, np.array(lowest))
         if "final_displacement_squared" in names:
             moved = self._record(experiment, paths, "distance", (T,))[0]
             found["final_displacement_squared"] = moved**2
@@ -88,6 +96,7 @@ class WholeRun(Protocol):
             found[name] = ((w - target.numpy()) ** 2).sum(-1)
         if "matched_sgd_mean_gradient_norm_squared" in names:
             found["matched_sgd_mean_gradient_norm_squared"] = self._matched(experiment, every)
+        scales = _scales(experiment, {k: found[k] for k in names}, heights)
         # A bound on the buffer holds for every run, not on average.
         surely = names == {"buffer_norm"}
         shape = (-1, 1) if surely else (1, -1)
@@ -150,6 +159,36 @@ def _grown(norms: np.ndarray) -> np.ndarray:
     Where it would be now is unknown, and a single late value or a minimum says nothing.
     """
     return np.where(np.isnan(norms), np.inf, norms)
+
+
+def _scales(
+    experiment: Experiment, found: Mapping[str, np.ndarray], heights: float
+) -> dict[str, np.ndarray | float]:
+    """The scales whose loss is what rounding does to the quantities; ``heights`` is that of F.
+
+    Iterates far from the origin are rounded at every step. A run that contracts forgets that, but
+    no sooner than it forgets its start, in some T steps: so it gathers T such errors at most.
+    """
+    objective, known = experiment.objective, experiment.objective.constants()
+    ends = [objective.start, objective.minimizer()]
+    size = sum(float(norm(w)) for w in ends if w is not None)
+    blur = (LOST + _EPS * experiment.steps) * size
+    bend = float(known.get("ell", known.get("L", 0.0)))
+    felt = bend * blur + LOST * float(known.get("G", 0.0))  # by a gradient
+    scales: dict[str, np.ndarray | float] = {}
+    for name, values in found.items():
+        finite = np.abs(values[np.isfinite(values)])
+        length = float(np.sqrt(finite.mean())) if finite.size else 0.0
+        if name in ("total_decrease", "final_suboptimality"):
+            steepest = np.sqrt(2 * bend) * length  # at that height above the minimum
+            scales[name] = heights + blur * (steepest + bend * blur) / LOST
+        elif name == "mean_gradient_norm":
+            scales[name] = felt / LOST
+        elif name.endswith("gradient_norm_squared"):
+            scales[name] = square_scale(length, felt)
+        elif name != "buffer_norm":
+            scales[name] = square_scale(length, blur)
+    return scales
 
 
 def _replicas(experiment: Experiment) -> int:

@@ -64,7 +64,7 @@ def command(
     replicas: Annotated[int, typer.Option(min=2, help="Statements: independent runs.")] = 256,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
-    device: Annotated[str, typer.Option(help="Exhibits: cpu, cuda or auto.")] = "cpu",
+    device: Annotated[str, typer.Option(help="Exhibits: cpu, cuda or auto.")] = "auto",
     budget: Annotated[
         float | None,
         typer.Option(min=0.0, help="Seconds an exhibit may start new runs in."),

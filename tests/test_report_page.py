@@ -94,6 +94,7 @@ def test_everything_found_is_on_the_page(run):
         "theorylab figure sngm.theorem_1 --axis T",
     )
     assert "between 0.9 and 0.91, bound 1" in html
+    assert "printed, exact worst case: 0.91 at T = 2" in html
     assert "&lt;b&gt;huber" in html  # nothing from a file is markup
     assert "<b>huber" not in html
     assert "lhs &gt; rhs &amp; &lt;so on&gt;" in html

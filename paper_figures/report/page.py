@@ -99,7 +99,7 @@ def _entry(entry: Entry) -> Mapping[str, Any]:
     pictures = []
     if entry.sweep is not None:
         pictures.append(Markup(plots.sweep(entry.sweep)))
-    pictures.append(Markup(plots.ratios(entry.findings)))
+    pictures.append(Markup(plots.ratios(entry.findings, entry.solved)))
     first = next(iter(entry.statements.values()), None)
     return {
         "key": entry.key, "paper": entry.paper, "label": entry.label,

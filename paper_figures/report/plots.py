@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, final
 
-from paper_figures.report.collect import Counterexample, Finding, Sweep
+from paper_figures.report.collect import Counterexample, Finding, Solved, Sweep
 
 __all__ = ["Series", "counterexample", "lines", "ratios", "sweep"]
 
@@ -64,10 +64,16 @@ def lines(
     return _svg(body, f"{ylabel} over {xlabel}", [(s.name, s.kind) for s in series])
 
 
-def ratios(findings: Mapping[str, Finding]) -> str:
-    """Measured over bound at each objective's decisive instance; 1 is attained, above violated."""
+def ratios(findings: Mapping[str, Finding], solved: Sequence[Solved] = ()) -> str:
+    """Measured over bound at each objective's decisive instance; 1 is attained, above violated.
+
+    Exact worst cases come last, by their certified upper end.
+    """
     names = list(dict.fromkeys(o[0] for f in findings.values() for o in f.objectives if o[3]))
     values = [o[3] for f in findings.values() for o in f.objectives if o[3] and o[3] > 0]
+    exact = [(s, s.dual / s.bound) for s in solved if s.bound > 0 and s.dual > 0]
+    values += [ratio for _, ratio in exact]
+    names += ["exact worst case"] if exact else []
     if not values:
         return ""
     left, step = 130, 15
@@ -94,6 +100,12 @@ def ratios(findings: Mapping[str, Finding]) -> str:
                         f'r="3"><title>{form} on {escape(name)}: {ratio:.4g}, {escape(verdict)} '
                         f"({escape(evidence)})</title></circle>"
                     )
+    for s, ratio in exact:
+        y, kind = 14 + step * (len(names) - 1) + (-2 if s.form == "printed" else 2), s.form
+        body.append(
+            f'<circle class="{kind} dot" cx="{axis.at(ratio):.1f}" cy="{y}" r="3"><title>{kind}, '
+            f"exact worst case: {ratio:.4g} at {escape(s.at)}</title></circle>"
+        )
     return _svg(body, "measured / bound, by objective", [(f, f) for f in findings], high)
 
 

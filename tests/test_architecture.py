@@ -85,6 +85,24 @@ def test_folders_of_theorylab_import_one_way(path: Path) -> None:
             assert parts[1] in allowed, f"{path.parent.name} imports {name}"
 
 
+def test_one_driver_steps_a_rule() -> None:
+    """A rule's update is called by the engine's steps, and by the torch adapter alone."""
+    callers = {
+        path.relative_to(ROOT).as_posix()
+        for package, path in FILES
+        if package != "bounds"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr == "update"
+        and len(node.args) == 4
+    }
+    # Counting asks one step what it costs.
+    assert callers == {
+        "theorylab/engine/step.py", "theorylab/engine/counting.py", "theorylab/torch/adapter.py",
+    }  # fmt: skip
+
+
 def test_every_folder_of_theorylab_has_its_place() -> None:
     folders = {path.parent.name for path in (ROOT / "theorylab").glob("*/__init__.py")}
     assert folders == set(LAYERS)

@@ -633,6 +633,31 @@ def test_wrong_rounds_are_caught(
     assert not np.allclose(path(CASES[case], Problem()), expected, atol=1e-6)
 
 
+class Listening(Batches):
+    """Notes which questions are asked."""
+
+    def __init__(self, problem: Problem, s: int) -> None:
+        super().__init__(problem, s)
+        self.asked: set[str] = set()
+
+    def __getattribute__(self, name: str) -> Any:
+        if not name.startswith("_") and name in vars(Oracle):
+            object.__getattribute__(self, "asked").add(name)
+        return object.__getattribute__(self, name)
+
+
+@every_case
+def test_needs_are_what_is_asked(case: str) -> None:
+    rule, problem = CASES[case], Problem()
+    w = torch.as_tensor(problem.start)  # type: ignore[attr-defined]
+    before, oracle = Listening(problem, 0), Listening(problem, 0)
+    state = rule.init(w, before)
+    asked = set(before.asked)
+    rule.update(w, oracle, state, problem.draw(rule, 0))
+    inner = {"gradient", "every_gradient"} if "full_gradient" in rule.needs else {"gradient"}
+    assert (asked | oracle.asked) - inner == rule.needs - inner
+
+
 # --- laws of every rule ----------------------------------------------------------------------
 def batched(rule: UpdateRule, runs: int = 5) -> tuple[Tensor, Tensor, Drawn]:
     torch.manual_seed(0)

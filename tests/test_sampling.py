@@ -154,6 +154,7 @@ class Varied(UpdateRule[Sums]):
 
     name: ClassVar[str] = "varied"
     source: ClassVar[str] = "this test"
+    needs: ClassVar[frozenset[str]] = frozenset({"full_gradient"})
     eta: float = 0.1
     length: int = 3
     chance: float = 0.0

@@ -53,16 +53,15 @@ class Job:
     """What all rows of a run share.
 
     ``compiled`` is the number of rows to compile the step for. ``by_rounds`` says what the
-    horizon counts, ``counts_rounds`` whether rounds must be counted beside steps, ``splits``
-    whether a step that begins a round is other code than one that does not.
+    horizon counts, ``passes`` whether the rule passes over all data in some steps: then rounds are
+    counted beside steps, and a step that begins a round is other code than one that does not.
     """
 
     objective: Objective
     sampler: Sampler
     horizon: int
     by_rounds: bool
-    counts_rounds: bool
-    splits: bool
+    passes: bool
     batch_size: int
     seed: int
     record: tuple[str, ...]
@@ -121,7 +120,7 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
         length = _alike(job, first, length, batch_size)
         mask = streams.restart_mask(rule, rngs[RESTARTS], first, length, size, copies)
         rounds_of = np.arange(first + 1, first + length + 1)[:, None]
-        if mask is not None and (job.by_rounds or job.counts_rounds or job.remap is not None):
+        if mask is not None and (job.by_rounds or job.passes or job.remap is not None):
             rounds_of = begun + np.cumsum(mask, axis=0)
         finished = False
         if job.by_rounds and mask is not None:
@@ -168,7 +167,7 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
         own = [dict(zip(columns, row)) for row in zip(*columns.values())]  # noqa: B905
         ticks = torch.arange(first + 1, first + length + 1, dtype=dtype).unbind(0)
         restarts: Sequence[Any] = [True] * length
-        if mask is not None and mask.shape[1] == 1 and (job.splits or not job.compiled):
+        if mask is not None and mask.shape[1] == 1 and (job.passes or not job.compiled):
             restarts = mask[:, 0].tolist()
         elif mask is not None:
             restarts = torch.from_numpy(mask).unsqueeze(-1).to(dtype).unbind(0)

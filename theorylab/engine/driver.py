@@ -7,15 +7,15 @@ Replica ``r`` draws from a stream that depends on the seed and ``r`` alone, in f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from functools import partial
+from dataclasses import dataclass, field, fields
+from functools import cached_property, partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from theorylab.engine.chunks import Job, Remap, Samples, time_chunks
-from theorylab.engine.counting import Costs, costs
+from theorylab.engine.counting import costs
 from theorylab.engine.plan import Stratified
 from theorylab.engine.plan import plan as planned
 from theorylab.engine.recording import RECORDERS, Recording, check_names
@@ -32,6 +32,7 @@ __all__ = ["BLOCK", "RECORDERS", "Samples", "Stratified", "Trajectory", "run"]
 
 _SNAPSHOT_BYTES = 128 * 2**20
 _CHUNK = 1024
+_PASSES = frozenset({"full_gradient", "full_value", "every_gradient"})
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,6 @@ class Trajectory:
     ----------
     rounds : ndarray of int, shape (m, R)
         The round index of each record; 0 is the start.
-    calls : Calls
-        What was asked of the oracle before each record, every entry of shape (m, R).
     quantities : mapping of str to ndarray, shape (m, R)
         The recorded quantities, by name; ``"w"`` has shape ``(m, R, d)``.
     batch_size, seed : int
@@ -51,10 +50,15 @@ class Trajectory:
     """
 
     rounds: np.ndarray
-    calls: Calls
     quantities: Mapping[str, np.ndarray]
     batch_size: int
     seed: int
+    _count: Callable[[], Calls] = field(repr=False)
+
+    @cached_property
+    def calls(self) -> Calls:
+        """What was asked of the oracle before each record, every entry of shape (m, R)."""
+        return self._count()
 
     @property
     def evaluations(self) -> np.ndarray:
@@ -171,10 +175,9 @@ def run(
     chunk = min(-(-chunk // unit) * unit, width)
     _check_shapes(objective, rule, start, total)
     begin = objective.start if start is None else start
-    cost = costs(objective, rule, weights_of(sampler, objective))
-    splits = cost.fresh.passes != cost.plain.passes
-    job = Job(objective, sampler, horizon, rounds is not None, cost.uneven, splits, batch_size,
-              seed, tuple(record), copies, remap, chunk if compile else None)  # fmt: skip
+    passes = bool(rule.needs & _PASSES)
+    job = Job(objective, sampler, horizon, rounds is not None, passes, batch_size, seed,
+              tuple(record), copies, remap, chunk if compile else None)  # fmt: skip
     parts = []
     chunks = [slice(i, min(i + chunk, total)) for i in range(0, total, chunk)]
     with bar(progress) as display:
@@ -187,17 +190,22 @@ def run(
     steps_before, rounds_before = (
         np.concatenate([part[k] for part in parts], axis=1) for k in (0, 1)
     )
-    calls = _calls(cost, sampler, batch_size, steps_before, rounds_before)
+    count = partial(_calls, objective, rule, sampler, batch_size, steps_before, rounds_before)
     quantities = {
         name: np.concatenate([part[2][name] for part in parts], axis=1) for name in record
     }
-    return Trajectory(plan, calls, quantities, batch_size, seed)
+    return Trajectory(plan, quantities, batch_size, seed, count)
 
 
 def _calls(
-    cost: Costs, sampler: Sampler, batch_size: int, steps: np.ndarray, rounds: np.ndarray
-) -> Calls:
+    objective: Objective, rule: UpdateRule, sampler: Sampler, batch_size: int, steps: np.ndarray,
+    rounds: np.ndarray,
+) -> Calls:  # fmt: skip
     """What was asked in so many steps, an array of each record's shape in every entry."""
+    cost = costs(objective, rule, weights_of(sampler, objective))
+    if cost.uneven and not rule.needs & _PASSES:
+        raise UsageError(f"{rule.name} asks for more at the start of a round: its needs must name "
+                         f"what ({' or '.join(sorted(_PASSES))})")  # fmt: skip
     if sampler.constant:
         samples = steps * batch_size
     else:
@@ -250,7 +258,7 @@ def _run_chunk(
         steps, rounds = np.zeros_like(plan), np.zeros_like(plan)
         state = rule.init(w, MiniBatch(objective))
         recording = Recording(objective, rule, job.record, count, size)
-        eager = eager_step(objective, rule, weights)
+        step = None if compiled else eager_step(objective, rule, weights)
         made: dict[object, Step] = {}  # compiled steps, by a restart that is part of the code
         lagged: list[Tensor] = []
         last, lags = 0, rule.lags
@@ -261,14 +269,14 @@ def _run_chunk(
                 if (where := block.records.get(k)) is not None:
                     recording.take(where, w, state)
                 lagged = [block.samples[k], *lagged][:lags]
-                step = eager
-                if compiled:
+                if compiled and (step is None or job.passes):
                     code = draw.restart if isinstance(draw.restart, bool) else None
                     if code not in made:
                         made[code], state = compiled_step(
                             objective, rule, w, lagged[0], state, draw, weights
                         )
                     step = made[code]
+                assert step is not None
                 w, state = step(w, lagged, state, draw)
             last = len(block.draws)
             advance(last * real)

@@ -176,14 +176,25 @@ def compiled_step(
     kind, present = type(state), list(entries(state))
     own, splits = list(draw.own), isinstance(draw.restart, bool)
 
-    def unpacked(given: Iterator[Tensor]) -> State:
-        return kind(**dict.fromkeys(kind._fields) | {n: next(given) for n in present})  # type: ignore[attr-defined]
+    places = [k for k, part in enumerate(state) if part is not None]
+    # Absent parts mostly come last: this is done at every step of every run.
+    leading = len(places) if places == list(range(len(places))) else None
+    tail = (None,) * (len(state) - len(places))
+    make: Callable[..., State] = kind
+
+    def unpacked(given: Sequence[Tensor]) -> State:
+        if leading is not None:
+            return make(*given, *tail)
+        parts: list[Tensor | None] = [None] * len(state)
+        for k, part in zip(places, given, strict=True):
+            parts[k] = part
+        return make(*parts)
 
     def flat(w: Tensor, *rest: Tensor) -> list[Tensor]:
         given = iter(rest)
         mine = _with(rule, {name: next(given) for name in names})
         batches = [next(given) for _ in range(lags)]
-        before, t = unpacked(given), next(given)
+        before, t = unpacked([next(given) for _ in present]), next(given)
         restart = draw.restart if splits else next(given)
         drawn = Drawn(t, restart, {name: next(given) for name in own})
         scales = next(given, None)
@@ -199,9 +210,11 @@ def compiled_step(
 
     last = [] if weights is None else [weights]
 
-    def rest_of(state: State, draw: Drawn) -> list[Tensor]:
-        restart = [] if isinstance(draw.restart, bool) else [draw.restart]
-        return [*entries(state).values(), draw.t, *restart, *draw.own.values(), *last]
+    def rest_of(state: State, draw: Drawn) -> list[Any]:
+        parts = state[:leading] if leading is not None else [state[k] for k in places]
+        if splits:
+            return [*parts, draw.t, *draw.own.values(), *last]
+        return [*parts, draw.t, draw.restart, *draw.own.values(), *last]
 
     arguments = [w, *values, *samples, *rest_of(state, draw)]
     # Tables that an objective fills at first use must not be filled while tracing.
@@ -224,7 +237,7 @@ def compiled_step(
     ) -> tuple[Tensor, State]:
         missing = [batches[-1]] * (lags - len(batches))
         w, *after = run(w, *values, *batches, *missing, *rest_of(state, draw))
-        return w, unpacked(iter(after))
+        return w, unpacked(after)
 
     return step, state
 

@@ -159,25 +159,29 @@ class Proximal(UpdateRule[Anchored]):
 
 def begin_round(w: Tensor, state: S, restart: Tensor | bool) -> S:
     """The state with ``anchor``, ``k`` and ``round`` moved on where a round begins."""
-    anchor, k, round = (getattr(state, name, None) for name in ("anchor", "k", "round"))
-    new: dict[str, Any] = {}
+    known: Any = state
+    anchor, k = known.anchor, known.k
+    round = getattr(state, "round", None)
     if isinstance(restart, bool):
         if restart and anchor is not None:
-            new["anchor"] = w
+            anchor = w
         if k is not None:
-            new["k"] = 1 if restart else k + 1
+            k = 1 if restart else k + 1
         if restart and round is not None:
-            new["round"] = round + 1
+            round = round + 1
     else:
         # A lerp by exactly 0 or 1 returns one of its ends unchanged, at a third of a mask's cost.
         fresh = restart.to(w.dtype)
         if anchor is not None:
-            new["anchor"] = torch.lerp(anchor, w, fresh)
+            anchor = torch.lerp(anchor, w, fresh)
         if k is not None:
-            new["k"] = torch.addcmul(k, k, fresh, value=-1).add_(1)
+            k = torch.addcmul(k, k, fresh, value=-1).add_(1)
         if round is not None:
-            new["round"] = round + fresh
-    return state._replace(**new)  # type: ignore[attr-defined, no-any-return]
+            round = round + fresh
+    if type(state) is Anchored:  # built at once: this is done at every step of every run
+        return Anchored(anchor, k, round, known.v)  # type: ignore[return-value]
+    new = {"anchor": anchor, "k": k} | ({} if round is None else {"round": round})
+    return known._replace(**new)  # type: ignore[no-any-return]
 
 
 @final

@@ -180,6 +180,7 @@ class MiniBatch(Oracle):
         self.objective = objective
         self.batches = batches
         self.weights = weights
+        self._asked = 0  # a plain number: this is asked at every step of every run
 
     @property
     def _who(self) -> str:
@@ -189,6 +190,7 @@ class MiniBatch(Oracle):
     def calls(self) -> Calls:
         """What was asked so far, in samples."""
         asked = dict(self._count)
+        asked["batches"] = asked.get("batches", 0) + self._asked
         size = self.batches[0].shape[1] if self.batches else 0
         n = self.objective.n if isinstance(self.objective, FiniteSum) else 0
         batch_gradients, batch_values = asked.pop("batches", 0), asked.pop("batch_values", 0)
@@ -200,12 +202,13 @@ class MiniBatch(Oracle):
         )
 
     def _batch(self, lag: int) -> Tensor:
-        if not self.batches:
+        batches = self.batches
+        if not batches:
             raise UsageError(f"{self._who}: there is no mini-batch before the first step")
-        return self.batches[min(lag, len(self.batches) - 1)] if lag else self.batches[0]
+        return batches[lag if lag < len(batches) else -1]
 
     def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
-        self._count["batches"] += 1
+        self._asked += 1
         batch = self._batch(lag)
         if self.weights is None:
             return self.objective.sample_gradient(w, batch)

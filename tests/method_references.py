@@ -188,6 +188,17 @@ def sign(r: Any, p: Any) -> Iterator[np.ndarray]:
         yield w
 
 
+def topk(r: Any, p: Any) -> Iterator[np.ndarray]:
+    w, e = p.start, 0 * p.start
+    for s in steps_of(p):
+        e = e + r.eta * p.gradient(s, w)
+        largest = np.argsort(-np.abs(e))[: r.k]
+        w = w.copy()
+        w[largest] -= e[largest]
+        e[largest] = 0
+        yield w
+
+
 REFERENCES: dict[type[UpdateRule], Reference] = {
     method.SVRG: svrg, method.SAGA: saga, method.STORM: storm,
     method.Extragradient: extragradient, method.SAM: sam, method.TwoPointZerothOrder: zeroth,
@@ -195,7 +206,7 @@ REFERENCES: dict[type[UpdateRule], Reference] = {
     method.FISTA: fista, method.ProjectedSubgradient: projected, method.FrankWolfe: frank_wolfe,
     method.MirrorDescent: projected, method.OptimizedGradient: optimized,
     method.AdaGradNorm: adagrad_norm, method.ClippedSGD: clipped, method.AdamW: adamw,
-    method.SignSGD: sign, method.ReshuffledSGD: sgd,
+    method.TopKSGD: topk, method.SignSGD: sign, method.ReshuffledSGD: sgd,
 }  # fmt: skip
 CASES: dict[str, UpdateRule] = {
     "svrg": method.SVRG(0.1, 4),
@@ -219,5 +230,6 @@ CASES: dict[str, UpdateRule] = {
     "adamw": method.AdamW(0.1, 0.8, 0.9, weight_decay=0.2),
     "sign sgd": method.SignSGD(0.1, weight_decay=0.1),
     "signum": method.SignSGD(0.1, 0.6, weight_decay=0.1),
+    "top-k sgd": method.TopKSGD(0.1, 2),
     "reshuffled sgd": method.ReshuffledSGD(0.1, weight_decay=0.1),
 }

@@ -60,6 +60,7 @@ CASES |= {
     "ClippedSGD": lambda p: torch_optim.ClippedSGD(p, 0.1, 0.5, 0.01),
     "AdamW": lambda p: torch_optim.AdamW(p, 0.01),
     "SignSGD": lambda p: torch_optim.SignSGD(p, 0.01, 0.5, 0.01),
+    "TopKSGD": lambda p: torch_optim.TopKSGD(p, 0.1, 8),
     "ReshuffledSGD": lambda p: torch_optim.ReshuffledSGD(p, 0.1, 0.01),
 }
 every_case = pytest.mark.parametrize("case", CASES)

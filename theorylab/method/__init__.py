@@ -25,6 +25,7 @@ from theorylab.method.sngm import SNGD, SNGM
 from theorylab.method.stochastic_batch_size import StochasticBatchSize1, StochasticBatchSize2
 from theorylab.method.storm import STORM
 from theorylab.method.svrg import SVRG
+from theorylab.method.topk_sgd import TopKSGD
 from theorylab.method.zeroth_order import TwoPointZerothOrder
 
 RULES: tuple[type[UpdateRule], ...] = tuple(

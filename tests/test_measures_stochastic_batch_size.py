@@ -1,6 +1,7 @@
 """Stochastic batch size, measured: true statements hold, false ones and wrong rules are caught."""
 
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -327,3 +328,23 @@ def test_matched_sgd_by_sampling_approaches_its_stationary_noise():
     error = squares.std(ddof=1) / np.sqrt(squares.size)
     assert abs(squares.mean() - 1 / 3) < 5 * error + 0.004
     assert error < 0.02
+
+
+def test_standard_deviations_are_what_exact_fractions_say():
+    """(17) and (19) give 1, or 0 for 0/0: where all norms, or all layers' means, are equal."""
+
+    def spread(values, shares):
+        centre = sum(v * n for v, n in zip(values, shares, strict=True)) / sum(shares)
+        return sum((v - centre) ** 2 * n for v, n in zip(values, shares, strict=True))
+
+    for seed in range(3):
+        for _, layers in _networks(seed):
+            sizes = [len(layer) for layer in layers]
+            found = _standardise(np.concatenate(layers), sizes)
+            norms = [[Fraction(float(abs(x))) for x in layer] for layer in layers]
+            firsts = np.cumsum(sizes) - sizes
+            local = [float(spread(layer, [1] * len(layer)) != 0) for layer in norms]
+            assert found.local_std[firsts] == pytest.approx(local, abs=1e-9)
+            means = [sum(layer) / len(layer) for layer in norms]
+            across = float(spread(means, sizes) != 0)
+            assert found.layer_std[0] == pytest.approx(across, abs=1e-9)

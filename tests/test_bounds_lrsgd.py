@@ -391,10 +391,12 @@ def test_prescribed_burn_in_is_the_best_real_one(statement):
 )
 def test_rates_are_those_of_the_bounds(statement):
     rate, scale = statement.rate, statement.rate.scale
-    constants = {"ell": 1.0, "delta": 0.9, "G": 1.0, "Bf": 1.0, "c": 0.6, "theta": 0.2, "S": 2}
+    constants = {"ell": 1.0, "delta": 0.9, "G": 1.0, "Bf": 1.0, "c": 0.6, "theta": 0.2, "S": 2,
+                 "lam": 5.0}  # fmt: skip
 
     def at(size):
-        values = {**constants, "sigma": 0.0, "n": 50.0, scale.name: size}
+        noise = 0.5 if scale.name == "S" else 0.0  # what decays like 1/S is the noise
+        values = {**constants, "sigma": noise, "n": 50.0, scale.name: size}
         values |= {s.name: float(evaluate(e, values)) for s, e in rate.along.items()}
         value = unchecked(statement, **values)
         return value / (math.log(size) if statement is lrsgd.theorem_3_6 else 1.0), values

@@ -343,7 +343,8 @@ def test_units_are_found_by_computation() -> None:
     assert {s.key for s in tralgo.STATEMENTS if s.units == "inconsistent"} == {
         f"tralgo.{name}"
         for name in ("lemma_2", "lemma_3", "lemma_3_inner_gradient", "theorem_2",
-                     "theorem_2_complexity", "claim_balance", "claim_lam_2delta_rate")
+                     "theorem_2_complexity", "claim_balance", "claim_lam_2delta_rate",
+                     "claim_any_batch")
     }  # fmt: skip
     assert all(s.units == "consistent" for s in tralgo.STATEMENTS if s.form == "repaired")
     fault = str(tralgo.lemma_2.units_fault)

@@ -26,6 +26,7 @@ from theorylab.method import (
     StochasticBatchSize1,
     StochasticBatchSize2,
 )
+from theorylab.method.rule import independent
 from theorylab.method.schedules import Harmonic
 from theorylab.plugins import registry
 from theorylab.quantities import Experiment, build_rule, protocol_for
@@ -66,6 +67,14 @@ EVERY = NAMED | {
     kind.name: rule for kind in RULES if kind.name not in NAMED and (rule := _typical(kind))
 }
 
+FOLLOWED = {name: r for name, r in EVERY.items() if not r.needs and independent(r)}
+
+
+@pytest.mark.parametrize("name", sorted(EVERY.keys() - FOLLOWED.keys()))
+def test_a_rule_that_would_miss_the_replaced_sample_is_refused(data, name):
+    with pytest.raises(UsageError, match=f"independent mini-batches; {name} asks for"):
+        run_twins(data, EVERY[name], STEPS, pairs=2, seeds=2)
+
 
 def test_every_registered_rule_is_tried():
     assert {kind.name for kind in RULES} == set(EVERY)
@@ -78,7 +87,7 @@ def data():
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("remove", [False, True], ids=["replace", "remove"])
-@pytest.mark.parametrize("rule", EVERY.values(), ids=EVERY)
+@pytest.mark.parametrize("rule", FOLLOWED.values(), ids=FOLLOWED)
 def test_the_gap_is_exactly_zero_until_the_sample_is_first_drawn(data, rule, remove, batch_size):
     """Every step is recorded, so the first draw is checked against the iterates themselves."""
     plain = rule.restarts(np.random.default_rng(0), 0, 1, 1) is None

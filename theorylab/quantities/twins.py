@@ -28,7 +28,7 @@ from theorylab.quantities.protocol import (
     value_scale,
 )
 from theorylab.stability.generalization import generalization_gap
-from theorylab.stability.twins import SampleSpace, SharedDraws, run_twins
+from theorylab.stability.twins import SampleSpace, SharedDraws, require_followed, run_twins
 
 __all__ = ["TwinRound", "TwinRuns"]
 
@@ -234,6 +234,7 @@ def _many_rounds(
 ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
     """Distances after a round of many pairs, and the size of what they are differences of."""
     rule = experiment.rule
+    require_followed(rule)
     cost = 2 * _POINTS * steps_per_round(rule) * experiment.batch_size
     repeats = experiment.affordable(cost)
 

@@ -8,7 +8,7 @@ import torch
 from theorylab.engine.driver import Samples, run
 from theorylab.method.rule import UpdateRule
 from theorylab.problem.objective import FiniteSum
-from theorylab.stability.twins import SharedDraws
+from theorylab.stability.twins import SharedDraws, require_followed
 
 __all__ = ["generalization_gap"]
 
@@ -61,6 +61,7 @@ def generalization_gap(
         replica = np.arange(samples.rows.start, samples.rows.stop)[None, :, None]
         return chosen[replica, samples.draws]
 
+    require_followed(rule)
     source = SharedDraws(objective, universe, size)
     out = run(source, rule, steps, batch_size, seeds, seed, ("w",), rounds=rounds, remap=remap,
               progress=progress)  # fmt: skip

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from theorylab.engine.driver import BLOCK, Samples, run
 from theorylab.errors import UsageError
-from theorylab.method.rule import UpdateRule
+from theorylab.method.rule import UpdateRule, independent
 from theorylab.problem.objective import Constant, FiniteSum, Objective
 
-__all__ = ["SampleSpace", "SharedDraws", "Twins", "run_twins"]
+__all__ = ["SampleSpace", "SharedDraws", "Twins", "require_followed", "run_twins"]
 
 _ROWS = 2048
 _GATHER_BYTES = 64 * 2**20
@@ -143,6 +143,33 @@ class Twins:
         return found
 
 
+def require_followed(rule: UpdateRule) -> None:
+    """Refuse a rule that asks for more than independent mini-batches.
+
+    A twin differs from its sibling in what it draws; a full pass or a shuffled order would be that
+    of the data both come from, so the replaced sample would be missed.
+
+    Raises
+    ------
+    UsageError
+        Naming what the rule asks for.
+
+    Examples
+    --------
+    >>> from theorylab.method import SVRG
+    >>> require_followed(SVRG(eta=0.1, S=5))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    theorylab.errors.UsageError: perturbed twins draw independent mini-batches; svrg asks...
+    """
+    asked = sorted(rule.needs)
+    if not independent(rule):
+        asked.append(f"the sampler {type(rule.sampler).__name__}")
+    if asked:
+        raise UsageError(f"perturbed twins draw independent mini-batches; {rule.name} asks for "
+                         f"{', '.join(asked)} too")  # fmt: skip
+
+
 def run_twins(
     objective: FiniteSum,
     rule: UpdateRule,
@@ -195,7 +222,7 @@ def run_twins(
     Raises
     ------
     UsageError
-        If an argument is out of range.
+        If an argument is out of range, or twins cannot follow the rule.
 
     Examples
     --------
@@ -217,6 +244,7 @@ def run_twins(
         raise UsageError(f"run_twins: pairs and seeds must be at least 1, got {pairs} and {seeds}")
     if remove and objective.n < 2:
         raise UsageError("run_twins: nothing is left of one sample if it is removed")
+    require_followed(rule)
     horizon = int(steps if steps is not None else rounds or 0)
     if twins is None:
         twins = objective.replacement(seed if twin_seed is None else twin_seed, pairs)

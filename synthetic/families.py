@@ -63,6 +63,7 @@ FAMILIES: tuple[Family, ...] = (
         dip_chain,
         (Parameter("dips", 4, 64, log=True, integer=True), _ELL, _KAPPA,
          Parameter("slope", 0.1, 10.0, log=True), Parameter("spacing", 0.5, 1.0)),
+        ({}, {"dips": 10}),  # the second for runs of a typical length
     ),
     Family(
         "quadratic_dip",
@@ -75,7 +76,9 @@ FAMILIES: tuple[Family, ...] = (
         huber,
         (_ELL, Parameter("width", 0.01, 10.0, log=True),
          Parameter("start", 0.5, 500.0, log=True)),
-        ({}, {"noise": "shifts", "sigma": 0.5, "n": 6}),
+        ({}, {"noise": "shifts", "sigma": 0.5, "n": 6},
+         # Steep almost everywhere, and the noise just above the slope: signs are fair coins.
+         {"ell": 0.1, "width": 10.0, "start": 7.0, "noise": "two_point", "sigma": 1.002}),
     ),
     Family(
         "strongly_convex",

@@ -33,6 +33,7 @@ from theorylab.problem.objective import Objective
 from theorylab.quantities import Experiment
 from theorylab.quantities.enumeration import enumerate_paths
 from theorylab.quantities.whole_run import WholeRun
+from theorylab.studies.mutants import mutants
 
 
 @pytest.mark.parametrize("statement", FALSE, ids=lambda s: s.key)
@@ -204,3 +205,15 @@ def test_false_orders_fall_at_every_seed(key, fixed, seed):
         **{k: found.best.constants[k] for k in ("n",) if k in found.best.constants},
         **found.best.hyperparameters,
     }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_a_noise_term_a_tenth_too_small_falls(seed):
+    """SNGM's Theorem 1, repaired: a steep valley under noise just above its slope attains it."""
+    statement = registry.statement("sngm.theorem_1", "repaired")
+    mutant = next(m for m in mutants(statement) if m.detail == "sigma/sqrt(B) x 0.9")
+    found = hunt(mutant.statement, limit=300, seed=seed)
+    assert (found.verdict, found.how) == ("violated", "terms")
+    assert found.best.evidence == "valid interval"
+    assert found.instance.check(statement).verdict != "violated"

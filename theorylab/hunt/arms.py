@@ -106,18 +106,56 @@ class Arm:
         for _ in range(_LEANINGS):
             there = u.copy()
             there[k : k + f] = with_ends(rng, f)
-            table = place(statement, prepared[1], self._fractions(there))
-            if table is None or too_long(table):
-                continue
-            try:
-                with np.errstate(all="ignore"):
-                    part = float(evaluate(term, table) / evaluate(statement.claim.sides[1], table))
-            except (KeyError, TypeError, ValueError, ArithmeticError):
-                continue
+            part = self._share(statement, prepared[1], there, term)
             part *= rng.uniform(0.9, 1.0)  # not always the same extreme point
-            if math.isfinite(part) and part > share:
+            if part > share:
                 best, share = there, part
         return best
+
+    def lead(
+        self, statement: Statement, term: sp.Expr, counts: Mapping[str, float]
+    ) -> tuple[Instance | None, np.ndarray]:
+        """The default objective with hyperparameters that give ``term`` most of the bound.
+
+        By a search of one coordinate at a time, at given ``counts``; no instance where the term
+        is less than half of the bound.
+        """
+        at, share = self.center(), _LEADS
+        found: Instance | None = None
+        prepared = self.objective_at(statement, at, 0)
+        if prepared is None:
+            return None, at
+        known = {**prepared[1], **counts}
+        first = len(self.parameters)
+        for step in _SWEEPS:
+            for j in range(first, first + len(self.free)):
+                before = at[j]
+                tried = step if step.size > 5 else np.clip(before + step, 0.0, 1.0)
+                for x in tried:
+                    there = at.copy()
+                    there[j] = x
+                    part = self._share(statement, known, there, term)
+                    if part > share:
+                        at, share = there, part
+                        table = place(statement, known, self._fractions(at))
+                        assert table is not None
+                        values = {name: float(table[name]) for name in self.free}
+                        found = replace(prepared[0], values=values)
+        return found, at
+
+    def _share(
+        self, statement: Statement, known: Mapping[str, float], u: np.ndarray, term: sp.Expr
+    ) -> float:
+        """``term/bound`` at a point, ``-inf`` where that is no number or would run too long."""
+        table = place(statement, known, self._fractions(u))
+        if table is None or too_long(table):
+            return -math.inf
+        try:
+            with np.errstate(all="ignore"):
+                part = float(evaluate(term, table) / evaluate(statement.claim.sides[1], table))
+        except (KeyError, TypeError, ValueError, ArithmeticError):
+            return -math.inf
+        return part if math.isfinite(part) else -math.inf
 
     def _fractions(self, u: np.ndarray) -> dict[str, float]:
         k, f = len(self.parameters), len(self.free)
@@ -126,6 +164,9 @@ class Arm:
 
 _OUTSIDE = 1.08  # the cube is drawn so much larger: what lies outside is on its faces
 _LEANINGS = 48
+_LEADS = 0.5  # the share of the bound that makes a term lead
+_COARSE = np.linspace(0.0, 1.0, 11)
+_SWEEPS = (_COARSE, _COARSE, _COARSE, np.array([-0.05, 0.05]), np.array([-0.025, 0.025]))
 _LONGEST = 3_000
 
 

@@ -27,6 +27,7 @@ from theorylab.plugins.specs import Spec
 __all__ = ["Search"]
 
 _CORNERS_END = 0.3  # share of the search after which no corner is begun
+_TERMS_END = 0.5  # likewise for the points at which one term leads
 _RESERVE = 0.6  # share of the search spent before its local part begins
 _CORNERS = 6
 _CLOSER = (8, 3)  # of an O(.) claim: how many of the best get how many times the effort, squared
@@ -68,8 +69,8 @@ class Search:
         best = -math.inf
         stages: tuple[tuple[str, Any], ...] = (
             (("orders", self._orders),) if self.statement.claim.big_o else
-            (("units", self._units), ("corners", self._corners), ("random", self._random),
-             ("cma", self._cma))
+            (("units", self._units), ("corners", self._corners), ("terms", self._led),
+             ("random", self._random), ("cma", self._cma))
         )  # fmt: skip
         for stage, source in stages:
             for found in source(every, rng):
@@ -164,6 +165,31 @@ class Search:
                 found = self._evaluate(replace(arm.home, values=values, seed=self.seed))
                 if found is not None:
                     yield found
+
+    def _led(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        """Every arm's own objective where one term leads, if it can, at typical counts.
+
+        A short run attains the first term of many bounds whatever the others claim, and hides
+        them from a search for the largest ratio: terms that fewer hyperparameters move come first.
+        """
+        moved = set(self.statement.hyperparameters)
+        for term in sorted(self._terms, key=lambda term: len(term.free_symbols & moved)):
+            counts = [s for s in self.statement.symbols
+                      if s in term.free_symbols & moved and s.domain.integer]  # fmt: skip
+            for usual in itertools.product(*(s.typical for s in counts)):
+                pinned = {s.name: float(v) for s, v in zip(counts, usual, strict=True)}
+                for k, arm in enumerate(every):
+                    if self._late(_TERMS_END):
+                        return
+                    if not pinned.keys() <= set(arm.free):
+                        continue
+                    instance, at = arm.lead(self.statement, term, pinned)
+                    if instance is None:
+                        continue
+                    found = self._evaluate(replace(instance, seed=self.seed))
+                    if found is not None:
+                        self.pool.append((self.score(found), k, at, self._leading(found)))
+                        yield found
 
     def _random(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
         """Random points; in turns, points at which one term of the bound leads."""

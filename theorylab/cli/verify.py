@@ -82,8 +82,8 @@ def _print(report: VerifyReport, target: Path) -> None:
     table.add_column("statement", no_wrap=True)
     for form in ("printed", "repaired"):
         table.add_column(form, no_wrap=True)
-        table.add_column("ratio", justify="right", no_wrap=True)
-    table.add_column("units as printed", no_wrap=True)
+        table.add_column("ratio", justify="right", no_wrap=True, min_width=8)
+    table.add_column("units", no_wrap=True)
     keys = dict.fromkeys(v.key for v in verdicts)
     by_form = {(v.key, v.form): v for v in verdicts}
     paper = ""
@@ -94,7 +94,7 @@ def _print(report: VerifyReport, target: Path) -> None:
         pair = [by_form.get((key, form)) for form in ("printed", "repaired")]
         cells = [text for v in pair for text in (("", "") if v is None else _cell(v))]
         faulty = pair[0] is not None and pair[0].units == "inconsistent"
-        units = "[red]inconsistent[/]" if faulty else "ok" if pair[0] is not None else ""
+        units = "[red]differ[/]" if faulty else "ok" if pair[0] is not None else ""
         table.add_row("  " + key.split(".", 1)[1], *cells, units)
     terminal.print(table)
     if len(keys) <= _FEW:

@@ -227,7 +227,8 @@ def square_scale(norms: np.ndarray | float, blur: np.ndarray | float) -> np.ndar
     >>> float(LOST * square_scale(3.0, 0.5)) == 3.5**2 - 3.0**2
     True
     """
-    return np.asarray(blur * (2 * norms + blur) / LOST)
+    with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
+        return np.asarray(blur * (2 * norms + blur) / LOST)
 
 
 def steps_per_round(rule: UpdateRule) -> float:

@@ -78,12 +78,12 @@ def command(
 def _print(report: VerifyReport, target: Path) -> None:
     terminal, verdicts = console(), report.verdicts
     table = Table(box=box.SIMPLE_HEAD, title="Statements against measured runs",
-                  title_justify="left", padding=(0, 1))  # fmt: skip
+                  title_justify="left", padding=(0, 1, 0, 0))  # fmt: skip
     table.add_column("statement", no_wrap=True)
     for form in ("printed", "repaired"):
         table.add_column(form, no_wrap=True)
         table.add_column("ratio", justify="right", no_wrap=True, min_width=8)
-    table.add_column("units", no_wrap=True)
+    table.add_column("units", no_wrap=True, min_width=6)
     keys = dict.fromkeys(v.key for v in verdicts)
     by_form = {(v.key, v.form): v for v in verdicts}
     paper = ""

@@ -1,0 +1,16 @@
+"""One known theorem a method, in true form, each with a false neighbour; one module a method.
+
+``STATEMENTS`` are registered. A false neighbour (a constant or an exponent off) is not: it shows
+that the checks can tell the two apart.
+"""
+
+from __future__ import annotations
+
+from types import ModuleType
+
+from bounds.statement import Statement
+
+_MODULES: tuple[ModuleType, ...] = ()
+
+STATEMENTS: tuple[Statement, ...] = tuple(s for m in _MODULES for s in m.STATEMENTS)
+FALSE_NEIGHBOURS: tuple[Statement, ...] = tuple(s for m in _MODULES for s in m.FALSE_NEIGHBOURS)

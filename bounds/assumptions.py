@@ -11,7 +11,9 @@ from bounds.notation import (
     D,
     Delta,
     G,
+    G_inf,
     L,
+    R,
     delta,
     ell,
     ell_es,
@@ -25,8 +27,9 @@ from bounds.notation import (
 from bounds.symbol import Symbol
 
 __all__ = [
-    "BOUNDED", "BOUNDED_BELOW", "BOUNDED_DOMAIN", "BOUNDED_VARIANCE", "CONVEX",
-    "EXPECTED_SMOOTHNESS", "FINITE_SUM", "LIPSCHITZ", "LIPSCHITZ_ON_REGION",
+    "BOUNDED", "BOUNDED_BELOW", "BOUNDED_DOMAIN", "BOUNDED_ENTRIES", "BOUNDED_SET",
+    "BOUNDED_VARIANCE", "COMPOSITE", "CONSTRAINED", "CONVEX", "EXPECTED_SMOOTHNESS",
+    "FINITE_SUM", "FROM_CENTRE", "KNOWN_DISTANCE", "LIPSCHITZ", "LIPSCHITZ_ON_REGION",
     "NOISE_AT_MINIMIZER", "ONE_SIDED_SMOOTH", "PER_SAMPLE", "POLYAK_LOJASIEWICZ",
     "QUADRATIC_GROWTH", "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX", "WEAKLY_CONVEX",
     "Assumption",
@@ -93,3 +96,14 @@ BOUNDED_DOMAIN = Assumption(
     on_region=True,
 )
 STRONGLY_CONVEX = Assumption("strongly_convex", "f is mu-strongly convex", (mu,))
+
+# --- F with a simple part, or on a convex set ---------------------------------------------------
+# An objective of these kinds is spoken of only by statements that assume so.
+COMPOSITE = Assumption(
+    "composite", "F = f + h, where h is convex and has a prox; the constants are f's"
+)
+CONSTRAINED = Assumption("constrained", "F is minimised on a convex set with a projection")
+BOUNDED_SET = Assumption("bounded_set", "that set has diameter D", (D,))
+FROM_CENTRE = Assumption("from_centre", "the set is a simplex and w_0 its centre")
+BOUNDED_ENTRIES = Assumption("bounded_entries", "max_j |grad_j f| <= G_inf on the set", (G_inf,))
+KNOWN_DISTANCE = Assumption("known_distance", "||w_0 - w*|| = R for some minimizer w*", (R,))

@@ -13,7 +13,8 @@ from bounds.units import Units
 
 __all__ = [
     "FAILURE",
-    "B", "Bf", "C", "D", "Delta", "G", "L", "L0", "L1", "S", "T", "beta", "c", "d", "delta",
+    "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "R", "S", "T", "beta", "c",
+    "d", "delta",
     "ell", "ell_es", "eps", "eta", "gamma", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi",
     "q", "rho", "sigma", "sigma_star", "t", "t0", "theta",
 ]  # fmt: skip
@@ -40,6 +41,7 @@ L = _constant("L", "one-sided smoothness constant: upper bound on the curvature"
 L0 = _constant("L0", "(L, lambda)-smoothness: the L", _CURVATURE, "L", _NONNEGATIVE)
 L1 = _constant("L1", "(L, lambda)-smoothness: the lambda", Units(X=-1), r"\lambda", _NONNEGATIVE)
 G = _constant("G", "bound on the gradient norm (Lipschitz constant)", _SLOPE)
+G_inf = _constant("G_inf", "bound on the gradient's largest entry", _SLOPE, r"G_\infty")
 Bf = _constant("Bf", "bound on |f|", _VALUE, "B_f")
 sigma = _constant(
     "sigma", "standard deviation of one stochastic gradient", _SLOPE, r"\sigma", _NONNEGATIVE
@@ -52,6 +54,8 @@ sigma_star = _constant(
     _NONNEGATIVE,
 )
 D = _constant("D", "diameter of the set the iterates stay in", Units(X=1), "D")
+D1 = _constant("D1", "diameter in the l1 norm of the set F is minimised on", Units(X=1), "D_1")
+R = _constant("R", "distance from w_0 to a minimizer", Units(X=1), "R", _NONNEGATIVE)
 Delta = _constant("Delta", "initial suboptimality F(w_0) - F*", _VALUE, r"\Delta", _NONNEGATIVE)
 n = _constant("n", "number of samples", Units(), "n", COUNT)
 d = _constant("d", "dimension", Units(), "d", COUNT)

@@ -1,6 +1,8 @@
 """Objectives with certified constants; ``FAMILIES`` lists them for the registry."""
 
 from synthetic.attack import attack
+from synthetic.composite import composite_quadratic
+from synthetic.constrained import constrained_huber, constrained_linear, constrained_quadratic
 from synthetic.convex import huber, strongly_convex
 from synthetic.data_backed import (
     classification,
@@ -32,7 +34,8 @@ from synthetic.trigonometric import cosine_sum, stability_twins
 __all__ = [
     "FAMILIES", "LOSSES", "Dataset", "Gaussian", "LinearSum", "Noisy", "PiecewiseQuadratic",
     "Rare", "Reach", "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex",
-    "classification", "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex",
+    "classification", "composite_quadratic", "constrained_huber", "constrained_linear",
+    "constrained_quadratic", "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex",
     "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "linear_twins", "load",
     "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",
     "quadratic", "quadratic_dip", "relaxed_smooth", "robust_regression", "stability_twins",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from functools import partial
 
+from synthetic.composite import composite_quadratic
+from synthetic.constrained import constrained_huber, constrained_linear, constrained_quadratic
 from synthetic.convex import huber, strongly_convex
 from synthetic.data_backed import classification, dataset_objective, robust_regression
 from synthetic.datasets import BUNDLED
@@ -30,6 +32,8 @@ _KAPPA = Parameter("kappa", 0.02, 1.0, log=True)
 _ELL = Parameter("ell", 0.01, 100.0, log=True)
 _CONDITION = Parameter("condition", 1.0, 100.0, log=True)
 _SCALE = Parameter("scale", 0.1, 10.0, log=True)
+_SIZE = Parameter("size", 0.1, 10.0, log=True)
+_OUT = Parameter("start", 0.0, 1.0)
 _ALPHA = Parameter("alpha", 0.0, 1.0)
 
 FAMILIES: tuple[Family, ...] = (
@@ -87,6 +91,37 @@ FAMILIES: tuple[Family, ...] = (
          Parameter("gap", 0.1, 10.0, log=True), Parameter("start", -10.0, 10.0),
          Parameter("pieces", 1, 6, integer=True)),
         ({}, {"ell": 1.0, "condition": 4.0, "noise": "two_point", "sigma": 0.5}),
+    ),
+    Family(
+        "composite_quadratic",
+        composite_quadratic,
+        (_DIM, _ELL, _CONDITION, Parameter("weight", 0.01, 10.0, log=True),
+         Parameter("centre", -5.0, 5.0), Parameter("start", -10.0, 10.0), _SIGMA, _N),
+        ({}, {"part": "squared_norm", "dim": 2},
+         {"dim": 2, "noise": "two_point", "sigma": 0.5}),
+    ),
+    Family(
+        "constrained_quadratic",
+        constrained_quadratic,
+        (_DIM, _ELL, _CONDITION, _SIZE, Parameter("centre", -3.0, 3.0), _OUT, _SIGMA, _N),
+        ({}, {"domain": "simplex"}, {"domain": "l1_ball", "centre": -2.0},
+         # From the minimizer's side a step of length 1 leads to the other end of the box.
+         {"domain": "box", "dim": 1, "centre": 0.99, "start": 1.0},
+         {"domain": "box", "dim": 2, "noise": "two_point", "sigma": 0.5}),
+    ),
+    Family(
+        "constrained_huber",
+        constrained_huber,
+        (_ELL, Parameter("width", 0.01, 10.0, log=True), Parameter("centre", -3.0, 3.0),
+         Parameter("start", 0.5, 500.0, log=True), _SIGMA, _N),
+        ({}, {"start": 20.0}),
+    ),
+    Family(
+        "constrained_linear",
+        constrained_linear,
+        (_DIM, Parameter("slope", 0.01, 100.0, log=True), _SIZE, _OUT, _SIGMA, _N),
+        ({"shape": "max"}, {"shape": "max", "dim": 11}, {"domain": "simplex", "dim": 3},
+         {"domain": "l1_ball", "dim": 3}, {"shape": "max", "domain": "box", "start": 0.5}),
     ),
     Family(
         "polyak_lojasiewicz",

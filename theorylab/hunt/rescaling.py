@@ -90,6 +90,31 @@ class _Rescaled(Objective):
         return AffineGradients(form.chances, slope / self.b * form.matrices,
                                slope * form.offsets, slope**2 * form.covariance)  # fmt: skip
 
+    @property
+    def setting(self) -> frozenset[str]:
+        return self.inner.setting
+
+    @property
+    def smooth_part(self) -> Objective:
+        part = self.inner.smooth_part
+        return self if part is self.inner else _Rescaled(part, self.a, self.b, self.units)
+
+    def inside(self, w: Tensor) -> Tensor:
+        return self.b * self.inner.inside(w / self.b)
+
+    def prox(self, w: Tensor, step: Any) -> Tensor:
+        return self.b * self.inner.prox(w / self.b, self.a / self.b**2 * step)
+
+    def projection(self, w: Tensor) -> Tensor:
+        return self.b * self.inner.projection(w / self.b)
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        return self.b * self.inner.linear_minimizer(g)
+
+    def mirror(self, w: Tensor, g: Tensor) -> Tensor:
+        # The divergence is of the units of length squared.
+        return self.b * self.inner.mirror(w / self.b, g / self.b)
+
     def minimum(self) -> float:
         return self.a * self.inner.minimum()
 
@@ -195,6 +220,30 @@ class _Exact(Objective):
     @property
     def declared(self) -> frozenset[str]:
         return self.inner.declared
+
+    @property
+    def setting(self) -> frozenset[str]:
+        return self.inner.setting
+
+    @property
+    def smooth_part(self) -> Objective:
+        part = self.inner.smooth_part
+        return self if part is self.inner else _Exact(part)
+
+    def inside(self, w: Tensor) -> Tensor:
+        return self.inner.inside(w)
+
+    def prox(self, w: Tensor, step: Any) -> Tensor:
+        return self.inner.prox(w, step)
+
+    def projection(self, w: Tensor) -> Tensor:
+        return self.inner.projection(w)
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        return self.inner.linear_minimizer(g)
+
+    def mirror(self, w: Tensor, g: Tensor) -> Tensor:
+        return self.inner.mirror(w, g)
 
     def minimum(self) -> float:
         return self.inner.minimum()

@@ -137,7 +137,13 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
     AssumptionError
         Naming the first missing assumption or constant.
     """
-    per_sample = any(a.name == "per_sample" for a in statement.assumptions)
+    assumed = {a.name for a in statement.assumptions}
+    if objective.setting and not objective.setting & assumed:
+        raise AssumptionError(
+            f"{statement.key} speaks of a plain F on the whole space; {objective.name} is "
+            + " and ".join(sorted(objective.setting))
+        )
+    per_sample = "per_sample" in assumed
     table = dict(objective.constants())
     if per_sample:
         if not objective.sample_constants():

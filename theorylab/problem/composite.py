@@ -2,32 +2,55 @@
 
 from __future__ import annotations
 
+import abc
+import math
 from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
+import torch
 from torch import Tensor
 
-from theorylab.problem.geometry import ConvexSet, Simple
+from theorylab.problem.geometry import ConvexSet, Simple, Simplex
 from theorylab.problem.objective import Constant, Objective
 
 __all__ = ["Composite", "Constrained"]
 
+_HOW = "closed form"
 
-class _Wrapped(Objective):
+
+class _Wrapped(Objective, abc.ABC):
     """An objective that draws and differentiates as another one does."""
 
-    def __init__(self, smooth: Objective, what: str, start: Tensor | None) -> None:
+    _kept: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        smooth: Objective,
+        what: str,
+        start: Tensor,
+        minimizer: Tensor | None,
+        certified: Mapping[str, Constant] | None,
+        parameters: Mapping[str, Any] | None,
+    ) -> None:
         self.smooth = smooth
         self.name = f"{smooth.name} {what}"
-        self.start = smooth.start if start is None else start
-        self.parameters = dict(smooth.parameters)
+        self.start = start
+        self.parameters = dict(smooth.parameters if parameters is None else parameters)
+        self._best, self._certified = minimizer, dict(certified or {})
+
+    @property
+    def smooth_part(self) -> Objective:
+        return self.smooth
 
     def value(self, w: Tensor) -> Tensor:
         return self.smooth.value(w)
 
     def gradient(self, w: Tensor) -> Tensor:
         return self.smooth.gradient(w)
+
+    def hessian(self, w: Tensor) -> Tensor:
+        return self.smooth.hessian(w)
 
     def draw(
         self, rng: np.random.Generator, steps: int, replicas: int, batch_size: int
@@ -43,6 +66,29 @@ class _Wrapped(Objective):
     def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
         return self.smooth.outcomes()
 
+    def minimum(self) -> float:
+        """F at its minimizer; ``nan`` if none was given."""
+        return math.nan if self._best is None else float(self.value(self._best.unsqueeze(0))[0])
+
+    def minimizer(self) -> Tensor | None:
+        return self._best
+
+    def constants(self) -> Mapping[str, Constant]:
+        """Those of f that hold of it anywhere, what was certified besides, and what follows."""
+        known = self.smooth.constants()
+        found = {name: known[name] for name in self._kept if name in known}
+        found["d"] = Constant(float(self.dim), _HOW, attained=True)
+        if self._best is not None:
+            first = float(self.value(self.start.unsqueeze(0))[0])
+            found["Delta"] = Constant(max(0.0, first - self.minimum()), _HOW, attained=True)
+            distance = float(torch.linalg.vector_norm(self.start - self._best))
+            found["R"] = Constant(distance, _HOW, attained=True)
+        return found | self._certified
+
+    @property
+    def declared(self) -> frozenset[str]:
+        return self.smooth.declared | self.setting
+
 
 @final
 class Composite(_Wrapped):
@@ -56,6 +102,12 @@ class Composite(_Wrapped):
         h.
     start : Tensor, shape (d,), optional
         By default f's.
+    minimizer : Tensor, shape (d,), optional
+        Of F, where it is known.
+    certified : mapping of str to Constant, optional
+        Constants beside those of f that speak of its curvature and noise.
+    parameters : mapping, optional
+        What built it; by default f's.
 
     Examples
     --------
@@ -67,9 +119,25 @@ class Composite(_Wrapped):
     (1.0, tensor([[0.5000, 0.5000]], dtype=torch.float64))
     """
 
-    def __init__(self, smooth: Objective, simple: Simple, start: Tensor | None = None) -> None:
-        super().__init__(smooth, f"+ {simple}", start)
+    _kept = ("ell", "L", "delta", "mu", "sigma")
+
+    def __init__(
+        self,
+        smooth: Objective,
+        simple: Simple,
+        start: Tensor | None = None,
+        *,
+        minimizer: Tensor | None = None,
+        certified: Mapping[str, Constant] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        at = smooth.start if start is None else start
+        super().__init__(smooth, f"+ {simple}", at, minimizer, certified, parameters)
         self.simple = simple
+
+    @property
+    def setting(self) -> frozenset[str]:
+        return frozenset({"composite"})
 
     def value(self, w: Tensor) -> Tensor:
         return self.smooth.value(w) + self.simple.value(w)
@@ -77,15 +145,12 @@ class Composite(_Wrapped):
     def prox(self, w: Tensor, step: Any) -> Tensor:
         return self.simple.prox(w, step)
 
-    def constants(self) -> Mapping[str, Constant]:
-        """Those of f that speak of its curvature and noise; values are of another function."""
-        kept = ("ell", "L", "delta", "mu", "sigma")
-        return {name: c for name, c in self.smooth.constants().items() if name in kept}
-
 
 @final
 class Constrained(_Wrapped):
     """F on a convex set, with its projection, linear minimizer and mirror step.
+
+    It is F plus the set's indicator as well, whose prox is the projection.
 
     Parameters
     ----------
@@ -93,21 +158,61 @@ class Constrained(_Wrapped):
         F.
     domain : ConvexSet
     start : Tensor, shape (d,), optional
-        By default the projection of F's start.
+        By default F's; the nearest point of the set is taken.
+    minimizer : Tensor, shape (d,), optional
+        Of F on the set, where it is known.
+    certified : mapping of str to Constant, optional
+        Constants beside those of F that hold on any set.
+    parameters : mapping, optional
+        What built it; by default F's.
 
     Examples
     --------
     >>> import synthetic
     >>> from theorylab.problem.geometry import Ball
     >>> F = Constrained(synthetic.quadratic(dim=2, start=2.0), Ball(1.0))
-    >>> float(F.start.norm()) <= 1
-    True
+    >>> float(F.start.norm()) <= 1, float(F.constants()["D"])
+    (True, 2.0)
     """
 
-    def __init__(self, smooth: Objective, domain: ConvexSet, start: Tensor | None = None) -> None:
-        at = smooth.start if start is None else start
-        super().__init__(smooth, f"on {domain}", domain.projection(at))
+    _kept = ("ell", "L", "delta", "mu", "sigma", "G")
+
+    def __init__(
+        self,
+        smooth: Objective,
+        domain: ConvexSet,
+        start: Tensor | None = None,
+        *,
+        minimizer: Tensor | None = None,
+        certified: Mapping[str, Constant] | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
+        at = domain.projection(smooth.start if start is None else start)
+        super().__init__(smooth, f"on {domain}", at, minimizer, certified, parameters)
         self.domain = domain
+
+    @property
+    def setting(self) -> frozenset[str]:
+        return frozenset({"composite", "constrained"})
+
+    @property
+    def declared(self) -> frozenset[str]:
+        centred = isinstance(self.domain, Simplex) and bool((self.start == self.start[0]).all())
+        return super().declared | (frozenset({"from_centre"}) if centred else frozenset())
+
+    def constants(self) -> Mapping[str, Constant]:
+        found = dict(super().constants())
+        sizes = {"D": self.domain.diameter(self.dim), "D1": self.domain.l1_diameter(self.dim)}
+        for name, size in sizes.items():
+            if math.isfinite(size):
+                found[name] = Constant(size, _HOW, attained=True)
+        return found
+
+    def inside(self, w: Tensor) -> Tensor:
+        return self.domain.projection(w)
+
+    def prox(self, w: Tensor, step: Any) -> Tensor:
+        return self.domain.projection(w)
 
     def projection(self, w: Tensor) -> Tensor:
         return self.domain.projection(w)
@@ -117,8 +222,3 @@ class Constrained(_Wrapped):
 
     def mirror(self, w: Tensor, g: Tensor) -> Tensor:
         return self.domain.mirror(w, g)
-
-    def constants(self) -> Mapping[str, Constant]:
-        """Those of F that hold on any set; its infimum over the set is another."""
-        kept = ("ell", "L", "delta", "mu", "sigma", "G")
-        return {name: c for name, c in self.smooth.constants().items() if name in kept}

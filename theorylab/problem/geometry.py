@@ -11,7 +11,7 @@ from torch import Tensor
 
 from theorylab.errors import UsageError
 
-__all__ = ["L1", "Ball", "Box", "ConvexSet", "Simple", "Simplex"]
+__all__ = ["L1", "Ball", "Box", "ConvexSet", "L1Ball", "Simple", "Simplex", "SquaredNorm"]
 
 
 class Simple(abc.ABC):
@@ -45,6 +45,10 @@ class ConvexSet(abc.ABC):
     def diameter(self, dim: int) -> float:
         """The largest distance of two points (``inf`` if unbounded)."""
 
+    @abc.abstractmethod
+    def l1_diameter(self, dim: int) -> float:
+        """The largest distance of two points in the l1 norm (``inf`` if unbounded)."""
+
 
 @final
 @dataclass(frozen=True)
@@ -62,6 +66,24 @@ class L1(Simple):
 
     def prox(self, w: Tensor, step: Any) -> Tensor:
         return w.sign() * (w.abs() - step * self.weight).clamp_min(0)
+
+
+@final
+@dataclass(frozen=True)
+class SquaredNorm(Simple):
+    """``h(w) = (weight/2) ||w||^2``; its prox shrinks.
+
+    >>> SquaredNorm(1.0).prox(torch.tensor([2.0, -1.0]), 1.0)
+    tensor([ 1.0000, -0.5000])
+    """
+
+    weight: float
+
+    def value(self, w: Tensor) -> Tensor:
+        return self.weight / 2 * w.square().sum(-1)
+
+    def prox(self, w: Tensor, step: Any) -> Tensor:
+        return w / (1 + step * self.weight)
 
 
 @final
@@ -84,6 +106,36 @@ class Ball(ConvexSet):
         return -self.radius * g / length.clamp_min(torch.finfo(g.dtype).tiny)
 
     def diameter(self, dim: int) -> float:
+        return 2 * self.radius
+
+    def l1_diameter(self, dim: int) -> float:
+        return 2 * self.radius * float(dim) ** 0.5
+
+
+@final
+@dataclass(frozen=True)
+class L1Ball(ConvexSet):
+    """Points whose l1 norm is at most ``radius``.
+
+    >>> L1Ball(1.0).projection(torch.tensor([2.0, -0.5])), L1Ball(1.0).l1_diameter(5)
+    (tensor([1., -0.]), 2.0)
+    """
+
+    radius: float
+
+    def projection(self, w: Tensor) -> Tensor:
+        # Outside, the absolute values are projected on the simplex of that size.
+        sizes = _onto_simplex(w.abs(), self.radius)
+        outside = w.abs().sum(-1, keepdim=True) > self.radius
+        return torch.where(outside, sizes * w.sign(), w)
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        return -self.radius * g.sign() * _first_least(-g.abs())
+
+    def diameter(self, dim: int) -> float:
+        return 2 * self.radius
+
+    def l1_diameter(self, dim: int) -> float:
         return 2 * self.radius
 
 
@@ -109,34 +161,54 @@ class Box(ConvexSet):
     def diameter(self, dim: int) -> float:
         return (self.upper - self.lower) * float(dim) ** 0.5
 
+    def l1_diameter(self, dim: int) -> float:
+        return (self.upper - self.lower) * dim
+
 
 @final
 @dataclass(frozen=True)
 class Simplex(ConvexSet):
-    """Nonnegative coordinates that sum to 1; its divergence is that of the entropy.
+    """Nonnegative coordinates that sum to ``total``; its divergence is that of the entropy.
+
+    The mirror map ``total sum_j w_j log w_j`` is 1-strongly convex in the l1 norm on it.
 
     >>> Simplex().projection(torch.tensor([1.0, 0.5])), Simplex().diameter(3) ** 2
     (tensor([0.7500, 0.2500]), 2.0000000000000004)
     """
 
+    total: float = 1.0
+
     def projection(self, w: Tensor) -> Tensor:
-        # Held, Wolfe and Crowder (1974): what is subtracted from all is found among sorted sums.
-        high = w.sort(-1, descending=True).values
-        rank = torch.ones_like(w).cumsum(-1)
-        shift = (high.cumsum(-1) - 1) / rank
-        kept = (high > shift).sum(-1, keepdim=True)
-        return (w - shift.gather(-1, kept - 1)).clamp_min(0)
+        return _onto_simplex(w, self.total)
 
     def linear_minimizer(self, g: Tensor) -> Tensor:
-        # One-hot without a branch on values: the first of the least.
-        order = torch.ones_like(g).cumsum(-1)
-        least = g == g.amin(-1, keepdim=True)
-        far = torch.full_like(g, float(g.shape[-1] + 1))
-        first = torch.where(least, order, far).amin(-1, keepdim=True)
-        return (order == first).to(g.dtype)
+        return self.total * _first_least(g)
 
     def mirror(self, w: Tensor, g: Tensor) -> Tensor:
-        return torch.softmax(w.clamp_min(torch.finfo(w.dtype).tiny).log() - g, -1)
+        logarithm = w.clamp_min(torch.finfo(w.dtype).tiny).log()
+        return self.total * torch.softmax(logarithm - g / self.total, -1)
 
     def diameter(self, dim: int) -> float:
-        return 2.0**0.5 if dim > 1 else 0.0
+        return self.total * 2.0**0.5 if dim > 1 else 0.0
+
+    def l1_diameter(self, dim: int) -> float:
+        return 2 * self.total if dim > 1 else 0.0
+
+
+def _onto_simplex(w: Tensor, total: float) -> Tensor:
+    """The nearest point with nonnegative coordinates that sum to ``total``."""
+    # Held, Wolfe and Crowder (1974): what is subtracted from all is found among sorted sums.
+    high = w.sort(-1, descending=True).values
+    rank = torch.ones_like(w).cumsum(-1)
+    shift = (high.cumsum(-1) - total) / rank
+    kept = (high > shift).sum(-1, keepdim=True)
+    return (w - shift.gather(-1, kept - 1)).clamp_min(0)
+
+
+def _first_least(g: Tensor) -> Tensor:
+    """1 at the first of the least entries, 0 elsewhere, without a branch on values."""
+    order = torch.ones_like(g).cumsum(-1)
+    least = g == g.amin(-1, keepdim=True)
+    far = torch.full_like(g, float(g.shape[-1] + 1))
+    first = torch.where(least, order, far).amin(-1, keepdim=True)
+    return (order == first).to(g.dtype)

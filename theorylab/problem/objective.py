@@ -156,6 +156,24 @@ class Objective(abc.ABC):
         return None
 
     # --- geometry, where there is a simple part h or a convex set ----------------------------
+    @property
+    def setting(self) -> frozenset[str]:
+        """Assumptions (by name) of which a statement must make one to speak of this objective.
+
+        None by default. With a simple part, or on a convex set, ``inf F`` and the constants mean
+        something else than they do for a plain F.
+        """
+        return frozenset()
+
+    @property
+    def smooth_part(self) -> Objective:
+        """The f whose gradients these are: F itself, but for a simple part that is added."""
+        return self
+
+    def inside(self, w: Tensor) -> Tensor:
+        """``w``, or the nearest point of the convex set F is minimised on, shape of ``w``."""
+        return w
+
     def prox(self, w: Tensor, step: Any) -> Tensor:
         """``argmin_u h(u) + ||u - w||^2/(2 step)``, shape ``(R, d)``.
 

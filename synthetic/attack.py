@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from synthetic.conditioning import relative_to_minimum
+from synthetic.extent import on_the_set
 from synthetic.reach import Reach, ascend
 from theorylab.errors import UsageError
 from theorylab.problem.objective import Constant, FiniteSum, Objective
@@ -19,6 +20,10 @@ __all__ = ["attack"]
 _NEAR = 1e-3  # closest pair, relative to a point's own length scale: rounding stays below 1e-11
 _OUTCOMES = 256
 _DRAWS = 4000
+
+
+def _anywhere(w: Tensor) -> Tensor:
+    return w
 
 
 Function = Callable[[Tensor], Tensor]
@@ -77,12 +82,13 @@ def attack(
     certified = objective.constants() if constants is None else constants
     w, z, scale = _begin(objective, rng, points)
 
-    def whole(points: Tensor) -> Tensor:
-        return objective.value(points)
-
     for name in certified:
         if name in _SCORES and not (name == "L0" and "L1" not in certified):
-            found.append(_push("F", name, certified, whole, objective.gradient, w, z, scale, steps))
+            # What bounds sizes holds where F is minimised; what bounds curvature anywhere.
+            place = objective.inside if name in _ON_THE_SET else _anywhere
+            found.append(_push("F", name, certified, objective.smooth_part.value,
+                               objective.gradient, w, z, scale, steps, place))  # fmt: skip
+    found += on_the_set(objective, certified, w)
     if "Delta" in certified:
         found.append(_descend(objective, certified["Delta"], w, z, scale, steps))
     if "sigma" in certified:
@@ -189,14 +195,21 @@ def _G(w: Tensor, z: Tensor, value: Function, gradient: Function) -> tuple[Tenso
     return size, 1e-13 * size.detach()
 
 
+def _G_inf(w: Tensor, z: Tensor, value: Function, gradient: Function) -> tuple[Tensor, Tensor]:
+    size = gradient(w).abs().amax(-1)
+    return size, 1e-13 * size.detach()
+
+
 def _Bf(w: Tensor, z: Tensor, value: Function, gradient: Function) -> tuple[Tensor, Tensor]:
     size = value(w).abs()
     return size, 1e-13 * size.detach()
 
 
 _SCORES: Mapping[str, Score | None] = {
-    "ell": _ell, "L": _L, "delta": _delta, "mu": _delta, "G": _G, "Bf": _Bf, "L0": None
+    "ell": _ell, "L": _L, "delta": _delta, "mu": _delta, "G": _G, "G_inf": _G_inf, "Bf": _Bf,
+    "L0": None,
 }  # fmt: skip
+_ON_THE_SET = frozenset({"G", "G_inf", "Bf"})
 
 
 def _relaxed(L0: float, L1: float) -> Score:
@@ -232,6 +245,7 @@ def _push(
     z: Tensor,
     scale: Tensor,
     steps: int,
+    place: Function = _anywhere,
 ) -> Reach:
     constant, d = certified[name], w.shape[1]
     chosen = _SCORES[name]
@@ -240,11 +254,12 @@ def _push(
     assert chosen is not None
 
     def score(x: Tensor) -> Tensor:
-        return chosen(x[:, :d], _apart(x[:, d:], scale), value, lambda p: _slope(value, p))[0]
+        at, apart = place(x[:, :d]), _apart(x[:, d:], scale)
+        return chosen(at, apart, value, lambda p: _slope(value, p))[0]
 
     x = ascend(score, torch.cat([w, z], 1), scale, steps)
     with torch.no_grad():
-        pairs = [(x[:, :d], _apart(x[:, d:], scale)), (w, _apart(z, scale))]
+        pairs = [(place(x[:, :d]), _apart(x[:, d:], scale)), (place(w), _apart(z, scale))]
         results = [chosen(w, z, value, gradient) for w, z in pairs]
     scores, errors = (torch.cat([r[k] for r in results]) for k in (0, 1))
     # The winner by what it proves: its score less its own rounding error.
@@ -263,7 +278,8 @@ def _push(
 def _descend(
     objective: Objective, constant: Constant, w: Tensor, z: Tensor, scale: Tensor, steps: int
 ) -> Reach:
-    x = ascend(lambda p: -objective.value(p), w, scale, 2 * steps)
+    x = ascend(lambda p: -objective.value(objective.inside(p)), w, scale, 2 * steps)
+    x = objective.inside(x)
     best = objective.minimizer()
     candidates = x if best is None else torch.cat([x, best.unsqueeze(0)])
     with torch.no_grad():

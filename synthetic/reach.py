@@ -66,6 +66,8 @@ def ascend(score: Callable[[Tensor], Tensor], x: Tensor, scale: Tensor, steps: i
     def evaluate(point: Tensor) -> tuple[Tensor, Tensor]:
         point = point.detach().requires_grad_()
         scores = score(point)
+        if not scores.requires_grad:  # the same everywhere
+            return scores, torch.zeros_like(point)
         (slope,) = torch.autograd.grad(scores.sum(), point, allow_unused=True)
         slope = torch.zeros_like(point) if slope is None else slope
         return scores.detach().nan_to_num(-math.inf, -math.inf, -math.inf), slope.nan_to_num(0)

@@ -33,7 +33,7 @@ from theorylab.method import (
 )
 from theorylab.method.rule import Drawn, Stateless, UpdateRule, select
 from theorylab.problem.composite import Composite, Constrained
-from theorylab.problem.geometry import L1, Ball, Box, Simplex
+from theorylab.problem.geometry import L1, Ball, Box, L1Ball, Simple, Simplex, SquaredNorm
 from theorylab.problem.oracle import Calls, MiniBatch, Oracle
 from theorylab.problem.sampler import (
     Growing,
@@ -299,7 +299,7 @@ def test_an_exact_law_of_a_rule_with_two_points() -> None:
     assert measured.values["next_gradient_norm_squared"][0, 0] == pytest.approx(expected)
 
 
-GEOMETRIES = [Ball(1.0), Box(-0.5, 0.25), Simplex()]
+GEOMETRIES = [Ball(1.0), Box(-0.5, 0.25), Simplex(), Simplex(2.5), L1Ball(1.5)]
 
 
 @pytest.mark.parametrize("domain", GEOMETRIES, ids=lambda d: type(d).__name__)
@@ -314,6 +314,7 @@ def test_sets_answer_by_their_definitions(domain: Any, numbers: list[float]) -> 
     assert float((w - near) @ (inside - near)) <= 1e-9
     assert float(g @ least) <= float(g @ inside) + 1e-9
     assert float((inside - near).norm()) <= domain.diameter(3) + 1e-12
+    assert float((inside - near).abs().sum()) <= domain.l1_diameter(3) + 1e-12
     moved = domain.mirror(inside, g)
     torch.testing.assert_close(domain.projection(moved), moved, atol=1e-12, rtol=0)
 
@@ -322,12 +323,15 @@ def test_the_mirror_step_on_the_simplex_is_the_entropys(data: Any) -> None:
     w, g = torch.tensor([0.2, 0.3, 0.5]), torch.tensor([1.0, -1.0, 0.5])
     weights = w * torch.exp(-g)
     torch.testing.assert_close(Simplex().mirror(w, g), weights / weights.sum())
+    # A step is a length: in units half as long all numbers double.
+    torch.testing.assert_close(Simplex(2.0).mirror(2 * w, 2 * g), 2 * weights / weights.sum())
 
 
+@pytest.mark.parametrize("h", [L1(0.7), SquaredNorm(0.7)], ids=lambda h: type(h).__name__)
 @given(st.floats(-3, 3), st.floats(0.01, 2), st.floats(-3, 3))
 @settings(deadline=None, max_examples=50)
-def test_a_prox_minimises_what_it_says(x: float, step: float, u: float) -> None:
-    h, w = L1(0.7), torch.tensor([x], dtype=torch.float64)
+def test_a_prox_minimises_what_it_says(h: Simple, x: float, step: float, u: float) -> None:
+    w = torch.tensor([x], dtype=torch.float64)
     cost = lambda v: float(h.value(v) + (v - w).square().sum() / (2 * step))
     assert cost(h.prox(w, step)) <= cost(torch.tensor([u], dtype=torch.float64)) + 1e-12
 

@@ -14,13 +14,17 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import synthetic
+from bounds.assumptions import CONSTRAINED, SMOOTH
+from bounds.notation import Delta
+from bounds.statement import Claim, Statement
 from synthetic.interval import Interval, supremum
 from synthetic.losses import LOSSES
 from synthetic.noise import balanced_shifts
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.reach import LOWER
 from synthetic.scalar import Scalar
-from theorylab.errors import UnknownNameError, UsageError
+from theorylab.errors import AssumptionError, UnknownNameError, UsageError
+from theorylab.judge.check import constants_for
 from theorylab.problem.objective import Constant, Family, FiniteSum, Objective
 
 DEFAULTS = [
@@ -111,7 +115,8 @@ def test_certificates_on_real_data_attacked_hard(name: str, loss: str) -> None:
 
 
 MUTANTS = ["bounded_nonconvex-1", "cosine_sum-0", "piecewise_quadratic_sum-0", "relaxed_smooth-0",
-           "quadratic-1"]  # fmt: skip
+           "quadratic-1", "composite_quadratic-0", "constrained_quadratic-1",
+           "constrained_linear-2"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -202,12 +207,36 @@ def test_bounded_functions_attain_the_most_that_their_constants_allow(
     assert c["G"] ** 2 == pytest.approx(4 * Bf * ell * c["delta"] / (ell + c["delta"]))
 
 
+def test_statements_of_a_plain_function_leave_sets_and_simple_parts_alone() -> None:
+    plain = Statement("demo.plain", "Lemma", "printed", Claim(Delta, "<=", Delta), (SMOOTH,))
+    aware = dataclasses.replace(plain, assumptions=(SMOOTH, CONSTRAINED))
+    inside, added = synthetic.constrained_quadratic(), synthetic.composite_quadratic()
+    assert constants_for(aware, inside)["ell"] == 1.0
+    for statement, objective in ((plain, inside), (plain, added), (aware, added)):
+        with pytest.raises(AssumptionError, match=r"plain F|assumes constrained"):
+            constants_for(statement, objective)
+    with pytest.raises(AssumptionError, match="assumes constrained"):
+        constants_for(aware, synthetic.quadratic())
+
+
+@given(st.sampled_from(["ball", "box", "simplex", "l1_ball"]), st.integers(1, 6),
+       st.floats(-4, 4), st.floats(0.1, 10), st.floats(1, 50))  # fmt: skip
+@settings(max_examples=40, deadline=None)
+def test_the_minimizer_on_a_set_is_a_fixed_point_of_projected_steps(
+    domain: str, dim: int, centre: float, size: float, condition: float
+) -> None:
+    F = synthetic.constrained_quadratic(domain, dim, 1.0, condition, size, centre)
+    best = F.minimizer().unsqueeze(0)
+    again = F.projection(best - F.gradient(best))
+    torch.testing.assert_close(again, best, rtol=0, atol=1e-12 * size * max(1.0, abs(centre)))
+
+
 # --- gradients and laws -------------------------------------------------------------------------
 @pytest.mark.parametrize(("family", "parameters"), INSTANCES)
 def test_gradients_match_autograd(family: Family, parameters: Mapping[str, object]) -> None:
     objective = family.build(**parameters)
     w = points(objective, 9).requires_grad_()
-    (expected,) = torch.autograd.grad(objective.value(w).sum(), w)
+    (expected,) = torch.autograd.grad(objective.smooth_part.value(w).sum(), w)
     w = w.detach()
     torch.testing.assert_close(objective.gradient(w), expected, rtol=1e-9, atol=1e-11)
     ahead, behind = (objective.gradient(w + s * 1e-5) for s in (1, -1))
@@ -316,7 +345,15 @@ def test_minimizers_are_minima(family: Family, parameters: Mapping[str, object])
     if best is None:
         pytest.skip("no minimizer is known")
     assert float(objective.value(best.unsqueeze(0))) == pytest.approx(objective.minimum())
-    assert float(objective.gradient(best.unsqueeze(0)).norm()) < 1e-7
+    gradient = objective.gradient(best.unsqueeze(0))
+    if not objective.setting:
+        assert float(gradient.norm()) < 1e-7
+    elif "ell" in objective.constants():
+        again = objective.prox(best - gradient, 1.0)
+        torch.testing.assert_close(again, best.unsqueeze(0), rtol=0, atol=1e-12)
+    around = [objective.inside(points(objective, 99, seed, 10.0**-seed)) for seed in range(4)]
+    lowest = min(float(objective.value(near).min()) for near in around)
+    assert lowest >= objective.minimum() - 1e-12 * abs(objective.minimum())
     first = float(objective.value(objective.start.unsqueeze(0)))
     assert float(objective.constants()["Delta"]) == pytest.approx(first - objective.minimum())
 

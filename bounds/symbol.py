@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import sympy as sp
 
+from bounds.path import PathOf
 from bounds.units import DIMENSIONLESS, Units
 
 __all__ = ["COUNT", "POSITIVE", "REAL", "UNIT_INTERVAL", "Domain", "Measured", "Symbol"]
@@ -148,17 +149,30 @@ class Symbol(sp.Symbol):
 
 
 class Measured(Symbol):
-    """A quantity that must be measured; its name says which measurement gives it.
+    """A quantity that must be measured.
 
-    The measurements are found by name in :mod:`theorylab.quantities`.
+    One of a whole run says in ``path`` what it is made of, and every way of measuring it reads
+    that. The measurements of the others are found by name in :mod:`theorylab.quantities`.
+
+    Parameters
+    ----------
+    name, meaning, units, latex
+        As of a :class:`Symbol`.
+    nonnegative : bool
+        Whether it can never fall below 0.
+    path : PathOf, optional
 
     Examples
     --------
     >>> Measured("gradient_norm_squared", "||grad F(w_t)||^2", Units(F=2, X=-2)).name
     'gradient_norm_squared'
+    >>> print(Measured("worst_value", path=PathOf("max", "value", "0..T")).path)
+    max of value at 0..T
     """
 
-    __slots__ = ()
+    __slots__ = ("path",)
+
+    path: PathOf | None
 
     def __new__(
         cls,
@@ -167,9 +181,16 @@ class Measured(Symbol):
         units: Units = DIMENSIONLESS,
         latex: str = "",
         nonnegative: bool = False,
+        path: PathOf | None = None,
     ) -> Measured:
         domain = Domain(0) if nonnegative else REAL
-        return Symbol.__new__(cls, name, meaning, domain, units, "derived", latex)  # type: ignore[return-value]
+        self: Measured = Symbol.__new__(cls, name, meaning, domain, units, "derived", latex)  # type: ignore[assignment]
+        self.path = path
+        return self
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        return (self.name, self.meaning, self.units, self.latex, self.domain.lower == 0), {}
+        own = (self.name, self.meaning, self.units, self.latex, self.domain.lower == 0, self.path)
+        return own, {}
+
+    def _hashable_content(self) -> tuple[Any, ...]:
+        return (*super()._hashable_content(), str(self.path))

@@ -18,7 +18,8 @@ from theorylab.engine.chunks import Job, Remap, Samples, time_chunks
 from theorylab.engine.counting import costs
 from theorylab.engine.plan import Stratified
 from theorylab.engine.plan import plan as planned
-from theorylab.engine.recording import RECORDERS, Recording, check_names
+from theorylab.engine.recorders import RECORDERS
+from theorylab.engine.recording import Recording, check_names
 from theorylab.engine.step import Step, compiled_step, eager_step
 from theorylab.engine.streams import BLOCK
 from theorylab.errors import UsageError, require_integer
@@ -110,9 +111,9 @@ def run(
     seed : int
         The same seed gives the same bits, for any ``chunk``.
     record : sequence of str
-        ``"value"``, ``"gradient_norm"``, ``"gradient_norm_squared"``, ``"distance"`` (from the
-        start), ``"w"``; the same of the method's output, ``"output.NAME"``; or ``"state.NAME"``
-        for the norm of an entry of the rule's state.
+        ``"value"``, ``"gradient_norm"``, ``"distance"`` (from the start), ``"w"`` and whatever
+        else :func:`theorylab.engine.recorders.recorders` lists; the same of the method's output,
+        ``"output.NAME"``; or ``"state.NAME"`` for the norm of an entry of the rule's state.
     rounds : int
         Rounds of the algorithm instead of steps: outer iterations for rules with inner loops.
     at : sequence of int, Stratified, or None

@@ -2,30 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from theorylab.engine.recorders import recorders
 from theorylab.errors import UsageError
 from theorylab.method.rule import State, UpdateRule, entries, norm
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 
-__all__ = ["RECORDERS", "Recorder", "Recording", "known_names", "recorded"]
-
-Recorder = Callable[[Objective, Tensor], Tensor]
-
-RECORDERS: Mapping[str, Recorder] = {
-    "value": lambda objective, w: objective.value(w),
-    "gradient_norm": lambda objective, w: norm(objective.gradient(w)).squeeze(-1),
-    "gradient_norm_squared": lambda objective, w: objective.gradient(w).square().sum(-1),
-    "distance": lambda objective, w: norm(w - objective.start).squeeze(-1),
-    "w": lambda objective, w: w,
-}
-"""Of points ``(R, d)``: one number a row, or the points themselves."""
+__all__ = ["Recording", "check_names", "known_names", "recorded"]
 
 _OUTPUT, _STATE = "output.", "state."
 
@@ -34,7 +24,8 @@ def known_names(objective: Objective, rule: UpdateRule) -> list[str]:
     """All that can be recorded of the rule's runs."""
     state = rule.init(objective.start.unsqueeze(0), MiniBatch(objective))
     return [
-        *RECORDERS, *(_OUTPUT + name for name in RECORDERS), *(_STATE + n for n in entries(state)),
+        *recorders(), *(_OUTPUT + name for name, r in recorders().items() if not r.whole),
+        *(_STATE + name for name in entries(state)),
     ]  # fmt: skip
 
 
@@ -59,8 +50,9 @@ def recorded(
     if name.startswith(_STATE):
         return _norms(state, name.removeprefix(_STATE), w)
     if name.startswith(_OUTPUT):
-        return RECORDERS[name.removeprefix(_OUTPUT)](objective, rule.output(w, state))
-    return RECORDERS[name](objective, w)
+        return recorders()[name.removeprefix(_OUTPUT)](objective, rule.output(w, state))
+    recorder = recorders()[name]
+    return recorder(objective, w, state) if recorder.whole else recorder(objective, w)
 
 
 def _norms(state: State, name: str, w: Tensor) -> Tensor:
@@ -91,16 +83,17 @@ class Recording:
         self.objective, self.rule, self.names = objective, rule, tuple(names)
         self.count, self.size = count, size
         like, rows = objective.start, count * size
-        state = [name for name in names if name.startswith(_STATE)]
-        self._norms = {name: torch.zeros(rows, dtype=like.dtype) for name in state}
+        self._numbers = {
+            name: torch.zeros(rows, dtype=like.dtype) for name in names if _at_once(name)
+        }
         self._points: dict[str, Tensor] = {}
         for prefix in (_OUTPUT, ""):
-            if any(self._prefix(name) == prefix for name in names):
+            if any(self._prefix(name) == prefix for name in names if not _at_once(name)):
                 self._points[prefix] = torch.zeros(rows, objective.dim, dtype=like.dtype)
 
     @staticmethod
     def _prefix(name: str) -> str:
-        return next((prefix for prefix in (_STATE, _OUTPUT) if name.startswith(prefix)), "")
+        return _OUTPUT if name.startswith(_OUTPUT) else ""
 
     def take(self, where: np.ndarray, w: Tensor, state: State) -> None:
         """Store the present of ``where`` (flat indices, record * size + row)."""
@@ -109,19 +102,24 @@ class Recording:
         for prefix, points in self._points.items():
             now = self.rule.output(w, state) if prefix else w
             points.index_copy_(0, flat, now.index_select(0, picked))
-        for name, norms in self._norms.items():
-            values = _norms(state, name.removeprefix(_STATE), w)
-            norms.index_copy_(0, flat, values.index_select(0, picked))
+        for name, numbers in self._numbers.items():
+            values = recorded(name, self.objective, self.rule, w, state)
+            numbers.index_copy_(0, flat, values.index_select(0, picked))
 
     def quantities(self, real: int) -> dict[str, np.ndarray]:
         """The quantities of the first ``real`` rows by name, each ``(m, real)``; points add d."""
         found: dict[str, np.ndarray] = {}
         for name in self.names:
-            prefix = self._prefix(name)
-            if prefix == _STATE:
-                found[name] = self._norms[name].view(self.count, self.size)[:, :real].numpy()
+            if name in self._numbers:
+                found[name] = self._numbers[name].view(self.count, self.size)[:, :real].numpy()
                 continue
+            prefix = self._prefix(name)
             points = self._points[prefix].view(self.count, self.size, -1)[:, :real]
-            recorder = RECORDERS[name.removeprefix(prefix)]
+            recorder = recorders()[name.removeprefix(prefix)]
             found[name] = np.stack([recorder(self.objective, rows).numpy() for rows in points])
         return found
+
+
+def _at_once(name: str) -> bool:
+    """Whether it is computed during the run, of what will not be kept."""
+    return name.startswith(_STATE) or (not name.startswith(_OUTPUT) and recorders()[name].whole)

@@ -27,10 +27,11 @@ from theorylab.problem.objective import Family
 __all__ = ["family", "families", "plugins", "rule", "rules", "statement", "statements", "unknown"]
 
 
-def plugins(kind: str, attribute: str) -> Iterable[tuple[str, Any]]:
+def plugins(kind: str, attribute: str, required: bool = True) -> Iterable[tuple[str, Any]]:
     """Every object registered under ``theorylab.<kind>``, in a stable order, with its plug-in.
 
-    A module contributes the items of its ``attribute``; any other object contributes itself.
+    A module contributes the items of its ``attribute``, which it must have where that is
+    ``required``; any other object contributes itself.
     """
     for point in sorted(entry_points(group=f"theorylab.{kind}"), key=lambda p: (p.name, p.value)):
         try:
@@ -41,11 +42,11 @@ def plugins(kind: str, attribute: str) -> Iterable[tuple[str, Any]]:
                 f"{type(error).__name__}: {error}"
             ) from error
         if isinstance(loaded, ModuleType):
-            if not hasattr(loaded, attribute):
+            if required and not hasattr(loaded, attribute):
                 raise UsageError(f"the plug-in module {point.value} has no {attribute}")
-            for item in getattr(loaded, attribute):
+            for item in getattr(loaded, attribute, ()):
                 yield point.name, item
-        else:
+        elif required:
             yield point.name, loaded
 
 

@@ -33,7 +33,9 @@ PROTOCOLS: tuple[Protocol, ...] = (
 
 @cache
 def _plugged() -> tuple[Protocol, ...]:
-    return tuple(protocol for _, protocol in registry.plugins("quantities", "PROTOCOLS"))
+    return tuple(
+        protocol for _, protocol in registry.plugins("quantities", "PROTOCOLS", required=False)
+    )
 
 
 def protocol_for(statement: Statement) -> Protocol:
@@ -46,10 +48,10 @@ def protocol_for(statement: Statement) -> Protocol:
     UsageError
         If no protocol measures them together.
     """
-    names = frozenset(symbol.name for symbol in statement.measured)
     for protocol in (*PROTOCOLS, *_plugged()):
-        if names <= protocol.provides:
+        if protocol.measures(statement.measured):
             return protocol
+    names = {symbol.name for symbol in statement.measured}
     raise UsageError(
         f"{statement.key}: nothing measures {', '.join(sorted(names))} together; known: "
         + "; ".join(", ".join(sorted(p.provides)) for p in PROTOCOLS)

@@ -11,7 +11,7 @@ the order of symmetric matrices), which the same positive recursion carries alon
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,25 +19,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bounds.path import PathOf
 from theorylab.engine.step import follow
 from theorylab.errors import UsageError
 from theorylab.method.rule import State, UpdateRule, entries, independent, round_starts
 from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import Fed
-from theorylab.quantities.protocol import LOST, Experiment, Measurement
+from theorylab.quantities.protocol import LOST, Experiment, Measurement, value_scale
 
-__all__ = ["WHOLE_RUN", "Moments", "Step", "linear_steps", "moments", "whole_run"]
-
-WHOLE_RUN = frozenset(
-    {
-        "mean_gradient_norm_squared", "mean_next_gradient_norm_squared",
-        "first_gradient_norm_squared", "final_gradient_norm_squared", "final_suboptimality",
-        "total_decrease", "final_displacement_squared", "final_distance_to_minimizer_squared",
-        "first_distance_to_minimizer_squared",
-    }
-)  # fmt: skip
-"""The quantities of a whole run that are means of quadratic functions of ``w``."""
+__all__ = ["Moments", "Step", "covers", "linear_steps", "moments", "whole_run"]
 
 _LARGEST = 36  # of d + 1: the second moment of a gradient is a table of its fourth power
 _STEPS = 20_000
@@ -169,46 +160,106 @@ def moments(
                       keep)  # fmt: skip
 
 
+def covers(path: PathOf) -> bool:
+    """Whether a path is made of means of quadratic functions of ``w``, as far as is known here.
+
+    >>> from bounds.quantities import final_suboptimality, mean_gradient_norm
+    >>> covers(final_suboptimality.path), covers(mean_gradient_norm.path)
+    (True, False)
+    """
+    return all(
+        part.atom.removeprefix("output.") in _FORMS and part.reduce in ("at", "mean", "sum")
+        for part in path.parts
+    )
+
+
 def whole_run(experiment: Experiment) -> Measurement | None:
     """The experiment's quantities of a whole run by moments; ``None`` where they do not apply."""
-    names, T, objective = experiment.measured, experiment.rounds, experiment.objective
-    if not names <= WHOLE_RUN or T > _STEPS:
+    quantities, T, objective = (
+        experiment.statement.measured,
+        experiment.rounds,
+        experiment.objective,
+    )
+    rule = experiment.rule
+    if T > _STEPS or not all(q.path is not None and covers(q.path) for q in quantities):
         return None
-    found = moments(objective, experiment.rule, T, experiment.batch_size, range(T + 1))
+    parts = {part for q in quantities if q.path is not None for part in q.path.parts}
+    if any(p.record.startswith("output.") for p in parts) and not _returns_iterate(rule):
+        return None
+    found = moments(objective, rule, T, experiment.batch_size, range(T + 1))
     if found is None:
         return None
-    start = objective.start.double().numpy()
+    known: dict[str, _Numbers | None] = {}
+    for atom in {part.atom.removeprefix("output.") for part in parts}:
+        known[atom] = _FORMS[atom](found, objective)
     values: dict[str, np.ndarray] = {}
     scales: dict[str, np.ndarray | float] = {}
+    for quantity in quantities:
+        assert quantity.path is not None
+        number, error, origin = 0.0, 0.0, 0.0
+        for sign, part in zip((1, -1), quantity.path.parts, strict=False):
+            table = known[part.atom.removeprefix("output.")]
+            if table is None:
+                return None
+            rounds = part.rounds(T)
+            cut = slice(rounds.start, rounds.stop)
+            times = len(rounds) if part.reduce == "sum" else 1
+            number = number + sign * times * table.numbers[cut].mean()
+            error = error + times * table.errors[cut].mean()
+            origin += sign * times * table.origin
+        if origin:
+            number, error = number + origin, error + LOST * value_scale(objective, origin)
+        values[quantity.name] = np.reshape(number, (1, 1))
+        scales[quantity.name] = np.asarray(error) / LOST
+    return Measurement(values, law="law", scales=scales)
 
-    def add(name: str, numbers: tuple[np.ndarray, np.ndarray]) -> None:
-        values[name] = np.reshape(numbers[0], (1, 1))
-        scales[name] = np.asarray(numbers[1]) / LOST
 
-    squares = found.quadratic(found.gradient_norm_squared)
-    first, last = slice(0, 1), slice(T, T + 1)
-    for name, part in (
-        ("first_gradient_norm_squared", first), ("final_gradient_norm_squared", last),
-        ("mean_gradient_norm_squared", slice(0, T)),
-        ("mean_next_gradient_norm_squared", slice(1, T + 1)),
-    ):  # fmt: skip
-        add(name, (squares[0][part].mean(), squares[1][part].mean()))
-    heights, lost = found.quadratic(found.suboptimality)
-    lowest = objective.minimum()
-    if found.stationary and math.isfinite(lowest):
-        add("final_suboptimality", (heights[last], lost[last]))  # F is convex and w* minimises it
-    add("total_decrease", (heights[first] - heights[last], lost[first] + lost[last]))
-    moved = found.quadratic(found.distance_squared(start))
-    add("final_displacement_squared", (moved[0][last], moved[1][last]))
-    target = objective.minimizer()
-    if target is not None:
-        far = found.quadratic(found.distance_squared(target.double().numpy()))
-        add("first_distance_to_minimizer_squared", (far[0][first], far[1][first]))
-        add("final_distance_to_minimizer_squared", (far[0][last], far[1][last]))
-    if not names <= set(values):
+def _returns_iterate(rule: UpdateRule) -> bool:
+    return type(rule).output is UpdateRule.output
+
+
+@dataclass(frozen=True)
+class _Numbers:
+    """Expectations at each round and their rounding, up to the constant ``origin``."""
+
+    numbers: np.ndarray
+    errors: np.ndarray
+    origin: float = 0.0
+
+
+def _squares(found: Moments, objective: Objective) -> _Numbers:
+    return _Numbers(*found.quadratic(found.gradient_norm_squared))
+
+
+def _excess(found: Moments, objective: Objective) -> _Numbers | None:
+    if not (found.stationary and math.isfinite(objective.minimum())):
         return None
-    kept = {name: scales[name] for name in names}
-    return Measurement({name: values[name] for name in names}, law="law", scales=kept)
+    return _Numbers(*found.quadratic(found.suboptimality))  # F is convex and w* minimises it
+
+
+def _values(found: Moments, objective: Objective) -> _Numbers:
+    origin = float(
+        objective.value(torch.from_numpy(found.centre)[None].to(objective.start.dtype))[0]
+    )
+    return _Numbers(*found.quadratic(found.suboptimality), origin)
+
+
+def _moved(found: Moments, objective: Objective) -> _Numbers:
+    return _Numbers(*found.quadratic(found.distance_squared(objective.start.double().numpy())))
+
+
+def _far(found: Moments, objective: Objective) -> _Numbers | None:
+    target = objective.minimizer()
+    if target is None:
+        return None
+    return _Numbers(*found.quadratic(found.distance_squared(target.double().numpy())))
+
+
+_FORMS: Mapping[str, Callable[[Moments, Objective], _Numbers | None]] = {
+    "gradient_norm_squared": _squares, "suboptimality": _excess, "value": _values,
+    "distance_squared": _moved, "distance_to_minimizer_squared": _far,
+}  # fmt: skip
+"""What is known of a record raised to its power, by name."""
 
 
 # --- the rule, run on coefficients ------------------------------------------------------------

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from bounds.statement import Statement, evaluate
+from bounds.symbol import Measured
 from theorylab.engine.step import follow
 from theorylab.errors import UsageError
 from theorylab.method.rule import UpdateRule, norm, round_starts
@@ -185,6 +186,10 @@ class Protocol(abc.ABC):
     """Measures a set of quantities together, so that they are coupled as the claim needs."""
 
     provides: ClassVar[frozenset[str]]
+
+    def measures(self, quantities: frozenset[Measured]) -> bool:
+        """Whether it can measure all of these; by default those that it ``provides`` by name."""
+        return {q.name for q in quantities} <= self.provides
 
     @abc.abstractmethod
     def measure(self, experiment: Experiment) -> Measurement:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from theorylab.engine.driver import RECORDERS, run
+from theorylab.engine.driver import run
+from theorylab.engine.recorders import recorders
 from theorylab.quantities.protocol import Experiment
 
 __all__ = ["every_round"]
@@ -37,7 +38,9 @@ def every_round(experiment: Experiment, name: str, at: Sequence[int]) -> np.ndar
     """
     objective, rule = experiment.objective, experiment.rule
     window = max(1, _HELD // objective.dim)
-    recorder = RECORDERS.get(name)
+    recorder = recorders().get(name)
+    if recorder is not None and recorder.whole:
+        recorder = None
     parts = []
     for first in range(0, len(at), window):
         rounds = at[first : first + window]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, final
 
 import numpy as np
 import sympy as sp
 
 from bounds.notation import ell
+from bounds.path import PathOf
 from bounds.statement import Algorithm
+from bounds.symbol import Measured
+from bounds.units import Units
 from theorylab.engine.driver import Stratified, run
+from theorylab.engine.recorders import recorders
 from theorylab.errors import UsageError
 from theorylab.method.rule import norm
 from theorylab.quantities import moments
@@ -21,84 +25,65 @@ from theorylab.quantities.protocol import (
     Experiment,
     Measurement,
     Protocol,
+    Range,
     square_scale,
     value_scale,
 )
-from theorylab.quantities.ranges import certified_ranges
+from theorylab.quantities.ranges import certified_ranges, path_range
 from theorylab.quantities.runs import every_round
 
 __all__ = ["WholeRun"]
 
 _STRATA = 32
 _EPS = float(np.finfo(float).eps)
+_VALUE, _SLOPE, _LENGTH = Units(F=1), Units(F=1, X=-1), Units(X=1)
+_SQUARED_SLOPE, _SQUARED_LENGTH = Units(F=2, X=-2), Units(X=2)
 
 
 class WholeRun(Protocol):
-    """Runs the algorithm for T rounds.
+    """Runs the algorithm for T rounds and reads what the quantities' paths declare.
 
     A run without randomness is one path, a run on a small finite law all its paths: both are
     followed at every t. Otherwise averages over time are estimated without bias, at random times.
     """
 
-    provides: ClassVar[frozenset[str]] = frozenset(
-        {
-            "mean_gradient_norm_squared", "mean_next_gradient_norm_squared", "mean_gradient_norm",
-            "min_gradient_norm_squared", "first_gradient_norm_squared",
-            "final_gradient_norm_squared", "final_suboptimality", "total_decrease",
-            "final_displacement_squared", "first_distance_to_minimizer_squared",
-            "final_distance_to_minimizer_squared", "buffer_norm",
-            "matched_sgd_mean_gradient_norm_squared",
-        }
-    )  # fmt: skip
+    provides: ClassVar[frozenset[str]] = frozenset({"matched_sgd_mean_gradient_norm_squared"})
+
+    def measures(self, quantities: frozenset[Measured]) -> bool:
+        return all(q.path is not None or q.name in self.provides for q in quantities)
 
     @np.errstate(over="ignore", invalid="ignore")  # a run may diverge
     def measure(self, experiment: Experiment) -> Measurement:
         names, T = experiment.measured, experiment.rounds
+        declared = {q.name: q for q in experiment.statement.measured if q.path is not None}
         means = not (experiment.deterministic or experiment.run_by_run)
         if means and (exact := moments.whole_run(experiment)) is not None:
             return exact
         paths = enumerate_paths(experiment) if means else None
         every = not means or paths is not None
         found: dict[str, np.ndarray] = {}
-        heights = 0.0
-        if names & {"mean_gradient_norm_squared", "mean_gradient_norm"}:
-            norms = _grown(self._record(experiment, paths, "gradient_norm", _times(T, 0, every)))
-            found["mean_gradient_norm"] = norms.mean(0)
-            found["mean_gradient_norm_squared"] = (norms**2).mean(0)
-        if "mean_next_gradient_norm_squared" in names:
-            squares = self._record(experiment, paths, "gradient_norm_squared", _times(T, 1, every))
-            found["mean_next_gradient_norm_squared"] = _grown(squares).mean(0)
-        if "min_gradient_norm_squared" in names:
-            squares = self._record(experiment, paths, "gradient_norm_squared", range(T + 1))
-            found["min_gradient_norm_squared"] = squares.min(0)
-        if "buffer_norm" in names:
-            buffers = self._record(experiment, paths, "state.u", range(T + 1))
-            found["buffer_norm"] = np.fmax.reduce(buffers)  # of the steps before an overflow
-        if names & {"first_gradient_norm_squared", "final_gradient_norm_squared"}:
-            ends = self._record(experiment, paths, "gradient_norm_squared", (0, T))
-            found["first_gradient_norm_squared"], found["final_gradient_norm_squared"] = ends
-        if names & {"final_suboptimality", "total_decrease"}:
-            ends = self._record(experiment, paths, "value", (0, T))
-            lowest = experiment.objective.minimum()
-            found["total_decrease"] = ends[0] - ends[1]
-            found["final_suboptimality"] = ends[1] - lowest
-            heights = 2 * value_scale(experiment.objective, ends, np.array(lowest))
-        if "final_displacement_squared" in names:
-            moved = self._record(experiment, paths, "distance", (T,))[0]
-            found["final_displacement_squared"] = moved**2
-        to_minimizer = {"first_distance_to_minimizer_squared": 0,
-                        "final_distance_to_minimizer_squared": T}  # fmt: skip
-        for name in names & set(to_minimizer):
-            target = experiment.objective.minimizer()
-            if target is None:
-                raise UsageError(f"{experiment.objective.name} knows no minimizer")
-            w = self._record(experiment, paths, "w", (to_minimizer[name],))[0]
-            found[name] = ((w - target.numpy()) ** 2).sum(-1)
-        if "matched_sgd_mean_gradient_norm_squared" in names:
-            found["matched_sgd_mean_gradient_norm_squared"] = self._matched(experiment, every)
-        scales = _scales(experiment, {k: found[k] for k in names}, heights)
-        # A bound on the buffer holds for every run, not on average.
-        surely = names == {"buffer_norm"}
+        scales: dict[str, np.ndarray | float] = {}
+        ranges: dict[str, Range] = {}
+        recorded = self._recordings(experiment, paths, every)
+        rounding = _Rounding(experiment)
+        for name, quantity in declared.items():
+            assert quantity.path is not None
+            parts = quantity.path.parts
+            first, *less = (_reduced(part, recorded[part], T, quantity) for part in parts)
+            found[name] = first - less[0] if less else first
+            scale = rounding.scale(quantity, found[name], [recorded[p] for p in parts])
+            if scale is not None:
+                scales[name] = scale
+            certified = path_range(experiment.objective, quantity.path, T)
+            if certified is not None:
+                ranges[name] = certified
+        for name in names - set(declared):
+            found[name] = self._matched(experiment, every)
+            scales[name] = rounding.of_squares(found[name])
+        ranges |= certified_ranges(experiment.objective, names - set(declared))
+        # A bound on the largest of all rounds holds for every run, not on average.
+        surely = all(q.path is not None and q.path.reduce == "max"
+                     for q in experiment.statement.measured)  # fmt: skip
         shape = (-1, 1) if surely else (1, -1)
         values = {k: found[k].reshape(shape) for k in names}
         if experiment.deterministic:
@@ -109,8 +94,34 @@ class WholeRun(Protocol):
         if paths is not None:
             mean = {k: v @ paths.weights[:, None] for k, v in values.items()}
             return Measurement(mean, "law", scales=scales)
-        ranges = certified_ranges(experiment.objective, names)
         return Measurement(values, "samples", scales=scales, ranges=ranges)
+
+    def _recordings(
+        self, experiment: Experiment, paths: Paths | None, every: bool
+    ) -> dict[PathOf, np.ndarray]:
+        """The record of each part of a path at its rounds, shape ``(rounds, replicas)``."""
+        T = experiment.rounds
+        parts = {part for q in experiment.statement.measured if q.path for part in q.path.parts}
+        ends: dict[str, set[int]] = {}
+        for part in parts:
+            if part.reduce == "at":
+                ends.setdefault(part.record, set()).update(part.rounds(T))
+        found: dict[PathOf, np.ndarray] = {}
+        runs: dict[tuple[str, Sequence[int] | Stratified], np.ndarray] = {}
+        for part in parts:
+            at: Sequence[int] | Stratified = part.rounds(T)
+            if part.reduce == "at":
+                at = tuple(sorted(ends[part.record]))
+            elif part.reduce in ("mean", "sum"):
+                at = _times(part.rounds(T), every)
+            key = part.record, at
+            if key not in runs:
+                runs[key] = self._record(experiment, paths, part.record, at)
+            found[part] = runs[key]
+            if part.reduce == "at":
+                assert isinstance(at, tuple)
+                found[part] = runs[key][[at.index(part.rounds(T)[0])]]
+        return found
 
     def _matched(self, experiment: Experiment, every: bool) -> np.ndarray:
         """SGD at ``1/(2 ell)`` for as many steps, on the same batches."""
@@ -133,7 +144,7 @@ class WholeRun(Protocol):
             values=values,
         )
         paths = enumerate_paths(sgd) if every and not experiment.deterministic else None
-        at = _times(steps, 1, every or sgd.deterministic)
+        at = _times(range(1, steps + 1), every or sgd.deterministic)
         replicas = _replicas(experiment)  # as many as the run it stands beside
         return _grown(self._record(sgd, paths, "gradient_norm_squared", at, replicas)).mean(0)
 
@@ -153,6 +164,21 @@ class WholeRun(Protocol):
         return out[name]
 
 
+def _reduced(part: PathOf, recorded: np.ndarray, horizon: int, quantity: Measured) -> np.ndarray:
+    """One number a run, from what was recorded at its rounds."""
+    numbers = recorded if part.power == 1 else recorded**part.power
+    if part.reduce == "at":
+        return np.asarray(numbers[0])
+    if part.reduce == "min":
+        return np.asarray(numbers.min(0))
+    if part.reduce == "max":
+        return np.asarray(np.fmax.reduce(numbers))  # of the rounds before an overflow
+    if quantity.domain.lower == 0:
+        numbers = _grown(numbers)
+    mean = np.asarray(numbers.mean(0))
+    return mean if part.reduce == "mean" else mean * len(part.rounds(horizon))
+
+
 def _grown(norms: np.ndarray) -> np.ndarray:
     """A run that left the numbers behind passed gradients beyond all of them: so is their mean.
 
@@ -161,41 +187,65 @@ def _grown(norms: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(norms), np.inf, norms)
 
 
-def _scales(
-    experiment: Experiment, found: Mapping[str, np.ndarray], heights: float
-) -> dict[str, np.ndarray | float]:
-    """The scales whose loss is what rounding does to the quantities; ``heights`` is that of F.
+@final
+class _Rounding:
+    """The scales whose loss is what rounding does to quantities, by their units.
 
     Iterates far from the origin are rounded at every step. A run that contracts forgets that, but
     no sooner than it forgets its start, in some T steps: so it gathers T such errors at most.
     """
-    objective, known = experiment.objective, experiment.objective.constants()
-    ends = [objective.start, objective.minimizer()]
-    size = sum(float(norm(w)) for w in ends if w is not None)
-    blur = (LOST + _EPS * experiment.steps) * size
-    bend = float(known.get("ell", known.get("L", 0.0)))
-    felt = bend * blur + LOST * float(known.get("G", 0.0))  # by a gradient
-    scales: dict[str, np.ndarray | float] = {}
-    for name, values in found.items():
-        finite = np.abs(values[np.isfinite(values)])
-        length = float(np.sqrt(finite.mean())) if finite.size else 0.0
-        if name in ("total_decrease", "final_suboptimality"):
-            steepest = np.sqrt(2 * bend) * length  # at that height above the minimum
-            scales[name] = heights + blur * (steepest + bend * blur) / LOST
-        elif name == "mean_gradient_norm":
-            scales[name] = felt / LOST
-        elif name.endswith("gradient_norm_squared"):
-            scales[name] = square_scale(length, felt)
-        elif name != "buffer_norm":
-            scales[name] = square_scale(length, blur)
-    return scales
+
+    def __init__(self, experiment: Experiment) -> None:
+        objective, known = experiment.objective, experiment.objective.constants()
+        ends = [objective.start, objective.minimizer()]
+        size = sum(float(norm(w)) for w in ends if w is not None)
+        self.objective, self.horizon = objective, experiment.rounds
+        self.blur = (LOST + _EPS * experiment.steps) * size
+        self.bend = float(known.get("ell", known.get("L", 0.0)))
+        self.felt = self.bend * self.blur + LOST * float(known.get("G", 0.0))  # by a gradient
+
+    def scale(
+        self, quantity: Measured, found: np.ndarray, recorded: Sequence[np.ndarray]
+    ) -> np.ndarray | float | None:
+        """Of one quantity and the records that it is made of; ``None`` where none is known."""
+        assert quantity.path is not None
+        used = [
+            recorders().get(part.record.removeprefix("output.")) for part in quantity.path.parts
+        ]
+        stretch = max((r.stretch(self.objective) for r in used if r and r.stretch), default=1.0)
+        if quantity.path.reduce == "sum":
+            stretch *= len(quantity.path.rounds(self.horizon))
+        blur, felt, length = stretch * self.blur, stretch * self.felt, _length(found)
+        if quantity.units == _VALUE:
+            origins = [r.origin(self.objective) if r and r.origin else 0.0 for r in used]
+            values = [np.asarray(x) + x0 for x, x0 in zip(recorded, origins, strict=True)]
+            start = self.objective.value(self.objective.start.unsqueeze(0)).numpy()
+            heights = 2 * value_scale(self.objective, start, np.array(origins), *values)
+            steepest = np.sqrt(2 * self.bend) * length  # at that height above the minimum
+            return stretch * heights + blur * (steepest + self.bend * self.blur) / LOST
+        if quantity.units == _SLOPE:
+            return felt / LOST
+        if quantity.units == _LENGTH:
+            return blur / LOST
+        if quantity.units == _SQUARED_SLOPE:
+            return square_scale(length, felt)
+        return square_scale(length, blur) if quantity.units == _SQUARED_LENGTH else None
+
+    def of_squares(self, found: np.ndarray) -> np.ndarray:
+        """Of mean squared gradients."""
+        return square_scale(_length(found), self.felt)
+
+
+def _length(found: np.ndarray) -> float:
+    finite = np.abs(found[np.isfinite(found)])
+    return float(np.sqrt(finite.mean())) if finite.size else 0.0
 
 
 def _replicas(experiment: Experiment) -> int:
     return experiment.affordable(experiment.steps * experiment.batch_size)
 
 
-def _times(rounds: int, offset: int, every: bool) -> Sequence[int] | Stratified:
-    if every or rounds <= _STRATA:
-        return range(offset, offset + rounds)
-    return Stratified(_STRATA, offset, rounds)
+def _times(rounds: range, every: bool) -> Sequence[int] | Stratified:
+    if every or len(rounds) <= _STRATA:
+        return rounds
+    return Stratified(_STRATA, rounds.start, len(rounds))

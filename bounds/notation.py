@@ -8,6 +8,8 @@ prints M_t), the total number of gradient evaluations ``C`` (TRAlgo prints N), t
 
 from __future__ import annotations
 
+from typing import Any
+
 from bounds.symbol import COUNT, POSITIVE, UNIT_INTERVAL, Domain, Symbol
 from bounds.units import Units
 
@@ -26,7 +28,9 @@ _VALUE = Units(F=1)
 _STEP = Units(F=-1, X=2)
 
 
-def _constant(name: str, meaning: str, units: Units, latex: str = "", domain: Domain = POSITIVE):
+def _constant(
+    name: str, meaning: str, units: Units, latex: str = "", domain: Domain = POSITIVE
+) -> Any:
     return Symbol(name, meaning, domain, units, "constant", latex)
 
 

@@ -184,7 +184,7 @@ class Measured(Symbol):
         path: PathOf | None = None,
     ) -> Measured:
         domain = Domain(0) if nonnegative else REAL
-        self: Measured = Symbol.__new__(cls, name, meaning, domain, units, "derived", latex)  # type: ignore[assignment]
+        self: Measured = Symbol.__new__(cls, name, meaning, domain, units, "derived", latex)
         self.path = path
         return self
 

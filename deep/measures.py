@@ -123,8 +123,10 @@ def _flat(tensors: Iterable[Tensor]) -> Tensor:
 @final
 @dataclass(frozen=True)
 class Fit:
-    """``||Hessian|| ~ L + lambda ||gradient||``; ``explained`` is R^2; ``above`` the least L, with
-    this lambda, that bounds every point."""
+    """``||Hessian|| ~ L + lambda ||gradient||``.
+
+    ``explained`` is R^2; ``above`` the least L, with this lambda, that bounds every point.
+    """
 
     L: float
     lambda_: float

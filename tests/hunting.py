@@ -1,5 +1,7 @@
 """Statements that no paper makes, true and false ones, for the tests of the hunt."""
 
+from typing import Any
+
 import sympy as sp
 
 from bounds import Algorithm, Claim, Condition, Rate, Statement
@@ -26,7 +28,7 @@ _NOISY = (SMOOTH, BOUNDED_VARIANCE)
 _SHORT = (Condition(eta, "<=", 1 / (2 * ell)),)
 
 
-def _descent(noise, key):
+def _descent(noise: Any, key: Any) -> Any:
     claim = Claim(decrease, ">=", eta * gradient_norm_squared / 2 - noise)
     return Statement(key, "Lemma", "printed", claim, _NOISY, Algorithm("sgd"), {}, _SHORT)
 

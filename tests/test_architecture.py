@@ -134,8 +134,8 @@ def test_no_import_circles() -> None:
             visit(target, (*trail, node))
         state[node] = 2
 
-    for node in graph:
-        visit(node, ())
+    for name in graph:
+        visit(name, ())
 
 
 def test_every_package_is_listed_for_the_wheel() -> None:

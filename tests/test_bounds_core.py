@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -111,7 +112,7 @@ def test_symbols_of_one_name_and_different_units_do_not_mix() -> None:
         (Domain(), [-1e9, 0], [math.nan]),
     ],
 )
-def test_domain_contains(domain: Domain, inside: list, outside: list) -> None:
+def test_domain_contains(domain: Domain, inside: list[float], outside: list[float]) -> None:
     assert all(domain.contains(value) for value in inside)
     assert not any(domain.contains(value) for value in outside)
 
@@ -212,7 +213,7 @@ def test_statement_resolves_its_prescription_and_keeps_what_is_given() -> None:
         ({"Delta": np.array([1.0, -2.0])}, "Delta .* got an array from -2 to 1"),
     ],
 )
-def test_refusals_name_the_condition_and_the_value(change: dict, message: str) -> None:
+def test_refusals_name_the_condition_and_the_value(change: dict[str, Any], message: str) -> None:
     values = {"ell": 2.0, "beta": 0.5, "Delta": 1.0, "T": 4}
     with pytest.raises(DomainError, match=message):
         _demo().bound({**values, **change})
@@ -281,7 +282,7 @@ z = sp.Symbol("z", positive=True)
         ),
     ],
 )
-def test_proof_steps_tell_true_from_false(true, false) -> None:
+def test_proof_steps_tell_true_from_false(true: Any, false: Any) -> None:
     assert true.holds()
     assert not false.holds()
 
@@ -298,7 +299,7 @@ f, g, i = sp.IndexedBase("f"), sp.IndexedBase("g"), sp.Symbol("i", integer=True)
         (2 * i + 1, T**2),
     ],
 )
-def test_telescoping(summand, total) -> None:
+def test_telescoping(summand: Any, total: Any) -> None:
     assert Telescopes("as claimed", summand, total, i, T).holds()
     for wrong in (total.subs(T, T + 1), total.subs(T, T - 1), total + 1, 2 * total, -total):
         assert not Telescopes("another total", summand, wrong, i, T).holds()

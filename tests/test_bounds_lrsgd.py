@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,15 +21,15 @@ from bounds.statement import DomainError, Statement, evaluate
 THETAS = np.concatenate([np.geomspace(1e-12, 1e-3, 200), np.linspace(1e-3, 0.25, 2000)])
 
 
-def geometric(theta):
+def geometric(theta: Any) -> Any:
     return np.log1p(-theta) / np.log(theta)
 
 
-def bound(statement: Statement, **values) -> float:
+def bound(statement: Statement, **values: Any) -> float:
     return float(statement.bound(values))
 
 
-def unchecked(statement: Statement, **values) -> float:
+def unchecked(statement: Statement, **values: Any) -> float:
     """The bound whether or not the conditions hold."""
     return float(evaluate(statement.claim.rhs, statement.resolve(values)))
 
@@ -54,11 +55,11 @@ UNIT = {"G": 1.0, "Bf": 1.0, "ell": 1.0, "delta": 1.0}
     ],
     ids=lambda value: value.key + "/" + value.form if isinstance(value, Statement) else "",
 )
-def test_known_values(statement, values, expected):
+def test_known_values(statement: Statement, values: Any, expected: Any) -> None:
     assert bound(statement, **{**UNIT, **values}) == pytest.approx(expected, rel=1e-12)
 
 
-def test_gain_known_value():
+def test_gain_known_value() -> None:
     gamma = math.log(4 / 3) / math.log(4)
     assert float(evaluate(lrsgd.gain(0), {"theta": 0.25, "gamma": gamma})) == pytest.approx(
         0.25 / (0.25 + 0.75 * gamma)
@@ -77,7 +78,7 @@ def test_gain_known_value():
         (hrs.theorem_3_12, {"c": 1, "n": 11, "T": 200}, "Bf <= 1/2"),
     ],
 )
-def test_outside_the_domain_is_refused(statement, values, named):
+def test_outside_the_domain_is_refused(statement: Statement, values: Any, named: str) -> None:
     with pytest.raises(DomainError, match=named):
         statement.bound({**UNIT, **values})
 
@@ -89,13 +90,13 @@ REMARK_4_2 = (
 
 
 @pytest.mark.parametrize("statement", REMARK_4_2, ids=lambda s: s.key)
-def test_remark_4_2_on_a_fine_grid(statement):
+def test_remark_4_2_on_a_fine_grid(statement: Statement) -> None:
     values = statement.validate({"theta": THETAS})
     small, large = (evaluate(side, values) for side in statement.claim.sides)
     assert np.all(small <= large)
 
 
-def test_remark_4_2_gamma_upper_needs_its_condition():
+def test_remark_4_2_gamma_upper_needs_its_condition() -> None:
     statement = lrsgd.remark_4_2_gamma_upper
     assert evaluate(statement.claim.lhs, {"theta": 0.3}) > evaluate(
         statement.claim.rhs, {"theta": 0.3}
@@ -104,7 +105,7 @@ def test_remark_4_2_gamma_upper_needs_its_condition():
         statement.validate({"theta": 0.3})
 
 
-def test_round_length_law():
+def test_round_length_law() -> None:
     values = {"theta": 0.2, "lam": 1.0}
     mass = [bound(lrsgd.definition_4_1, K=k, **values) for k in range(1, 400)]
     mean = sum(k * p for k, p in enumerate(mass, 1))
@@ -113,7 +114,7 @@ def test_round_length_law():
     assert mean >= bound(lrsgd.remark_4_2_mean_round_length_lower, **values)
 
 
-def test_gain_is_at_most_one_minus_theta():
+def test_gain_is_at_most_one_minus_theta() -> None:
     values = {"theta": THETAS, "gamma": geometric(THETAS)}
     assert np.all(evaluate(lrsgd.gain(0), values) <= 1 - THETAS)
     rho_max = 1 - (0.25 / 0.75 - geometric(0.25)) / (0.25 * (1 - geometric(0.25)))
@@ -124,7 +125,7 @@ def test_gain_is_at_most_one_minus_theta():
 
 
 # --- one-round expansions, exactly --------------------------------------------------------------
-def round_r(anchor, curvatures, theta, lam):
+def round_r(anchor: Any, curvatures: Any, theta: Any, lam: Any) -> Any:
     """Points after each inner step of LRSGD-R on gradients H_k w; the last axis is the vector."""
     points, w = [], anchor
     for matrix in curvatures:
@@ -133,20 +134,20 @@ def round_r(anchor, curvatures, theta, lam):
     return np.array(points)
 
 
-def mean_distance_r(start, curvatures, theta, lam):
+def mean_distance_r(start: Any, curvatures: Any, theta: Any, lam: Any) -> Any:
     gamma = geometric(theta)
     weights = gamma * (1 - gamma) ** np.arange(len(curvatures))
     difference = round_r(start, curvatures, theta, lam)  # linear, so twins' difference is one run
     return float(weights @ np.linalg.norm(difference, axis=-1))
 
 
-def steps_needed(theta):
+def steps_needed(theta: Any) -> Any:
     return math.ceil(math.log(1e-13) / math.log(1 - geometric(theta)))
 
 
 @pytest.mark.parametrize("theta", [0.25, 0.1, 0.03])
 @pytest.mark.parametrize("rho", [0.9, 0.365, 0.05])
-def test_lrsgd_r_expansion_is_attained_on_concave_quadratics(theta, rho):
+def test_lrsgd_r_expansion_is_attained_on_concave_quadratics(theta: float, rho: float) -> None:
     lam = 2.0
     concave = [-rho * lam * np.eye(1)] * steps_needed(theta)
     exact = mean_distance_r(np.ones(1), concave, theta, lam)
@@ -155,7 +156,7 @@ def test_lrsgd_r_expansion_is_attained_on_concave_quadratics(theta, rho):
     assert exact > 1 + 0.999 * (bound(lrsgd.expansion_lrsgd_r, **values) - 1)
 
 
-def random_hessians(rng, count, delta, ell):
+def random_hessians(rng: Any, count: Any, delta: Any, ell: Any) -> Any:
     angle = rng.uniform(0, math.pi, count)
     turn = np.stack([np.cos(angle), -np.sin(angle), np.sin(angle), np.cos(angle)], -1)
     turn = turn.reshape(count, 2, 2)
@@ -165,7 +166,7 @@ def random_hessians(rng, count, delta, ell):
 
 @settings(max_examples=40, deadline=None)
 @given(st.floats(0.02, 0.25), st.floats(0.0, 1.0), st.floats(0.01, 1.0), st.integers(0, 2**32 - 1))
-def test_expansions_survive_random_hessians(theta, slack, kappa, seed):
+def test_expansions_survive_random_hessians(theta: Any, slack: Any, kappa: Any, seed: Any) -> None:
     rng = np.random.default_rng(seed)
     ell, delta, start = 1.0, kappa, np.array([1.0, 0.0])
     lam = max(delta, theta * (ell - delta) / (2 * (1 - theta))) * (1 + slack) + 1e-9
@@ -186,7 +187,7 @@ def test_expansions_survive_random_hessians(theta, slack, kappa, seed):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 7])
-def test_lrsgd_c_expansion_is_attained_for_every_length(steps):
+def test_lrsgd_c_expansion_is_attained_for_every_length(steps: int) -> None:
     lam, delta, w = 3.0, 1.0, 1.0
     for k in range(1, steps + 1):
         w -= (-delta * w + lam * (w - 1)) / ((lam - delta) * k)
@@ -194,7 +195,7 @@ def test_lrsgd_c_expansion_is_attained_for_every_length(steps):
     assert w == pytest.approx(bound(lrsgd.expansion_lrsgd_c, **values), rel=1e-12)
 
 
-def test_expansions_fail_outside_their_conditions():
+def test_expansions_fail_outside_their_conditions() -> None:
     point = {"delta": 0.1, "ell": 1.0, "twin_distance": 1.0}
     eta = 2.5  # above 2/(ell - delta)
     assert abs(1 - eta) > unchecked(lrsgd.expansion_sgd, eta=eta, **point)
@@ -209,7 +210,9 @@ def test_expansions_fail_outside_their_conditions():
     assert abs(w) > unchecked(lrsgd.expansion_lrsgd_c, lam=lam, S=2, **point)
 
 
-def perturbed_rounds(steps, step_size, lam, delta, G, n, start=1.0):
+def perturbed_rounds(
+    steps: Any, step_size: Any, lam: Any, delta: Any, G: Any, n: Any, start: float = 1.0
+) -> Any:
     """E of the twins' distance after each step, over every sequence of hits (exact).
 
     f_i = -(delta/2) w^2 but for one sample, whose gradient is +-G in the two runs.
@@ -227,7 +230,7 @@ def perturbed_rounds(steps, step_size, lam, delta, G, n, start=1.0):
     return means
 
 
-def test_perturbed_sgd_and_lrsgd_c_expansions():
+def test_perturbed_sgd_and_lrsgd_c_expansions() -> None:
     lam, delta, G, n = 3.0, 1.0, 0.7, 3
     point = {"delta": delta, "ell": 1.0, "G": G, "n": n, "twin_distance": 1.0}
     (exact,) = perturbed_rounds(1, lambda k: 0.4, 0.0, delta, G, n)
@@ -238,7 +241,7 @@ def test_perturbed_sgd_and_lrsgd_c_expansions():
     assert max(means) <= limit * (1 + 1e-12)
 
 
-def test_perturbed_lrsgd_r_expansion_is_attained():
+def test_perturbed_lrsgd_r_expansion_is_attained() -> None:
     theta, lam, delta, G, n = 0.25, 2.0, 1.2, 0.7, 3
     point = {"delta": delta, "ell": 1.2, "G": G, "n": n, "twin_distance": 1.0}
     exact = perturbed_rounds(9, lambda k: theta / lam, lam, delta, G, n)
@@ -256,7 +259,7 @@ def test_perturbed_lrsgd_r_expansion_is_attained():
 
 
 # --- stability: the recursion, and the near-tight instance --------------------------------------
-def worst_gap(n, rounds, t0, delta, G, Bf, factor):
+def worst_gap(n: Any, rounds: Any, t0: Any, delta: Any, G: Any, Bf: Any, factor: Any) -> Any:
     """2 Bf P(hit) + P(no hit) G d_T by the recursion itself, without closing any product."""
     distance = 0.0
     for t in range(t0 + 1, rounds + 1):
@@ -271,22 +274,24 @@ def worst_gap(n, rounds, t0, delta, G, Bf, factor):
     st.integers(2, 40), st.integers(1, 120), st.integers(0, 20), st.floats(0.05, 3),
     st.floats(0.05, 1), st.floats(0.01, 0.25),
 )  # fmt: skip
-def test_closed_forms_dominate_the_recursion(n, rounds, t0, c, kappa, theta):
+def test_closed_forms_dominate_the_recursion(
+    n: Any, rounds: Any, t0: Any, c: Any, kappa: Any, theta: Any
+) -> None:
     delta, G, Bf, miss = kappa, 0.8, 1.3, 1 - 1 / n
     values = {"n": n, "T": rounds, "c": c, "ell": 1.0, "delta": delta, "G": G, "Bf": Bf}
     gamma = geometric(theta)
 
-    def gain(rho):
+    def gain(rho: Any) -> Any:
         return theta / (gamma + theta * (1 - gamma) * (1 - rho))
 
-    def sgd(t):
+    def sgd(t: Any) -> Any:
         return 1 + miss * c * kappa / t
 
-    def randomised(t, floor=0):
+    def randomised(t: Any, floor: Any = 0) -> Any:
         rho = miss * c * kappa / max(t, floor)
         return 1 + rho * gain(rho)
 
-    def constant(t):
+    def constant(t: Any) -> Any:
         return 1 + miss * c * kappa / (t - c * kappa)
 
     cases = [
@@ -317,7 +322,7 @@ def test_closed_forms_dominate_the_recursion(n, rounds, t0, c, kappa, theta):
         assert worst_gap(n, rounds, start, delta, G, Bf, factor) <= limit * (1 + 1e-9)
 
 
-def exact_gap(n, rounds, step):
+def exact_gap(n: Any, rounds: Any, step: Any) -> Any:
     """E|f(w_T; x) - f(v_T; x)| on the near-tight instance, over all hit sequences, exactly.
 
     f_0 = cos(2w)/4 for n - 1 samples, -+ sin w for the twins' sample, sin w to test; by symmetry
@@ -332,7 +337,7 @@ def exact_gap(n, rounds, step):
 
 
 @pytest.mark.parametrize("c", [0.05, 0.2, 0.5, 1.0, 2.0])
-def test_near_tight_instance_of_theorem_3_4(c):
+def test_near_tight_instance_of_theorem_3_4(c: float) -> None:
     n, rounds = 50, 16
     gap = exact_gap(n, rounds, lambda t: c / t)
     limits = [
@@ -345,7 +350,7 @@ def test_near_tight_instance_of_theorem_3_4(c):
 
 
 @pytest.mark.parametrize("c", [0.1, 0.3, 1.0])
-def test_near_tight_instance_of_theorem_3_6(c):
+def test_near_tight_instance_of_theorem_3_6(c: float) -> None:
     n, rounds = 4, 16
     gap = exact_gap(n, rounds, lambda t: c / max(t, n))
     limit = bound(lrsgd.theorem_3_6_repaired, **UNIT, n=n, T=rounds, c=c)
@@ -354,7 +359,7 @@ def test_near_tight_instance_of_theorem_3_6(c):
         assert gap >= 0.85 * limit
 
 
-def test_printed_theorem_3_6_loses_to_the_instance_as_n_grows():
+def test_printed_theorem_3_6_loses_to_the_instance_as_n_grows() -> None:
     rng, ratios = np.random.default_rng(0), []
     for n in (8, 64, 512):
         w = np.zeros(4000)
@@ -370,12 +375,12 @@ def test_printed_theorem_3_6_loses_to_the_instance_as_n_grows():
 @pytest.mark.parametrize(
     "statement", [lrsgd.theorem_3_4_best_burn_in, lrsgd.theorem_4_3_best_burn_in]
 )
-def test_prescribed_burn_in_is_the_best_real_one(statement):
+def test_prescribed_burn_in_is_the_best_real_one(statement: Statement) -> None:
     values = {"n": 30, "T": 500, "c": 0.8, "ell": 2.0, "delta": 1.5, "G": 1.1, "Bf": 0.7}
     resolved = statement.validate({**values, "theta": 0.2})
     q, best = float(resolved["q"]), float(resolved["t0"])
 
-    def simple(t0):
+    def simple(t0: Any) -> Any:
         return 2 * 0.7 * t0 / 29 + 2 * 1.1**2 / (29 * 1.5) * (500 / t0) ** q
 
     around = best * np.linspace(0.5, 2, 3001)
@@ -389,12 +394,12 @@ def test_prescribed_burn_in_is_the_best_real_one(statement):
 @pytest.mark.parametrize(
     "statement", [s for s in lrsgd.STATEMENTS if s.rate is not None], ids=lambda s: s.key + s.form
 )
-def test_rates_are_those_of_the_bounds(statement):
+def test_rates_are_those_of_the_bounds(statement: Statement) -> None:
     rate, scale = statement.rate, statement.rate.scale
     constants = {"ell": 1.0, "delta": 0.9, "G": 1.0, "Bf": 1.0, "c": 0.6, "theta": 0.2, "S": 2,
                  "lam": 5.0}  # fmt: skip
 
-    def at(size):
+    def at(size: Any) -> Any:
         noise = 0.5 if scale.name == "S" else 0.0  # what decays like 1/S is the noise
         values = {**constants, "sigma": noise, "n": 50.0, scale.name: size}
         values |= {s.name: float(evaluate(e, values)) for s, e in rate.along.items()}
@@ -412,13 +417,13 @@ def test_rates_are_those_of_the_bounds(statement):
 
 
 # --- Remarks 3.5, 3.7 and 4.5 -------------------------------------------------------------------
-def test_remark_3_5_constants():
+def test_remark_3_5_constants() -> None:
     statement = lrsgd.remark_3_5_constants
     values = {"c": 0.7, "ell": 3.0, "G": 1.7, "n": 9.0, "T": 55.0, "Bf": 2.0}
     assert evaluate(statement.claim.lhs, values) == pytest.approx(bound(statement, **values))
 
 
-def test_remark_3_7():
+def test_remark_3_7() -> None:
     printed, repaired = lrsgd.remark_3_7, lrsgd.remark_3_7_repaired
     kept = 0
     rng = np.random.default_rng(1)
@@ -440,7 +445,7 @@ def test_remark_3_7():
     assert kept > 100
 
 
-def test_remark_3_7_printed_fails_at_two_samples():
+def test_remark_3_7_printed_fails_at_two_samples() -> None:
     values = {"n": 2.0, "c": 1 / 3, "ell": 1.0, "delta": 1.0, "Bf": 0.5, "T": 14.0}
     resolved = lrsgd.remark_3_7.validate(values)
     small, large = (evaluate(side, resolved) for side in lrsgd.remark_3_7.claim.sides)
@@ -448,7 +453,7 @@ def test_remark_3_7_printed_fails_at_two_samples():
 
 
 @pytest.mark.parametrize("theta", [0.25, 0.05])
-def test_remark_4_5(theta):
+def test_remark_4_5(theta: float) -> None:
     values = {**UNIT, "n": 40.0, "T": 900.0, "c": 0.9, "theta": theta}
     gained = lrsgd.remark_4_5_repaired
     resolved = gained.validate(values)
@@ -466,14 +471,23 @@ def test_remark_4_5(theta):
 
 
 # --- Lemmas 4.6 and 4.10 ------------------------------------------------------------------------
-def round_form(theta, s, smooth, strong, b, telescoped, linear, interpolated):
+def round_form(
+    theta: Any,
+    s: Any,
+    smooth: Any,
+    strong: Any,
+    b: Any,
+    telescoped: Any,
+    linear: Any,
+    interpolated: Any,
+) -> Any:
     """The quadratic form that Lemma 4.6's proof leaves of its gap (lam = 1), written out anew."""
     k, h, over = s * theta, theta * (1 - theta * smooth / 2), 2 * (1 - strong / smooth)
     weight, rho, nu = 1 - b * s, telescoped * s, linear / (1 + interpolated * s)
     form = np.zeros((3, 3))
     gradient, step, first = np.eye(3)
 
-    def add(weight, left, right):
+    def add(weight: Any, left: Any, right: Any) -> None:
         nonlocal form
         form += weight * (np.outer(left, right) + np.outer(right, left)) / 2
 
@@ -503,7 +517,9 @@ ROUNDS = {
 
 @pytest.mark.parametrize("fraction", [1, 0.9, 0.5, 0.1, 1e-3, 1e-6])
 @pytest.mark.parametrize("name", ROUNDS)
-def test_lemma_4_6_what_is_left_is_a_nonnegative_form_and_the_noise(name, fraction):
+def test_lemma_4_6_what_is_left_is_a_nonnegative_form_and_the_noise(
+    name: Any, fraction: float
+) -> None:
     largest, allowed, multipliers = ROUNDS[name]
     for theta in np.concatenate([np.geomspace(1e-9, 0.01, 30), np.linspace(0.01, largest, 40)]):
         gamma = fraction * geometric(theta)
@@ -516,7 +532,7 @@ def test_lemma_4_6_what_is_left_is_a_nonnegative_form_and_the_noise(name, fracti
     assert bound(statement, **values) == pytest.approx(-allowed / 5 * largest)
 
 
-def test_lemma_4_6_the_route_with_these_multipliers_stops():
+def test_lemma_4_6_the_route_with_these_multipliers_stops() -> None:
     for theta, name in ((0.25, "repaired"), (0.3, "wide")):
         gamma = geometric(theta)
         form, _ = round_form(theta, gamma / (1 - gamma) / theta, *ROUNDS[name][2])
@@ -525,14 +541,14 @@ def test_lemma_4_6_the_route_with_these_multipliers_stops():
 
 @pytest.mark.parametrize("statement", [lrsgd.lemma_4_6_repaired, lrsgd.lemma_4_6_wide],
                          ids=["repaired", "wide"])  # fmt: skip
-def test_lemma_4_6_is_proved_step_by_step(statement):
+def test_lemma_4_6_is_proved_step_by_step(statement: Statement) -> None:
     assert all(step.holds() for step in statement.proof)
     form = next(s for s in statement.proof if isinstance(s, PositiveDefinite))
     assert replace(form, matrix=form.matrix - sp.eye(3) / 2000).holds()
     assert not replace(form, matrix=form.matrix - sp.eye(3) / 50).holds()
 
 
-def test_lemma_4_6_no_constant_below_an_eighth():
+def test_lemma_4_6_no_constant_below_an_eighth() -> None:
     lam, theta = 2.0, 0.02
     gamma = 0.01 * theta
     weights = gamma * (1 - gamma) ** np.arange(30_000)
@@ -542,7 +558,7 @@ def test_lemma_4_6_no_constant_below_an_eighth():
     assert (after / (2 * lam) - decrease) / (theta / lam) == pytest.approx(1 / 8, rel=0.02)
 
 
-def test_lemma_4_6_for_smaller_gamma_known_values():
+def test_lemma_4_6_for_smaller_gamma_known_values() -> None:
     values = {"lam": 2.0, "ell": 1.0, "theta": 0.2, "sigma": 1.0, "gamma": 0.1}
     values |= {"next_gradient_norm_squared": 0.0}
     assert bound(lrsgd.lemma_4_6_gamma, **values) == pytest.approx(-0.1)
@@ -553,7 +569,7 @@ def test_lemma_4_6_for_smaller_gamma_known_values():
         bound(lrsgd.lemma_4_6_gamma_repaired, **{**values, "gamma": 0.139})  # geometric: 0.13865
 
 
-def fall_down_a_slope(theta, gamma, lam, slope):
+def fall_down_a_slope(theta: Any, gamma: Any, lam: Any, slope: Any) -> Any:
     """E f(w_t) - E f(w+) of one round without noise on f(w) = slope w, summed over its lengths."""
     fallen, moved, alive = 0.0, 0.0, 1.0
     while alive > 1e-14:
@@ -564,7 +580,7 @@ def fall_down_a_slope(theta, gamma, lam, slope):
 
 
 @pytest.mark.parametrize("theta", [0.25, 0.2, 0.05, 0.01])
-def test_lemma_4_6_for_every_gamma_is_false_down_a_slope(theta):
+def test_lemma_4_6_for_every_gamma_is_false_down_a_slope(theta: float) -> None:
     lam, slope = 3.0, 0.7
     values = {"lam": lam, "ell": 1.0, "theta": theta, "sigma": 0.0}
     values |= {"next_gradient_norm_squared": slope**2}
@@ -577,7 +593,9 @@ def test_lemma_4_6_for_every_gamma_is_false_down_a_slope(theta):
     assert geometric(theta) < edge
 
 
-def quadratic_round(curvature, start, sigma, lam, step_sizes, weights):
+def quadratic_round(
+    curvature: Any, start: Any, sigma: Any, lam: Any, step_sizes: Any, weights: Any
+) -> Any:
     """Exact decrease, E f'(w+)^2, E (w+ - w)^2, E G'(w+)^2 of one round on (h/2) w^2."""
     mean, variance, moments = start, 0.0, np.zeros(3)
     for step_size, weight in zip(step_sizes, weights, strict=True):
@@ -597,7 +615,7 @@ def quadratic_round(curvature, start, sigma, lam, step_sizes, weights):
 @pytest.mark.parametrize("curvature", [-1.0, -0.3, 0.2, 1.0])
 @pytest.mark.parametrize("start", [0.0, 0.3, 5.0])
 @pytest.mark.parametrize("theta", [0.2, 0.05])
-def test_lemma_4_6_on_quadratics(curvature, start, theta):
+def test_lemma_4_6_on_quadratics(curvature: float, start: float, theta: float) -> None:
     for lam in (2.0, 3.0, 10.0):
         gamma, count = geometric(theta), steps_needed(theta)
         weights = gamma * (1 - gamma) ** np.arange(count)
@@ -614,7 +632,9 @@ def test_lemma_4_6_on_quadratics(curvature, start, theta):
 @pytest.mark.parametrize("curvature", [-1.0, -0.3, 0.2, 1.0])
 @pytest.mark.parametrize("start", [0.0, 0.3, 5.0])
 @pytest.mark.parametrize("fraction", [1.0, 0.5, 0.05])
-def test_lemma_4_6_for_smaller_gamma_on_quadratics(curvature, start, fraction):
+def test_lemma_4_6_for_smaller_gamma_on_quadratics(
+    curvature: float, start: float, fraction: float
+) -> None:
     for theta, lam in itertools.product((0.2, 0.05), (2.0, 3.0, 10.0)):
         gamma = fraction * geometric(theta)
         count = math.ceil(math.log(1e-13) / math.log(1 - gamma))
@@ -629,7 +649,7 @@ def test_lemma_4_6_for_smaller_gamma_on_quadratics(curvature, start, fraction):
 
 @pytest.mark.parametrize("curvature", [-1.0, 0.4, 1.0])
 @pytest.mark.parametrize("steps", [1, 2, 10])
-def test_definition_4_8_and_lemma_4_10_on_quadratics(curvature, steps):
+def test_definition_4_8_and_lemma_4_10_on_quadratics(curvature: float, steps: int) -> None:
     start, sigma, ell, delta = 0.8, 0.7, 1.0, 1.0
     for lam in (2.0, 5.0):
         sizes = [1 / ((lam - delta) * k) for k in range(1, steps + 1)]
@@ -648,7 +668,7 @@ def test_definition_4_8_and_lemma_4_10_on_quadratics(curvature, steps):
             assert decrease == pytest.approx(identity)
 
 
-def test_definition_4_8_printed_steps_are_too_few_in_other_units():
+def test_definition_4_8_printed_steps_are_too_few_in_other_units() -> None:
     # Pure noise on the flattest quadratic: E G'(w+)^2 = sigma^2/S exactly, whatever lam - delta.
     lam, steps, sigma = 400.0, 5, 1.0
     sizes = [1 / (lam * k) for k in range(1, steps + 1)]
@@ -659,7 +679,7 @@ def test_definition_4_8_printed_steps_are_too_few_in_other_units():
     assert inner <= bound(lrsgd.definition_4_8_repaired, **values)
 
 
-def test_lemma_3_1_on_a_quadratic_is_true_with_room_in_the_noise():
+def test_lemma_3_1_on_a_quadratic_is_true_with_room_in_the_noise() -> None:
     eta, start, sigma = 0.5, 0.6, 1.0
     decrease = (start**2 - (1 - eta) ** 2 * start**2 - (eta * sigma) ** 2) / 2
     values = {"ell": 1.0, "eta": eta, "sigma": sigma, "gradient_norm_squared": start**2}
@@ -673,7 +693,7 @@ def test_lemma_3_1_on_a_quadratic_is_true_with_room_in_the_noise():
     assert repaired == pytest.approx(bound(tralgo.descent, **values, B=1))
 
 
-def test_repaired_forms_assume_no_more_than_the_printed_ones():
+def test_repaired_forms_assume_no_more_than_the_printed_ones() -> None:
     forms = {(s.key, s.form): set(s.assumptions) for s in lrsgd.STATEMENTS}
     for key in ("lemma_3_1", "remark_3_2", "lemma_4_6", "lemma_4_6.gamma", "definition_4_8",
                 "lemma_4_10"):  # fmt: skip
@@ -682,7 +702,7 @@ def test_repaired_forms_assume_no_more_than_the_printed_ones():
         assert forms[f"lrsgd.{key}", "repaired"] < printed
 
 
-def test_lrsgd_c_statements_that_need_delta_at_most_ell_refuse_more():
+def test_lrsgd_c_statements_that_need_delta_at_most_ell_refuse_more() -> None:
     # At lam = (ell + 3 delta)/2 the second inner step's weight of u would be negative.
     values = {"lam": 5.0, "delta": 3.0, "ell": 1.0, "G": 1.0, "n": 4, "S": 2, "twin_distance": 1.0}
     with pytest.raises(DomainError, match="delta <= ell"):
@@ -695,7 +715,7 @@ def test_lrsgd_c_statements_that_need_delta_at_most_ell_refuse_more():
 
 
 # --- Hardt, Recht & Singer ----------------------------------------------------------------------
-def test_convex_and_strongly_convex_baselines_are_attained():
+def test_convex_and_strongly_convex_baselines_are_attained() -> None:
     n, G, eta, mu, rounds = 10, 1.3, 0.2, 0.5, 60
     distance = contracted = 0.0
     for _ in range(rounds):
@@ -707,7 +727,7 @@ def test_convex_and_strongly_convex_baselines_are_attained():
     assert 0.99 * strong < G * contracted <= strong
 
 
-def test_hrs_non_convex_is_lrsgd_theorem_3_4_at_delta_ell():
+def test_hrs_non_convex_is_lrsgd_theorem_3_4_at_delta_ell() -> None:
     values = {"n": 12.0, "T": 70.0, "c": 0.4, "ell": 2.0, "G": 1.5, "Bf": 0.9}
     assert bound(hrs.theorem_3_12_repaired, **values) == pytest.approx(
         bound(lrsgd.theorem_3_4_best_burn_in, **values, delta=2.0), rel=1e-12

@@ -7,8 +7,9 @@ expectation taken over every one of the 2^T sample paths.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -74,7 +75,7 @@ def test_units_find_the_steps_that_are_pure_numbers() -> None:
     ],
     ids=lambda value: f"{value.key}-{value.form}" if isinstance(value, Statement) else "",
 )  # fmt: skip
-def test_known_answers(statement: Statement, values: dict, expected: float) -> None:
+def test_known_answers(statement: Statement, values: dict[str, Any], expected: float) -> None:
     assert float(statement.bound(values)) == pytest.approx(expected)
 
 
@@ -104,7 +105,7 @@ def test_corollary_1_is_theorem_1_at_its_best_point() -> None:
         full = printed.resolve(values)
         assert full["T"] == np.ceil(full["C"] / 6)
 
-        def right(batch, eta, full=full, theorem=theorem):
+        def right(batch: Any, eta: Any, full: Any = full, theorem: Any = theorem) -> Any:
             table = {**full, "B": batch, "eta": eta, "T": full["C"] / batch}
             return evaluate(theorem.claim.rhs, theorem.resolve(table))
 
@@ -253,7 +254,7 @@ def _run(
     return float(table.mean()), float((table**2).mean())
 
 
-def _cases(seed: int, count: int):
+def _cases(seed: int, count: int) -> Iterator[Any]:
     rng = np.random.default_rng(seed)
     for _ in range(count):
         steps = int(rng.integers(1, 8))

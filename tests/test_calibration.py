@@ -2,6 +2,8 @@
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ HARD = [law for law in LAWS if not law.bounded or law.mean < 0.01]
 
 
 @pytest.mark.parametrize("law", LAWS, ids=lambda law: law.name)
-def test_the_mean_of_each_law_is_exact(law):
+def test_the_mean_of_each_law_is_exact(law: Any) -> None:
     """By the integral of the quantile over equal cells, refined towards 1 for the heavy tails."""
     edges = 1 - np.concatenate([[1.0], 10.0 ** -np.linspace(0.001, 15, 200_000), [0.0]])
     middle, width = (edges[:-1] + edges[1:]) / 2, np.diff(edges)
@@ -27,7 +29,7 @@ def test_the_mean_of_each_law_is_exact(law):
     assert law.quantile(middle) @ width == pytest.approx(law.mean, rel=tail)
 
 
-def test_the_judge_is_calibrated_and_has_power(tmp_path):
+def test_the_judge_is_calibrated_and_has_power(tmp_path: Path) -> None:
     found = calibrate(LAWS, CLAIMS, repetitions=6, replicas=2048, out=tmp_path, progress=False)
     assert found.calibrated
     assert sum(row.wrong for row in found.rows) == 0
@@ -42,10 +44,10 @@ def test_the_judge_is_calibrated_and_has_power(tmp_path):
     assert all(law.name in page for law in LAWS)
 
 
-def test_a_judge_that_trusts_student_fails(tmp_path, monkeypatch):
+def test_a_judge_that_trusts_student_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same cut with a Student interval in the place of the betting test."""
 
-    def student(samples, mean, risk=0.01, floor=0.0):
+    def student(samples: Any, mean: Any, risk: float = 0.01, floor: float = 0.0) -> Any:
         n = samples.shape[-1]
         error = samples.std(-1, ddof=1) / math.sqrt(n)
         return samples.mean(-1) - stats.t.isf(risk, n - 1) * error > mean
@@ -56,7 +58,7 @@ def test_a_judge_that_trusts_student_fails(tmp_path, monkeypatch):
     assert not found.calibrated
 
 
-def test_the_command_prints_saves_and_fills_its_page(tmp_path):
+def test_the_command_prints_saves_and_fills_its_page(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- calibration -->\n<!-- end of calibration -->\nafter\n")
     options = ["--repetitions", "1", "--replicas", "64", "--out", str(tmp_path / "out")]

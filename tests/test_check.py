@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ from theorylab.quantities import Measurement
 from theorylab.quantities import points as measured_at_points
 
 
-def statement(claim, **kwargs):
+def statement(claim: Any, **kwargs: Any) -> Any:
     defaults = {
         "assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE),
         "algorithm": Algorithm("sgd"),
@@ -50,17 +51,17 @@ THEOREM = statement(
 
 
 @pytest.fixture(scope="module")
-def bowl():
+def bowl() -> Any:
     return synthetic.quadratic(dim=1, noise="two_point", sigma=0.5)
 
 
 @pytest.fixture(scope="module")
-def waves():
+def waves() -> Any:
     """Neither quadratic nor of a law that can be enumerated: its runs are sampled."""
     return synthetic.bounded_nonconvex(dim=1, noise="gaussian", sigma=0.5)
 
 
-def test_a_true_lemma_holds_and_is_exact(bowl):
+def test_a_true_lemma_holds_and_is_exact(bowl: Any) -> None:
     verdict = check(LEMMA, bowl, values={"B": 1})
     assert verdict.verdict == "holds"
     assert verdict.replicas == 1
@@ -68,7 +69,7 @@ def test_a_true_lemma_holds_and_is_exact(bowl):
 
 
 @pytest.mark.parametrize("factor", [0.98, 0.9, 0.5])
-def test_a_lemma_a_little_too_strong_is_violated(bowl, factor):
+def test_a_lemma_a_little_too_strong_is_violated(bowl: Any, factor: float) -> None:
     noise = factor * ell * eta**2 * sigma**2 / (2 * B)
     wrong = statement(
         Claim(decrease, ">=", eta * (1 - ell * eta / 2) * gradient_norm_squared - noise)
@@ -76,13 +77,13 @@ def test_a_lemma_a_little_too_strong_is_violated(bowl, factor):
     assert check(wrong, bowl, values={"B": 1}).verdict == "violated"
 
 
-def test_a_true_theorem_is_never_refuted(bowl, waves):
+def test_a_true_theorem_is_never_refuted(bowl: Any, waves: Any) -> None:
     assert check(THEOREM, bowl, replicas=200).told == "holds (exact law)"
     short = check(THEOREM, waves, values={"T": 10, "B": 4}, replicas=1000)
     assert short.told == "holds (valid interval)"
 
 
-def test_a_false_theorem_is_violated(bowl):
+def test_a_false_theorem_is_violated(bowl: Any) -> None:
     wrong = statement(Claim(mean_gradient_norm_squared, "<=", 0.01 * Delta / (eta * T)))
     verdict = check(wrong, bowl, replicas=200)
     assert verdict.verdict == "violated"
@@ -90,7 +91,7 @@ def test_a_false_theorem_is_violated(bowl):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_a_small_violation_shows_at_a_closer_look(seed):
+def test_a_small_violation_shows_at_a_closer_look(seed: Any) -> None:
     # Sixteen replicas see the bound inside the interval; more see it below, twice.
     wrong = statement(
         Claim(mean_gradient_norm_squared, "<=",
@@ -103,7 +104,7 @@ def test_a_small_violation_shows_at_a_closer_look(seed):
     assert 1.05 < verdict.ratio < 1.2
 
 
-def test_an_attained_bound_is_not_called_violated_by_chance(bowl):
+def test_an_attained_bound_is_not_called_violated_by_chance(bowl: Any) -> None:
     """The law at T = 1 equals its mean exactly: over many seeds no seed may cry wolf."""
     exact = statement(
         Claim(mean_gradient_norm_squared, "<=", 2 * ell * Delta), conditions=(),
@@ -113,25 +114,25 @@ def test_an_attained_bound_is_not_called_violated_by_chance(bowl):
     assert "violated" not in verdicts
 
 
-def test_a_lacking_assumption_is_refused_by_name(bowl):
+def test_a_lacking_assumption_is_refused_by_name(bowl: Any) -> None:
     needs = dataclasses.replace(THEOREM, assumptions=(SMOOTH, LIPSCHITZ))
     with pytest.raises(AssumptionError, match=r"assumes lipschitz .*certifies no G"):
         check(needs, bowl)
 
 
-def test_values_outside_the_domain_are_refused(bowl):
+def test_values_outside_the_domain_are_refused(bowl: Any) -> None:
     with pytest.raises((DomainError, UsageError), match="eta"):
         check(THEOREM, bowl, values={"eta": 100.0, "T": 5, "B": 1})
     with pytest.raises(UsageError, match="no symbol 'step'"):
         check(THEOREM, bowl, values={"step": 0.1})
 
 
-def test_a_bound_above_the_trivial_value_is_vacuous(bowl):
+def test_a_bound_above_the_trivial_value_is_vacuous(bowl: Any) -> None:
     trivial = dataclasses.replace(THEOREM, trivial=ell * Delta * 1e-9)
     assert check(trivial, bowl, replicas=50).verdict == "vacuous"
 
 
-def test_big_o_claims_are_judged_by_growth(bowl):
+def test_big_o_claims_are_judged_by_growth(bowl: Any) -> None:
     rate = Rate(T, {T: -1})
     settings = {"assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), "rate": rate}
     values = {"eta": 0.2, "B": 1}
@@ -143,7 +144,7 @@ def test_big_o_claims_are_judged_by_growth(bowl):
     assert verdict.growth[1] > 0.2
 
 
-def test_a_ratio_that_grows_but_stays_below_the_bound_is_no_violation(bowl):
+def test_a_ratio_that_grows_but_stays_below_the_bound_is_no_violation(bowl: Any) -> None:
     settings = {"assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), "rate": Rate(T, {T: -1})}
     values = {"eta": 0.2, "B": 1}
     bound = 1e6 * ell * Delta / T  # the noise floor reaches it at sizes beyond those tried
@@ -154,7 +155,9 @@ def test_a_ratio_that_grows_but_stays_below_the_bound_is_no_violation(bowl):
     assert verdict.verdict == "not refuted"
 
 
-def test_growth_must_repeat_on_fresh_randomness(waves, monkeypatch):
+def test_growth_must_repeat_on_fresh_randomness(
+    waves: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = {"assumptions": (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), "rate": Rate(T, {T: -1})}
     falls = statement(Claim(mean_gradient_norm_squared, "<=", ell * Delta / T, True), **settings)
     values = {"eta": 0.2, "B": 1}
@@ -162,7 +165,7 @@ def test_growth_must_repeat_on_fresh_randomness(waves, monkeypatch):
     assert one.measured != other.measured
     seen = []
 
-    def once(*arguments):
+    def once(*arguments: Any) -> Any:
         seen.append(arguments)
         return dataclasses.replace(one, verdict="violated" if len(seen) == 1 else "not refuted")
 
@@ -171,7 +174,7 @@ def test_growth_must_repeat_on_fresh_randomness(waves, monkeypatch):
     assert [arguments[-2] for arguments in seen] == [0, 1]
 
 
-def test_a_run_that_diverges_is_a_violation(bowl):
+def test_a_run_that_diverges_is_a_violation(bowl: Any) -> None:
     claim = Claim(mean_gradient_norm_squared, "<=", 2 * Delta * ell)
     bold = statement(claim, conditions=(Condition(eta, "<=", 10 / ell),))
     verdict = check(bold, bowl, values={"eta": 5, "T": 1000, "B": 1})
@@ -181,7 +184,7 @@ def test_a_run_that_diverges_is_a_violation(bowl):
     assert check(huge).verdict == "violated"
 
 
-def test_where_a_diverged_run_ends_is_unknown():
+def test_where_a_diverged_run_ends_is_unknown() -> None:
     """It may have come back; the mean over its way may not."""
     bowl = synthetic.quadratic(dim=40, noise="two_point", sigma=0.5)  # too large for exact moments
     claim = Claim(final_gradient_norm_squared, "<=", 2 * Delta * ell)
@@ -191,7 +194,7 @@ def test_where_a_diverged_run_ends_is_unknown():
 
 
 @pytest.mark.parametrize(("bound", "outcome"), [(1e100, "violated"), (1e200, "unknown")])
-def test_an_overflow_exceeds_what_no_square_reaches(bound, outcome):
+def test_an_overflow_exceeds_what_no_square_reaches(bound: float, outcome: str) -> None:
     """The norm of (1e180, 1e180) is infinite in double precision, and below 1e200."""
     claim = Claim(gradient_norm_at_w, "<=", bound)
     found = Measurement({"gradient_norm_at_w": np.array([[math.inf]])}, "arithmetic")
@@ -217,14 +220,14 @@ _PIECES = {"n": 39, "kinds": 3, "knots": 7, "steepest": 0.2583973270717654, "ben
     ],
 )  # fmt: skip
 def test_true_statements_survive_the_ends_of_double_precision(
-    key, family, parameters, values, quiet
-):
+    key: str, family: str, parameters: Any, values: Any, quiet: bool
+) -> None:
     instance = Instance({"family": family, "parameters": parameters}, values, quiet=quiet)
     assert instance.check(registry.statement(key, "repaired")).verdict != "violated"
 
 
 @pytest.mark.parametrize(("sense", "value"), [(">=", 1), ("<=", -1), ("==", 1)])
-def test_samples_that_all_agree_refute_nothing_under_noise(sense, value):
+def test_samples_that_all_agree_refute_nothing_under_noise(sense: str, value: int) -> None:
     """What is rare may have been missed: 0 in every sample is no proof that the mean is 0."""
     claim = Claim(decrease, sense, value)
     found = Measurement({"decrease": np.zeros((1, 200))}, "samples")
@@ -234,13 +237,13 @@ def test_samples_that_all_agree_refute_nothing_under_noise(sense, value):
 
 
 @pytest.mark.parametrize(("sense", "value"), [("<=", 1), (">=", -1), ("==", 0)])
-def test_samples_that_all_agree_prove_nothing(sense, value):
+def test_samples_that_all_agree_prove_nothing(sense: str, value: int) -> None:
     claim = Claim(decrease, sense, value)
     found = Measurement({"decrease": np.zeros((1, 200))}, "samples")
     assert compare(claim, {}, found, 0.01).outcomes()[0] == "not refuted"
 
 
-def test_only_affine_claims_are_judged_from_samples(waves):
+def test_only_affine_claims_are_judged_from_samples(waves: Any) -> None:
     root = statement(Claim(sympy.sqrt(mean_gradient_norm_squared), "<=", 2 * sigma))
     with pytest.raises(UsageError, match="affine in what is measured"):
         check(root, waves, replicas=50)
@@ -249,19 +252,19 @@ def test_only_affine_claims_are_judged_from_samples(waves):
     assert check(bound, still).verdict == "holds"
 
 
-def test_a_trivial_value_of_unknown_constants_is_no_value(bowl):
+def test_a_trivial_value_of_unknown_constants_is_no_value(bowl: Any) -> None:
     verdict = check(dataclasses.replace(THEOREM, trivial=G**2), bowl, replicas=50).verdict
     assert verdict == "holds"
 
 
 @pytest.mark.parametrize("bad", [{"count": 0}, {"replicas": "a"}, {"seed": -1}, {"repeat": 0.5}])
-def test_bad_numbers_are_named(bowl, bad):
+def test_bad_numbers_are_named(bowl: Any, bad: Any) -> None:
     (name,) = bad
     with pytest.raises(UsageError, match=f"check: {name} must be an integer of at least"):
         check(THEOREM, bowl, **bad)
 
 
-def test_a_prescribed_value_cannot_be_another():
+def test_a_prescribed_value_cannot_be_another() -> None:
     bowl = synthetic.bounded_nonconvex(dim=1, noise="two_point", sigma=0.5)
     message = r"tralgo.theorem_1 prescribes eta = 1/\(2\*ell\), here 0.5; got 5"
     with pytest.raises(DomainError, match=message):
@@ -270,12 +273,12 @@ def test_a_prescribed_value_cannot_be_another():
     assert own.told == "holds (valid interval)"
 
 
-def test_an_unknown_form_is_refused(bowl):
+def test_an_unknown_form_is_refused(bowl: Any) -> None:
     with pytest.raises(UsageError, match="form must be 'printed' or 'repaired', got 'repared'"):
         check("tralgo.lemma_1", bowl, form="repared")
 
 
-def test_undecided_numbers_are_counted():
+def test_undecided_numbers_are_counted() -> None:
     x = Symbol("x", "a number", Domain(0, 1e5))
     huge = Statement("test.huge", "Huge", "printed", Claim(sympy.exp(x), "<=", 2 * sympy.exp(x)))
     verdict = check(huge)
@@ -283,7 +286,7 @@ def test_undecided_numbers_are_counted():
     assert 0 < verdict.undecided < verdict.comparisons
 
 
-def test_typical_points_have_no_corners():
+def test_typical_points_have_no_corners() -> None:
     corners = points(THEOREM, {"ell": 1.0, "Delta": 1.0, "sigma": 1.0}, count=40)
     usual = points(THEOREM, {"ell": 1.0, "Delta": 1.0, "sigma": 1.0}, count=40, typical=True)
     assert {p["T"] for p in usual} <= set(T.typical)
@@ -291,7 +294,7 @@ def test_typical_points_have_no_corners():
     assert not {p["T"] for p in corners} <= set(T.typical)
 
 
-def test_relations_between_numbers_need_no_objective():
+def test_relations_between_numbers_need_no_objective() -> None:
     x = Symbol("x", "a number", Domain(0, 1, lower_open=True))
     true = Statement("test.true", "True", "printed", Claim(x**2, "<=", x))
     false = Statement("test.false", "False", "printed", Claim(x, "<=", x**2))
@@ -301,30 +304,30 @@ def test_relations_between_numbers_need_no_objective():
     assert check(attained).ratio == 1.0  # the corner x = 1 is among the points
 
 
-def test_the_same_seed_gives_the_same_verdict(bowl):
+def test_the_same_seed_gives_the_same_verdict(bowl: Any) -> None:
     assert check(THEOREM, bowl, replicas=50, seed=4) == check(THEOREM, bowl, replicas=50, seed=4)
 
 
-def test_points_meet_corners_and_conditions():
+def test_points_meet_corners_and_conditions() -> None:
     table = points(THEOREM, {"ell": 2.0, "Delta": 1.0, "sigma": 1.0}, count=12)
     etas = np.array([p["eta"] for p in table])
     assert etas.max() == 0.5
     assert len({tuple(sorted(p.items())) for p in table}) == len(table)
 
 
-def test_worst_of_several():
+def test_worst_of_several() -> None:
     holds = Verdict("k", "printed", "holds", ratio=0.5, comparisons=2)
     violated = Verdict("k", "printed", "violated", ratio=2.0, comparisons=3)
     assert worst([holds, violated]).verdict == "violated"
     assert worst([holds, violated]).comparisons == 5
 
 
-def test_verdicts_round_trip_through_json():
+def test_verdicts_round_trip_through_json() -> None:
     verdict = Verdict("k", "printed", "holds", 1.0, (0.5, 1.5), 2.0, 0.5, growth=(0.1, 0.0, 0.2))
     assert Verdict.from_json(verdict.to_json()) == verdict
 
 
-def test_a_hessian_that_overflows_is_no_evidence():
+def test_a_hessian_that_overflows_is_no_evidence() -> None:
     """Beyond the range of the number type nothing is known: neither a violation nor a crash."""
     bent = torch.tensor([[[math.inf, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 2.0]]])
     found = measured_at_points._eigenvalues(bent)
@@ -332,13 +335,13 @@ def test_a_hessian_that_overflows_is_no_evidence():
     assert found[1].tolist() == [1.0, 2.0]
 
 
-def test_small_gradients_carry_the_rounding_of_the_steepest():
+def test_small_gradients_carry_the_rounding_of_the_steepest() -> None:
     # Near a critical point, 1e-3 from the origin, gradients of 1e-7 differ by 1e-15 too much.
     waves = synthetic.bounded_nonconvex(dim=1, kappa=1.0, ell=1.0, Bf=1.0, start=0.0009)
     assert check("lrsgd.condition_2_1.smooth", waves, count=1).verdict == "holds"
 
 
-def test_rounding_may_leave_an_exact_instance_undecided():
+def test_rounding_may_leave_an_exact_instance_undecided() -> None:
     """1 + 1e-12 against 1, from terms of size 1e6: no digit of the difference is left."""
     claim = Claim(ell, "<=", 1)
     for tolerance, expected in ((0.1, ["unknown", "holds"]), (1e-9, ["violated", "holds"])):
@@ -346,7 +349,9 @@ def test_rounding_may_leave_an_exact_instance_undecided():
         assert list(found.outcomes()) == expected
 
 
-def compared(claim, measured, bound, tolerance=0.0, from_below=(False, False)):
+def compared(
+    claim: Any, measured: Any, bound: Any, tolerance: float = 0.0, from_below: Any = (False, False)
+) -> Any:
     sides = np.array(measured), np.array(bound)
     none = np.zeros(len(measured))
     return Comparison(
@@ -360,14 +365,14 @@ def compared(claim, measured, bound, tolerance=0.0, from_below=(False, False)):
     [(Claim(ell, "<=", decrease), "not refuted"), (Claim(decrease, "<=", ell), "violated"),
      (Claim(decrease, ">=", ell), "not refuted")],
 )  # fmt: skip
-def test_a_supremum_from_below_can_exceed_but_not_be_exceeded(claim, outcome):
+def test_a_supremum_from_below_can_exceed_but_not_be_exceeded(claim: Any, outcome: str) -> None:
     below = (claim.lhs == decrease) == (claim.sense == "<="), decrease in (claim.rhs, claim.lhs)
     side = (below[0], not below[0])
     assert list(compared(claim, [2.0], [1.0], from_below=side).outcomes()) == [outcome]
 
 
 @pytest.mark.parametrize(("scale", "outcome"), [(1e3, "unknown"), (1e-3, "violated")])
-def test_a_difference_has_the_rounding_of_its_numbers(scale, outcome):
+def test_a_difference_has_the_rounding_of_its_numbers(scale: float, outcome: str) -> None:
     """1e-13 above 0: nothing if it was 1000 - 1000, a violation if the numbers were 0.001."""
     claim = Claim(decrease, "<=", 0)
     found = Measurement({"decrease": np.array([[1e-13]])}, "arithmetic", scales={"decrease": scale})
@@ -377,7 +382,7 @@ def test_a_difference_has_the_rounding_of_its_numbers(scale, outcome):
     assert list(judged.outcomes()) == [outcome]
 
 
-def test_the_exact_step_minimizes_no_more_where_the_pull_is_weaker_than_the_curvature():
+def test_the_exact_step_minimizes_no_more_where_the_pull_is_weaker_than_the_curvature() -> None:
     printed = lrsgd.claim_exact_step
     weak = dataclasses.replace(printed, conditions=(Condition(lam, "<", delta),))
     objective = synthetic.cosine_sum(dim=1)
@@ -393,7 +398,9 @@ def test_the_exact_step_minimizes_no_more_where_the_pull_is_weaker_than_the_curv
         (Algorithm("trsgd", {"lam": sympy.Integer(0)}), r"test.claim: trsgd: .* lam > delta"),
     ],
 )
-def test_an_algorithm_that_cannot_be_built_is_named(bowl, algorithm, message):
+def test_an_algorithm_that_cannot_be_built_is_named(
+    bowl: Any, algorithm: Any, message: str
+) -> None:
     claim = Claim(mean_gradient_norm_squared, "<=", 2 * ell * Delta / T)
     with pytest.raises(UsageError, match=message):
         check(statement(claim, algorithm=algorithm, conditions=()), bowl)

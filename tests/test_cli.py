@@ -1,6 +1,8 @@
 """The command line as a person meets it: tables, JSON, one clear line for a mistake."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,12 +12,14 @@ from theorylab.cli import main
 from theorylab.plugins import registry
 
 
-def call(monkeypatch, capsys, *arguments):
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: Any
+) -> Any:
     """Exit code, stdout and stderr of ``theorylab ARGUMENTS``."""
     monkeypatch.setattr("sys.argv", ["theorylab", *arguments])
     try:
         main()
-        code = 0
+        code: Any = 0
     except SystemExit as exit_:
         code = exit_.code or 0
     out, err = capsys.readouterr()
@@ -23,12 +27,14 @@ def call(monkeypatch, capsys, *arguments):
 
 
 @pytest.fixture
-def theorylab(monkeypatch, capsys, tmp_path):
+def theorylab(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Any:
     monkeypatch.chdir(tmp_path)
     return lambda *arguments: call(monkeypatch, capsys, *arguments)
 
 
-def test_statements_json_lists_every_paper(theorylab):
+def test_statements_json_lists_every_paper(theorylab: Any) -> None:
     code, out, err = theorylab("statements", "--json")
     assert code == 0, err
     listed = {(s["key"], s["form"]) for s in json.loads(out)["statements"]}
@@ -37,13 +43,13 @@ def test_statements_json_lists_every_paper(theorylab):
     assert {"tralgo", "lrsgd", "sngm", "stochastic_batch_size"} <= papers
 
 
-def test_a_statement_is_shown_in_full(theorylab):
+def test_a_statement_is_shown_in_full(theorylab: Any) -> None:
     code, out, _ = theorylab("statements", "sngm.theorem_1")
     assert code == 0
     assert "Theorem 1" in out
 
 
-def test_verify_writes_what_it_prints(theorylab, tmp_path):
+def test_verify_writes_what_it_prints(theorylab: Any, tmp_path: Path) -> None:
     arguments = ("verify", "sngm.lemma_2", "--objective", "quadratic", "--replicas", "16", "--json")
     code, out, _ = theorylab(*arguments, "--seed", "3")
     assert code == 0
@@ -57,18 +63,18 @@ def test_verify_writes_what_it_prints(theorylab, tmp_path):
     assert all(r["seed"] == 3 and len(r["interval"]) == 2 for r in report["results"])
 
 
-def test_results_are_the_same_bits_for_any_number_of_jobs(theorylab):
+def test_results_are_the_same_bits_for_any_number_of_jobs(theorylab: Any) -> None:
     arguments = ("verify", "sngm.theorem_1", "--replicas", "32", "--json")
     _, one, _ = theorylab(*arguments, "--out", "a", "--objective", "quadratic", "--jobs", "1")
     _, two, _ = theorylab(*arguments, "--out", "b", "--objective", "quadratic", "--jobs", "2")
     assert json.loads(one)["results"] == json.loads(two)["results"]
 
 
-def test_a_finished_run_is_not_done_again(theorylab, monkeypatch):
+def test_a_finished_run_is_not_done_again(theorylab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ("verify", "sngm.lemma_2", "--objective", "quadratic", "--replicas", "16", "--json")
     _, first, _ = theorylab(*arguments)
 
-    def refuse(cell, sent=()):
+    def refuse(cell: Any, sent: Any = ()) -> None:
         raise AssertionError("computed again")
 
     monkeypatch.setattr("theorylab.studies.verify.check_cell", refuse)
@@ -77,7 +83,7 @@ def test_a_finished_run_is_not_done_again(theorylab, monkeypatch):
     assert json.loads(again)["results"] == json.loads(first)["results"]
 
 
-def test_a_spent_budget_refutes_nothing(theorylab):
+def test_a_spent_budget_refutes_nothing(theorylab: Any) -> None:
     code, out, _ = theorylab("verify", "--paper", "sngm", "--budget", "0", "--json")
     assert code == 0
     verdicts = {r["verdict"] for r in json.loads(out)["results"]}
@@ -93,7 +99,7 @@ BAD_FILES = {
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_bad_file_gets_one_clear_line(theorylab, tmp_path, name):
+def test_a_bad_file_gets_one_clear_line(theorylab: Any, tmp_path: Path, name: Any) -> None:
     (tmp_path / name).write_text(BAD_FILES[name])
     code, out, err = theorylab("verify", "--data", name)
     assert code == 2
@@ -146,7 +152,9 @@ REPORTS = {
         (("verify", "--data", "breast_cancr"), "did you mean breast_cancer?"),
     ],
 )
-def test_a_mistake_is_one_line_and_a_nonzero_exit(theorylab, tmp_path, arguments, message):
+def test_a_mistake_is_one_line_and_a_nonzero_exit(
+    theorylab: Any, tmp_path: Path, arguments: Any, message: str
+) -> None:
     (tmp_path / "file").write_text("")
     (tmp_path / "folder").mkdir()
     (tmp_path / "taken" / "results.json").mkdir(parents=True)
@@ -161,14 +169,14 @@ def test_a_mistake_is_one_line_and_a_nonzero_exit(theorylab, tmp_path, arguments
     assert err.strip().count("\n") == 0
 
 
-def test_a_value_outside_the_domain_names_condition_and_value():
+def test_a_value_outside_the_domain_names_condition_and_value() -> None:
     with pytest.raises(DomainError, match=r"eta .*must lie in \(0, inf\), got -0\.1"):
         registry.statement("sngm.theorem_1").bound(
             {"eta": -0.1, "beta": 0.5, "T": 10, "L": 1, "Delta": 1, "sigma": 1, "B": 1}
         )
 
 
-def test_bound_takes_arrays():
+def test_bound_takes_arrays() -> None:
     etas = np.array([0.1, 0.2, 0.4])
     values = {"beta": 0.0, "T": 10, "L": 1, "Delta": 1, "sigma": 0, "B": 1}
     bound = registry.statement("sngm.theorem_1").bound({"eta": etas, **values})
@@ -188,7 +196,7 @@ def test_bound_takes_arrays():
         ("statements", "--form", "nonsense"),
     ],
 )
-def test_a_value_out_of_range_is_refused(theorylab, arguments):
+def test_a_value_out_of_range_is_refused(theorylab: Any, arguments: Any) -> None:
     code, out, err = theorylab(*arguments)
     assert code == 2
     assert out == ""
@@ -196,14 +204,14 @@ def test_a_value_out_of_range_is_refused(theorylab, arguments):
 
 
 @pytest.mark.parametrize("command", ["falsify", "power"])
-def test_a_hunt_must_end(theorylab, command):
+def test_a_hunt_must_end(theorylab: Any, command: str) -> None:
     code, out, err = theorylab(command, "--budget", "inf")
     assert (code, out) == (2, "")
     assert f"{command}: budget must be finite, got inf" in err
 
 
-def test_an_interrupt_says_what_is_kept(theorylab, monkeypatch):
-    def interrupt(*arguments, **options):
+def test_an_interrupt_says_what_is_kept(theorylab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("theorylab.cli.units.units", interrupt)

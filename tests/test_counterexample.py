@@ -5,6 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from fractions import Fraction
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +32,7 @@ FOUND = {
 }
 
 
-def _run_script(text):
+def _run_script(text: Any) -> Any:
     """What a script complains of when it is run by itself."""
     done = subprocess.run([sys.executable, "-I", "-c", text], capture_output=True, text=True,
                           check=False)  # fmt: skip
@@ -38,12 +40,12 @@ def _run_script(text):
     return done.stderr
 
 
-def _hunt(statement):
+def _hunt(statement: Statement) -> Any:
     return Hunt(statement.key, statement.form, "violated", None, FOUND[statement.key])
 
 
 @pytest.mark.parametrize("statement", FALSE, ids=lambda s: s.key)
-def test_scripts_run_alone_and_print_both_sides(statement, tmp_path):
+def test_scripts_run_alone_and_print_both_sides(statement: Statement, tmp_path: Path) -> None:
     summary = write_counterexample(statement, _hunt(statement), tmp_path)
     path = tmp_path / summary["script"]
     text = path.read_text()
@@ -63,14 +65,14 @@ def test_scripts_run_alone_and_print_both_sides(statement, tmp_path):
 
 
 @pytest.mark.parametrize("statement", FALSE, ids=lambda s: s.key)
-def test_violations_are_confirmed_in_rationals(statement):
+def test_violations_are_confirmed_in_rationals(statement: Statement) -> None:
     table = shrink(statement, _hunt(statement))
     small, large = table.confirm_exactly()
     assert isinstance(small, sp.Rational)
     assert small > large
 
 
-def test_shrinking_leaves_little():
+def test_shrinking_leaves_little() -> None:
     table = shrink(TOO_SHARP, _hunt(TOO_SHARP))
     assert len(table.knots) == 2
     assert len(table.slopes) == 2
@@ -87,11 +89,11 @@ CONVEX_FALSE = Statement(
 )  # fmt: skip
 
 
-def _is_convex(slopes):
+def _is_convex(slopes: Any) -> Any:
     return np.all(np.diff(np.mean(slopes, axis=0)) >= 0)
 
 
-def test_counterexamples_obey_assumptions_without_constants(tmp_path):
+def test_counterexamples_obey_assumptions_without_constants(tmp_path: Path) -> None:
     # Greedily made smaller, this one ends on a concave function unless convexity is asked for.
     bowl = Instance(QUADRATIC, {"eta": 0.1})
     assert bowl.check(CONVEX_FALSE).verdict == "violated"
@@ -102,7 +104,7 @@ def test_counterexamples_obey_assumptions_without_constants(tmp_path):
 
 
 @pytest.mark.parametrize("assumption", [CONVEX, PER_SAMPLE, STRONGLY_CONVEX, BOUNDED_BELOW])
-def test_tables_without_an_assumption_are_no_counterexamples(assumption):
+def test_tables_without_an_assumption_are_no_counterexamples(assumption: Any) -> None:
     """Slopes beyond the knots are constant, so no table is strongly convex; this one falls."""
     rows = ((-2.0, -4.0), (-2.0, -4.0))
     statement = replace(CONVEX_FALSE, assumptions=(SMOOTH,))
@@ -114,7 +116,7 @@ def test_tables_without_an_assumption_are_no_counterexamples(assumption):
         assumed.sides()
 
 
-def test_a_search_on_the_line_passes_over_what_lacks_an_assumption():
+def test_a_search_on_the_line_passes_over_what_lacks_an_assumption() -> None:
     # Nothing is violated here, so another function is looked for; most are not convex.
     bowl = Instance(QUADRATIC, {"eta": 0.3}, quiet=True)
     found = Hunt(CONVEX_FALSE.key, "printed", "violated", None, bowl)
@@ -122,7 +124,7 @@ def test_a_search_on_the_line_passes_over_what_lacks_an_assumption():
     assert table is None or _is_convex(table.slopes)
 
 
-def test_constants_are_those_of_the_knots():
+def test_constants_are_those_of_the_knots() -> None:
     table = Tabular(TOO_SHARP, (-1.0, 0.0, 2.0), ((-1.0, 2.0, 0.0), (-3.0, 0.0, 0.0)), 0.5, {})
     found = table.constants()
     # The mean slope rises from -2 to 1, then falls to 0; the slopes differ from it by 1 at most.
@@ -136,7 +138,7 @@ def test_constants_are_those_of_the_knots():
     assert "Bf" not in found
 
 
-def test_a_table_that_obeys_the_claim_is_no_counterexample():
+def test_a_table_that_obeys_the_claim_is_no_counterexample() -> None:
     table = Tabular(TOO_SHARP, (-9.0, 9.0), ((-9.0, 9.0),), 1.0, {"B": 1.0, "eta": 0.5})
     assert not table.violates
     assert table.confirm_exactly() is None
@@ -144,7 +146,7 @@ def test_a_table_that_obeys_the_claim_is_no_counterexample():
     assert "not confirmed" in _run_script(script(table))
 
 
-def test_what_numpy_alone_cannot_show_is_replayed(tmp_path):
+def test_what_numpy_alone_cannot_show_is_replayed(tmp_path: Path) -> None:
     # Twins have no form on the line.
     statement = registry.statement("lrsgd.theorem_3_6")
     twins = Instance({"family": "stability_twins"}, {"c": 2.0, "T": 1024.0})
@@ -158,7 +160,7 @@ def test_what_numpy_alone_cannot_show_is_replayed(tmp_path):
     assert re.search(r"measured = \S+, between .*\nbound = ", done.stdout)
 
 
-def test_a_replay_that_shows_nothing_is_not_kept(tmp_path):
+def test_a_replay_that_shows_nothing_is_not_kept(tmp_path: Path) -> None:
     statement = registry.statement("sngm.lemma_2")
     bowl = Instance(QUADRATIC, {"T": 4.0, "beta": 0.5})
     assert bowl.check(statement).verdict == "holds"
@@ -168,11 +170,11 @@ def test_a_replay_that_shows_nothing_is_not_kept(tmp_path):
     assert not list((tmp_path / "counterexamples").glob("*.py"))
 
 
-def test_any_instance_can_be_quoted():
+def test_any_instance_can_be_quoted() -> None:
     # A user's data may lie anywhere: quotes, backslashes and accents included.
     path = "C:\\d\u00e9j\u00e0 '''vu\".csv"
     odd = Instance({"family": "data", "parameters": {"name": path}}, {"T": 3.0}, b=0.1)
     text = replay(registry.statement("sngm.lemma_2"), odd)
-    found = {}
+    found: dict[str, Any] = {}
     exec(text.split("statement = ")[0], found)
     assert found["instance"] == odd

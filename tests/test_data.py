@@ -7,6 +7,7 @@ import tokenize
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -141,7 +142,7 @@ class Bomb:
     def __init__(self, mark: Path) -> None:
         self.mark = mark
 
-    def __reduce__(self):
+    def __reduce__(self) -> Any:
         return (Path.touch, (self.mark,))
 
 
@@ -219,11 +220,13 @@ def test_a_member_that_is_no_array_is_refused(tmp_path: Path, content: bytes) ->
 @pytest.mark.parametrize(
     "error", [zlib.error, NotImplementedError, tokenize.TokenError, OverflowError, MemoryError]
 )
-def test_whatever_a_damaged_archive_raises_is_one_line(tmp_path: Path, monkeypatch, error) -> None:
+def test_whatever_a_damaged_archive_raises_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Any
+) -> None:
     path = tmp_path / "data.npz"
     np.savez(path, X=X, y=Y)
 
-    def fail(*arguments, **options):
+    def fail(*arguments: Any, **options: Any) -> None:
         raise error("deep inside")
 
     monkeypatch.setattr(np.lib.npyio.NpzFile, "__getitem__", fail)

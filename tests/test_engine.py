@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,13 +25,15 @@ RULES = {
 
 
 @pytest.fixture(scope="module")
-def objective():
+def objective() -> Any:
     return synthetic.robust_regression(n=50, dim=4)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("horizon", [{"steps": 40}, {"rounds": 12}], ids=["steps", "rounds"])
-def test_same_bits_for_any_chunk_and_any_number_of_replicas(objective, rule, horizon):
+def test_same_bits_for_any_chunk_and_any_number_of_replicas(
+    objective: Any, rule: Any, horizon: Any
+) -> None:
     names = ("w", "value", "gradient_norm")
     whole = run(objective, rule, replicas=300, record=names, at=[0, 3, 12], **horizon)
     cut = run(objective, rule, replicas=300, record=names, at=[0, 3, 12], chunk=1, **horizon)
@@ -41,24 +44,26 @@ def test_same_bits_for_any_chunk_and_any_number_of_replicas(objective, rule, hor
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_time_chunks_do_not_show(objective, rule, monkeypatch):
+def test_time_chunks_do_not_show(
+    objective: Any, rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = run(objective, rule, 40, replicas=20, record=("w",), at=range(41))
     monkeypatch.setattr("theorylab.engine.chunks.DRAW_BYTES", 1)
     cut = run(objective, rule, 40, replicas=20, record=("w",), at=range(41))
     np.testing.assert_array_equal(whole["w"], cut["w"])
 
 
-def test_the_seed_decides(objective):
+def test_the_seed_decides(objective: Any) -> None:
     one, two, other = (run(objective, SGD(eta=0.1), 20, replicas=9, seed=s) for s in (1, 1, 2))
     np.testing.assert_array_equal(one["value"], two["value"])
     assert (one["value"] != other["value"]).all()
 
 
-def test_sgd_by_hand(objective):
+def test_sgd_by_hand(objective: Any) -> None:
     """One replica, step by step, with the sample indices the engine drew."""
     indices = []
 
-    def spy(samples):
+    def spy(samples: Any) -> Any:
         indices.append(samples.draws.copy())
         return samples.draws
 
@@ -70,7 +75,7 @@ def test_sgd_by_hand(objective):
     np.testing.assert_allclose(out["w"][0, 1], w[0], rtol=1e-12)
 
 
-def test_rounds_are_counted_from_restarts(objective):
+def test_rounds_are_counted_from_restarts(objective: Any) -> None:
     """A round of TRSGD is S steps; of LRSGD-R a geometric number with mean 1/gamma."""
     trsgd = run(objective, RULES["trsgd"], rounds=7, replicas=4, at=range(8), record=("value",))
     np.testing.assert_array_equal(trsgd.evaluations[:, 0], 3 * np.arange(8))
@@ -82,7 +87,7 @@ def test_rounds_are_counted_from_restarts(objective):
     assert abs(mean - 1 / gamma) < 5 * error
 
 
-def test_stratified_times_are_unbiased(objective):
+def test_stratified_times_are_unbiased(objective: Any) -> None:
     """The stratified mean of a deterministic quantity agrees with the mean over every round."""
     rule, horizon = SGD(eta=0.05), 37
     full = run(objective, rule, horizon, replicas=2000, at=range(horizon), record=("value",))
@@ -94,7 +99,7 @@ def test_stratified_times_are_unbiased(objective):
     assert later.rounds.max() == horizon
 
 
-def test_each_stratum_has_one_time(objective):
+def test_each_stratum_has_one_time(objective: Any) -> None:
     out = run(objective, SGD(eta=0.05), 40, replicas=500, at=Stratified(4), record=("value",))
     for k in range(4):
         assert out.rounds[k].min() >= 10 * k
@@ -103,7 +108,7 @@ def test_each_stratum_has_one_time(objective):
 
 
 @pytest.mark.parametrize("eta", [lambda x: x, Harmonic, lambda x: Warmup(Harmonic(x), 5)])
-def test_one_hyperparameter_a_replica(objective, eta):
+def test_one_hyperparameter_a_replica(objective: Any, eta: Any) -> None:
     etas = torch.linspace(0.01, 0.3, 2 * BLOCK + 10, dtype=torch.float64).unsqueeze(-1)
     many = run(objective, SGD(eta=eta(etas)), 10, replicas=len(etas), record=("w",), chunk=BLOCK)
     one = run(objective, SGD(eta=eta(float(etas[200]))), 10, replicas=len(etas), record=("w",))
@@ -111,12 +116,12 @@ def test_one_hyperparameter_a_replica(objective, eta):
 
 
 @pytest.mark.parametrize("eta", [lambda x: x, Harmonic, lambda x: Warmup(Harmonic(x), 5)])
-def test_a_hyperparameter_of_the_wrong_shape_is_named(objective, eta):
+def test_a_hyperparameter_of_the_wrong_shape_is_named(objective: Any, eta: Any) -> None:
     with pytest.raises(UsageError, match=r"sgd's eta must have one value a row, shape \(6, 1\)"):
         run(objective, SGD(eta=eta(torch.ones(5, 1))), 10, replicas=6)
 
 
-def test_state_norms_are_recorded(objective):
+def test_state_norms_are_recorded(objective: Any) -> None:
     out = run(objective, RULES["sngm"], 30, replicas=6, record=("state.u",), at=range(31))
     assert (out["state.u"][0] == 0).all()
     assert (out["state.u"] <= 10 * (1 + 1e-12)).all()
@@ -147,20 +152,20 @@ def test_state_norms_are_recorded(objective):
         ({"steps": 5, "at": Stratified(2, 4)}, "does not fit"),
     ],
 )
-def test_bad_arguments_are_named(objective, arguments, message):
+def test_bad_arguments_are_named(objective: Any, arguments: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         run(objective, SGD(eta=0.1), **arguments)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 9])
-def test_hyperparameters_are_one_value_a_row(objective, rows):
+def test_hyperparameters_are_one_value_a_row(objective: Any, rows: int) -> None:
     with pytest.raises(UsageError, match=rf"sgd's eta must .* shape \(5, 1\), got \({rows}, 1\)"):
         run(objective, SGD(eta=torch.full((rows, 1), 0.1)), 3, replicas=5)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
-def test_memory_stays_under_a_gigabyte_at_100_000_replicas(compile):
+def test_memory_stays_under_a_gigabyte_at_100_000_replicas(compile: bool) -> None:
     code = (
         "import synthetic, theorylab, resource\n"
         "from theorylab.method import SGD\n"

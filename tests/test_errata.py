@@ -4,7 +4,9 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -17,7 +19,7 @@ from theorylab.plugins import registry
 from theorylab.studies.errata import errata
 
 
-def _report(verdict):
+def _report(verdict: Any) -> Any:
     """Results for one statement that has both forms."""
     table = registry.statements()
     key = next(k for k, form in table if form == "printed" and (k, "repaired") in table)
@@ -30,7 +32,7 @@ def _report(verdict):
 
 
 @pytest.mark.parametrize("verdict", ["violated", "not refuted"])
-def test_the_page_follows_the_results(verdict):
+def test_the_page_follows_the_results(verdict: str) -> None:
     report = _report(verdict)
     page = errata(report).markdown
     assert f"- **Verdict:** {verdict}" in page
@@ -40,7 +42,7 @@ def test_the_page_follows_the_results(verdict):
     assert errata(json.loads(json.dumps(report))).markdown == page
 
 
-def test_an_order_shows_the_size_that_was_measured():
+def test_an_order_shows_the_size_that_was_measured() -> None:
     """Not the instance's own n: the data were resized, and T followed."""
     best = Verdict("lrsgd.theorem_4_3", "printed", "violated", 2.0, (2.0, 2.0), 0.01, 200.0,
                    constants={"n": 512.0, "ell": 1.0}, evidence="growth",
@@ -53,7 +55,7 @@ def test_an_order_shows_the_size_that_was_measured():
     assert "violated (growth), found by a grid of its hyperparameters" in page
 
 
-def test_the_scripts_lie_beside_the_page(tmp_path):
+def test_the_scripts_lie_beside_the_page(tmp_path: Path) -> None:
     report = _report("violated")
     report["results"][0]["counterexample"] = {"script": None, "replay": "counterexamples/a.py"}
     (tmp_path / "counterexamples").mkdir()
@@ -71,20 +73,20 @@ def test_the_scripts_lie_beside_the_page(tmp_path):
 DOCS = Path(__file__).parent.parent / "docs"
 
 
-def test_every_script_that_the_page_names_is_there():
+def test_every_script_that_the_page_names_is_there() -> None:
     named = set(re.findall(r"counterexamples/\w+\.py", (DOCS / "errata.md").read_text()))
     assert named
     assert named == {f"counterexamples/{p.name}" for p in (DOCS / "counterexamples").glob("*.py")}
 
 
-def _scripts():
+def _scripts() -> Iterator[Any]:
     for path in sorted((DOCS / "counterexamples").glob("*.py")):
         slow = pytest.mark.slow if path.stem.endswith("_replay") else ()
         yield pytest.param(path, marks=slow, id=path.stem)
 
 
 @pytest.mark.parametrize("path", list(_scripts()))
-def test_every_counterexample_shows_its_violation(path, tmp_path):
+def test_every_counterexample_shows_its_violation(path: Any, tmp_path: Path) -> None:
     # Those for numpy alone run where nothing of this project is importable.
     flags = [] if path.stem.endswith("_replay") else ["-I"]
     done = subprocess.run([sys.executable, *flags, str(path)], capture_output=True, text=True,
@@ -93,7 +95,7 @@ def test_every_counterexample_shows_its_violation(path, tmp_path):
     assert re.search(r"lhs = |measured = ", done.stdout)
 
 
-def test_no_results_no_page(tmp_path):
+def test_no_results_no_page(tmp_path: Path) -> None:
     found = CliRunner().invoke(
         build(),
         ["errata", "--results", str(tmp_path / "none.json"), "--out", str(tmp_path / "e.md")],

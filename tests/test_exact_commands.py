@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -65,7 +66,7 @@ needs_pep = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def command(tmp_path_factory):
+def command(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("site")
     (root / "mypaper").mkdir()
     (root / "mypaper" / "__init__.py").write_text(MODULE)
@@ -77,7 +78,7 @@ def command(tmp_path_factory):
     )
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
 
-    def run(*arguments):
+    def run(*arguments: Any) -> Any:
         done = subprocess.run([sys.executable, "-m", "theorylab", *arguments, "--json"],
                               env=environment, capture_output=True, text=True, cwd=root,
                               check=False)  # fmt: skip
@@ -88,18 +89,18 @@ def command(tmp_path_factory):
     return run
 
 
-def test_a_mean_on_rare_events(command):
+def test_a_mean_on_rare_events(command: Any) -> None:
     (row,) = command("verify", "mine.below_delta", "--objective", "growing", "--instances", "0")
     assert (row["verdict"], row["evidence"]) == ("violated", "exact law")
     assert row["measured"] == pytest.approx(0.85 * 1.13**50, rel=1e-9)
 
 
-def test_rounding_does_not_refute_a_contraction(command):
+def test_rounding_does_not_refute_a_contraction(command: Any) -> None:
     rows = command("verify", "mine.contraction", "--objective", "steep", "--instances", "0")
     assert {(row["verdict"], row["evidence"]) for row in rows} == {("holds", "exact law")}
 
 
-def test_samples_that_are_not_convex(command):
+def test_samples_that_are_not_convex(command: Any) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "theorylab", "verify", "hardt_recht_singer.theorem_3_8",
          "--objective", "tilted"],
@@ -109,13 +110,13 @@ def test_samples_that_are_not_convex(command):
     assert "is not convex sample by sample" in done.stderr
 
 
-def test_momentum_does_not_fall_at_every_step(command):
+def test_momentum_does_not_fall_at_every_step(command: Any) -> None:
     (row,) = command("falsify", "mine.momentum_falls", "--instances", "40", "--no-write")
     assert row["verdict"] == "violated"
 
 
 @needs_pep
-def test_the_worst_case_is_homogeneous(command):
+def test_the_worst_case_is_homogeneous(command: Any) -> None:
     rows = command("worst-case", "mine.fourth", "--hunt", "0", "--set", "T=5")
     assert rows
     for row in rows:
@@ -125,7 +126,7 @@ def test_the_worst_case_is_homogeneous(command):
 
 @pytest.mark.slow
 @needs_pep
-def test_a_constant_just_too_small_falls_and_its_replay_passes_alone(command):
+def test_a_constant_just_too_small_falls_and_its_replay_passes_alone(command: Any) -> None:
     (row,) = command("falsify", "mine.drori", "--instances", "3", "--out", "hunted")
     assert row["verdict"] == "violated"
     written = row["counterexample"]

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,11 +48,11 @@ PIXEL = ("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR4nGP4//8/AAX+Av
 
 
 @pytest.fixture
-def session(tmp_path):
+def session(tmp_path: Path) -> Any:
     return Session(Store(tmp_path / "store"), TINY, progress=False)
 
 
-def invented(cell):
+def invented(cell: Any) -> Any:
     """A result of the right shape, from the cell alone."""
     if cell["kind"] == "gan":
         pictures = [PIXEL] * cell["images"]
@@ -70,21 +71,21 @@ def invented(cell):
 
 
 @pytest.fixture
-def no_training(monkeypatch):
-    def compute(function, cells, store, **options):
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute(function: Any, cells: Any, store: Any, **options: Any) -> Any:
         return [invented(cell) for cell in cells]
 
     monkeypatch.setattr(session_module, "compute", compute)
 
 
-def test_every_exhibit_of_the_issue_is_there():
+def test_every_exhibit_of_the_issue_is_there() -> None:
     wanted = {f"{paper}.{name}" for paper, names in WANTED.items() for name in names.split()}
     assert set(EXHIBITS) == wanted
     assert all(item.supports for item in EXHIBITS.values())
 
 
 @pytest.mark.parametrize("key", EXHIBITS)
-def test_every_exhibit_is_drawn(key, session, tmp_path, no_training):
+def test_every_exhibit_is_drawn(key: Any, session: Any, tmp_path: Path, no_training: Any) -> None:
     item = exhibit(key)
     session.scale = replace(TINY, seeds=3)
     made = produce(item, session, tmp_path / "out", style("neurips"), ("svg",))
@@ -99,7 +100,9 @@ def test_every_exhibit_is_drawn(key, session, tmp_path, no_training):
         assert not (table.scale == "as in the paper").any()  # nothing here is at that scale
 
 
-def test_drawing_needs_the_data_file_alone(session, tmp_path, no_training, monkeypatch):
+def test_drawing_needs_the_data_file_alone(
+    session: Any, tmp_path: Path, no_training: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     made = produce(exhibit("sngm.table_2"), session, tmp_path, style("iclr"), ("svg",))
     monkeypatch.setattr(Session, "train", None)
     other = tmp_path / "elsewhere" / made.files[0].name
@@ -107,14 +110,14 @@ def test_drawing_needs_the_data_file_alone(session, tmp_path, no_training, monke
     shutil.copyfile(made.files[0], other)
     again = draw(exhibit("sngm.table_2"), other, style("iclr"), ("svg",))
 
-    def content(paths):  # matplotlib names clip paths after addresses in memory
+    def content(paths: Any) -> Any:  # matplotlib names clip paths after addresses in memory
         return {p.name: re.sub(r"\bp[0-9a-f]{10}\b", "clip", p.read_text()) for p in paths}
 
     assert content(again).items() <= content(made.files).items()
 
 
 @pytest.mark.parametrize("key", [k for k, item in EXHIBITS.items() if item.places])
-def test_every_printed_result_has_its_place(key, session, no_training):
+def test_every_printed_result_has_its_place(key: Any, session: Any, no_training: Any) -> None:
     item = exhibit(key)
     table = compared(item, item.compute(session))
     inputs = ("warm-up", "initial learning rate", "power", "batch size")
@@ -122,7 +125,7 @@ def test_every_printed_result_has_its_place(key, session, no_training):
     assert list(zip(table.row, table.column, strict=True)) == [(c.row, c.column) for c in wanted]
 
 
-def test_the_papers_recipes_are_run_as_they_are(session, no_training):
+def test_the_papers_recipes_are_run_as_they_are(session: Any, no_training: Any) -> None:
     """At the paper's scale nothing is reduced, and every setting fits its method and network."""
     session.scale = SCALES["paper"]
     session._data = lambda name, like: type("Data", (), {"train": range(SAMPLES[name])})()
@@ -146,7 +149,9 @@ def test_the_papers_recipes_are_run_as_they_are(session, no_training):
 
 
 # --- training, resuming -------------------------------------------------------------------------
-def test_an_exhibit_runs_and_every_file_carries_its_provenance(session, tmp_path):
+def test_an_exhibit_runs_and_every_file_carries_its_provenance(
+    session: Any, tmp_path: Path
+) -> None:
     item = exhibit("tralgo.figure_1")
     made = produce(item, session, tmp_path, style("aaai"))
     kinds = {path.suffix for path in made.files}
@@ -165,7 +170,9 @@ def test_an_exhibit_runs_and_every_file_carries_its_provenance(session, tmp_path
 
 
 @pytest.mark.parametrize("inner", ["", "folder"])
-def test_data_of_the_users_stand_in_and_are_hashed(tmp_path, monkeypatch, inner):
+def test_data_of_the_users_stand_in_and_are_hashed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inner: str
+) -> None:
     monkeypatch.setenv("THEORYLAB_CACHE", str(tmp_path / "cache"))
     rng = np.random.default_rng(0)
     for split in ("train", "test"):
@@ -186,11 +193,13 @@ def test_data_of_the_users_stand_in_and_are_hashed(tmp_path, monkeypatch, inner)
     assert len(made["data"]["folder"]) == 32
 
 
-def test_a_stopped_exhibit_goes_on_with_what_it_lacks(session, tmp_path, monkeypatch):
+def test_a_stopped_exhibit_goes_on_with_what_it_lacks(
+    session: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     item = exhibit("tralgo.figure_1")
-    ran = []
+    ran: list[Any] = []
 
-    def stopping(cell, **options):
+    def stopping(cell: Any, **options: Any) -> Any:
         if len(ran) == 2:
             raise KeyboardInterrupt
         ran.append(cell)
@@ -206,7 +215,9 @@ def test_a_stopped_exhibit_goes_on_with_what_it_lacks(session, tmp_path, monkeyp
     assert [path.stat().st_mtime_ns for path in first] == times
 
 
-def test_a_half_written_result_is_said_and_computed_again(session, capsys):
+def test_a_half_written_result_is_said_and_computed_again(
+    session: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     item = exhibit("tralgo.figure_1")
     before = item.compute(session)
     (victim, *others) = sorted((session.store.root / "cells").glob("*.json"))
@@ -222,14 +233,16 @@ def test_a_half_written_result_is_said_and_computed_again(session, capsys):
     assert [path.stat().st_mtime_ns for path in others] == times
 
 
-def test_a_long_run_goes_on_within_its_cell(tmp_path, monkeypatch):
+def test_a_long_run_goes_on_within_its_cell(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     settings = Settings(model="two_conv", batch_size=8, steps=4, evaluations=2, evaluate_samples=8)
     cell = {"kind": "train", "settings": settings.to_json(), "data": None}
     whole = train_cell(cell, None, "cpu", str(tmp_path / "a"))
     monkeypatch.setattr(session_module, "_LONG", 1)
 
     class Stopped(session_module.Trainer):
-        def run(self, **options):
+        def run(self, **options: Any) -> None:
             super().run(until=2, checkpoint_every=0.0, **options)
             raise KeyboardInterrupt
 
@@ -246,7 +259,9 @@ def test_a_long_run_goes_on_within_its_cell(tmp_path, monkeypatch):
     assert not folder.exists()
 
 
-def test_what_a_gpu_recorded_stands_in_the_table(session, tmp_path, no_training):
+def test_what_a_gpu_recorded_stands_in_the_table(
+    session: Any, tmp_path: Path, no_training: Any
+) -> None:
     path = tmp_path / "gpu.jsonl"
     record = Record(path, quiet=True)
     result = {
@@ -269,7 +284,7 @@ def test_what_a_gpu_recorded_stands_in_the_table(session, tmp_path, no_training)
         recorded(path)
 
 
-def test_photos_are_scored_by_each_reader_and_shown(session):
+def test_photos_are_scored_by_each_reader_and_shown(session: Any) -> None:
     session.scale = replace(TINY, image_size=32)
     table = exhibit("tralgo.table_3")
     data = table.compute(session)
@@ -287,7 +302,7 @@ def test_photos_are_scored_by_each_reader_and_shown(session):
 
 
 @pytest.mark.slow
-def test_the_smoke_preset_draws_every_exhibit(tmp_path):
+def test_the_smoke_preset_draws_every_exhibit(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         build(), ["figure", "--all", "--preset", "smoke", "--out", str(tmp_path)]
     )
@@ -296,7 +311,7 @@ def test_the_smoke_preset_draws_every_exhibit(tmp_path):
 
 
 # --- scales -------------------------------------------------------------------------------------
-def test_a_preset_keeps_relative_lengths_and_says_what_it_reduced():
+def test_a_preset_keeps_relative_lengths_and_says_what_it_reduced() -> None:
     base = Settings(data="cifar10", model="resnet18", batch_size=8, epochs=200.0)
     recipe = [
         Run("a", "", base), Run("b", "", replace(base, batch_size=32)),
@@ -318,7 +333,7 @@ def test_a_preset_keeps_relative_lengths_and_says_what_it_reduced():
     assert all(run.scale == "" and run.settings.epochs in (200.0, 20.0) for run in whole)
 
 
-def test_a_method_that_drops_layers_needs_a_network_that_can():
+def test_a_method_that_drops_layers_needs_a_network_that_can() -> None:
     base = Settings(data="cifar10", model="vgg11", batch_size=8, epochs=1.0)
     recipe = [
         Run("a", "", replace(base, model_options={"depth_dropout": 0.5})),
@@ -332,7 +347,9 @@ def test_a_method_that_drops_layers_needs_a_network_that_can():
 
 
 # --- tables -------------------------------------------------------------------------------------
-def rows(row, column, accuracies, arm="", scale="", wanted=5):
+def rows(
+    row: Any, column: Any, accuracies: Any, arm: str = "", scale: str = "", wanted: Any = 5
+) -> Any:
     """One run a seed: a curve that ends at the given accuracy."""
     return [
         {"row": row, "column": column, "arm": arm, "seed": seed, "seeds": wanted, "steps": steps,
@@ -341,12 +358,12 @@ def rows(row, column, accuracies, arm="", scale="", wanted=5):
     ]  # fmt: skip
 
 
-def table_of(data):
+def table_of(data: Any) -> Any:
     item = Exhibit("tralgo.table_4", "", "Table 4", lambda _: data, lambda *_: None, straight())
     return compared(item, data).set_index(["row", "column"])
 
 
-def test_published_beside_measured():
+def test_published_beside_measured() -> None:
     data = pd.DataFrame(
         rows("SGD", "2", [0.85, 0.86, 0.87, 0.85, 0.86])
         + rows("TRSGD", "2", [0.70, 0.71, 0.69], scale="digits for cifar10")
@@ -370,7 +387,7 @@ def test_published_beside_measured():
     assert "1 of 3 seeds diverged" in table.loc["SGD", "32"].scale
 
 
-def test_statistics_of_a_run():
+def test_statistics_of_a_run() -> None:
     data = pd.DataFrame(
         [{"row": "a", "column": "b", "arm": "", "seed": 0, "steps": s, "test_accuracy": v}
          for s, v in ((0, 0.1), (80, 0.9), (95, 0.5), (100, 0.7))]
@@ -379,7 +396,7 @@ def test_statistics_of_a_run():
         assert scores(data, "a", "b", "", statistic) == {0: pytest.approx(value)}
 
 
-def test_a_printed_improvement_is_paired_over_seeds():
+def test_a_printed_improvement_is_paired_over_seeds() -> None:
     data = pd.DataFrame(rows("r", "SGD", [0.5, 0.6]) + rows("r", "Ours", [0.52, 0.62]))
     place = Place("VGG11/B=16", "improvement/1/2", ("r", "Ours"), "final", ("r", "SGD"))
     item = Exhibit("stochastic_batch_size.table_4", "", "", lambda _: data, lambda *_: None,
@@ -389,7 +406,7 @@ def test_a_printed_improvement_is_paired_over_seeds():
     assert (found["low"], found["high"]) == pytest.approx((2.0, 2.0))
 
 
-def test_which_part_of_a_gain_survives():
+def test_which_part_of_a_gain_survives() -> None:
     method = [0.80, 0.81, 0.82]
     data = pd.DataFrame(
         rows("M", "c", method)
@@ -410,7 +427,7 @@ def test_which_part_of_a_gain_survives():
     assert found["d", "same rounds"]["survives"] == "undecided"
 
 
-def test_control_arms_have_the_methods_work():
+def test_control_arms_have_the_methods_work() -> None:
     settings = Settings(optimizer="trsgd", lr=0.1, epochs=10.0, options={"S": 10})
     found = {run.arm: run for run in claimed("M", "c", settings)}
     assert found["same gradients"].settings.epochs == 10.0
@@ -421,7 +438,7 @@ def test_control_arms_have_the_methods_work():
 
 
 @pytest.mark.parametrize("key", ["tralgo.table_4", "stochastic_batch_size.table_5", "sngm.table_1"])
-def test_latex_compiles(key, session, tmp_path, no_training):
+def test_latex_compiles(key: str, session: Any, tmp_path: Path, no_training: Any) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
     item = exhibit(key)
@@ -442,7 +459,7 @@ def test_latex_compiles(key, session, tmp_path, no_training):
     assert ran.returncode == 0, ran.stdout[-2000:]
 
 
-def test_pgf_compiles(session, tmp_path, no_training):
+def test_pgf_compiles(session: Any, tmp_path: Path, no_training: Any) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
     keys = ("tralgo.table_4", "lrsgd.figure_2", "lrsgd.figure_s1", "tralgo.figure_4")
@@ -461,7 +478,7 @@ def test_pgf_compiles(session, tmp_path, no_training):
 
 
 # --- looks --------------------------------------------------------------------------------------
-def test_lines_are_told_apart_in_grey():
+def test_lines_are_told_apart_in_grey() -> None:
     looks = [line(i) for i in range(8)]
     assert len({(str(look["linestyle"]), look["marker"]) for look in looks}) == 8
     grey = []
@@ -472,7 +489,9 @@ def test_lines_are_told_apart_in_grey():
 
 
 @pytest.mark.parametrize("name", STYLES)
-def test_figures_have_the_venues_width_and_their_fonts(name, session, tmp_path, no_training):
+def test_figures_have_the_venues_width_and_their_fonts(
+    name: Any, session: Any, tmp_path: Path, no_training: Any
+) -> None:
     item = exhibit("tralgo.figure_1")
     made = produce(item, session, tmp_path, style(name), ("pdf", "svg"))
     svg = next(path for path in made.files if path.suffix == ".svg").read_text()
@@ -485,7 +504,7 @@ def test_figures_have_the_venues_width_and_their_fonts(name, session, tmp_path, 
 
 
 # --- the command --------------------------------------------------------------------------------
-def refused(*arguments):
+def refused(*arguments: Any) -> Any:
     result = CliRunner().invoke(build(), ["figure", *arguments])
     assert isinstance(result.exception, UsageError), result.output
     message = str(result.exception.args[0])
@@ -493,7 +512,7 @@ def refused(*arguments):
     return message
 
 
-def test_mistakes_get_one_clear_line(tmp_path):
+def test_mistakes_get_one_clear_line(tmp_path: Path) -> None:
     out = ["--out", str(tmp_path)]
     assert "did you mean sngm.table_2" in refused("sngm.tabel_2", *out)
     assert "nowhere does not exist" in refused("sngm.table_2", "--data-dir", "nowhere", *out)
@@ -510,7 +529,7 @@ COMMITTED = sorted((Path(__file__).parent.parent / "docs" / "exhibits").glob("*.
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)
-def test_committed_data_are_of_exhibits_and_say_how_they_were_made(path):
+def test_committed_data_are_of_exhibits_and_say_how_they_were_made(path: Any) -> None:
     _, made = read_csv(path)
     assert made["exhibit"] in EXHIBITS
     assert made["command"].startswith("theorylab figure ")
@@ -518,13 +537,13 @@ def test_committed_data_are_of_exhibits_and_say_how_they_were_made(path):
     assert path.stat().st_size < 2**20
 
 
-def test_exhibits_are_listed():
+def test_exhibits_are_listed() -> None:
     result = CliRunner().invoke(build(), ["figure", "--list"])
     assert result.exit_code == 0
     assert all(key in result.output for key in EXHIBITS)
 
 
-def test_data_come_back_as_they_were_written(tmp_path):
+def test_data_come_back_as_they_were_written(tmp_path: Path) -> None:
     data = pd.DataFrame({"row": ["a, b", "1"], "arm": ["", "x"], "value": [1.5, math.nan]})
     path = write_csv(tmp_path / "x.csv", data, {"seed": 3})
     again, kept = read_csv(path)

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ from theorylab.studies.mutants import mutants
 
 
 @pytest.mark.parametrize("statement", FALSE, ids=lambda s: s.key)
-def test_false_statements_are_refuted(statement):
+def test_false_statements_are_refuted(statement: Statement) -> None:
     found = hunt(statement, SPECS, limit=600)
     assert found.verdict == "violated"
     again = found.instance.check(statement, repeat=77)
@@ -45,7 +46,7 @@ def test_false_statements_are_refuted(statement):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_each_term_of_a_bound_is_hunted_where_it_leads(seed):
+def test_each_term_of_a_bound_is_hunted_where_it_leads(seed: Any) -> None:
     found = hunt(HALF_ATTAINED, SPECS, limit=300, seed=seed)
     assert found.verdict == "violated"
     assert found.best.exact or found.ratio > 1.01
@@ -53,13 +54,13 @@ def test_each_term_of_a_bound_is_hunted_where_it_leads(seed):
 
 @pytest.mark.parametrize("statement", TRUE, ids=lambda s: s.key)
 @pytest.mark.parametrize("seed", [0, 1])
-def test_true_statements_stand_and_are_nearly_attained(statement, seed):
+def test_true_statements_stand_and_are_nearly_attained(statement: Statement, seed: int) -> None:
     found = hunt(statement, SPECS, limit=200, seed=seed)
     assert found.verdict == "not refuted"
     assert found.ratio > 0.9
 
 
-def test_the_demonstration_takes_a_few_measurements():
+def test_the_demonstration_takes_a_few_measurements() -> None:
     found = hunt(GRADIENT_DESCENT, SPECS, limit=200)
     assert found.verdict == "violated"
     assert found.evaluations < 50
@@ -67,28 +68,28 @@ def test_the_demonstration_takes_a_few_measurements():
     assert half.check(GRADIENT_DESCENT).verdict == "holds"  # a quadratic does not show it there
 
 
-def test_a_hunt_of_so_many_instances_is_the_same_bits():
+def test_a_hunt_of_so_many_instances_is_the_same_bits() -> None:
     first, again = (hunt(TRUE[0], SPECS, limit=60, seed=3).to_json() for _ in range(2))
     assert first.pop("seconds") > 0
     assert again.pop("seconds") > 0
     assert first == again
 
 
-def test_what_cannot_be_hunted_says_why():
+def test_what_cannot_be_hunted_says_why() -> None:
     odd = Statement("made_up.nothing", "L", "printed", Claim(buffer_norm, "<=", eta * ell))
     found = hunt(odd, SPECS, budget=0.5)
     assert found.verdict == "not applicable"
     assert found.reason
 
 
-def test_results_survive_json():
+def test_results_survive_json() -> None:
     found = hunt(FALSE[0], SPECS, budget=2.0)
     again = Hunt.from_json(found.to_json())
     assert again.instance == found.instance
     assert again.best.measured == found.best.measured
 
 
-def test_luck_is_not_sought():
+def test_luck_is_not_sought() -> None:
     claim = Statement("made_up.x", "X", "printed", Claim(buffer_norm, "<=", ell))
     lucky = Verdict("k", "printed", "not refuted", 1.2, (0.6, 1.8), 1.0)
     solid = Verdict("k", "printed", "holds", 0.9, (0.9, 0.9), 1.0)
@@ -96,15 +97,15 @@ def test_luck_is_not_sought():
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_no_winners_curse(seed):
+def test_no_winners_curse(seed: Any) -> None:
     # True with equality in expectation: a lucky sample must not be believed.
     found = hunt(AVERAGE, [WAVES], budget=0.4, seed=seed)
     assert found.verdict == "not refuted"
 
 
-def test_a_hidden_constant_is_not_hunted_through_extreme_hyperparameters():
+def test_a_hidden_constant_is_not_hunted_through_extreme_hyperparameters() -> None:
     # True as an order for every beta, but at beta = 0.999 the sizes within reach come first.
-    seen = []
+    seen: list[Any] = []
     found = hunt(HIDDEN, SPECS, limit=40, watch=seen.append)
     assert found.verdict == "not refuted"
     tried = {e.instance.values["beta"] for e in seen}
@@ -112,13 +113,13 @@ def test_a_hidden_constant_is_not_hunted_through_extreme_hyperparameters():
     assert max(tried) == max(beta.typical)
 
 
-def test_a_hunt_without_time_is_not_a_statement_that_does_not_apply():
+def test_a_hunt_without_time_is_not_a_statement_that_does_not_apply() -> None:
     found = hunt(registry.statement("sngm.lemma_2", "printed"), budget=0.0)
     assert (found.verdict, found.evaluations) == ("not refuted", 0)
     assert "budget" in found.reason
 
 
-def test_no_statement_is_known_by_name():
+def test_no_statement_is_known_by_name() -> None:
     folder = Path(theorylab.__file__).parent
     keys = {key for key, _ in registry.statements()}
     papers = {key.split(".")[0] + "." for key in keys}
@@ -134,7 +135,7 @@ def test_no_statement_is_known_by_name():
 
 # --- exact expectations -----------------------------------------------------------------------
 @pytest.mark.parametrize("rounds", [1, 3, 6])
-def test_enumeration_agrees_with_sampling(rounds):
+def test_enumeration_agrees_with_sampling(rounds: int) -> None:
     objective = synthetic.quadratic(dim=2, noise="two_point", sigma=0.7, start=1.5)
     known = {k: float(v) for k, v in objective.constants().items()}
     values = AVERAGE.validate({**known, "T": rounds, "B": 1})
@@ -151,14 +152,14 @@ def test_enumeration_agrees_with_sampling(rounds):
     assert abs(exact.values["mean_gradient_norm_squared"][0, 0] - sampled.mean()) < error
 
 
-def test_an_infinite_law_is_left_to_sampling():
+def test_an_infinite_law_is_left_to_sampling() -> None:
     objective = synthetic.quadratic(dim=2, noise="gaussian", sigma=0.7)
     known = {k: float(v) for k, v in objective.constants().items()}
     values = AVERAGE.validate({**known, "T": 2, "B": 1})
     assert enumerate_paths(Experiment(AVERAGE, objective, values)) is None
 
 
-def test_corners_can_be_placed():
+def test_corners_can_be_placed() -> None:
     known = {"ell": 4.0, "sigma": 1.0}
     assert place(DESCENT, known, {"eta": 1.0, "B": 0.0})["eta"] == pytest.approx(0.125)
     assert place(DESCENT, known, {"eta": 1.0, "B": 0.0})["B"] == 1
@@ -167,7 +168,7 @@ def test_corners_can_be_placed():
     assert place(empty, {}, {}) is None
 
 
-def test_instances_rebuild_their_objective():
+def test_instances_rebuild_their_objective() -> None:
     instance = Instance(QUADRATIC, {}, a=2.0, b=3.0)
     built = instance.objective(AVERAGE)
     assert isinstance(built, Objective)
@@ -176,11 +177,20 @@ def test_instances_rebuild_their_objective():
 
 @pytest.mark.parametrize(("confirmed", "said"), [("violated", "violated"),
                                                  ("holds", "not refuted")])  # fmt: skip
-def test_the_best_of_an_order_is_measured_afresh(monkeypatch, confirmed, said):
+def test_the_best_of_an_order_is_measured_afresh(
+    monkeypatch: pytest.MonkeyPatch, confirmed: str, said: str
+) -> None:
     """A search is too short to see most ratios grow."""
     asked = []
 
-    def confirm(statement, instance, attempt, risk, seed, replicas=None):
+    def confirm(
+        statement: Statement,
+        instance: Any,
+        attempt: Any,
+        risk: Any,
+        seed: Any,
+        replicas: Any = None,
+    ) -> Any:
         asked.append(replicas)
         verdict = Verdict(statement.key, "printed", confirmed, 2.0, (1.9, 2.1), 1.0)
         return dataclasses.replace(verdict, growth=(0.5, 0.4, 0.6))
@@ -195,7 +205,7 @@ def test_the_best_of_an_order_is_measured_afresh(monkeypatch, confirmed, said):
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize(("key", "fixed"), [("lrsgd.theorem_4_9", {"c": 0.5, "S": 1.0}),
                                             ("sngm.eq_6", {"beta": 0.0})])  # fmt: skip
-def test_false_orders_fall_at_every_seed(key, fixed, seed):
+def test_false_orders_fall_at_every_seed(key: str, fixed: Any, seed: Any) -> None:
     """Their hyperparameters are searched, typical values and those between first."""
     found = hunt(registry.statement(key, "printed"), limit=40, seed=seed)
     assert (found.verdict, found.best.evidence) == ("violated", "growth")
@@ -209,7 +219,7 @@ def test_false_orders_fall_at_every_seed(key, fixed, seed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
-def test_a_noise_term_a_tenth_too_small_falls(seed):
+def test_a_noise_term_a_tenth_too_small_falls(seed: Any) -> None:
     """SNGM's Theorem 1, repaired: a steep valley under noise just above its slope attains it."""
     statement = registry.statement("sngm.theorem_1", "repaired")
     mutant = next(m for m in mutants(statement) if m.detail == "sigma/sqrt(B) x 0.9")

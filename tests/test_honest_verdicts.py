@@ -3,6 +3,8 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -35,11 +37,11 @@ GD = {
 }
 
 
-def claims(claim, **settings):
+def claims(claim: Any, **settings: Any) -> Any:
     return Statement("test.claim", "Claim", "printed", claim, **settings)
 
 
-def on_mean(law, sense, factor, seed):
+def on_mean(law: Any, sense: Any, factor: Any, seed: Any) -> Any:
     """``check`` of a claim on the mean of a law, through one step of SGD."""
     asked = next(a for a in CLAIMS if a.sense == sense)
     values = {"m": factor * law.mean, "T": 1.0, "B": 1.0}
@@ -54,26 +56,26 @@ HEAVY = [law for law in LAWS if not law.bounded]
 # --- samples ------------------------------------------------------------------------------------
 @pytest.mark.parametrize("law", [RARE, *HEAVY], ids=lambda law: law.name)
 @pytest.mark.parametrize("sense", [">=", "=="])
-def test_a_true_claim_on_a_rare_or_heavy_mean_is_not_violated(law, sense):
+def test_a_true_claim_on_a_rare_or_heavy_mean_is_not_violated(law: Any, sense: str) -> None:
     assert {on_mean(law, sense, 1.0, seed).verdict for seed in SEEDS} == {"not refuted"}
 
 
 @pytest.mark.parametrize("dof", [2.2, 2.5])
 @pytest.mark.parametrize("sense", [">=", "=="])
-def test_the_variance_of_student_noise_is_what_it_is(dof, sense):
+def test_the_variance_of_student_noise_is_what_it_is(dof: float, sense: str) -> None:
     bowl = Noisy(synthetic.quadratic(dim=1), StudentT(1.0, dof), {})
     claim = claims(Claim(gradient_variance, sense, sigma**2), assumptions=(BOUNDED_VARIANCE,))
     found = [check(claim, bowl, count=1, effort=2e4, seed=seed) for seed in SEEDS]
     assert {v.told for v in found} == {"not refuted (samples)"}
 
 
-def test_a_false_claim_on_a_mean_that_no_sample_saw_does_not_hold():
+def test_a_false_claim_on_a_mean_that_no_sample_saw_does_not_hold() -> None:
     law = next(law for law in LAWS if "1e-6" in law.name)
     assert {on_mean(law, "<=", 0.9, seed).verdict for seed in SEEDS} == {"not refuted"}
 
 
 @pytest.mark.parametrize("factor", [0.99, 0.995])
-def test_a_claim_just_below_an_attained_bound_never_holds(factor):
+def test_a_claim_just_below_an_attained_bound_never_holds(factor: float) -> None:
     coin = next(law for law in LAWS if law.name == "fair coin")
     assert not {on_mean(coin, "<=", factor, seed).verdict for seed in SEEDS} & {"holds"}
     bowl = synthetic.quadratic(dim=1, noise="gaussian", sigma=1.0)
@@ -82,7 +84,7 @@ def test_a_claim_just_below_an_attained_bound_never_holds(factor):
     assert not set(found) & {"holds", "vacuous"}
 
 
-def test_a_mean_on_events_too_rare_to_see_is_not_held_down():
+def test_a_mean_on_events_too_rare_to_see_is_not_held_down() -> None:
     """Step factors 0.1 and -1.5: E w^2 grows by 1.13 a step, nearly every run shrinks."""
     data = synthetic.finite_sum(np.sqrt([[0.9], [2.5]]), np.zeros(2), "squared", start=[1.0])
     statement = claims(
@@ -105,7 +107,7 @@ WAVES = synthetic.bounded_nonconvex(dim=2)
      Claim(total_decrease, "<=", Delta), Claim(final_suboptimality, "<=", Delta)],
     ids=lambda claim: str(claim.lhs),
 )  # fmt: skip
-def test_a_run_without_noise_is_exact_at_any_length(claim, steps):
+def test_a_run_without_noise_is_exact_at_any_length(claim: Any, steps: float) -> None:
     verdict = check(claims(claim, **GD), WAVES, values={"T": steps})
     assert verdict.told == "holds (exact arithmetic)"
     assert verdict.interval == (verdict.measured, verdict.measured)
@@ -116,7 +118,7 @@ def test_a_run_without_noise_is_exact_at_any_length(claim, steps):
     )
 
 
-def test_a_time_average_without_noise_uses_every_round(monkeypatch):
+def test_a_time_average_without_noise_uses_every_round(monkeypatch: pytest.MonkeyPatch) -> None:
     """An exactly true equation on the average over 7,000 rounds, by hand."""
     bowl = synthetic.quadratic(dim=1)
     known = constants_for(claims(Claim(mean_gradient_norm_squared, "<=", 1), **GD), bowl)
@@ -136,7 +138,7 @@ def test_a_time_average_without_noise_uses_every_round(monkeypatch):
     assert check(statement, bowl, values=values).measured == verdict.measured
 
 
-def test_remark_3_2_without_noise_has_its_exact_ratio():
+def test_remark_3_2_without_noise_has_its_exact_ratio() -> None:
     """32 random times of 7,000 once gave ratios from 0.1 to 19.5, by the seed."""
     objective = synthetic.bounded_nonconvex(dim=1)
     known = {k: float(v) for k, v in objective.constants().items()}
@@ -151,7 +153,7 @@ def test_remark_3_2_without_noise_has_its_exact_ratio():
         assert verdict.measured == pytest.approx(total / 7000, rel=1e-9)
 
 
-def test_a_round_of_many_steps_without_noise_is_exact():
+def test_a_round_of_many_steps_without_noise_is_exact() -> None:
     statement = claims(
         Claim(decrease, ">=", 0), assumptions=(SMOOTH,),
         algorithm=Algorithm("trsgd", {"lam": 2 * ell, "delta": ell, "S": 5}),
@@ -163,19 +165,19 @@ def test_a_round_of_many_steps_without_noise_is_exact():
 
 
 # --- the command --------------------------------------------------------------------------------
-def run(*arguments):
+def run(*arguments: Any) -> Any:
     done = CliRunner().invoke(build(), list(arguments))
     assert done.exit_code == 0, done.output
     return done.stdout
 
 
 @pytest.mark.slow
-def test_verify_names_what_is_violated(tmp_path):
+def test_verify_names_what_is_violated(tmp_path: Path) -> None:
     options = ["tralgo.lemma_2", "--form", "printed", "--out", str(tmp_path)]
     assert "violated (exact" in run("verify", *options)
 
 
-def test_the_table_and_the_json_name_the_evidence(tmp_path):
+def test_the_table_and_the_json_name_the_evidence(tmp_path: Path) -> None:
     options = ["lrsgd.lemma_3_1", "--objective", "bounded_nonconvex", "--out", str(tmp_path)]
     assert "holds (exact" in run("verify", *options)
     rows = json.loads(run("verify", *options, "--json"))["results"]

@@ -1,5 +1,7 @@
 """The function through given points: of its class by construction, through them where it can be."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -11,7 +13,7 @@ from theorylab.errors import UsageError
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_the_simplex_minimum_is_that_of_a_general_solver(seed):
+def test_the_simplex_minimum_is_that_of_a_general_solver(seed: Any) -> None:
     rng = np.random.default_rng(seed)
     m = int(rng.integers(2, 9))
     rows = rng.standard_normal((m, int(rng.integers(1, 5))))
@@ -28,7 +30,7 @@ def test_the_simplex_minimum_is_that_of_a_general_solver(seed):
     assert value == pytest.approx(other.fun, abs=1e-6)
 
 
-def _random(lower, upper, seed=0, m=6, d=3):
+def _random(lower: Any, upper: Any, seed: Any = 0, m: Any = 6, d: Any = 3) -> Any:
     """Data that no function of the class need fit: the function is of the class all the same."""
     rng = np.random.default_rng(seed)
     x, g = rng.standard_normal((2, m, d))
@@ -36,7 +38,7 @@ def _random(lower, upper, seed=0, m=6, d=3):
 
 
 @pytest.mark.parametrize(("lower", "upper"), [(0.0, 1.0), (0.2, 3.0), (-2.0, 1.0), (-0.5, 0.5)])
-def test_curvature_lies_where_it_is_certified(lower, upper):
+def test_curvature_lies_where_it_is_certified(lower: float, upper: float) -> None:
     F = _random(lower, upper)
     rng = np.random.default_rng(1)
     u, w = (torch.from_numpy(3 * rng.standard_normal((200, 3))) for _ in range(2))
@@ -49,7 +51,7 @@ def test_curvature_lies_where_it_is_certified(lower, upper):
 
 
 @pytest.mark.parametrize(("lower", "upper"), [(0.0, 1.0), (0.2, 3.0), (-2.0, 1.0)])
-def test_gradient_and_minimum(lower, upper):
+def test_gradient_and_minimum(lower: float, upper: float) -> None:
     F = _random(lower, upper, seed=3)
     w = torch.from_numpy(np.random.default_rng(2).standard_normal((20, 3)))
     g = F.gradient(w)
@@ -65,7 +67,7 @@ def test_gradient_and_minimum(lower, upper):
     assert float(F.gradient(least).norm()) < 1e-7
 
 
-def test_it_goes_through_data_of_a_function_of_the_class():
+def test_it_goes_through_data_of_a_function_of_the_class() -> None:
     bowl = synthetic.quadratic(dim=3, ell=2.0, condition=4.0)
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 3)))
     g, f = bowl.gradient(x), bowl.value(x)
@@ -74,7 +76,7 @@ def test_it_goes_through_data_of_a_function_of_the_class():
     torch.testing.assert_close(F.gradient(x), g)
 
 
-def test_noise_and_constants():
+def test_noise_and_constants() -> None:
     F = synthetic.interpolated(noise=[0.3, -0.5], sigma=0.4)
     assert float(F.constants()["sigma"]) == 0.5
     draws = torch.tensor([[0], [1]], dtype=torch.int32)
@@ -86,6 +88,6 @@ def test_noise_and_constants():
 @pytest.mark.parametrize("wrong", [
     {"upper": 0.0, "lower": -1.0}, {"lower": 2.0}, {"points": [1.0]}, {"noise": [1.0]},
 ])  # fmt: skip
-def test_what_does_not_fit_is_refused(wrong):
+def test_what_does_not_fit_is_refused(wrong: Any) -> None:
     with pytest.raises(UsageError, match="interpolated: "):
         synthetic.interpolated(**wrong)

@@ -10,7 +10,7 @@ from theorylab.quantities.one_round import proximal_minimizer
 
 
 @pytest.mark.parametrize("factor", [1.001, 2.0, 1e3])
-def test_the_proximal_minimizer_is_stationary(factor):
+def test_the_proximal_minimizer_is_stationary(factor: float) -> None:
     objective = synthetic.delta_nonconvex(dim=3, kappa=1.0, condition=10.0)
     anchor = torch.from_numpy(np.random.default_rng(0).normal(size=(5, 3)))
     known = {k: float(objective.constants()[k]) for k in ("delta", "ell")}
@@ -21,7 +21,7 @@ def test_the_proximal_minimizer_is_stationary(factor):
 
 
 @pytest.mark.parametrize(("lam", "condition"), [(0.5, 1.0), (1e-4, 1e6)])
-def test_on_a_quadratic_it_is_known(lam, condition):
+def test_on_a_quadratic_it_is_known(lam: float, condition: float) -> None:
     """The second is so flat that 20,000 steps of plain gradient descent do not get there."""
     objective = synthetic.quadratic(dim=2, ell=1.0, condition=condition, rotated=False)
     anchor = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
@@ -30,7 +30,7 @@ def test_on_a_quadratic_it_is_known(lam, condition):
     torch.testing.assert_close(w, anchor * lam / (lam + bends), rtol=1e-9, atol=1e-9)
 
 
-def test_what_has_not_converged_is_refused():
+def test_what_has_not_converged_is_refused() -> None:
     objective = synthetic.quadratic(dim=2, ell=4.0, condition=4.0)
     anchor = torch.ones(1, 2, dtype=torch.float64)
     with pytest.raises(UsageError, match=r"proximal_minimizer on quadratic.*after 3 steps it is"):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from bounds.quantities import (
     symmetric_mean_update_probability,
     update_frequency,
 )
-from bounds.statement import Algorithm, Claim
+from bounds.statement import Algorithm, Claim, Statement
 from theorylab import check
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.method import stochastic_batch_size as rules
@@ -52,35 +53,35 @@ FALSE = {
 }  # fmt: skip
 
 
-def quiet(statement):
+def quiet(statement: Statement) -> Any:
     return any(c.lhs == sigma and c.rhs == 0 for c in statement.conditions)
 
 
-def name(statement):
+def name(statement: Statement) -> Any:
     return f"{statement.key.split('.')[1]}-{statement.form}"
 
 
-def false(statement):
+def false(statement: Statement) -> Any:
     return statement.form == "printed" and statement.key.split(".")[1] in FALSE
 
 
-def asks_the_objective(statement):
+def asks_the_objective(statement: Statement) -> Any:
     """Probabilities are those of made-up gradients, the same whatever the objective."""
     measured = {symbol.name for symbol in statement.claim.measured}
     return bool(measured) and not measured <= UpdateProbabilities.provides
 
 
-def judge(statement, objective=None, **kwargs):
+def judge(statement: Statement, objective: Any = None, **kwargs: Any) -> Any:
     objective = objective or ("quiet" if quiet(statement) else "coupled")
     return check(statement, OBJECTIVES[objective], count=4, **kwargs).verdict
 
 
-def claim(like, changed):
+def claim(like: Any, changed: Any) -> Any:
     return replace(like, key="test.claim", claim=changed, trivial=None)
 
 
 @pytest.mark.parametrize("statement", paper.STATEMENTS, ids=name)
-def test_every_statement_gets_the_verdict_it_deserves(statement):
+def test_every_statement_gets_the_verdict_it_deserves(statement: Statement) -> None:
     assert judge(statement) == ("violated" if false(statement) else "holds")
 
 
@@ -95,7 +96,7 @@ def test_every_statement_gets_the_verdict_it_deserves(statement):
         and (o == "quiet" or not quiet(s))
     ],
 )
-def test_what_is_true_is_violated_nowhere(statement, objective):
+def test_what_is_true_is_violated_nowhere(statement: Statement, objective: Any) -> None:
     for seed in range(3):
         try:
             verdict = check(statement, OBJECTIVES[objective], count=2, seed=seed)
@@ -107,7 +108,7 @@ def test_what_is_true_is_violated_nowhere(statement, objective):
         assert verdict.verdict in allowed, (verdict, seed)
 
 
-def test_a_slope_so_large_that_the_bound_says_nothing_is_called_vacuous():
+def test_a_slope_so_large_that_the_bound_says_nothing_is_called_vacuous() -> None:
     assert judge(paper.eq_20_network_mean, values={"lambda_": -4.0}) == "vacuous"
 
 
@@ -130,11 +131,11 @@ def test_a_slope_so_large_that_the_bound_says_nothing_is_called_vacuous():
          Claim(shuffled_batch_variance, "<=", 0.999 * paper._shuffled)),
     ],
 )  # fmt: skip
-def test_wrong_claims_are_violated(statement, wrong):
+def test_wrong_claims_are_violated(statement: Statement, wrong: Any) -> None:
     assert judge(claim(statement, wrong)) == "violated"
 
 
-def test_samples_of_an_infinite_law_prove_no_equation():
+def test_samples_of_an_infinite_law_prove_no_equation() -> None:
     wrong = Claim(batch_variance, "==", 0.99 * gradient_variance / B)
     assert judge(paper.claim_noise_variance, "gaussian", values={"B": 64}) == "not refuted"
     # Nor do they refute one: no range of a Gaussian's squares is certified.
@@ -158,7 +159,9 @@ RIGHT = rules.update_probability
          ("eq_20", "eq_21")),
     ],
 )  # fmt: skip
-def test_wrong_probabilities_are_caught(monkeypatch, wrong, caught):
+def test_wrong_probabilities_are_caught(
+    monkeypatch: pytest.MonkeyPatch, wrong: Any, caught: Any
+) -> None:
     monkeypatch.setattr(rules, "update_probability", wrong)
     for label in caught:
         statement = registry.statement(f"stochastic_batch_size.{label}",
@@ -166,11 +169,11 @@ def test_wrong_probabilities_are_caught(monkeypatch, wrong, caught):
         assert judge(statement) == "violated", label
 
 
-def broken(change):
+def broken(change: Any) -> Any:
     """Algorithm 2 or 1 whose new state is changed after each step."""
 
-    def patched(original):
-        def update(self, w, oracle, state, draw):
+    def patched(original: Any) -> Any:
+        def update(self: Any, w: Any, oracle: Any, state: Any, draw: Any) -> Any:
             after, new = original(self, w, oracle, state, draw)
             return after, change(state, new)
 
@@ -194,17 +197,21 @@ def broken(change):
          (paper.eq_10, paper.eq_12)),
     ],
 )  # fmt: skip
-def test_wrong_bookkeeping_is_caught(monkeypatch, algorithm, change, caught):
+def test_wrong_bookkeeping_is_caught(
+    monkeypatch: pytest.MonkeyPatch, algorithm: Any, change: Any, caught: Any
+) -> None:
     monkeypatch.setattr(algorithm, "update", broken(change)(algorithm.update))
     for statement in caught:
         assert judge(statement) == "violated", statement.key
 
 
 @pytest.mark.parametrize("algorithm", [rules.StochasticBatchSize1, rules.StochasticBatchSize2])
-def test_a_step_too_long_is_caught_by_all_that_speak_of_moves(monkeypatch, algorithm):
+def test_a_step_too_long_is_caught_by_all_that_speak_of_moves(
+    monkeypatch: pytest.MonkeyPatch, algorithm: Any
+) -> None:
     right = algorithm._move
 
-    def wrong(self, w, g, chi, state, draw):
+    def wrong(self: Any, w: Any, g: Any, chi: Any, state: Any, draw: Any) -> Any:
         after, new = right(self, w, g, chi, state, draw)
         return w + 1.001 * (after - w), new
 
@@ -218,7 +225,7 @@ def test_a_step_too_long_is_caught_by_all_that_speak_of_moves(monkeypatch, algor
 
 # --- the instruments ------------------------------------------------------------------------------
 @pytest.mark.parametrize("seed", range(3))
-def test_standardised_norms_against_loops(seed):
+def test_standardised_norms_against_loops(seed: Any) -> None:
     for _, layers in _networks(seed):
         sizes = [len(layer) for layer in layers]
         found = _standardise(np.concatenate(layers), sizes)
@@ -239,7 +246,7 @@ def test_standardised_norms_against_loops(seed):
                 assert found.layer[here] == pytest.approx((m - mu) / sigma, rel=1e-9)
 
 
-def test_mirrored_norms_keep_the_mean_and_are_symmetric():
+def test_mirrored_norms_keep_the_mean_and_are_symmetric() -> None:
     for _, layers in _networks(0):
         for layer in layers:
             mirror = _mirrored(layer)
@@ -251,7 +258,9 @@ def test_mirrored_norms_keep_the_mean_and_are_symmetric():
 
 @pytest.mark.parametrize("size", [1, 2, 5, 6])
 @pytest.mark.parametrize("quantity", [batch_variance, shuffled_batch_variance])
-def test_pairs_and_all_batches_agree(monkeypatch, size, quantity):
+def test_pairs_and_all_batches_agree(
+    monkeypatch: pytest.MonkeyPatch, size: int, quantity: Any
+) -> None:
     from theorylab.quantities import batches
 
     statement = claim(paper.claim_noise_variance_shuffled, Claim(quantity, "==", gradient_variance))
@@ -265,7 +274,7 @@ def test_pairs_and_all_batches_agree(monkeypatch, size, quantity):
     assert pairs.values[quantity.name] == pytest.approx(expected, rel=1e-10, abs=1e-12)
 
 
-def test_drawn_batches_agree_with_the_whole_law(monkeypatch):
+def test_drawn_batches_agree_with_the_whole_law(monkeypatch: pytest.MonkeyPatch) -> None:
     experiment = Experiment(paper.claim_noise_variance, OBJECTIVES["shifts"], {"B": 3})
     protocol = protocol_for(experiment.statement)
     exact = protocol.measure(experiment)
@@ -280,13 +289,13 @@ def test_drawn_batches_agree_with_the_whole_law(monkeypatch):
         assert error < 0.02 * first.mean()
 
 
-def test_more_distinct_samples_than_there_are_is_refused():
+def test_more_distinct_samples_than_there_are_is_refused() -> None:
     statement = paper.claim_noise_variance_shuffled
     with pytest.raises(UsageError, match="distinct samples out of 6"):
         protocol_for(statement).measure(Experiment(statement, OBJECTIVES["shifts"], {"B": 7}))
 
 
-def test_another_rule_s_statement_is_refused():
+def test_another_rule_s_statement_is_refused() -> None:
     stranger = replace(paper.eq_9, algorithm=Algorithm("sgd", {"eta": sp.Integer(1)}))
     with pytest.raises(UsageError, match="sgd has no update probabilities"):
         check(stranger, OBJECTIVES["line"])
@@ -296,14 +305,14 @@ def test_another_rule_s_statement_is_refused():
 
 
 # --- TRSGD beside SGD -----------------------------------------------------------------------------
-def matched(objective, T, S, **kwargs):
+def matched(objective: Any, T: Any, S: Any, **kwargs: Any) -> Any:
     statement = registry.statement("tralgo.claim_small_batch", "printed")
     values = {"T": T, "S": S, "B": 1, "lam": 2.0, "delta": 0.0, "ell": 1.0}
     experiment = Experiment(statement, objective, values, **kwargs)
     return protocol_for(statement).measure(experiment), experiment
 
 
-def test_matched_sgd_against_a_plain_loop_over_every_path():
+def test_matched_sgd_against_a_plain_loop_over_every_path() -> None:
     objective = OBJECTIVES["line"]
     found, _ = matched(objective, T=2, S=3)
     assert found.exact
@@ -319,7 +328,7 @@ def test_matched_sgd_against_a_plain_loop_over_every_path():
     assert measured.item() == pytest.approx(total, rel=1e-12)
 
 
-def test_matched_sgd_by_sampling_approaches_its_stationary_noise():
+def test_matched_sgd_by_sampling_approaches_its_stationary_noise() -> None:
     # SGD at eta = 1/2 on w^2/2 with noise of variance 1: E w^2 -> eta/(2 - eta) = 1/3.
     found, _ = matched(OBJECTIVES["line"], T=40, S=20, replicas=400)
     assert not found.exact
@@ -330,10 +339,10 @@ def test_matched_sgd_by_sampling_approaches_its_stationary_noise():
     assert error < 0.02
 
 
-def test_standard_deviations_are_what_exact_fractions_say():
+def test_standard_deviations_are_what_exact_fractions_say() -> None:
     """(17) and (19) give 1, or 0 for 0/0: where all norms, or all layers' means, are equal."""
 
-    def spread(values, shares):
+    def spread(values: Any, shares: Any) -> Any:
         centre = sum(v * n for v, n in zip(values, shares, strict=True)) / sum(shares)
         return sum((v - centre) ** 2 * n for v, n in zip(values, shares, strict=True))
 

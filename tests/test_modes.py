@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,7 +44,7 @@ def final(mode: str, rhs: sp.Expr, failure: sp.Expr | None = None) -> Statement:
     )  # fmt: skip
 
 
-def verdict(statement: Statement, objective=NOISY, **values: float):
+def verdict(statement: Statement, objective: Any = NOISY, **values: float) -> Any:
     return check(statement, objective, values={"T": 3.0, **values}, count=1, replicas=2000,
                  effort=1e5)  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Exact moments: against enumeration, against samples, against closed forms, and mutants."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,9 @@ RULES = {
 }
 
 
-def _experiment(objective, rounds, monkeypatch, rule, batch=1):
+def _experiment(
+    objective: Any, rounds: Any, monkeypatch: pytest.MonkeyPatch, rule: Any, batch: Any = 1
+) -> Any:
     """An experiment that measures every quantity, with a rule of our own."""
     claim = Claim(sum(getattr(quantities, name) for name in sorted(WHOLE_RUN)), "<=", T)
     statement = Statement("made_up.all", "X", "printed", claim, (), Algorithm("sgd"))
@@ -64,7 +67,9 @@ def _experiment(objective, rounds, monkeypatch, rule, batch=1):
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
 @pytest.mark.parametrize("name", [n for n, f in FAMILIES.items() if f.outcomes() is not None])
-def test_moments_are_those_of_all_paths(name, rule, monkeypatch):
+def test_moments_are_those_of_all_paths(
+    name: Any, rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Every quantity, by the recursion and by following each outcome with its probability."""
     for rounds, batch in ((3, 1), (1, 2)):
         made = _experiment(FAMILIES[name], rounds, monkeypatch, rule, batch)
@@ -79,7 +84,7 @@ def test_moments_are_those_of_all_paths(name, rule, monkeypatch):
             assert found.values[key] == pytest.approx(paths.values[key], rel=1e-11, abs=1e-12), key
 
 
-def test_moments_are_those_of_many_samples():
+def test_moments_are_those_of_many_samples() -> None:
     objective, rule = FAMILIES["gaussian"], MSGD(eta=0.2, beta=0.6)
     found = moments(objective, rule, 40, 2, (40,))
     out = run(objective, rule, rounds=40, batch_size=2, replicas=20_000, seed=1,
@@ -92,7 +97,7 @@ def test_moments_are_those_of_many_samples():
 
 
 @pytest.mark.parametrize("name", FAMILIES)
-def test_the_declared_form_is_that_of_the_samples(name):
+def test_the_declared_form_is_that_of_the_samples(name: Any) -> None:
     """Mean and covariance of sample gradients, where outcomes are few: exactly."""
     objective = FAMILIES[name]
     law = objective.outcomes()
@@ -111,7 +116,7 @@ def test_the_declared_form_is_that_of_the_samples(name):
         np.testing.assert_allclose(declared, (chances * g.T) @ g, rtol=1e-11, atol=1e-12)
 
 
-def test_every_registered_family_that_declares_a_form_has_it():
+def test_every_registered_family_that_declares_a_form_has_it() -> None:
     """A sample's gradient along a line is affine, with the declared mean."""
     declared = 0
     for spec in objective_specs():
@@ -136,7 +141,7 @@ def test_every_registered_family_that_declares_a_form_has_it():
     lambda f: dataclasses.replace(f, offsets=1.1 * f.offsets),
     lambda f: dataclasses.replace(f, chances=np.array([0.5, 0.25, 0.25])),
 ], ids=["covariance", "offsets", "chances"])  # fmt: skip
-def test_a_wrong_law_is_noticed(mutate, monkeypatch):
+def test_a_wrong_law_is_noticed(mutate: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     made = _experiment(SQUARES, 3, monkeypatch, SGD(eta=0.3))
     wrong = mutate(SQUARES.affine_gradients())
     monkeypatch.setattr(type(SQUARES), "affine_gradients", lambda self: wrong)
@@ -148,7 +153,7 @@ def test_a_wrong_law_is_noticed(mutate, monkeypatch):
 
 
 @pytest.mark.parametrize("eta", [0.1, 1.0])
-def test_the_stationary_variance_of_sgd_is_known(eta):
+def test_the_stationary_variance_of_sgd_is_known(eta: float) -> None:
     # u' = (1 - eta) u - eta s: E u^2 -> eta/(2 - eta) s^2 at curvature 1.
     bowl = synthetic.quadratic(dim=1, ell=1.0, noise="gaussian", sigma=0.5, start=3.0)
     found = moments(bowl, SGD(eta=eta), 2000, 1, (2000,))
@@ -158,7 +163,7 @@ def test_the_stationary_variance_of_sgd_is_known(eta):
     assert error[0] < 1e-9
 
 
-def test_growth_beyond_every_number_is_infinite_and_its_rounding_bounded():
+def test_growth_beyond_every_number_is_infinite_and_its_rounding_bounded() -> None:
     found = moments(GROWING, SGD(eta=1.0), 10_000, 1, (50, 10_000))
     value, error = found.quadratic(found.suboptimality)
     assert value[0] == pytest.approx(0.85 * 1.13**50, rel=1e-12)
@@ -166,7 +171,7 @@ def test_growth_beyond_every_number_is_infinite_and_its_rounding_bounded():
     assert value[1] == np.inf
 
 
-def test_what_is_not_linear_or_not_quadratic_has_no_moments():
+def test_what_is_not_linear_or_not_quadratic_has_no_moments() -> None:
     assert linear_steps(SNGM(eta=0.1, beta=0.5), np.ones(3, dtype=bool)) is None
     assert moments(GROWING, SNGM(eta=0.1, beta=0.5), 3, 1, (3,)) is None
     waves = synthetic.delta_nonconvex(dim=2, noise="gaussian", sigma=0.5)
@@ -175,7 +180,7 @@ def test_what_is_not_linear_or_not_quadratic_has_no_moments():
     assert moments(heavy, SGD(eta=0.1), 3, 1, (3,)) is None
 
 
-def test_every_registered_linear_rule_is_recognised_by_its_code():
+def test_every_registered_linear_rule_is_recognised_by_its_code() -> None:
     ones = np.ones(2, dtype=bool)
     known = {"sgd", "msgd", "nesterov", "accelerated_sgd", "trsgd"}
     found = {rule.name for rule in RULES.values() if linear_steps(rule, ones) is not None}
@@ -190,7 +195,7 @@ BELOW_DELTA = Statement(
 
 
 @pytest.mark.parametrize("rounds", [50, 200])
-def test_a_mean_on_rare_events_is_not_missed(rounds):
+def test_a_mean_on_rare_events_is_not_missed(rounds: int) -> None:
     """E w^2 grows by 1.13 a step; nearly every run shrinks."""
     found = check(BELOW_DELTA, GROWING, values={"T": rounds}, count=1)
     assert found.verdict == "violated"

@@ -401,7 +401,7 @@ def batch_size(r: Any, p: Problem) -> Iterator[np.ndarray]:
                 used[j] = mean[j]
         chosen = p.uniform[s] < probability(r, used if first else now)
         nxt = w.copy()
-        for j in np.flatnonzero(chosen):
+        for j in map(int, np.flatnonzero(chosen)):
             eta = value(r.eta, s + 1) * (len(waiting[j]) if r.step == "k_eta" else 1)
             v[j] = r.beta * v[j] + used[j] + r.weight_decay * w[j]
             nxt[j] = w[j] - eta * v[j]

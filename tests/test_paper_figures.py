@@ -1,6 +1,8 @@
 """Figures are drawn from stored data alone, as vectors, and carry where the data came from."""
 
 import json
+from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -22,7 +24,7 @@ DRAWERS = {
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory):
+def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
     found = run_stability(
         ["sgd", "lrsgd_r"], TWINS, horizons=(5, 10, 20), thetas=(0.1, 0.25), pairs=1, seeds=64,
         out=tmp_path_factory.mktemp("stability"), progress=False,
@@ -31,12 +33,12 @@ def report(tmp_path_factory):
 
 
 @pytest.fixture
-def canvases(monkeypatch):
+def canvases(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Every figure that is saved, for a look at what is on it."""
     seen = []
     plain = Figure.savefig
 
-    def watched(canvas, target, **options):
+    def watched(canvas: Any, target: Any, **options: Any) -> Any:
         seen.append(canvas)
         return plain(canvas, target, **options)
 
@@ -44,7 +46,7 @@ def canvases(monkeypatch):
     return seen
 
 
-def assert_vector_files(paths, provenance):
+def assert_vector_files(paths: Any, provenance: Any) -> None:
     assert {path.suffix for path in paths} == {".pdf", ".svg"}
     for path in paths:
         text = path.read_bytes()
@@ -54,20 +56,22 @@ def assert_vector_files(paths, provenance):
 
 
 @pytest.mark.parametrize("name", DRAWERS)
-def test_a_stability_figure_is_drawn_from_its_report(name, report, tmp_path, canvases):
+def test_a_stability_figure_is_drawn_from_its_report(
+    name: Any, report: Any, tmp_path: Path, canvases: Any
+) -> None:
     paths = DRAWERS[name](report, tmp_path / name)
     assert_vector_files(paths, report["provenance"])
     assert canvases[0].get_figwidth() in (PAGE, PAGE / 2)
 
 
-def test_the_gap_drawn_is_the_gap_measured(report, tmp_path, canvases):
+def test_the_gap_drawn_is_the_gap_measured(report: Any, tmp_path: Path, canvases: Any) -> None:
     stability.draw_over_time(report, tmp_path / "gap")
     lines = [line.get_ydata() for line in canvases[0].axes[0].get_lines()]
     ends = {round(float(y[-1]), 9) for y in lines if len(y)}
     assert {round(row["curve"]["gap"][-1], 9) for row in report["rows"]} & ends
 
 
-def test_what_a_report_lacks_is_said(report, tmp_path):
+def test_what_a_report_lacks_is_said(report: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no map"):
         stability.draw_map({**report, "map": None}, tmp_path / "map")
     rows = [row for row in report["rows"] if row["theta"] != 0.25]
@@ -77,7 +81,7 @@ def test_what_a_report_lacks_is_said(report, tmp_path):
         stability.command(tmp_path / "nothing.json")
 
 
-def test_measured_and_both_bounds_are_drawn(tmp_path, canvases):
+def test_measured_and_both_bounds_are_drawn(tmp_path: Path, canvases: Any) -> None:
     table = sweep("sngm.theorem_1", "T", BOWL, replicas=32, out=tmp_path, progress=False)
     paths = theory.draw(json.loads(json.dumps(table)), tmp_path / "sngm")
     assert_vector_files(paths, table["provenance"])
@@ -89,12 +93,12 @@ def test_measured_and_both_bounds_are_drawn(tmp_path, canvases):
     assert list(drawn) == [r["measured"] for r in kept]
 
 
-def test_an_empty_sweep_is_refused(tmp_path):
+def test_an_empty_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="admissible"):
         theory.draw({"rows": [], "key": "x", "axis": "T"}, tmp_path / "x")
 
 
-def test_every_paper_has_its_main_figure():
+def test_every_paper_has_its_main_figure() -> None:
     papers = {key.split(".", 1)[0] for key, _ in registry.statements()}
     assert set(theory.MAIN) == papers - {"hardt_recht_singer"}
 
@@ -102,7 +106,9 @@ def test_every_paper_has_its_main_figure():
 @pytest.mark.parametrize(
     "key", ["sngm.lemma_1", "tralgo.assumption_1_lipschitz", "sngm.definition_1"]
 )
-def test_a_true_lemma_is_never_drawn_as_violated(key, tmp_path, monkeypatch, canvases):
+def test_a_true_lemma_is_never_drawn_as_violated(
+    key: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, canvases: Any
+) -> None:
     """Its figure once lowered what the objective certifies, and drew the lemma as false."""
     monkeypatch.chdir(tmp_path)
     theory.command([key], replicas=16, out=tmp_path)
@@ -116,7 +122,7 @@ def test_a_true_lemma_is_never_drawn_as_violated(key, tmp_path, monkeypatch, can
     assert {row["verdict"] for row in table["rows"]} <= {"holds", "not refuted", "vacuous"}
 
 
-def test_a_certified_constant_is_no_axis_and_cannot_be_fixed(tmp_path):
+def test_a_certified_constant_is_no_axis_and_cannot_be_fixed(tmp_path: Path) -> None:
     spec = {"family": "relaxed_smooth", "parameters": {"dim": 1}}
     can = "not a choice; choose a parameter of relaxed_smooth: dim, frequency"
     with pytest.raises(UsageError, match=f"L0 is what relaxed_smooth certifies, {can}"):
@@ -127,7 +133,7 @@ def test_a_certified_constant_is_no_axis_and_cannot_be_fixed(tmp_path):
         sweep("sngm.theorem_1", "wings", BOWL, out=tmp_path, progress=False)
 
 
-def test_a_familys_parameter_is_certified_anew_at_every_value(tmp_path):
+def test_a_familys_parameter_is_certified_anew_at_every_value(tmp_path: Path) -> None:
     table = sweep("sngm.definition_1", "ell", BOWL, [0.5, 2.0, 8.0], replicas=16, out=tmp_path,
                   progress=False)  # fmt: skip
     assert {row["x"] for row in table["rows"]} == {0.5, 2.0, 8.0}
@@ -135,7 +141,9 @@ def test_a_familys_parameter_is_certified_anew_at_every_value(tmp_path):
     assert "ell" not in table["parameters"]
 
 
-def test_what_is_held_is_shown_and_can_be_set(tmp_path, monkeypatch, canvases):
+def test_what_is_held_is_shown_and_can_be_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, canvases: Any
+) -> None:
     monkeypatch.chdir(tmp_path)
     theory.command(["sngm.theorem_1"], axis="T", objective="quadratic",
                    parameters="beta=0.25,ell=3", replicas=16, out=tmp_path)  # fmt: skip
@@ -153,8 +161,12 @@ def test_what_is_held_is_shown_and_can_be_set(tmp_path, monkeypatch, canvases):
     ],
 )
 def test_the_command_refuses_a_certified_constant_in_one_line(
-    arguments, message, tmp_path, monkeypatch, capsys
-):
+    arguments: Any,
+    message: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["theorylab", "figure", *arguments])
     with pytest.raises(SystemExit) as stopped:

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,7 @@ STATEMENTS = (theorem("mine.theorem_1", 1), theorem("mine.wrong", 1e-4),
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
+def environment(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root: Path = tmp_path_factory.mktemp("site")
     (root / "mypaper").mkdir()
     (root / "mypaper" / "__init__.py").write_text(MODULE)
@@ -42,14 +43,14 @@ def environment(tmp_path_factory):
     return os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
 
 
-def theorylab(environment, *arguments, cwd):
+def theorylab(environment: Any, *arguments: Any, cwd: Any) -> Any:
     return subprocess.run(
         [sys.executable, "-m", "theorylab", *arguments],
         env=environment, capture_output=True, text=True, cwd=cwd, check=False,
     )  # fmt: skip
 
 
-def test_it_is_listed(environment, tmp_path):
+def test_it_is_listed(environment: Any, tmp_path: Path) -> None:
     done = theorylab(environment, "statements", "--paper", "mine", "--json", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     listed = json.loads(done.stdout)["statements"]
@@ -60,7 +61,7 @@ def test_it_is_listed(environment, tmp_path):
     ]
 
 
-def test_it_is_checked_and_strict_sees_the_false_one(environment, tmp_path):
+def test_it_is_checked_and_strict_sees_the_false_one(environment: Any, tmp_path: Path) -> None:
     done = theorylab(
         environment, "verify", "--paper", "mine", "--objective", "quadratic", "--json", "--strict",
         "--replicas", "64", cwd=tmp_path,
@@ -74,7 +75,7 @@ def test_it_is_checked_and_strict_sees_the_false_one(environment, tmp_path):
             "hyperparameters", "replicas", "seed"} <= set(rows[0])  # fmt: skip
 
 
-def test_the_hunt_treats_it_like_the_rest(environment, tmp_path):
+def test_the_hunt_treats_it_like_the_rest(environment: Any, tmp_path: Path) -> None:
     done = theorylab(environment, "falsify", "--paper", "mine", "--budget", "9", "--json",
                      "--out", "hunt", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -88,13 +89,13 @@ def test_the_hunt_treats_it_like_the_rest(environment, tmp_path):
     assert "lhs <= rhs" in alone.stdout
 
 
-def test_an_edited_theorem_is_checked_anew(environment, tmp_path):
+def test_an_edited_theorem_is_checked_anew(environment: Any, tmp_path: Path) -> None:
     """The store keeps what was finished, but not for another theorem of the same key."""
     root = tmp_path / "site"
     shutil.copytree(environment["PYTHONPATH"], root)
     here = environment | {"PYTHONPATH": str(root)}
 
-    def verdict():
+    def verdict() -> Any:
         done = theorylab(here, "verify", "mine.theorem_1", "--objective", "quadratic", "--json",
                          "--replicas", "64", "--out", "kept", cwd=tmp_path)  # fmt: skip
         assert done.returncode == 0, done.stderr

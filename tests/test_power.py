@@ -4,7 +4,7 @@ import pytest
 import sympy as sp
 from hunting import AVERAGE, DESCENT, GRADIENT_DESCENT, NUMBERS_TRUE
 
-from bounds.statement import evaluate
+from bounds.statement import Statement, evaluate
 from theorylab.hunt.search import Hunt
 from theorylab.studies import power as measuring
 from theorylab.studies.mutants import FACTORS, mutants
@@ -14,7 +14,7 @@ VALUES = {"ell": 2.0, "Delta": 1.5, "sigma": 0.7, "T": 5.0, "B": 3.0, "eta": 0.1
 
 
 @pytest.mark.parametrize("statement", [AVERAGE, DESCENT, NUMBERS_TRUE], ids=lambda s: s.key)
-def test_every_mutated_bound_is_smaller(statement):
+def test_every_mutated_bound_is_smaller(statement: Statement) -> None:
     _, large = statement.claim.sides
     before = float(evaluate(large, VALUES))
     for mutant in mutants(statement):
@@ -25,7 +25,7 @@ def test_every_mutated_bound_is_smaller(statement):
                 assert after == pytest.approx(mutant.factor * before)
 
 
-def test_mutants_cover_constants_terms_exponents_and_conditions():
+def test_mutants_cover_constants_terms_exponents_and_conditions() -> None:
     made = mutants(AVERAGE)
     assert {m.factor for m in made if m.kind == "bound"} == set(FACTORS)
     assert sum(m.kind == "constant" for m in made) == 2 * len(FACTORS)
@@ -38,14 +38,14 @@ def test_mutants_cover_constants_terms_exponents_and_conditions():
     assert len({m.statement.key for m in made}) == len(made)
 
 
-def test_numbers_are_mutated_and_caught():
+def test_numbers_are_mutated_and_caught() -> None:
     score = measure_power(NUMBERS_TRUE, budget=3.0)
     assert score.attained
     assert not score.false_alarm
     assert all(o.caught for o in score.outcomes)
 
 
-def test_the_page_says_what_escaped_and_why():
+def test_the_page_says_what_escaped_and_why() -> None:
     outcomes = [
         {"kind": "bound", "factor": 0.5, "detail": "all x 0.5", "caught": caught, "ratio": 0.7,
          "catchable": "exact value" if caught else "unknown"}
@@ -69,7 +69,7 @@ def test_the_page_says_what_escaped_and_why():
 
 
 @pytest.mark.slow
-def test_all_halved_bounds_of_an_attained_statement_are_caught():
+def test_all_halved_bounds_of_an_attained_statement_are_caught() -> None:
     score = measure_power(DESCENT, budget=20.0)
     assert score.attained
     assert not score.false_alarm
@@ -80,7 +80,7 @@ def test_all_halved_bounds_of_an_attained_statement_are_caught():
     assert halved["caught_of_catchable"] == 1
 
 
-def test_what_was_caught_does_not_say_what_can_be_caught(monkeypatch):
+def test_what_was_caught_does_not_say_what_can_be_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """That comes from the independent search or an exact worst case alone."""
     monkeypatch.setattr(measuring, "_from_pool", lambda mutant, pool, seed: None)
     monkeypatch.setattr(measuring, "solve_points", lambda *arguments: iter(()))

@@ -1,6 +1,7 @@
 """The papers' printed numbers: a sample by hand, shapes, ranges, own repeats."""
 
 from collections import Counter
+from typing import Any
 
 import pytest
 
@@ -60,18 +61,18 @@ SHAPES = {  # rows, columns
 }  # fmt: skip
 
 
-def at(paper, table, row, column):
+def at(paper: Any, table: Any, row: Any, column: Any) -> Any:
     (found,) = (p for p in printed(paper, table) if (p.row, p.column) == (row, column))
     return found
 
 
 @pytest.mark.parametrize("cell", BY_HAND, ids=lambda cell: ".".join(cell[:4]))
-def test_a_cell_read_by_hand(cell):
+def test_a_cell_read_by_hand(cell: Any) -> None:
     *place, value = cell
     assert at(*place).value == value
 
 
-def test_every_table_has_its_shape_and_no_cell_twice():
+def test_every_table_has_its_shape_and_no_cell_twice() -> None:
     assert {(paper, table) for paper in PAPERS for table in tables(paper)} == set(SHAPES)
     for (paper, table), (rows, columns) in SHAPES.items():
         cells = printed(paper, table)
@@ -82,7 +83,7 @@ def test_every_table_has_its_shape_and_no_cell_twice():
         assert len(cells) == rows * columns or paper == "sngm"
 
 
-def test_every_number_lies_where_its_unit_allows():
+def test_every_number_lies_where_its_unit_allows() -> None:
     ranges = {"fraction": (0.1, 1.0), "%": (40.0, 100.0), "%-point": (0.0, 5.0), "1": (0.0, 3.0),
               "samples": (1.0, 10_000.0), "yes/no": (0.0, 1.0)}  # fmt: skip
     for paper in PAPERS:
@@ -95,7 +96,7 @@ def test_every_number_lies_where_its_unit_allows():
             assert cell.spread is None or 0 < cell.spread < 1
 
 
-def test_what_the_papers_print_twice_agrees():
+def test_what_the_papers_print_twice_agrees() -> None:
     paper = "stochastic_batch_size"
     for network in ("VGG11", "ResNet18"):
         for part in ("mean", "max"):
@@ -128,7 +129,7 @@ def test_what_the_papers_print_twice_agrees():
     )
 
 
-def test_an_unknown_paper_or_table_is_named():
+def test_an_unknown_paper_or_table_is_named() -> None:
     with pytest.raises(UnknownNameError, match="unknown paper 'tralg'; did you mean tralgo"):
         printed("tralg")
     with pytest.raises(UnknownNameError, match="unknown table 'table_9'"):

@@ -1,6 +1,7 @@
 """O(.) claims: what follows by algebra is never refuted by a fit, and growth must persist."""
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,7 +37,7 @@ KNOWN = {
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_leading_terms(name):
+def test_leading_terms(name: Any) -> None:
     expression, expected = KNOWN[name]
     found = leading(expression, N, {"a": 0.5})
     for one, other in zip(
@@ -53,7 +54,7 @@ def test_leading_terms(name):
 
 @pytest.mark.parametrize("expression", [N + 1 - N * sp.Float(1.0), N ** sp.log(N), sp.sin(N),
                                         sp.ceiling(1 / N), (A - N) ** A])  # fmt: skip
-def test_what_cannot_be_read_off_is_refused(expression):
+def test_what_cannot_be_read_off_is_refused(expression: Any) -> None:
     expression = expression if expression.has(N) else sp.Add(N, -N, 1, evaluate=False)
     with pytest.raises(Unknown):
         leading(expression, N, {"a": 0.5})
@@ -62,7 +63,7 @@ def test_what_cannot_be_read_off_is_refused(expression):
 TWINS = synthetic.stability_twins(n=20)
 
 
-def test_an_order_that_follows_from_a_proven_bound_holds():
+def test_an_order_that_follows_from_a_proven_bound_holds() -> None:
     verdict = theorylab.check("lrsgd.theorem_3_4", TWINS, values={"c": 1}, effort=1e5, replicas=64)
     assert (verdict.verdict, verdict.evidence) == ("holds", "algebra")
     assert "lrsgd.theorem_3_4.best_burn_in" in verdict.reason
@@ -70,12 +71,12 @@ def test_an_order_that_follows_from_a_proven_bound_holds():
 
 
 @pytest.mark.slow
-def test_not_even_a_large_effort_refutes_it():
+def test_not_even_a_large_effort_refutes_it() -> None:
     verdict = theorylab.check("lrsgd.theorem_3_4", TWINS, values={"c": 1}, effort=1e12)
     assert (verdict.verdict, verdict.evidence) == ("holds", "algebra")
 
 
-def test_another_schedule_proves_nothing():
+def test_another_schedule_proves_nothing() -> None:
     """The repairs of 3.6, 4.3 and 4.9 speak of other step sizes."""
     for printed, repaired in (
         (lrsgd.theorem_3_6, lrsgd.theorem_3_6_repaired),
@@ -89,7 +90,7 @@ def test_another_schedule_proves_nothing():
     assert covers(lrsgd.theorem_3_4_best_burn_in, lrsgd.theorem_3_4, [table])
 
 
-def _curve(ratio, error):
+def _curve(ratio: Any, error: Any) -> Any:
     sizes = [32.0, 64.0, 128.0, 256.0]
     return [_Size(s, y := math.log(ratio(s)), y - error, y + error) for s in sizes]
 
@@ -107,14 +108,14 @@ LAST = Verdict("k", "printed", "not refuted", 2.0, (2.0, 2.0), 1.0, 2.0)
         (lambda s: 3.0 + (s > 200), 0.01, "not refuted"),  # in one window alone
     ],
 )
-def test_growth_must_persist(ratio, error, outcome):
+def test_growth_must_persist(ratio: Any, error: float, outcome: str) -> None:
     found = rates._judge_growth(LAST, _curve(ratio, error), "n")
     assert found.verdict == outcome
     assert found.evidence == ("growth" if outcome == "violated" else "samples")
     assert "n = 32, 64, 128, 256" in found.reason
 
 
-def test_the_instance_shown_is_the_one_measured():
+def test_the_instance_shown_is_the_one_measured() -> None:
     verdict = theorylab.check("lrsgd.theorem_4_9", TWINS, values={"c": 0.5, "S": 1},
                               effort=1e5, replicas=512)  # fmt: skip
     assert (verdict.verdict, verdict.evidence) == ("violated", "growth")
@@ -122,7 +123,7 @@ def test_the_instance_shown_is_the_one_measured():
     assert verdict.hyperparameters["T"] == 5120
 
 
-def test_every_order_under_a_repaired_key_is_decided_the_same_way():
+def test_every_order_under_a_repaired_key_is_decided_the_same_way() -> None:
     """Table 1's row of SNGM is Corollary 2 without its constants."""
     bowl = synthetic.quadratic(dim=2, noise="two_point", sigma=0.5)
     verdict = theorylab.check(registry.statement("sngm.table_1_sngm"), bowl, effort=1e4)
@@ -137,10 +138,10 @@ class _Agreeing(Protocol):
 
     provides = frozenset({"mean_gradient_norm_squared"})
 
-    def __init__(self, high):
+    def __init__(self, high: Any) -> None:
         self.high = high
 
-    def measure(self, experiment):
+    def measure(self, experiment: Any) -> Any:
         rng = np.random.default_rng([experiment.run_seed, experiment.rounds])
         seen = 1.0 + 0.01 * rng.standard_normal((1, 4096))
         (name,) = experiment.measured
@@ -148,7 +149,7 @@ class _Agreeing(Protocol):
 
 
 @pytest.mark.parametrize(("high", "said"), [(math.inf, "not refuted"), (2.0, "violated")])
-def test_samples_without_a_certified_upper_range_show_no_growth(high, said):
+def test_samples_without_a_certified_upper_range_show_no_growth(high: Any, said: str) -> None:
     """Six standard errors of agreeing samples are no upper bound: an event may be too rare."""
     falls = Statement("made_up.falls", "Order", "printed", FALLS,
                       (SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), Algorithm("sgd"),
@@ -161,7 +162,7 @@ def test_samples_without_a_certified_upper_range_show_no_growth(high, said):
     assert found.growth[0] == pytest.approx(1.0, abs=0.01)
 
 
-def test_the_upper_end_of_a_size_is_that_of_all_its_instances():
+def test_the_upper_end_of_a_size_is_that_of_all_its_instances() -> None:
     falls = Claim(mean_gradient_norm_squared, "<=", ell, big_o=True)
     samples = np.tile([[1.9], [2.0]], (1, 500))
     found = Measurement({"mean_gradient_norm_squared": samples}, "samples",
@@ -176,7 +177,7 @@ def test_the_upper_end_of_a_size_is_that_of_all_its_instances():
 
 
 @pytest.mark.parametrize("noise", ["none", "two_point"])
-def test_the_largest_batch_is_exact_where_the_means_are(noise):
+def test_the_largest_batch_is_exact_where_the_means_are(noise: str) -> None:
     """And then it is the one that long runs find."""
     bowl = synthetic.quadratic(dim=1, noise=noise, sigma=0.5 * (noise != "none"), start=2.0)
     statement = registry.statement("sngm.eq_6", "printed")

@@ -1,5 +1,7 @@
 """Claims on one round hold from the states that a run reaches, not on a fresh start alone."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import sympy as sp
@@ -20,13 +22,13 @@ from theorylab.quantities.protocol import Experiment, begins_fresh, is_one_step
 QUIET = (Condition(eta, "<=", 1 / ell), Condition(sigma, "<=", 0))
 
 
-def _falls(rule):
+def _falls(rule: Any) -> Any:
     return Statement(f"made_up.{rule}_falls", "Lemma", "printed", Claim(decrease, ">=", 0),
                      (SMOOTH,), Algorithm(rule), conditions=QUIET)  # fmt: skip
 
 
 @pytest.mark.parametrize(("rule", "step"), [("msgd", 1.0), ("nesterov", 0.5)])
-def test_not_every_momentum_step_decreases_the_function(rule, step):
+def test_not_every_momentum_step_decreases_the_function(rule: str, step: float) -> None:
     """On w^2/2 with momentum 0.9 and eta = 1 its values are 0.5, 0, 0.405, ..."""
     bowl = synthetic.quadratic(dim=1, start=1.0)
     found = check(_falls(rule), bowl, values={"eta": step}, count=1)
@@ -36,12 +38,12 @@ def test_not_every_momentum_step_decreases_the_function(rule, step):
 
 
 @pytest.mark.parametrize("rule", ["msgd", "nesterov"])
-def test_a_hunt_finds_it(rule):
+def test_a_hunt_finds_it(rule: str) -> None:
     assert hunt(_falls(rule), limit=60, budget=60.0).verdict == "violated"
     assert hunt(_falls("sgd"), limit=60, budget=60.0).verdict == "not refuted"
 
 
-def test_the_first_row_follows_the_rule_by_hand():
+def test_the_first_row_follows_the_rule_by_hand() -> None:
     """Decrease of F after k steps of momentum with exact gradients from w_0 = 1."""
     w, v, values = 1.0, 0.0, []
     for _ in range(7):
@@ -56,7 +58,7 @@ def test_the_first_row_follows_the_rule_by_hand():
     assert found.values["decrease"][rows, 0] == pytest.approx(falls)
 
 
-def test_sampled_rounds_agree_with_enumerated_ones():
+def test_sampled_rounds_agree_with_enumerated_ones() -> None:
     """The mean over many runs of a round that begins where each run's own rounds lead."""
     noisy = synthetic.quadratic(dim=1, start=1.0, noise="gaussian", sigma=0.5)
     claim = Claim(decrease + displacement_squared, "<=", gradient_norm_squared + eta)
@@ -74,7 +76,7 @@ def test_sampled_rounds_agree_with_enumerated_ones():
     assert quiet.values["gradient_norm_squared"][12, 0] == pytest.approx(w1**2)
 
 
-def test_what_a_round_begins_with_is_read_off_the_rule():
+def test_what_a_round_begins_with_is_read_off_the_rule() -> None:
     assert begins_fresh(SGD(eta=0.1))
     assert begins_fresh(TRSGD(lam=2.0, S=3))
     assert not begins_fresh(MSGD(eta=0.1, beta=0.5))
@@ -83,7 +85,7 @@ def test_what_a_round_begins_with_is_read_off_the_rule():
     assert begins_fresh(MSGD(eta=0.1, beta=0.0))
 
 
-def test_the_papers_claims_on_one_round_keep_their_meaning():
+def test_the_papers_claims_on_one_round_keep_their_meaning() -> None:
     """They speak of rules whose rounds begin afresh."""
     fresh = {
         "sgd": SGD(eta=0.1), "trsgd": TRSGD(lam=2.0, S=3),
@@ -96,7 +98,7 @@ def test_the_papers_claims_on_one_round_keep_their_meaning():
             assert statement.algorithm.rule in fresh, statement.key
 
 
-def test_fresh_rounds_are_measured_as_before():
+def test_fresh_rounds_are_measured_as_before() -> None:
     waves = synthetic.delta_nonconvex(dim=2)
     made = Experiment(_falls("sgd"), waves, {"eta": 0.1, "ell": 1.0})
     assert is_one_step(made.rule)

@@ -3,10 +3,12 @@
 import re
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parent.parent / "README.md"
 
 
-def test_the_twenty_lines_run(capsys):
+def test_the_twenty_lines_run(capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), flags=re.DOTALL)
     assert len([line for line in code.splitlines() if line.strip()]) <= 20
     exec(compile(code, "README.md", "exec"), {})
@@ -16,6 +18,6 @@ def test_the_twenty_lines_run(capsys):
     ]  # fmt: skip
 
 
-def test_the_linked_files_exist():
+def test_the_linked_files_exist() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README.read_text()):
         assert (README.parent / target).exists(), target

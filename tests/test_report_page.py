@@ -4,6 +4,9 @@ import json
 import re
 import shutil
 import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -28,13 +31,13 @@ OUTCOMES = [
 ]  # fmt: skip
 
 
-def write(path, table):
+def write(path: Any, table: Any) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(table))
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A folder as verify, falsify, worst-case and figure leave it, over every statement."""
     folder = tmp_path_factory.mktemp("run")
     rows = []
@@ -80,7 +83,7 @@ def run(tmp_path_factory):
     return folder
 
 
-def test_everything_found_is_on_the_page(run):
+def test_everything_found_is_on_the_page(run: Any) -> None:
     report = collect(run)
     html = page(report)
     keys = list(dict.fromkeys(key for key, _ in registry.statements()))
@@ -103,7 +106,7 @@ def test_everything_found_is_on_the_page(run):
     assert "91.4" in html
 
 
-def test_the_page_stands_alone(run):
+def test_the_page_stands_alone(run: Any) -> None:
     html = page(collect(run))
     assert not re.search(r"""(src|href)=["'](?!data:|#)""", html)
     addresses = set(re.findall(r"https?://[^\s\"'<]+", html))
@@ -112,13 +115,13 @@ def test_the_page_stands_alone(run):
     assert len(html) < 4_000_000
 
 
-def test_a_counterexample_outweighs_what_checks_left_open(run):
+def test_a_counterexample_outweighs_what_checks_left_open(run: Any) -> None:
     entry = next(e for e in collect(run) if e.key == "sngm.lemma_2")
     assert entry.outcome("printed") == ("violated", "exact law")
     assert entry.hunts["printed"].counterexample.script == SCRIPT
 
 
-def test_scripts_outside_the_folder_are_not_read(run, tmp_path):
+def test_scripts_outside_the_folder_are_not_read(run: Any, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     shutil.copytree(run, folder)
     (tmp_path / "secret.py").write_text("secret = 1")
@@ -127,7 +130,7 @@ def test_scripts_outside_the_folder_are_not_read(run, tmp_path):
     assert "secret = 1" not in page(collect(folder))
 
 
-def test_mistakes_get_one_clear_line(tmp_path):
+def test_mistakes_get_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no results at"):
         collect(tmp_path / "nowhere")
     with pytest.raises(UsageError, match="holds no results"):
@@ -140,7 +143,7 @@ def test_mistakes_get_one_clear_line(tmp_path):
         collect(tmp_path)
 
 
-def test_the_command_writes_page_and_latex(run, tmp_path):
+def test_the_command_writes_page_and_latex(run: Any, tmp_path: Path) -> None:
     runner = CliRunner()
     for flags, name in (([], "a.html"), (["--latex"], "a.tex")):
         target = tmp_path / name
@@ -150,14 +153,14 @@ def test_the_command_writes_page_and_latex(run, tmp_path):
         assert target.stat().st_size > 1000
 
 
-def test_the_report_is_a_table_too(run):
+def test_the_report_is_a_table_too(run: Any) -> None:
     report = collect(run)
     table = report.to_pandas()
     assert set(table.verdict) == {v for v, _ in OUTCOMES}
     assert len(report.to_json()["results"]) == len(table)
 
 
-def test_latex_compiles(run, tmp_path):
+def test_latex_compiles(run: Any, tmp_path: Path) -> None:
     if shutil.which("pdflatex") is None:
         pytest.skip("pdflatex is not installed")
     body = collect(run).to_latex()
@@ -172,7 +175,7 @@ def test_latex_compiles(run, tmp_path):
     assert ran.returncode == 0, ran.stdout[-2000:]
 
 
-def test_verdicts_and_tightness_are_drawn(run, tmp_path):
+def test_verdicts_and_tightness_are_drawn(run: Any, tmp_path: Path) -> None:
     result = CliRunner().invoke(build(), ["figure-verdicts", str(run), "--out", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert {"tightness.pdf", "tightness.svg", "verdicts.png"} <= {
@@ -184,7 +187,7 @@ def test_verdicts_and_tightness_are_drawn(run, tmp_path):
                             for f in ("printed", "repaired"))  # fmt: skip
 
 
-def test_axes_are_logarithmic_only_where_every_value_is_positive():
+def test_axes_are_logarithmic_only_where_every_value_is_positive() -> None:
     assert ">100<" in lines([Series("a", "measured", [1.0, 100.0], [1.0, 2.0])], "x", "y")
     plot = lines([Series("a", "measured", [0.0, 1.0], [-1.0, 1.0])], "x", "y")
     assert ">-1<" in plot
@@ -193,7 +196,7 @@ def test_axes_are_logarithmic_only_where_every_value_is_positive():
 
 # --- in a browser -------------------------------------------------------------------------------
 @pytest.fixture(scope="module")
-def browser(run, tmp_path_factory):
+def browser(run: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     if found() is None:
         pytest.skip("no Chromium is installed")
     path = tmp_path_factory.mktemp("page") / "report.html"
@@ -206,12 +209,12 @@ def browser(run, tmp_path_factory):
 VISIBLE = "[...document.querySelectorAll('tbody.entry')].filter(e => !e.hidden)"
 
 
-def choose(browser, name, value):
+def choose(browser: Any, name: Any, value: Any) -> None:
     browser.run(f"""(() => {{ const field = document.getElementById({name!r});
         field.value = {value!r}; field.dispatchEvent(new Event('input')); }})()""")
 
 
-def test_the_browser_filters(browser, run):
+def test_the_browser_filters(browser: Any, run: Any) -> None:
     every = len(collect(run))
     assert browser.run(f"{VISIBLE}.length") == every
     choose(browser, "paper", "sngm")
@@ -236,7 +239,7 @@ def test_the_browser_filters(browser, run):
     assert browser.run(f"{VISIBLE}.length") == every
 
 
-def test_the_browser_sorts(browser):
+def test_the_browser_sorts(browser: Any) -> None:
     browser.run("document.querySelector('[data-sort=key]').click()")
     keys = browser.run(f"{VISIBLE}.map(e => e.dataset.key)")
     assert keys == sorted(keys, key=str.lower)
@@ -244,7 +247,7 @@ def test_the_browser_sorts(browser):
     assert browser.run(f"{VISIBLE}.map(e => e.dataset.key)") == keys[::-1]
 
 
-def test_the_browser_lays_out_mathematics(browser):
+def test_the_browser_lays_out_mathematics(browser: Any) -> None:
     browser.run("document.querySelectorAll('tr.body').forEach(row => { row.hidden = false; })")
     box = "(e => { const r = e.getBoundingClientRect(); return [r.width, r.height]; })"
     sizes = browser.run(f"[...document.querySelectorAll('math[display=block]')].map({box})")
@@ -257,7 +260,7 @@ def test_the_browser_lays_out_mathematics(browser):
     assert not browser.run("document.querySelectorAll('merror').length")
 
 
-def test_the_browser_works_by_keyboard(browser):
+def test_the_browser_works_by_keyboard(browser: Any) -> None:
     browser.run("document.querySelectorAll('tr.body').forEach(row => { row.hidden = true; })")
     browser.run("document.querySelector('.toggle').focus()")
     for kind in ("keyDown", "keyUp"):
@@ -270,14 +273,14 @@ def test_the_browser_works_by_keyboard(browser):
     assert browser.run(toggles) == 1
 
 
-def test_the_browser_has_dark_and_light(browser):
+def test_the_browser_has_dark_and_light(browser: Any) -> None:
     colour = "getComputedStyle(document.body).backgroundColor"
     before = browser.run(colour)
     browser.run("document.getElementById('theme').click()")
     assert browser.run(colour) != before
 
 
-def test_nothing_is_wider_than_a_phone(browser):
+def test_nothing_is_wider_than_a_phone(browser: Any) -> None:
     browser.call("Emulation.setDeviceMetricsOverride", width=390, height=844,
                  deviceScaleFactor=2, mobile=True)  # fmt: skip
     browser.run("document.querySelectorAll('tr.body').forEach(row => { row.hidden = false; })")
@@ -286,6 +289,6 @@ def test_nothing_is_wider_than_a_phone(browser):
     browser.call("Emulation.clearDeviceMetricsOverride")
 
 
-def test_the_browser_complains_of_nothing_and_asks_no_network(browser):
+def test_the_browser_complains_of_nothing_and_asks_no_network(browser: Any) -> None:
     assert browser.complaints() == []
     assert browser.requests() == []

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,14 +48,14 @@ STEEP = {
 FACTOR = sp.Max(sp.Abs(1 - eta * mu), sp.Abs(1 - eta * ell))
 
 
-def _contraction(factor):
+def _contraction(factor: Any) -> Any:
     return Statement("made_up.contraction", "Lemma", "printed",
                      Claim(expected_twin_distance, "<=", factor * twin_distance),
                      (SMOOTH, STRONGLY_CONVEX, FINITE_SUM), Algorithm("sgd"))  # fmt: skip
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_a_contraction_that_is_attained_is_not_refuted_by_rounding(seed):
+def test_a_contraction_that_is_attained_is_not_refuted_by_rounding(seed: Any) -> None:
     """Steps of 1/ell sigma = 100 cancel in a distance of 1e-6."""
     found = hunt(_contraction(FACTOR), [STEEP], limit=12, budget=60.0, seed=seed)
     assert found.verdict != "violated"
@@ -61,14 +63,14 @@ def test_a_contraction_that_is_attained_is_not_refuted_by_rounding(seed):
     assert check(_contraction(FACTOR), bowl, seed=seed).verdict == "holds"
 
 
-def test_a_factor_that_is_too_small_still_falls():
+def test_a_factor_that_is_too_small_still_falls() -> None:
     bowl = synthetic.quadratic(**STEEP["parameters"])
     found = check(_contraction(FACTOR * sp.Rational(999, 1000)), bowl, values={"eta": 10.0})
     assert found.verdict == "violated"
     assert found.ratio == pytest.approx(1000 / 999, rel=1e-4)
 
 
-def test_a_violation_of_a_rounding_error_is_not_confirmed(tmp_path):
+def test_a_violation_of_a_rounding_error_is_not_confirmed(tmp_path: Path) -> None:
     """0.1 + 0.2 > 0.3 in floats: the very numbers say so too, but not beyond rounding."""
     equal = Statement("made_up.equal", "Remark", "printed", Claim(eta + mu, "<=", ell))
     table = Tabular(equal, (), (), 0.0, {"eta": 0.1, "mu": 0.2, "ell": 0.3})
@@ -85,7 +87,7 @@ def test_a_violation_of_a_rounding_error_is_not_confirmed(tmp_path):
     assert more.exceeds_exactly()
 
 
-def test_a_replay_of_a_statement_that_is_true_says_not_confirmed(tmp_path):
+def test_a_replay_of_a_statement_that_is_true_says_not_confirmed(tmp_path: Path) -> None:
     from bounds import tralgo
     from theorylab.hunt.counterexample import replay
 
@@ -101,7 +103,7 @@ def test_a_replay_of_a_statement_that_is_true_says_not_confirmed(tmp_path):
     assert summary["script"] is summary["replay"] is None
 
 
-def test_exact_numbers_decide_what_floats_cannot():
+def test_exact_numbers_decide_what_floats_cannot() -> None:
     """F falls by 1e-18 beside values of size 1: lost in floats, not in fractions."""
     claim = Claim(decrease, ">=", gradient_norm_squared * eta / 2)
     descent = Statement("made_up.descent", "L", "printed", claim, (SMOOTH,), Algorithm("sgd"))
@@ -124,7 +126,7 @@ STEEP_WELLS = [
 @pytest.mark.parametrize("key", ["lrsgd.condition_2_3", "sngm.assumption_1",
                                  "stochastic_batch_size.claim_noise_variance",
                                  "tralgo.assumption_3"])  # fmt: skip
-def test_noise_beside_a_huge_gradient_is_not_refuted(key, seed, parameters):
+def test_noise_beside_a_huge_gradient_is_not_refuted(key: str, seed: Any, parameters: Any) -> None:
     """Gradients of 1e15 leave no digit of a noise of 0.5: g - grad F is their rounding."""
     steep = synthetic.relaxed_smooth(**parameters)
     statement = registry.statement(key, "repaired")
@@ -135,7 +137,7 @@ def test_noise_beside_a_huge_gradient_is_not_refuted(key, seed, parameters):
     assert found.verdict != "violated"
 
 
-def test_noise_above_its_bound_is_still_seen_beside_a_huge_gradient():
+def test_noise_above_its_bound_is_still_seen_beside_a_huge_gradient() -> None:
     steep = synthetic.relaxed_smooth(**STEEP_WELLS[0])
     claim = Claim(gradient_variance, "<=", sigma**2 * 0.999)
     less = Statement("made_up.noise", "A", "printed", claim, (BOUNDED_VARIANCE,))
@@ -144,7 +146,7 @@ def test_noise_above_its_bound_is_still_seen_beside_a_huge_gradient():
     assert found.ratio == pytest.approx(1 / 0.999, rel=1e-6)
 
 
-def test_rounding_passes_through_a_claim_that_is_not_affine():
+def test_rounding_passes_through_a_claim_that_is_not_affine() -> None:
     """A root turns an error of 1e-14 into one of 1e-7."""
     claim = Claim(sp.sqrt(gradient_variance), "<=", sigma)
     found = Measurement({"gradient_variance": np.array([[1e-14]])}, "law",
@@ -176,7 +178,7 @@ TRUE_FAR_AWAY = {
 }  # fmt: skip
 
 
-def _far(name, weaker=None):
+def _far(name: Any, weaker: Any = None) -> Any:
     claim, prescription = TRUE_FAR_AWAY[name]
     if weaker is not None:
         claim = Claim(claim.lhs, claim.sense, claim.rhs * weaker)
@@ -186,7 +188,7 @@ def _far(name, weaker=None):
 
 @pytest.mark.parametrize("name", TRUE_FAR_AWAY)
 @pytest.mark.parametrize("steps", [200, 5000])
-def test_what_is_true_far_from_the_origin_is_not_refuted_by_rounding(name, steps):
+def test_what_is_true_far_from_the_origin_is_not_refuted_by_rounding(name: Any, steps: int) -> None:
     statement = _far(name)
     runs = "T" in {s.name for s in statement.symbols}
     found = check(statement, FAR, values={"T": steps} if runs else {})
@@ -197,7 +199,7 @@ WEAKER = {"move": 1.1, "descent": 1.1, "distance": 0.9, "gradient": 0.9, "fall":
 
 
 @pytest.mark.parametrize(("name", "weaker"), WEAKER.items())
-def test_what_is_false_far_from_the_origin_still_falls(name, weaker):
+def test_what_is_false_far_from_the_origin_still_falls(name: Any, weaker: Any) -> None:
     statement = _far(name, weaker)
     runs = "T" in {s.name for s in statement.symbols}
     found = check(statement, FAR, values={"T": 5} if runs else {})

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bounds import lrsgd, sngm
+from bounds.statement import Statement
 from theorylab.studies.verify import verify
 
 
@@ -44,6 +45,6 @@ def test_what_was_left_out_is_named(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("statement", [lrsgd.theorem_4_9, sngm.eq_6], ids=lambda s: s.key)
-def test_false_orders_are_refuted_by_the_closing_hunt(statement, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+def test_false_orders_are_refuted_by_the_closing_hunt(statement: Statement, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     report = verify([statement], effort=2e3, replicas=4, seed=7, out=tmp_path, progress=False)
     assert report.verdicts[0].verdict == "violated", report.verdicts[0]

@@ -2,6 +2,8 @@
 
 import json
 import math
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -50,7 +52,7 @@ NAMED = {
 }
 
 
-def _typical(kind):
+def _typical(kind: Any) -> Any:
     try:
         return kind()
     except TypeError:
@@ -71,24 +73,26 @@ FOLLOWED = {name: r for name, r in EVERY.items() if not r.needs and independent(
 
 
 @pytest.mark.parametrize("name", sorted(EVERY.keys() - FOLLOWED.keys()))
-def test_a_rule_that_would_miss_the_replaced_sample_is_refused(data, name):
+def test_a_rule_that_would_miss_the_replaced_sample_is_refused(data: Any, name: Any) -> None:
     with pytest.raises(UsageError, match=f"independent mini-batches; {name} asks for"):
         run_twins(data, EVERY[name], STEPS, pairs=2, seeds=2)
 
 
-def test_every_registered_rule_is_tried():
+def test_every_registered_rule_is_tried() -> None:
     assert {kind.name for kind in RULES} == set(EVERY)
 
 
 @pytest.fixture(scope="module")
-def data():
+def data() -> Any:
     return Robust(n=12, dim=3)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("remove", [False, True], ids=["replace", "remove"])
 @pytest.mark.parametrize("rule", FOLLOWED.values(), ids=FOLLOWED)
-def test_the_gap_is_exactly_zero_until_the_sample_is_first_drawn(data, rule, remove, batch_size):
+def test_the_gap_is_exactly_zero_until_the_sample_is_first_drawn(
+    data: Any, rule: Any, remove: bool, batch_size: int
+) -> None:
     """Every step is recorded, so the first draw is checked against the iterates themselves."""
     plain = rule.restarts(np.random.default_rng(0), 0, 1, 1) is None
     twins = run_twins(
@@ -108,7 +112,7 @@ def test_the_gap_is_exactly_zero_until_the_sample_is_first_drawn(data, rule, rem
 
 
 @pytest.mark.parametrize("rule", [NAMED["lrsgd_r"], NAMED["lrsgd_c"], NAMED["trsgd"]])
-def test_nested_loops_share_restarts_and_the_round_of_the_first_draw(data, rule):
+def test_nested_loops_share_restarts_and_the_round_of_the_first_draw(data: Any, rule: Any) -> None:
     rounds = 20
     twins = run_twins(data, rule, rounds=rounds, pairs=6, seeds=8, at=range(rounds + 1), seed=1)
     before = twins.times[:, None, None] < twins.first_drawn
@@ -119,7 +123,7 @@ def test_nested_loops_share_restarts_and_the_round_of_the_first_draw(data, rule)
     assert (np.argmax(twins.distance > 0, axis=0)[after] == twins.first_drawn[after]).all()
 
 
-def test_a_twin_is_the_run_on_its_own_data(data):
+def test_a_twin_is_the_run_on_its_own_data(data: Any) -> None:
     """The twin's iterates are those of an ordinary run on the perturbed data set."""
     positions, whole = data.replacement(0, 3)
     twins = run_twins(data, SGD(eta=0.3), 40, pairs=3, seeds=4, twins=(positions, whole), seed=5)
@@ -131,7 +135,9 @@ def test_a_twin_is_the_run_on_its_own_data(data):
 
 
 @pytest.mark.parametrize("rule", [NAMED["sgd"], NAMED["lrsgd_r"]])
-def test_groups_and_seeds_do_not_show(data, rule, monkeypatch):
+def test_groups_and_seeds_do_not_show(
+    data: Any, rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole = run_twins(data, rule, rounds=15, pairs=7, seeds=140, at=(0, 5, 15))
     for group in (1, 3):
         cut = run_twins(data, rule, rounds=15, pairs=7, seeds=140, at=(0, 5, 15), group=group)
@@ -147,7 +153,7 @@ def test_groups_and_seeds_do_not_show(data, rule, monkeypatch):
     np.testing.assert_array_equal(one.first_drawn, many.first_drawn)
 
 
-def test_first_draws_follow_their_law(data):
+def test_first_draws_follow_their_law(data: Any) -> None:
     twins = run_twins(data, SGD(eta=0.1), 30, pairs=4, seeds=4000)
     for t in (1, 5, 12):
         expected = (1 - 1 / data.n) ** t
@@ -155,12 +161,12 @@ def test_first_draws_follow_their_law(data):
         assert twins.missed(t).mean(axis=1) == pytest.approx(expected, abs=error)
 
 
-def test_a_removed_sample_is_replaced_uniformly(data):
+def test_a_removed_sample_is_replaced_uniformly(data: Any) -> None:
     """Of the remaining n - 1 samples each is drawn equally often."""
     counts = np.zeros(data.n + 1)
 
     class Counting(Robust):
-        def sample_gradient(self, w, draw):
+        def sample_gradient(self, w: Any, draw: Any) -> Any:
             np.add.at(counts, draw.numpy()[1::2].ravel(), 1)
             return super().sample_gradient(w, draw)
 
@@ -171,7 +177,7 @@ def test_a_removed_sample_is_replaced_uniformly(data):
     assert share == pytest.approx(1 / (data.n - 1), abs=5 * math.sqrt(1 / data.n / 60_000))
 
 
-def test_the_gap_is_of_the_point_asked_for(data):
+def test_the_gap_is_of_the_point_asked_for(data: Any) -> None:
     twins = run_twins(data, SGD(eta=0.5), 30, pairs=3, seeds=6)
     points = twins.candidates(4)
     assert (points[:, 0] == twins.positions).all()
@@ -183,7 +189,7 @@ def test_the_gap_is_of_the_point_asked_for(data):
     assert gaps[p, x, r] == pytest.approx(abs(by_hand[0] - by_hand[1]), rel=1e-12)
 
 
-def test_the_ascent_finds_no_less_and_stays_admissible(data):
+def test_the_ascent_finds_no_less_and_stays_admissible(data: Any) -> None:
     assert isinstance(data, SampleSpace)
     twins = run_twins(data, SGD(eta=0.5), 60, pairs=6, seeds=400)
     plain, climbed = largest_gap(twins, ascent=0), largest_gap(twins, ascent=30)
@@ -192,7 +198,7 @@ def test_the_ascent_finds_no_less_and_stays_admissible(data):
     assert climbed.interval[0] < climbed.value < climbed.interval[1]
 
 
-def test_the_search_enlarges_the_gap():
+def test_the_search_enlarges_the_gap() -> None:
     data = Robust(n=8, dim=3, seed=3)
     rule = SGD(eta=0.5)
     found = search_replacements(data, rule, 30, pairs=8, seeds=100, generations=4, seed=3)
@@ -203,7 +209,7 @@ def test_the_search_enlarges_the_gap():
     assert (found[1].table.norm(dim=1) <= largest + 1e-9).all()
 
 
-def test_selection_does_not_flatter():
+def test_selection_does_not_flatter() -> None:
     """Among equal instances the largest of the choosing half says nothing about the other."""
     data, values = Robust(n=10, dim=3), []
     for seed in range(12):
@@ -215,7 +221,7 @@ def test_selection_does_not_flatter():
     assert np.mean(values) <= supremum + error
 
 
-def test_verdicts_never_say_proved():
+def test_verdicts_never_say_proved() -> None:
     sure = estimate(np.full(50, 0.5) + np.linspace(-1e-3, 1e-3, 50))
     assert judge(sure, 1.0) == (pytest.approx(0.5), "not refuted")
     assert judge(sure, 0.4)[1] == "violated"
@@ -224,7 +230,7 @@ def test_verdicts_never_say_proved():
     assert judge(sure, None) == (None, "no bound")
 
 
-def test_a_few_gaps_that_agree_do_not_refute_what_many_obey():
+def test_a_few_gaps_that_agree_do_not_refute_what_many_obey() -> None:
     """All but one run in fifty end 1.94 apart: eight often agree, and their mean is 1.9."""
     few = estimate(1.94 + 1e-3 * np.arange(8))
     assert few.interval[0] > 1.92
@@ -233,7 +239,7 @@ def test_a_few_gaps_that_agree_do_not_refute_what_many_obey():
 
 @pytest.mark.parametrize("size", [8, 32, 200])
 @pytest.mark.parametrize("chance", [0.05, 0.5, 0.9, 0.98])
-def test_mean_exceeds_is_wrong_no_more_often_than_it_says(size, chance):
+def test_mean_exceeds_is_wrong_no_more_often_than_it_says(size: int, chance: float) -> None:
     """At the bound itself, for gaps that are 0 or 1: the exact chance of crying out."""
     hits = np.arange(size + 1)
     samples = (hits[:, None] > np.arange(size)).astype(float)
@@ -243,14 +249,14 @@ def test_mean_exceeds_is_wrong_no_more_often_than_it_says(size, chance):
         assert cries.any()
 
 
-def test_mean_exceeds_finds_a_quarter_above_in_fifty():
+def test_mean_exceeds_finds_a_quarter_above_in_fifty() -> None:
     rng = np.random.default_rng(0)
     found = [mean_exceeds(1.25 * rng.uniform(0.8, 1.2, 50), 1.0) for _ in range(50)]
     assert np.mean(found) > 0.9
     assert mean_exceeds(np.array([0.0, 1e-9]), 0.0)
 
 
-def test_generalization_gap_by_hand():
+def test_generalization_gap_by_hand() -> None:
     """One step of SGD on f_i = <a_i, w>^2/2, with a_i uniform on the sphere of radius sqrt(d).
 
     The gap is that of the sample drawn, 1/n of the whole: F is ||w||^2/2 and
@@ -270,7 +276,7 @@ def test_generalization_gap_by_hand():
     assert pool.mean() > 4 * pool.std(ddof=1) / math.sqrt(2000)
 
 
-def test_generalization_gap_is_at_most_the_stability_gap():
+def test_generalization_gap_is_at_most_the_stability_gap() -> None:
     data = Robust(n=10, dim=2)
     rule = SGD(eta=0.5)
     gap = estimate(generalization_gap(data, rule, 20, seeds=800))
@@ -279,7 +285,7 @@ def test_generalization_gap_is_at_most_the_stability_gap():
     assert gap.interval[1] < stable.interval[0]
 
 
-def test_exponents_are_recovered_with_their_intervals():
+def test_exponents_are_recovered_with_their_intervals() -> None:
     rng = np.random.default_rng(0)
     x = np.array([10, 30, 100, 300, 1000.0])
     inside = 0
@@ -291,7 +297,7 @@ def test_exponents_are_recovered_with_their_intervals():
     assert fit_exponent([1, 2], [1, 2], [(0.9, 1.1), (1.9, 2.1)]) is None
 
 
-def _measured(key, values, n, replicas=4000, form="repaired"):
+def _measured(key: Any, values: Any, n: Any, replicas: Any = 4000, form: str = "repaired") -> Any:
     objective = synthetic.stability_twins(n=n)
     statement = registry.statement(key, form)
     constants = {k: float(v) for k, v in objective.sample_constants().items()}
@@ -310,7 +316,9 @@ def _measured(key, values, n, replicas=4000, form="repaired"):
         ("lrsgd.theorem_4_9", {"T": 20.0, "c": 0.5, "t0": 2.0, "S": 2.0}, 0.75),
     ],
 )
-def test_the_protocol_finds_the_near_tight_instance_and_no_violation(key, values, least):
+def test_the_protocol_finds_the_near_tight_instance_and_no_violation(
+    key: str, values: Any, least: float
+) -> None:
     """A bound smaller by a fifth would be caught: that is what a tight instance is for."""
     statement, table, found = _measured(key, values, n=20)
     gaps = found.values["stability_gap"]
@@ -322,7 +330,7 @@ def test_the_protocol_finds_the_near_tight_instance_and_no_violation(key, values
 
 
 @pytest.mark.parametrize("key", ["lrsgd.expansion_sgd", "lrsgd.expansion_sgd.perturbed"])
-def test_one_round_expansions_are_exact_and_attained(key):
+def test_one_round_expansions_are_exact_and_attained(key: str) -> None:
     objective = synthetic.stability_twins(n=10)
     statement, table, found = _measured(key, {"eta": 0.5}, n=10)
     assert found.exact
@@ -334,7 +342,7 @@ def test_one_round_expansions_are_exact_and_attained(key):
     assert objective.n == 10
 
 
-def test_one_round_by_hand():
+def test_one_round_by_hand() -> None:
     """On f_i = (1/2)|w - x_i|^2 a shared step of SGD shrinks every distance by 1 - eta."""
     data = synthetic.robust_regression(n=6, dim=1, loss="squared")
     statement = registry.statement("lrsgd.expansion_sgd", "repaired")
@@ -348,7 +356,7 @@ def test_one_round_by_hand():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("key", ["lrsgd.expansion_lrsgd_r", "lrsgd.expansion_lrsgd_c"])
-def test_nested_expansions_stay_within_their_formula(key):
+def test_nested_expansions_stay_within_their_formula(key: str) -> None:
     """Attained up to the one sample in n that is not concave at the start."""
     values = {"lam": 2.0, "theta": 0.25} if key.endswith("r") else {"lam": 2.0, "S": 3.0}
     statement, table, found = _measured(key, values, n=50)
@@ -359,7 +367,9 @@ def test_nested_expansions_stay_within_their_formula(key):
     assert (after.mean(-1) / bound).max() > 0.97
 
 
-def test_one_and_two_workers_agree_bit_for_bit(tmp_path, monkeypatch):
+def test_one_and_two_workers_agree_bit_for_bit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(
         "theorylab.studies.stability._EXPANSIONS", frozenset({"expected_twin_distance"})
     )
@@ -385,7 +395,7 @@ def test_one_and_two_workers_agree_bit_for_bit(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("rule", ["sngm", "msgd", "lrsgd_c", "trsgd"])
 @pytest.mark.parametrize("source", ["diabetes"])
-def test_any_rule_on_real_data(rule, source):
+def test_any_rule_on_real_data(rule: str, source: str) -> None:
     row = stability_cell({
         "kind": "stability", "objective": {"family": "data", "parameters": {"source": source}},
         "inner": 2, "pairs": 2, "seeds": 16, "seed": 0, "remove": True, "search": 0,
@@ -396,7 +406,7 @@ def test_any_rule_on_real_data(rule, source):
     assert (row["bound"] is None) == (rule != "lrsgd_c")
 
 
-def test_mistakes_are_named(data, tmp_path):
+def test_mistakes_are_named(data: Any, tmp_path: Path) -> None:
     spec = {"family": "stability_twins", "parameters": {"n": 12}}
     with pytest.raises(UsageError, match="either steps or rounds"):
         run_twins(data, SGD(eta=0.1))
@@ -412,11 +422,11 @@ def test_mistakes_are_named(data, tmp_path):
         stability(["sgd"], spec, keys=["lrsgd.lemma_3_1"], out=tmp_path)
 
 
-def test_a_leak_between_twins_would_show(data, monkeypatch):
+def test_a_leak_between_twins_would_show(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Mutant: a twin that draws its own randomness differs before its sample is drawn."""
     import theorylab.engine.streams as engine
 
-    def unshared(blocks, size, copies):
+    def unshared(blocks: Any, size: Any, copies: Any) -> Any:
         joined = np.concatenate(list(blocks), axis=1)[:, : size // copies]
         wide = np.repeat(joined, copies, axis=1)
         return np.roll(wide, 1, axis=1) if joined.dtype == np.int32 else wide
@@ -428,7 +438,7 @@ def test_a_leak_between_twins_would_show(data, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_thousand_pairs_for_ten_thousand_steps_take_less_than_a_minute():
+def test_a_thousand_pairs_for_ten_thousand_steps_take_less_than_a_minute() -> None:
     import resource
     import time
 
@@ -441,7 +451,7 @@ def test_a_thousand_pairs_for_ten_thousand_steps_take_less_than_a_minute():
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < 2e6
 
 
-def test_statement_rules_run_as_twins():
+def test_statement_rules_run_as_twins() -> None:
     """Every explicit stability statement builds its rule and obeys the bitwise law."""
     tried = 0
     for (_, form), statement in registry.statements().items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import re
 from dataclasses import replace
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -123,7 +124,7 @@ def test_missing_values_are_named(statement: Statement) -> None:
         for i, step in enumerate(s.proof)
     ],
 )
-def test_proof_step_holds(statement: Statement, step) -> None:
+def test_proof_step_holds(statement: Statement, step: Any) -> None:
     assert step.holds(), f"{statement.key}: {step.text}"
 
 

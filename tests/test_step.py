@@ -2,9 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -31,11 +32,11 @@ pytestmark = pytest.mark.skipif(
 
 
 @pytest.fixture(scope="module")
-def objective():
+def objective() -> Any:
     return synthetic.robust_regression(n=50, dim=DIM)
 
 
-def both(objective, rule, *args, **kwargs):
+def both(objective: Any, rule: Any, *args: Any, **kwargs: Any) -> Any:
     kwargs = {"record": ("w",), "progress": False} | kwargs
     compiled, eager = (run(objective, rule, *args, compile=compile, **kwargs)
                        for compile in (True, False))  # fmt: skip
@@ -45,7 +46,7 @@ def both(objective, rule, *args, **kwargs):
 COMPILED = ("svrg", "saga", "storm", "fista", "two-point zeroth order")
 
 
-def first_of_each_rule():
+def first_of_each_rule() -> Iterator[Any]:
     seen = set()
     for name, rule in CASES.items():
         fast = type(rule) not in seen and (name not in MORE_CASES or name in COMPILED)
@@ -54,7 +55,7 @@ def first_of_each_rule():
         yield pytest.param(rule, id=name, marks=rest)
 
 
-def fitting(objective, rule):
+def fitting(objective: Any, rule: Any) -> Any:
     """The objective with the geometry that the rule needs."""
     if "prox" in rule.needs:
         return Composite(objective, L1(0.01))
@@ -64,7 +65,7 @@ def fitting(objective, rule):
 
 
 @pytest.mark.parametrize("rule", list(first_of_each_rule()))
-def test_every_rule_compiles_to_what_it_is(objective, rule):
+def test_every_rule_compiles_to_what_it_is(objective: Any, rule: Any) -> None:
     """Rounding differs, and what divides by small gradients makes it larger; errors are not."""
     objective = fitting(objective, rule)
     eager, compiled = both(objective, rule, 25, 2, 30, at=range(26))
@@ -78,7 +79,7 @@ def test_every_rule_compiles_to_what_it_is(objective, rule):
     [(name, p) for name, family in families().items() for p in family.defaults],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_every_family_compiles_to_what_it_is(name, parameters):
+def test_every_family_compiles_to_what_it_is(name: Any, parameters: Any) -> None:
     objective = families()[name].build(**parameters)
     eager, compiled = both(objective, SNGM(eta=0.01, beta=0.5), 30, 2, 20, at=range(31))
     np.testing.assert_allclose(compiled["w"], eager["w"], rtol=1e-6, atol=1e-6)
@@ -95,7 +96,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_same_bits_for_any_number_of_replicas(objective, rule):
+def test_same_bits_for_any_number_of_replicas(objective: Any, rule: Any) -> None:
     options = {"record": ("w", "value"), "at": [0, 3, 12], "compile": True, "chunk": BLOCK}
     many = run(objective, rule, rounds=12, replicas=300, **options)
     few = run(objective, rule, rounds=12, replicas=5, **options)
@@ -106,14 +107,18 @@ def test_same_bits_for_any_number_of_replicas(objective, rule):
 
 
 @pytest.mark.parametrize("rule", [RULES["sngm"], RULES["lrsgd_r"]], ids=["sngm", "lrsgd_r"])
-def test_time_chunks_do_not_show(objective, rule, monkeypatch):
+def test_time_chunks_do_not_show(
+    objective: Any, rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options = {"replicas": 20, "record": ("w",), "at": range(41), "compile": True}
     whole = run(objective, rule, 40, **options)
     monkeypatch.setattr("theorylab.engine.chunks.DRAW_BYTES", 1)
     np.testing.assert_array_equal(whole["w"], run(objective, rule, 40, **options)["w"])
 
 
-def test_one_hyperparameter_a_replica_is_an_argument(objective, monkeypatch):
+def test_one_hyperparameter_a_replica_is_an_argument(
+    objective: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Chunks whose step sizes differ share one compilation, and so do other values."""
     calls = []
     compile = theorylab.engine.step._compile
@@ -131,10 +136,10 @@ def test_one_hyperparameter_a_replica_is_an_argument(objective, monkeypatch):
     assert len(calls) == 3
 
 
-def test_records_states_and_twins(objective):
+def test_records_states_and_twins(objective: Any) -> None:
     positions, twins = objective.replacement(0, 6)
 
-    def replace(samples):
+    def replace(samples: Any) -> Any:
         draws = samples.draws.copy()
         for row in range(1, draws.shape[1], 2):
             draws[:, row][draws[:, row] == positions[row // 2]] = objective.n + row // 2
@@ -157,7 +162,7 @@ def test_records_states_and_twins(objective):
     ],
     ids=["two_point", "knots"],
 )
-def test_compiling_first_leaves_no_trace_in_the_objective(build):
+def test_compiling_first_leaves_no_trace_in_the_objective(build: Any) -> None:
     """What an objective keeps from its first use is made by a real step, not by the tracer."""
     kept, fresh = build(), build()
     first = run(kept, SGD(eta=0.1), 20, replicas=4, compile=True)
@@ -170,15 +175,15 @@ def test_compiling_first_leaves_no_trace_in_the_objective(build):
         np.testing.assert_allclose(first[name], expected[name], rtol=1e-12)
 
 
-def test_equal_objectives_are_told_apart():
+def test_equal_objectives_are_told_apart() -> None:
     class Alike(MarginSum):
-        def __eq__(self, other):
+        def __eq__(self, other: Any) -> Any:
             return True
 
-        def __hash__(self):
+        def __hash__(self) -> Any:
             return 1
 
-    def build(scale):
+    def build(scale: Any) -> Any:
         A = scale * np.eye(2)
         return Alike("alike", GemanMcClure(), A, np.ones(2), np.zeros(2))
 
@@ -188,7 +193,7 @@ def test_equal_objectives_are_told_apart():
         np.testing.assert_allclose(compiled["w"], eager["w"], rtol=1e-12)
 
 
-def test_two_threads_may_compile():
+def test_two_threads_may_compile() -> None:
     objectives = [synthetic.robust_regression(n=9 + k, dim=2) for k in range(4)]
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda o: run(o, SGD(eta=0.1), 5, replicas=3, record=("w",),
@@ -198,7 +203,7 @@ def test_two_threads_may_compile():
         np.testing.assert_allclose(out["w"], expected["w"], rtol=1e-12)
 
 
-def test_subnormal_numbers_survive_the_compiler(objective):
+def test_subnormal_numbers_survive_the_compiler(objective: Any) -> None:
     run(objective, SGD(eta=0.1), 1, replicas=2, compile=True)
     tiny = torch.tensor([1e-310], dtype=torch.float64)
     assert float(tiny * 0.5) == 5e-311
@@ -215,7 +220,7 @@ class Branching(UpdateRule):
     name = "branching"
     source = "this test"
 
-    def update(self, w, oracle, state, draw):
+    def update(self, w: Any, oracle: Any, state: Any, draw: Any) -> Any:
         return (w if float(oracle.gradient(w).sum()) > 0 else -w), state
 
 
@@ -226,7 +231,7 @@ class Reading(UpdateRule):
     name = "reading"
     source = "this test"
 
-    def update(self, w, oracle, state, draw):
+    def update(self, w: Any, oracle: Any, state: Any, draw: Any) -> Any:
         return w - torch.from_numpy(np.tanh(oracle.gradient(w).numpy())), state
 
 
@@ -235,10 +240,10 @@ class Widening(UpdateRule):
     name = "widening"
     source = "this test"
 
-    def init(self, w, oracle):
+    def init(self, w: Any, oracle: Any) -> Any:
         return Seen(w[..., :1])
 
-    def update(self, w, oracle, state, draw):
+    def update(self, w: Any, oracle: Any, state: Any, draw: Any) -> Any:
         g = oracle.gradient(w)
         return w - g, Seen(torch.cat([state.seen, g[..., :1]], -1)[..., -3:])
 
@@ -248,10 +253,10 @@ class Growing(UpdateRule):
     name = "growing"
     source = "this test"
 
-    def init(self, w, oracle):
+    def init(self, w: Any, oracle: Any) -> Any:
         return Seen(None)
 
-    def update(self, w, oracle, state, draw):
+    def update(self, w: Any, oracle: Any, state: Any, draw: Any) -> Any:
         g = oracle.gradient(w)
         return w - g, Seen(g)
 
@@ -266,16 +271,20 @@ class Growing(UpdateRule):
     ],
     ids=["branches", "reads", "widens", "grows"],
 )
-def test_what_cannot_be_compiled_is_said_in_one_line(objective, rule, message):
+def test_what_cannot_be_compiled_is_said_in_one_line(
+    objective: Any, rule: Any, message: str
+) -> None:
     with pytest.raises(UsageError, match=message) as caught:
         run(objective, rule, 3, replicas=2, compile=True)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_compiler_is_said_in_one_line(objective, monkeypatch):
+def test_a_missing_compiler_is_said_in_one_line(
+    objective: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import torch._inductor
 
-    def fail(*args, **kwargs):
+    def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("no working C++ compiler\nmore")
 
     monkeypatch.setattr(torch._inductor, "compile", fail)
@@ -284,7 +293,7 @@ def test_a_missing_compiler_is_said_in_one_line(objective, monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_the_steps_tables_are_not_shared_by_mistake(objective):
+def test_the_steps_tables_are_not_shared_by_mistake(objective: Any) -> None:
     """Two rules that differ in one number give two compilations, each with its own."""
     slow, fast = (run(objective, SGD(eta=eta), 5, replicas=3, record=("w",), compile=True)["w"]
                   for eta in (0.01, 0.3))  # fmt: skip

@@ -1,6 +1,7 @@
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from theorylab.errors import UsageError
 from theorylab.plugins.store import Store, compute, read_json, writable, write_json
 
 
-def square(cell):
+def square(cell: Any) -> Any:
     log = cell.get("log")
     if log:
         with open(log, "a") as stream:
@@ -16,7 +17,7 @@ def square(cell):
     return {"y": cell["x"] ** 2}
 
 
-def fail_at_three(cell):
+def fail_at_three(cell: Any) -> Any:
     if cell["x"] == 3:
         raise RuntimeError("stopped")
     return square(cell)
@@ -25,7 +26,7 @@ def fail_at_three(cell):
 CELLS = [{"x": k} for k in range(6)]
 
 
-def test_results_come_in_cell_order_for_any_number_of_jobs(tmp_path):
+def test_results_come_in_cell_order_for_any_number_of_jobs(tmp_path: Path) -> None:
     one = compute(square, CELLS, Store(tmp_path / "a"), jobs=1)
     two = compute(square, CELLS, Store(tmp_path / "b"), jobs=2)
     assert one == two == [{"y": k**2} for k in range(6)]
@@ -33,7 +34,7 @@ def test_results_come_in_cell_order_for_any_number_of_jobs(tmp_path):
     assert names[0] == names[1]
 
 
-def test_a_second_run_does_only_what_is_missing(tmp_path):
+def test_a_second_run_does_only_what_is_missing(tmp_path: Path) -> None:
     log = str(tmp_path / "log")
     cells = [{"x": k, "log": log} for k in range(4)]
     compute(square, cells[:2], Store(tmp_path), jobs=1)
@@ -41,14 +42,14 @@ def test_a_second_run_does_only_what_is_missing(tmp_path):
     assert Path(log).read_text().split() == ["0", "1", "2", "3"]
 
 
-def test_what_finished_before_a_failure_is_kept(tmp_path):
+def test_what_finished_before_a_failure_is_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(RuntimeError):
         compute(fail_at_three, CELLS, store, jobs=1)
     assert [store.get(c) for c in CELLS[:4]] == [{"y": 0}, {"y": 1}, {"y": 4}, None]
 
 
-def test_a_damaged_file_counts_as_missing(tmp_path):
+def test_a_damaged_file_counts_as_missing(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.put({"x": 1}, {"y": 1})
     for damage in (b"{ not json", b"\xff\xfe\x00", b"[]", b"3"):
@@ -56,11 +57,11 @@ def test_a_damaged_file_counts_as_missing(tmp_path):
         assert store.get({"x": 1}) is None
 
 
-def test_a_spent_budget_starts_nothing(tmp_path):
+def test_a_spent_budget_starts_nothing(tmp_path: Path) -> None:
     assert compute(square, CELLS, Store(tmp_path), budget=0.0) == [None] * 6
 
 
-def test_write_json_is_all_or_nothing(tmp_path):
+def test_write_json_is_all_or_nothing(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     write_json(target, {"a": 1})
     with pytest.raises(ValueError, match="Out of range float"):
@@ -69,7 +70,7 @@ def test_write_json_is_all_or_nothing(tmp_path):
     assert os.listdir(tmp_path) == ["out.json"]
 
 
-def test_bad_arguments(tmp_path):
+def test_bad_arguments(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--jobs"):
         compute(square, CELLS, Store(tmp_path), jobs=0)
     (tmp_path / "file").write_text("")
@@ -77,7 +78,7 @@ def test_bad_arguments(tmp_path):
         Store(tmp_path / "file")
 
 
-def test_what_cannot_be_written_is_named(tmp_path):
+def test_what_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for target in (tmp_path / "file" / "out.json", tmp_path):
         with pytest.raises(UsageError, match=f"cannot write {target}"):
@@ -88,7 +89,7 @@ def test_what_cannot_be_written_is_named(tmp_path):
     assert os.listdir(tmp_path / "new") == []
 
 
-def test_what_cannot_be_read_is_named(tmp_path):
+def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="run `theorylab verify` first"):
         read_json(tmp_path / "absent.json", "theorylab verify")
     with pytest.raises(UsageError, match="cannot be read"):

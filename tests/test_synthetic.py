@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -79,7 +80,7 @@ def test_no_certificate_breaks_and_attained_ones_are_approached(
 @settings(max_examples=4, deadline=None, suppress_health_check=list(HealthCheck),
           derandomize=True)  # fmt: skip
 @given(data=st.data())
-def test_no_certificate_breaks_wherever_a_search_may_go(family: Family, data) -> None:
+def test_no_certificate_breaks_wherever_a_search_may_go(family: Family, data: Any) -> None:
     moved: dict[str, float] = {}
     for parameter in family.parameters:
         if parameter.integer:
@@ -444,7 +445,7 @@ class Twin(FiniteSum):
 
 
 @pytest.mark.parametrize("build", SUMS)
-def test_twins_share_all_but_the_replaced_sample_and_obey_their_constants(build) -> None:
+def test_twins_share_all_but_the_replaced_sample_and_obey_their_constants(build: Any) -> None:
     objective = build()
     positions, every = objective.replacement(seed=3, pairs=2)
     assert positions.shape == (2,)
@@ -465,7 +466,7 @@ def test_twins_share_all_but_the_replaced_sample_and_obey_their_constants(build)
 
 
 @pytest.mark.parametrize("build", SUMS)
-def test_resizing_keeps_the_family(build) -> None:
+def test_resizing_keeps_the_family(build: Any) -> None:
     objective = build()
     larger = objective.resize(11, seed=1)
     assert (larger.n, larger.dim, type(larger)) == (11, objective.dim, type(objective))
@@ -474,7 +475,7 @@ def test_resizing_keeps_the_family(build) -> None:
 
 
 @pytest.mark.parametrize("build", SUMS)
-def test_population_values_are_the_limit_of_large_samples(build) -> None:
+def test_population_values_are_the_limit_of_large_samples(build: Any) -> None:
     objective = build()
     w = points(objective, 3, radius=0.5)
     population = objective.population_value(w)
@@ -551,7 +552,7 @@ def test_families_cover_the_assumptions_of_every_kind_of_statement() -> None:
         (lambda: synthetic.piecewise_quadratic_sum(bend=0), "bend must be a positive number"),
     ],
 )
-def test_parameters_out_of_range_are_refused(build, message: str) -> None:
+def test_parameters_out_of_range_are_refused(build: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build()
 

@@ -587,7 +587,7 @@ def test_memory_formats_do_not_matter() -> None:
     ends = []
     for layout in (torch.contiguous_format, torch.channels_last):
         torch.manual_seed(0)
-        model = nn.Conv2d(3, 4, 3).double().to(memory_format=layout)
+        model = nn.Conv2d(3, 4, 3).double().to(memory_format=layout)  # type: ignore[call-overload]
         optimizer = torch_optim.SNGM(model.parameters(), 0.1)
         for _ in range(3):
             model.zero_grad()

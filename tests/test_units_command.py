@@ -1,5 +1,7 @@
 """Changes of units: rescaled objectives keep their certificates, and odd units are exploited."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -27,7 +29,7 @@ OBJECTIVES = {
 @pytest.mark.parametrize("name", OBJECTIVES)
 @settings(deadline=None, max_examples=10)
 @given(a=st.floats(1e-3, 1e3), b=st.floats(1e-3, 1e3))
-def test_a_rescaled_run_is_the_run_rescaled(name, a, b):
+def test_a_rescaled_run_is_the_run_rescaled(name: Any, a: Any, b: Any) -> None:
     plain = OBJECTIVES[name]
     moved = rescale(plain, a, b)
     step = 0.3 / float(plain.constants()["ell"])
@@ -38,7 +40,7 @@ def test_a_rescaled_run_is_the_run_rescaled(name, a, b):
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)
-def test_certificates_follow_their_units(name):
+def test_certificates_follow_their_units(name: Any) -> None:
     plain, moved = OBJECTIVES[name], rescale(OBJECTIVES[name], 6.0, 2.0)
     factors = {"ell": 1.5, "delta": 1.5, "L": 1.5, "G": 3, "sigma": 3, "Delta": 6, "Bf": 6,
                "n": 1, "d": 1}  # fmt: skip
@@ -51,12 +53,12 @@ def test_certificates_follow_their_units(name):
     torch.testing.assert_close(moved.hessian(at), 1.5 * plain.hessian(at / 2))
 
 
-def test_scales_must_be_positive():
+def test_scales_must_be_positive() -> None:
     with pytest.raises(UsageError, match="positive"):
         rescale(OBJECTIVES["sum"], -1.0, 1.0)
 
 
-def test_without_noise_every_gradient_is_exact():
+def test_without_noise_every_gradient_is_exact() -> None:
     quiet = without_noise(OBJECTIVES["sum"])
     at = torch.tensor([[0.3, -0.7]], dtype=torch.float64)
     sample = torch.from_numpy(quiet.draw(np.random.default_rng(0), 1, 1, 1)[0])
@@ -65,7 +67,7 @@ def test_without_noise_every_gradient_is_exact():
     assert "n" not in quiet.constants()
 
 
-def test_odd_units_become_a_violation_that_repeats():
+def test_odd_units_become_a_violation_that_repeats() -> None:
     found = rescaling_attack(ODD_UNITS, SPECS)
     assert found is not None
     assert found.verdict.verdict == "violated"
@@ -73,11 +75,11 @@ def test_odd_units_become_a_violation_that_repeats():
 
 
 @pytest.mark.parametrize("statement", [DESCENT, AVERAGE], ids=lambda s: s.key)
-def test_no_attack_on_a_true_statement(statement):
+def test_no_attack_on_a_true_statement(statement: Statement) -> None:
     assert rescaling_attack(statement, SPECS, count=1) is None
 
 
-def test_the_term_at_fault_is_named():
+def test_the_term_at_fault_is_named() -> None:
     report = units([*TRUE, ODD_UNITS], attack=False)
     (row,) = report.faults
     assert (row.key, report.consistent) == (ODD_UNITS.key, len(TRUE))
@@ -87,7 +89,7 @@ def test_the_term_at_fault_is_named():
     assert list(report.to_pandas()["key"]) == [ODD_UNITS.key]
 
 
-def test_numbers_with_odd_units():
+def test_numbers_with_odd_units() -> None:
     odd = Statement("made_up.odd_numbers", "Lemma", "printed", Claim(ell, "<=", 10 + delta / delta))
     found = rescaling_attack(odd, [])
     assert found is not None

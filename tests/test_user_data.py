@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,14 +16,16 @@ from theorylab.studies.verify import verify
 
 
 @pytest.fixture
-def theorylab(monkeypatch, capsys, tmp_path):
+def theorylab(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Any:
     monkeypatch.chdir(tmp_path)
 
-    def call(*arguments):
+    def call(*arguments: Any) -> Any:
         monkeypatch.setattr("sys.argv", ["theorylab", *arguments])
         try:
             main()
-            code = 0
+            code: Any = 0
         except SystemExit as exit_:
             code = exit_.code or 0
         return code, *capsys.readouterr()
@@ -30,7 +34,7 @@ def theorylab(monkeypatch, capsys, tmp_path):
 
 
 @pytest.fixture
-def mine(tmp_path):
+def mine(tmp_path: Path) -> Any:
     rng = np.random.default_rng(0)
     X = rng.standard_normal((40, 2))
     y = X @ [1.0, -1.0] + 0.3 * rng.standard_normal(40)
@@ -39,13 +43,13 @@ def mine(tmp_path):
     return tmp_path / "mine.csv"
 
 
-def run(theorylab, *arguments):
+def run(theorylab: Any, *arguments: Any) -> Any:
     code, out, err = theorylab("verify", *arguments, "--instances", "0", "--replicas", "16")
     assert code == 0, err
     return out
 
 
-def test_every_objective_keeps_its_row_and_the_users_come_first(theorylab, mine):
+def test_every_objective_keeps_its_row_and_the_users_come_first(theorylab: Any, mine: Any) -> None:
     out = run(theorylab, "sngm.theorem_1", "--data", str(mine), "--json")
     for result in json.loads(out)["results"]:
         rows = result["objectives"]
@@ -56,7 +60,7 @@ def test_every_objective_keeps_its_row_and_the_users_come_first(theorylab, mine)
         assert len({row["objective"] for row in rows}) > 5
 
 
-def test_the_loss_and_other_parameters_of_the_data_are_set(theorylab, mine):
+def test_the_loss_and_other_parameters_of_the_data_are_set(theorylab: Any, mine: Any) -> None:
     key = "hardt_recht_singer.theorem_3_8"
     plain = run(theorylab, key, "--data", str(mine), "--json")
     first = json.loads(plain)["results"][0]["objectives"][0]
@@ -68,7 +72,7 @@ def test_the_loss_and_other_parameters_of_the_data_are_set(theorylab, mine):
     assert first["verdict"] != "not applicable"
 
 
-def test_what_a_file_cannot_serve_is_named_with_the_reason(theorylab, mine):
+def test_what_a_file_cannot_serve_is_named_with_the_reason(theorylab: Any, mine: Any) -> None:
     out = run(theorylab, "hardt_recht_singer.theorem_3_9", "--data", str(mine))
     text = " ".join(out.split())
     assert "On your data alone: mine" in text
@@ -86,20 +90,22 @@ def test_what_a_file_cannot_serve_is_named_with_the_reason(theorylab, mine):
         (("--set", "source=digits"), "data has no parameter 'source'"),
     ],
 )
-def test_a_wrong_setting_is_one_line(theorylab, mine, arguments, message):
+def test_a_wrong_setting_is_one_line(
+    theorylab: Any, mine: Any, arguments: Any, message: str
+) -> None:
     code, out, err = theorylab("verify", "sngm.theorem_1", "--data", str(mine), *arguments)
     assert (code, out) == (2, "")
     assert message in err
     assert err.strip().count("\n") == 0
 
 
-def test_settings_need_something_named(theorylab):
+def test_settings_need_something_named(theorylab: Any) -> None:
     code, _, err = theorylab("verify", "sngm.theorem_1", "--set", "loss=welsch")
     assert code == 2
     assert "neither is given" in err
 
 
-def test_from_python(mine, tmp_path):
+def test_from_python(mine: Any, tmp_path: Path) -> None:
     specs = objective_specs(data=str(mine), parameters={"loss": "welsch"})
     assert specs[0]["parameters"]["loss"] == "welsch"
     from bounds import sngm
@@ -112,6 +118,6 @@ def test_from_python(mine, tmp_path):
         with_parameters(specs[0], {"dim": 3})
 
 
-def test_a_familys_parameters_are_set_too(theorylab):
+def test_a_familys_parameters_are_set_too(theorylab: Any) -> None:
     out = run(theorylab, "sngm.lemma_2", "--objective", "quadratic", "--set", "ell=7", "--json")
     assert json.loads(out)["results"]

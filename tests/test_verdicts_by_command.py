@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ STATEMENTS = (
 
 
 @pytest.fixture(scope="module")
-def verify(tmp_path_factory):
+def verify(tmp_path_factory: pytest.TempPathFactory) -> Any:
     root = tmp_path_factory.mktemp("site")
     (root / "mypaper.py").write_text(MODULE)
     info = root / "mypaper-1.0.dist-info"
@@ -54,7 +55,7 @@ def verify(tmp_path_factory):
     )
     environment = os.environ | {"PYTHONPATH": str(root), "OMP_NUM_THREADS": "1"}
 
-    def call(*arguments):
+    def call(*arguments: Any) -> Any:
         done = subprocess.run(
             [sys.executable, "-m", "theorylab", "verify", *arguments], env=environment, check=False,
             capture_output=True, text=True, cwd=root,
@@ -65,7 +66,7 @@ def verify(tmp_path_factory):
     return call
 
 
-def rows(verify, keys, setting, family="quadratic"):
+def rows(verify: Any, keys: Any, setting: Any, family: str = "quadratic") -> Any:
     text = verify(*keys, "--objective", family, "--set", setting, "--instances", "0",
                   "--replicas", "64", "--json")  # fmt: skip
     found = {r["key"]: (r["verdict"], r["evidence"]) for r in json.loads(text)["results"]}
@@ -73,7 +74,7 @@ def rows(verify, keys, setting, family="quadratic"):
     return found
 
 
-def test_true_claims_on_heavy_tails_are_not_refuted(verify):
+def test_true_claims_on_heavy_tails_are_not_refuted(verify: Any) -> None:
     keys = ["mine.at_least", "mine.at_most", "mine.equal"]
     for setting in ("dof=2.2", "dof=2.5"):
         found = rows(verify, keys, setting, "heavy")
@@ -82,12 +83,14 @@ def test_true_claims_on_heavy_tails_are_not_refuted(verify):
 
 @pytest.mark.parametrize(("noise", "said"), [("shifts", ("violated", "exact law")),
                                              ("gaussian", ("not refuted", "samples"))])  # fmt: skip
-def test_a_claim_at_99_percent_of_an_attained_bound_does_not_hold(verify, noise, said):
+def test_a_claim_at_99_percent_of_an_attained_bound_does_not_hold(
+    verify: Any, noise: str, said: Any
+) -> None:
     found = rows(verify, ["mine.below"], f"dim=1,noise={noise},sigma=1.0")
     assert found == {"mine.below": said}
 
 
-def test_the_end_of_a_run_with_exact_gradients_is_exact(verify):
+def test_the_end_of_a_run_with_exact_gradients_is_exact(verify: Any) -> None:
     keys = ["mine.falls", "mine.falls_by", "mine.flattens"]
     exact = "exact arithmetic"
     assert rows(verify, keys, "dim=2") == {
@@ -96,7 +99,7 @@ def test_the_end_of_a_run_with_exact_gradients_is_exact(verify):
     }  # fmt: skip
 
 
-def test_a_claim_without_a_repaired_form_gets_no_line_for_one(verify):
+def test_a_claim_without_a_repaired_form_gets_no_line_for_one(verify: Any) -> None:
     text = verify("mine.falls_by", "--objective", "quadratic", "--instances", "0",
                   "--replicas", "64")  # fmt: skip
     assert "violated" in text

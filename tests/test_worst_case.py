@@ -4,6 +4,8 @@ import importlib.util
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import sympy as sp
@@ -49,7 +51,7 @@ needs_pep = pytest.mark.skipif(
 @needs_pep
 @pytest.mark.parametrize("step", [1.0, 0.5, 0.1])
 @pytest.mark.parametrize("rounds", [1, 3])
-def test_gradient_descent_matches_the_known_rate(step, rounds):
+def test_gradient_descent_matches_the_known_rate(step: float, rounds: int) -> None:
     # Known: min ||grad||^2 <= 4/(gamma (4 - gamma L)) (f0 - fn)/n for gamma <= 1/L, tight.
     found = worst_case(GRADIENT_DESCENT, {"ell": 1.0, "eta": step, "T": rounds, "sigma": 0.0})
     assert found.primal == pytest.approx(4 / (step * (4 - step)) / (4 / 3), rel=1e-5)
@@ -59,15 +61,15 @@ def test_gradient_descent_matches_the_known_rate(step, rounds):
 
 @needs_pep
 @pytest.mark.parametrize("batch", [1, 4])
-def test_two_atom_noise_attains_the_descent_lemma(batch):
+def test_two_atom_noise_attains_the_descent_lemma(batch: int) -> None:
     values = {"ell": 1.0, "eta": 0.5, "sigma": 1.0, "B": batch}
     assert worst_case(DESCENT, values).ratio == pytest.approx(1, rel=1e-5)
     assert worst_case(TOO_SHARP, values).refutes
 
 
 @needs_pep
-def test_definition_of_weak_convexity_is_attained_and_no_less_is_true():
-    def claim(factor):
+def test_definition_of_weak_convexity_is_attained_and_no_less_is_true() -> None:
+    def claim(factor: Any) -> Any:
         below = -factor * delta / 2 * distance_squared
         return Statement("made_up.weak", "Definition", "printed",
                          Claim(value_difference - linear_term, ">=", below),
@@ -81,13 +83,13 @@ def test_definition_of_weak_convexity_is_attained_and_no_less_is_true():
 @needs_pep
 @pytest.mark.parametrize(("rule", "factor"), [
     (SGD(eta=0.5), 1.5), (SGD(eta=2.0), 3.0), (TRSGD(lam=4.0, delta=1.0, S=3), 4 / 3)])  # fmt: skip
-def test_expansion_factors(rule, factor):
+def test_expansion_factors(rule: Any, factor: float) -> None:
     found = expansion_factor(rule, FunctionClass(-1.0, 2.0))
     assert found.primal == pytest.approx(factor, rel=1e-4)
 
 
 @needs_pep
-def test_the_function_class_and_the_mean_norm():
+def test_the_function_class_and_the_mean_norm() -> None:
     statement = Statement("made_up.norm", "Theorem", "printed",
                           Claim(mean_gradient_norm, "<=", (2 * ell * Delta) ** 0.5 + 0 * T),
                           (SMOOTH, BOUNDED_BELOW), Algorithm("sgd", {"eta": 1 / ell}))  # fmt: skip
@@ -103,7 +105,7 @@ QUIET = (Condition(sigma, "<=", 0),)
 
 
 @needs_pep
-def test_neither_side_is_fixed_while_the_other_moves():
+def test_neither_side_is_fixed_while_the_other_moves() -> None:
     """min ||g||^2 <= (f_0 - f_N)/4: the supremum of the ratio is 16/15 whatever Delta is."""
     claim = Claim(min_gradient_norm_squared, "<=", total_decrease / 4)
     for assumptions in ((SMOOTH,), (SMOOTH, BOUNDED_BELOW)):
@@ -121,7 +123,7 @@ def test_neither_side_is_fixed_while_the_other_moves():
 @needs_pep
 @pytest.mark.parametrize("rounds", [1, 5])
 @pytest.mark.parametrize("constant", [2, 3])
-def test_gradient_descent_on_convex_functions(rounds, constant):
+def test_gradient_descent_on_convex_functions(rounds: int, constant: int) -> None:
     """f(w_T) - f* <= ell ||w_0 - w*||^2/(4 T + 2), and no less (Drori and Teboulle 2014)."""
     below = ell * first_distance_to_minimizer_squared / (4 * T + constant)
     statement = Statement("made_up.drori", "Theorem", "printed",
@@ -136,7 +138,7 @@ def test_gradient_descent_on_convex_functions(rounds, constant):
 
 
 @needs_pep
-def test_the_heavy_ball_is_not_linear_on_strongly_convex_functions():
+def test_the_heavy_ball_is_not_linear_on_strongly_convex_functions() -> None:
     """Polyak's tuning for quadratics: the exact worst case grows where the claim falls."""
     root, least = sp.sqrt(ell), sp.sqrt(mu)
     ball = Algorithm("msgd", {"eta": 4 / (root + least) ** 2,
@@ -157,7 +159,7 @@ def test_the_heavy_ball_is_not_linear_on_strongly_convex_functions():
 
 @needs_pep
 @pytest.mark.parametrize("rule", ["msgd", "nesterov"])
-def test_momentum_steps_begin_where_a_run_leads(rule):
+def test_momentum_steps_begin_where_a_run_leads(rule: str) -> None:
     falls = Statement("made_up.falls", "Lemma", "printed", Claim(decrease, ">=", 0), (SMOOTH,),
                       Algorithm(rule), {}, (*QUIET, Condition(eta, "<=", 1 / ell)))  # fmt: skip
     found = worst_case(falls, {"ell": 1.0, "eta": 1.0, "sigma": 0.0})
@@ -169,7 +171,7 @@ def test_momentum_steps_begin_where_a_run_leads(rule):
 
 
 @needs_pep
-def test_noise_is_rebuilt_as_well():
+def test_noise_is_rebuilt_as_well() -> None:
     found = worst_case(TOO_SHARP, {"ell": 1.0, "eta": 0.5, "sigma": 1.0, "B": 1})
     assert found.rebuilt.ratio == pytest.approx(found.ratio, rel=1e-5)
     assert found.rebuilt.constants["sigma"] == pytest.approx(1)
@@ -179,7 +181,7 @@ def test_noise_is_rebuilt_as_well():
 
 
 @needs_pep
-def test_an_unbounded_problem_says_so():
+def test_an_unbounded_problem_says_so() -> None:
     wild = Statement("made_up.wild", "Lemma", "printed", DESCENT.claim, DESCENT.assumptions,
                      DESCENT.algorithm)  # fmt: skip
     found = worst_case(wild, {"ell": 1.0, "eta": 3.0, "sigma": 1.0, "B": 1})
@@ -196,25 +198,27 @@ def test_an_unbounded_problem_says_so():
     (Statement("made_up.curvature", "L", "printed", Claim(mean_gradient_norm, "<=", lam * Delta),
                (), Algorithm("sgd", {"eta": 1 / lam})), {"lam": 1.0, "Delta": 1.0}, "curvature"),
 ])  # fmt: skip
-def test_what_does_not_fit_is_refused_with_the_reason(statement, values, reason):
+def test_what_does_not_fit_is_refused_with_the_reason(
+    statement: Statement, values: Any, reason: str
+) -> None:
     with pytest.raises(UsageError, match=reason):
         worst_case(statement, values)
 
 
 @needs_pep
-def test_an_infinite_run_is_refused():
+def test_an_infinite_run_is_refused() -> None:
     values = {"ell": 1.0, "Delta": 1.0, "sigma": 1.0, "B": 1.0, "T": math.inf}
     with pytest.raises(UsageError, match="finite T"):
         worst_case(AVERAGE, values)
 
 
-def test_a_missing_extra_is_named(monkeypatch):
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtra, match=r"theorylab\[pep\]"):
         worst_case(DESCENT, {"ell": 1.0, "eta": 0.5, "sigma": 1.0, "B": 1})
 
 
-def test_points_are_normalised_and_admissible():
+def test_points_are_normalised_and_admissible() -> None:
     points = normalised_points(DESCENT, {}, 6, 0)
     assert points
     for values in points:
@@ -223,7 +227,7 @@ def test_points_are_normalised_and_admissible():
 
 
 @needs_pep
-def test_a_hunted_run_stands_beside_the_worst_case_at_its_own_values():
+def test_a_hunted_run_stands_beside_the_worst_case_at_its_own_values() -> None:
     row = hunted(DESCENT, {}, 2.0, 0)
     assert row is not None
     assert row.measured is not None
@@ -237,14 +241,14 @@ def test_a_hunted_run_stands_beside_the_worst_case_at_its_own_values():
 
 
 @needs_pep
-def test_too_many_rounds_are_refused_at_once():
+def test_too_many_rounds_are_refused_at_once() -> None:
     values = {"ell": 1.0, "Delta": 1.0, "sigma": 1.0, "B": 1.0, "T": 1e9}
     with pytest.raises(UsageError, match="rounds are modelled, got 1000000000"):
         worst_case(AVERAGE, values)
 
 
 @needs_pep
-def test_a_hunt_asks_for_the_worst_case_and_measures_it():
+def test_a_hunt_asks_for_the_worst_case_and_measures_it() -> None:
     """One constant too small by one part in six: random functions come close, this one beyond."""
     below = ell * first_distance_to_minimizer_squared / (4 * T + 3)
     claim = Claim(final_suboptimality, "<=", below)
@@ -257,8 +261,8 @@ def test_a_hunt_asks_for_the_worst_case_and_measures_it():
         assert verdict.ratio == pytest.approx(7 / 6, rel=1e-6)
         assert Instance.from_json(json.loads(json.dumps(instance.to_json()))) == instance
         assert instance.check(statement).measured == verdict.measured
-    true = Claim(final_suboptimality, "<=", below * (4 * T + 3) / (4 * T + 2))
-    true = replace(statement, claim=true)
+    claim = Claim(final_suboptimality, "<=", below * (4 * T + 3) / (4 * T + 2))
+    true = replace(statement, claim=claim)
     assert worst_instance(true) is None
     found = hunt(statement, limit=3, budget=60.0)
     assert found.verdict == "violated"
@@ -266,7 +270,7 @@ def test_a_hunt_asks_for_the_worst_case_and_measures_it():
 
 @needs_pep
 @pytest.mark.parametrize("seed", range(3))
-def test_a_hunt_refutes_the_heavy_ball_at_every_seed(seed):
+def test_a_hunt_refutes_the_heavy_ball_at_every_seed(seed: Any) -> None:
     root, least = sp.sqrt(ell), sp.sqrt(mu)
     ball = Algorithm("msgd", {"eta": 4 / (root + least) ** 2,
                               "beta": ((root - least) / (root + least)) ** 2})  # fmt: skip
@@ -284,7 +288,7 @@ def test_a_hunt_refutes_the_heavy_ball_at_every_seed(seed):
 
 
 @needs_pep
-def test_the_report_shows_itself(tmp_path):
+def test_the_report_shows_itself(tmp_path: Path) -> None:
     report = worst_cases([TOO_SHARP, SNGM], {"eta": 0.5, "sigma": 1.0}, count=1)
     (row,) = report
     assert list(report.skipped) == [f"{SNGM.key} (printed)"]

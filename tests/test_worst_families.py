@@ -7,6 +7,7 @@ neighbour of each false claim is never refuted there.
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def test_half_of_the_convex_stability_bound_falls_at_the_defaults() -> None:
     assert check(half, synthetic.linear_twins(), replicas=256, count=6).verdict == "violated"
 
 
-def test_verify_refutes_half_of_the_convex_stability_bound(tmp_path) -> None:
+def test_verify_refutes_half_of_the_convex_stability_bound(tmp_path: Path) -> None:
     half = scaled(hardt_recht_singer.theorem_3_8, sp.Rational(1, 2))
     report = verify([half], instances=0, out=tmp_path, progress=False)
     assert report.verdicts[0].told == "violated (valid interval)"
@@ -233,7 +234,7 @@ def test_a_rare_outcome_is_a_probability() -> None:
         (lambda: synthetic.huber(width=0.0), "width must be a positive number"),
     ],
 )  # fmt: skip
-def test_parameters_out_of_range_are_refused(build, message: str) -> None:
+def test_parameters_out_of_range_are_refused(build: Any, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         build()
 

@@ -103,6 +103,13 @@ def interpolation(family: FunctionClass) -> Any:
 
 
 def pepit() -> Any:
+    """PEPit, once it and its solver are found.
+
+    Raises
+    ------
+    UsageError
+        Naming what is missing, and how to install it.
+    """
     missing = [n for n in ("PEPit", "cvxpy", "clarabel") if importlib.util.find_spec(n) is None]
     if missing:
         raise MissingExtra(

@@ -365,6 +365,7 @@ def _exact(value: Any) -> Fraction:
 
 
 def rational(value: Any) -> sp.Expr:
+    """A float as the rational number it is."""
     fraction = _exact(value)
     return sp.Rational(fraction.numerator, fraction.denominator)
 

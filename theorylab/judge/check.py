@@ -1,4 +1,4 @@
-"""``check``: is the statement true on this objective, over its whole domain?
+"""``check`` asks whether the statement is true on this objective, over its whole domain.
 
 For each sampled point of the domain the measured side is measured, the certified side
 evaluated, and the two are compared: exactly where the law allows, otherwise by intervals that hold

@@ -181,7 +181,7 @@ def begin_round(w: Tensor, state: S, restart: Tensor | bool) -> S:
     if type(state) is Anchored:  # built at once: this is done at every step of every run
         return Anchored(anchor, k, round, known.v)  # type: ignore[return-value]
     new = {"anchor": anchor, "k": k} | ({} if round is None else {"round": round})
-    return known._replace(**new)  # type: ignore[no-any-return]
+    return known._replace(**new)
 
 
 @final

@@ -15,11 +15,12 @@ import abc
 import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, Literal, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+from typing_extensions import TypeVar
 
 from theorylab.method.schedules import Schedule
 from theorylab.problem.oracle import Oracle
@@ -46,7 +47,7 @@ __all__ = [
 Hyper = float | Tensor | Schedule
 State = tuple[Any, ...]
 """A ``NamedTuple`` of tensors, of counts that all runs share, and of ``None`` for absent parts."""
-S = TypeVar("S", bound=State)
+S = TypeVar("S", bound=State, default=Any)
 _WITH_REPLACEMENT = WithReplacement()
 _PLAIN = (float, int, type(None))
 

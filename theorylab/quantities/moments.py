@@ -327,7 +327,7 @@ def _first(rule: UpdateRule, w: Tensor) -> State | None:
 
 
 def _with(state: State, parts: Mapping[str, Any]) -> State:
-    return state._replace(**parts)  # type: ignore[attr-defined, no-any-return]
+    return state._replace(**parts)  # type: ignore[attr-defined]
 
 
 def _step(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any, ClassVar
@@ -113,7 +113,7 @@ def _layer_means(x: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
 def _layer(rng: np.random.Generator, shape: str) -> np.ndarray:
     """A layer's gradient, its norms skewed, symmetric, with one outlier, equal, zero or alone."""
     size, scale = int(rng.integers(2, 40)), 10.0 ** rng.uniform(-3, 3)
-    norms = {
+    shapes: dict[str, Callable[[], np.ndarray]] = {
         "skewed": lambda: rng.lognormal(sigma=2.0, size=size),
         "normal": lambda: np.abs(rng.standard_normal(size)),
         "two values": lambda: rng.integers(1, 3, size=size).astype(float),
@@ -122,7 +122,8 @@ def _layer(rng: np.random.Generator, shape: str) -> np.ndarray:
         "equal": lambda: np.full(size, 0.7),
         "zero": lambda: np.zeros(size),
         "single": lambda: rng.uniform(size=1),
-    }[shape]()
+    }
+    norms = shapes[shape]()
     return scale * norms * rng.choice((-1.0, 1.0), size=len(norms))
 
 

@@ -135,7 +135,7 @@ def hunted(
     So that measured <= worst case <= bound can be read in one row. ``None`` if nothing was
     found at which the problem can be solved.
     """
-    held = [Condition(s, op, fixed[s.name])  # type: ignore[arg-type]
+    held = [Condition(s, op, fixed[s.name])
             for s in statement.symbols if s.name in fixed for op in ("<=", ">=")]  # fmt: skip
     few = [Condition(s, "<=", _FEW) for s in statement.hyperparameters if s.name in ("T", "S")]
     short = replace(statement, conditions=(*statement.conditions, *held, *few))

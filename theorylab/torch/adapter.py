@@ -177,7 +177,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         return self._rounds
 
     @torch.no_grad()
-    def step(self, closure: Any = None, full: Closure | None = None) -> Any:  # type: ignore[override]
+    def step(self, closure: Any = None, full: Closure | None = None) -> Any:
         """One step of the rule.
 
         Parameters
@@ -300,7 +300,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         start = rule.init(w, Nothing(type(self).__name__))
         held = {**self._shared, **{name: self._flat[name] for name in names}}
         parts = {name: held.get(name, value) for name, value in entries(start).items()}
-        return start._replace(**parts)  # type: ignore[attr-defined, no-any-return]
+        return start._replace(**parts)
 
     def _scatter(self, params: list[Tensor], moved: Tensor, state: State) -> None:
         assert self._built is not None

@@ -72,7 +72,8 @@ class PathOf:
     @property
     def atom(self) -> str:
         """The record raised to its power, by name: ``gradient_norm`` squared is
-        ``gradient_norm_squared``."""
+        ``gradient_norm_squared``.
+        """
         return {1: self.record, 2: f"{self.record}_squared"}.get(
             self.power, f"{self.record}^{self.power}"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,7 +55,14 @@ EXPECTED = {
 }
 
 
-def measure(quantity, objective, rule="sgd", rounds=5, mode="in expectation", **options):
+def measure(
+    quantity: Any,
+    objective: Any,
+    rule: str = "sgd",
+    rounds: Any = 5,
+    mode: str = "in expectation",
+    **options: Any,
+) -> Any:
     claim = Claim(quantity, "<=", T * B * eta, mode=mode)
     statement = Statement("made_up.one", "X", "printed", claim, (), Algorithm(rule, {"eta": eta}))
     values = {"T": float(rounds), "B": 1.0, "eta": 0.3}
@@ -62,19 +70,19 @@ def measure(quantity, objective, rule="sgd", rounds=5, mode="in expectation", **
     return protocol_for(statement).measure(made)
 
 
-def test_every_declared_quantity_has_a_known_answer():
+def test_every_declared_quantity_has_a_known_answer() -> None:
     assert DECLARED.keys() - EXPECTED.keys() == {"buffer_norm"}  # of rules with a momentum buffer
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_of_a_run_without_randomness(name):
+def test_of_a_run_without_randomness(name: Any) -> None:
     found = measure(DECLARED[name], BOWL)
     assert found.law == "arithmetic"
     assert found.values[name] == pytest.approx(np.array([[EXPECTED[name]]]), rel=1e-12)
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_the_exact_law_is_the_mean_of_runs_that_stay_in_their_ranges(name):
+def test_the_exact_law_is_the_mean_of_runs_that_stay_in_their_ranges(name: Any) -> None:
     """All paths, or moments, against what many runs give; each run inside its certified range."""
     waves = synthetic.bounded_nonconvex(dim=2, noise="two_point", sigma=0.4)
     if "distance_to_minimizer" in name or name == "output_suboptimality":
@@ -94,7 +102,7 @@ def test_the_exact_law_is_the_mean_of_runs_that_stay_in_their_ranges(name):
 
 @pytest.mark.parametrize("name", ["output_suboptimality", "output_gradient_norm_squared",
                                   "output_distance_to_minimizer_squared"])  # fmt: skip
-def test_the_output_is_what_the_method_returns(name):
+def test_the_output_is_what_the_method_returns(name: str) -> None:
     """Averaged SGD returns the mean of w_0 .. w_{T-1}; nothing is said of the last iterate."""
     rounds = 5
     found = measure(DECLARED[name], BOWL, rule="averaged_sgd", rounds=rounds)
@@ -105,7 +113,7 @@ def test_the_output_is_what_the_method_returns(name):
     assert found.values[name] == pytest.approx(np.array([[expected[name]]]), rel=1e-12)
 
 
-def test_sampled_sums_over_time_count_every_round():
+def test_sampled_sums_over_time_count_every_round() -> None:
     """A sum estimated at random times is of all T rounds, like the mean times T."""
     noisy = synthetic.quadratic(dim=2, noise="gaussian", sigma=0.4)
     total = Measured("total_norm", path=PathOf("sum", "gradient_norm", "0..T-1"))
@@ -116,7 +124,7 @@ def test_sampled_sums_over_time_count_every_round():
                                200 * mean.values["mean_gradient_norm"], rtol=1e-12)  # fmt: skip
 
 
-def test_sums_and_values_have_moments():
+def test_sums_and_values_have_moments() -> None:
     noisy = synthetic.quadratic(dim=2, noise="two_point", sigma=0.4)
     for path in (PathOf("sum", "value", "0..T-1"), PathOf("mean", "distance", "1..T", power=2),
                  PathOf("mean", "value", "0..T") - PathOf("at", "value", "T")):  # fmt: skip
@@ -129,7 +137,7 @@ def test_sums_and_values_have_moments():
         assert exact.values["mine"][0, 0] == pytest.approx(sample.mean(), abs=error)
 
 
-def test_quantities_of_one_name_and_other_paths_differ():
+def test_quantities_of_one_name_and_other_paths_differ() -> None:
     one, other = (Measured("mine", path=PathOf("at", "value", t)) for t in ("0", "T"))
     assert one != other
     assert pickle.loads(pickle.dumps(other)).path == other.path
@@ -142,12 +150,12 @@ def test_quantities_of_one_name_and_other_paths_differ():
     (("mean", "value", "T"), "'mean' does not go with the times T"),
     (("mean", "value", "0..T", 0), "the power must be at least 1"),
 ])  # fmt: skip
-def test_a_path_that_means_nothing_is_refused(arguments, said):
+def test_a_path_that_means_nothing_is_refused(arguments: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         PathOf(*arguments)
 
 
-def test_a_record_nobody_makes_is_named():
+def test_a_record_nobody_makes_is_named() -> None:
     odd = Measured("odd", path=PathOf("at", "happiness", "T"))
     with pytest.raises(UsageError, match="cannot record 'happiness'; known: value"):
         measure(odd, BOWL)

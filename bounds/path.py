@@ -71,9 +71,7 @@ class PathOf:
 
     @property
     def atom(self) -> str:
-        """The record raised to its power, by name: ``gradient_norm`` squared is
-        ``gradient_norm_squared``.
-        """
+        """Name of the record raised to its power: ``gradient_norm_squared``."""
         return {1: self.record, 2: f"{self.record}_squared"}.get(
             self.power, f"{self.record}^{self.power}"
         )

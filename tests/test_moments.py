@@ -14,7 +14,7 @@ from bounds.notation import Delta, T
 from bounds.quantities import final_suboptimality
 from theorylab import check, run
 from theorylab.hunt.rescaling import rescale
-from theorylab.method import MSGD, SGD, SNGM, TRSGD, AcceleratedSGD, Nesterov
+from theorylab.method import MSGD, SGD, SNGM, TRSGD, AcceleratedSGD, ClippedSGD, Nesterov
 from theorylab.method.schedules import Harmonic
 from theorylab.plugins import registry
 from theorylab.plugins.specs import build_objective, objective_specs
@@ -201,3 +201,7 @@ def test_a_mean_on_rare_events_is_not_missed(rounds: int) -> None:
     assert found.verdict == "violated"
     assert found.measured == pytest.approx(0.85 * 1.13**rounds, rel=1e-9)
     assert found.interval == (found.measured, found.measured)
+
+
+def test_a_rule_that_clips_far_away_alone_is_not_linear() -> None:
+    assert linear_steps(ClippedSGD(eta=0.1, c=1e3), np.ones(3, dtype=bool)) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, NamedTuple, final
@@ -29,6 +30,7 @@ from theorylab.method import (
     MirrorDescent,
     ProjectedSubgradient,
     ProximalGradient,
+    ReshuffledSGD,
     StochasticBatchSize1,
 )
 from theorylab.method.rule import Drawn, Stateless, UpdateRule, select
@@ -106,6 +108,70 @@ def test_an_epoch_goes_through_all_samples(name: str, data: Any) -> None:
     same = (orders[0] == orders[1]).all()
     assert same == (name != "reshuffled")
     assert (orders[0] == np.arange(N)).all() == (name == "cyclic")
+
+
+@every_sampler
+def test_the_branches_are_the_law_of_the_stream(sampler: Sampler) -> None:
+    """Two epochs of two samples a step, as the sampler's branches and as its stream has them."""
+    few = synthetic.robust_regression(n=4, dim=1)
+    if isinstance(sampler, Importance):
+        sampler = Importance((0.1, 0.2, 0.3, 0.4))
+    expected: dict[Any, float] = {(): 1.0}
+    held: dict[Any, Any] = {(): None}
+    for _ in range(4):
+        grown, after = {}, {}
+        for path, chance in expected.items():
+            branches = sampler.branches(few, 2, held[path])
+            assert branches is not None
+            assert len(branches.chances) <= sampler.count(few, 2)
+            rows = zip(*branches, strict=True)
+            for draw, part, memory in rows:
+                longer = (*path, tuple(sorted(draw.tolist())))
+                grown[longer] = grown.get(longer, 0.0) + chance * part
+                after[longer] = memory
+        expected, held = grown, after
+    assert sum(expected.values()) == pytest.approx(1)
+    replicas = 40_000
+    steps = sampler.stream(few, np.random.default_rng(0), replicas)(4, 2)
+    steps = np.sort(steps, -1).swapaxes(0, 1)
+    seen, counts = np.unique(steps.reshape(replicas, -1), axis=0, return_counts=True)
+    for row, number in zip(seen, counts, strict=True):
+        chance = expected[tuple(map(tuple, row.reshape(4, 2).tolist()))]
+        often = replicas * chance
+        assert abs(number - often) < 6 * np.sqrt(often + 1)  # rare paths are Poisson's
+
+
+@pytest.mark.parametrize("order", ["reshuffled", "once", "cyclic"])
+def test_an_exact_law_of_samples_in_a_random_order(order: Any) -> None:
+    """Every permutation, by hand: E ||w_6 - w*||^2 after two epochs of three samples."""
+    from bounds.quantities import final_distance_to_minimizer_squared as far
+    from bounds.statement import Algorithm, Claim, Statement
+    from theorylab.quantities import Experiment
+    from theorylab.quantities.enumeration import enumerate_paths
+
+    few = synthetic.robust_regression(n=3, dim=2, loss="pseudo_huber")
+    statement = Statement("test.order", "Lemma", "printed", Claim(far, "<=", 1),
+                          algorithm=Algorithm("reshuffled_sgd", {"eta": 0.5}))  # fmt: skip
+
+    class Ordered(Experiment):
+        rounds, rule = 6, ReshuffledSGD(eta=0.5, order=order)  # type: ignore[assignment]
+
+    paths = enumerate_paths(Ordered(statement, few, {}))
+    assert paths is not None
+    found = (paths.record("w", [6])[0] ** 2).sum(-1) @ paths.weights
+    permutations = list(itertools.permutations(range(3)))
+    epochs = {
+        "cyclic": [(permutations[0],) * 2], "once": [(p, p) for p in permutations],
+        "reshuffled": list(itertools.product(permutations, repeat=2)),
+    }[order]  # fmt: skip
+    ends = []
+    for path in epochs:
+        w = few.start.unsqueeze(0)
+        for i in itertools.chain(*path):
+            w = w - 0.5 * few.sample_gradient(w, torch.tensor([[i]]))
+        ends.append(float(w.square().sum()))
+    assert found == pytest.approx(np.mean(ends), rel=1e-12)
+    assert len(paths.weights) == len(epochs)
 
 
 def test_a_run_draws_as_its_sampler(data: Any) -> None:

@@ -55,7 +55,7 @@ def follow(
     *,
     state: State | None = None,
     first: int = 0,
-    branches: int = 1,
+    branches: int | Sequence[int] = 1,
     own: Callable[[int, Tensor], Mapping[str, Tensor]] | None = None,
 ) -> Iterator[tuple[Tensor, State]]:
     """The iterates and states of ``rule``: before each of ``len(begins)`` steps, and at the end.
@@ -73,8 +73,9 @@ def follow(
         The state to start from; by default the rule's first.
     first : int
         How many steps came before.
-    branches : int
+    branches : int or sequence of int
         Every row becomes so many rows before each step, one beside the other: one an outcome.
+        A sequence has a number a step.
     own : callable, optional
         The rule's own randomness at step ``k``.
 
@@ -89,11 +90,12 @@ def follow(
     """
     if state is None:
         state = rule.init(w, oracle_of(-1, w))
-    for k, begin in enumerate(begins, first):
+    widths = [branches] * len(begins) if isinstance(branches, int) else branches
+    for k, (begin, width) in enumerate(zip(begins, widths, strict=True), first):
         yield w, state
-        if branches > 1:
-            state = repeat_rows(state, len(w), branches)
-            w = w.repeat_interleave(branches, dim=0)
+        if width > 1:
+            state = repeat_rows(state, len(w), width)
+            w = w.repeat_interleave(width, dim=0)
         draw = Drawn(
             torch.tensor(k + 1.0, dtype=w.dtype), bool(begin), own(k, w) if own is not None else {}
         )

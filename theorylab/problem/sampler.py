@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from itertools import combinations, product
-from typing import Literal, final
+from typing import Literal, NamedTuple, final
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from theorylab.errors import UsageError
 from theorylab.problem.objective import Objective
 
 __all__ = [
+    "Branches",
     "Growing",
     "Importance",
     "Reshuffled",
@@ -29,6 +30,22 @@ __all__ = [
 
 Stream = Callable[[int, int], np.ndarray]
 """``(steps, batch_size)`` to the draws of the next so many steps: ``(steps, R, B, ...)``."""
+
+
+class Branches(NamedTuple):
+    """Every mini-batch that the next step may draw, where they are finitely many.
+
+    Attributes
+    ----------
+    draws : ndarray, shape (m, B, ...)
+    chances : ndarray, shape (m,)
+    memories : tuple
+        What the sampler remembers after each; ``None`` where mini-batches are independent.
+    """
+
+    draws: np.ndarray
+    chances: np.ndarray
+    memories: tuple[Hashable, ...]
 
 
 class Sampler(abc.ABC):
@@ -54,8 +71,19 @@ class Sampler(abc.ABC):
         return None
 
     def count(self, objective: Objective, batch_size: int) -> float:
-        """How many mini-batches :meth:`batches` would give; ``inf`` where there is no such law."""
+        """How many mini-batches a step may draw, at most; ``inf`` where they are not counted."""
         return math.inf
+
+    def branches(
+        self, objective: Objective, batch_size: int, memory: Hashable = None
+    ) -> Branches | None:
+        """The law of the next mini-batch, given what the sampler remembers of those before.
+
+        ``memory`` is ``None`` before the first step, and later one of :attr:`Branches.memories`.
+        ``None`` where that law is not finite.
+        """
+        law = self.batches(objective, batch_size)
+        return None if law is None else Branches(*law, (None,) * len(law[1]))
 
     def weights(self, objective: Objective) -> np.ndarray | None:
         """What each sample's gradient is multiplied by, shape ``(n,)``; ``None``: by 1."""
@@ -183,11 +211,7 @@ class Reshuffled(Sampler):
         def draw(steps: int, size: int) -> np.ndarray:
             nonlocal held
             _fits(self, objective, size, n)
-            if n % size:
-                raise UsageError(
-                    f"{objective.name}: going through all samples requires a batch size that "
-                    f"divides n = {n}, got {size}"
-                )
+            _divides(objective, size, n)
             parts = [held]
             while sum(map(len, parts)) < steps * size:
                 parts.append(epoch())
@@ -196,6 +220,43 @@ class Reshuffled(Sampler):
             return table[used.reshape(steps, size, replicas).swapaxes(1, 2)]
 
         return draw
+
+    def count(self, objective: Objective, batch_size: int) -> float:
+        n = len(_uniform(self, objective))
+        return 1.0 if self.order == "cyclic" else _float(math.comb(n, batch_size))
+
+    def branches(self, objective: Objective, batch_size: int, memory: Hashable = None) -> Branches:
+        """The mini-batches left in this epoch; within one, the order does not matter.
+
+        >>> import synthetic
+        >>> data = synthetic.robust_regression(n=4, dim=1)
+        >>> first = Reshuffled().branches(data, 2)
+        >>> first.draws[0].tolist(), round(float(first.chances[0]), 9), first.memories[0]
+        ([0, 1], 0.166666667, frozenset({0, 1}))
+        >>> Reshuffled().branches(data, 2, first.memories[0]).draws.tolist()
+        [[2, 3]]
+        """
+        table = _uniform(self, objective)
+        n = len(table)
+        _fits(self, objective, batch_size, n)
+        _divides(objective, batch_size, n)
+        if self.order == "cyclic":
+            place = memory if isinstance(memory, int) else 0
+            picks = [tuple(range(place, place + batch_size))]
+            after: list[Hashable] = [(place + batch_size) % n]
+        elif self.order == "once":
+            order, place = memory if isinstance(memory, tuple) else ((), 0)
+            if len(order) == n:
+                picks = [order[place : place + batch_size]]
+                after = [(order, (place + batch_size) % n)]
+            else:
+                picks = list(combinations(sorted(set(range(n)) - set(order)), batch_size))
+                after = [((*order, *pick), (place + batch_size) % n) for pick in picks]
+        else:
+            used = memory if isinstance(memory, frozenset) and len(memory) < n else frozenset()
+            picks = list(combinations(sorted(set(range(n)) - used), batch_size))
+            after = [used.union(pick) for pick in picks]
+        return Branches(table[np.array(picks)], np.full(len(picks), 1 / len(picks)), tuple(after))
 
 
 @final
@@ -289,3 +350,11 @@ def _uniform(sampler: Sampler, objective: Objective) -> np.ndarray:
 def _fits(sampler: Sampler, objective: Objective, size: int, n: int) -> None:
     if size > n:
         raise UsageError(f"{objective.name}: {size} distinct samples are required of {n}")
+
+
+def _divides(objective: Objective, size: int, n: int) -> None:
+    if n % size:
+        raise UsageError(
+            f"{objective.name}: going through all samples requires a batch size that divides "
+            f"n = {n}, got {size}"
+        )

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +14,7 @@ from theorylab.engine.step import follow, repeat_rows
 from theorylab.method.rule import State, UpdateRule, round_starts
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch, Oracle
-from theorylab.problem.sampler import weights_of
+from theorylab.problem.sampler import Branches, Sampler, weights_of
 from theorylab.quantities.protocol import Experiment
 
 __all__ = ["Paths", "enumerate_paths"]
@@ -52,44 +51,77 @@ class Paths:
         return np.stack([values.numpy() for values in found])
 
 
+@dataclass(frozen=True)
+class _Tree:
+    """All that the sampler may draw: a row a path, the children of a row beside each other.
+
+    Attributes
+    ----------
+    widths : list of int
+        How many children every row has at each step.
+    draws : list of Tensor
+        The mini-batches of each step, one a child.
+    weights : ndarray
+        The probability of each path.
+    """
+
+    widths: list[int]
+    draws: list[Tensor]
+    weights: np.ndarray
+
+
+def _tree(objective: Objective, sampler: Sampler, size: int, steps: int) -> _Tree | None:
+    """Every path of so many steps, or ``None`` where they are infinitely or too many."""
+    if not 1 <= sampler.count(objective, size) <= _PATHS:
+        return None
+    held: list[Hashable] = [None]
+    weights = np.ones(1)
+    widths, draws = [], []
+    known: dict[Hashable, Branches | None] = {}
+    for _ in range(steps):
+        for memory in held:
+            if memory not in known:
+                known[memory] = sampler.branches(objective, size, memory)
+        grown = [branches for memory in held if (branches := known[memory]) is not None]
+        wide = {len(branches.chances) for branches in grown}
+        if len(grown) < len(held) or len(wide) != 1 or len(held) * max(wide) > _PATHS:
+            return None
+        widths.append(wide.pop())
+        draws.append(torch.from_numpy(np.concatenate([branches.draws for branches in grown])))
+        weights = np.repeat(weights, widths[-1])
+        weights = weights * np.concatenate([branches.chances for branches in grown])
+        held = [memory for branches in grown for memory in branches.memories]
+    return _Tree(widths, draws, weights)
+
+
 def enumerate_paths(experiment: Experiment) -> Paths | None:
     """All paths of the experiment's run; ``None`` where the law is infinite or they are too many.
 
-    With m mini-batches and N steps there are ``m^N`` paths; up to 2048 are followed. Rules that
-    draw randomness of their own, or mini-batches that depend on earlier ones, are left to sampling.
+    With m mini-batches a step and N steps there are ``m^N`` paths, in epochs of n mini-batches
+    without repetition ``(n!)^(N/n)``; up to 2048 are followed. Rules that draw randomness of their
+    own, or that ask about earlier mini-batches, are left to sampling.
     """
     objective, rule = experiment.objective, experiment.rule
     if rule.draws or rule.lags != 1:
         return None
-    size, sampler = experiment.batch_size, rule.sampler
+    sampler = rule.sampler
     starts = round_starts(rule, experiment.rounds)
-    # In logarithms: the number itself may be beyond every float.
-    most = math.log(_PATHS) * (1 + 1e-12)
-    if starts is None or len(starts) * math.log(sampler.count(objective, size)) > most:
+    tree = None if starts is None else _tree(objective, sampler, experiment.batch_size, len(starts))
+    if starts is None or tree is None:
         return None
-    law = sampler.batches(objective, size)
-    if law is None:
-        return None
-    batches, batch_chances = torch.from_numpy(np.ascontiguousarray(law[0])), law[1]
-    width, scales = len(batches), weights_of(sampler, objective)
-    total = width ** len(starts)
-    weights = np.ones(1)
-    for _ in starts:
-        weights = np.repeat(weights, width) * np.tile(batch_chances, len(weights))
+    scales, total = weights_of(sampler, objective), len(tree.weights)
 
     def oracle_of(k: int, w: Tensor) -> Oracle:
-        copies = len(w) // width
-        batch = batches.repeat((copies,) + (1,) * (batches.ndim - 1))
-        return MiniBatch(objective, [batch], scales)
+        return MiniBatch(objective, [tree.draws[k]] if k >= 0 else [], scales)
 
     start = objective.start.unsqueeze(0)
     kept: list[Tensor] = []
     states: list[State] = []
     with torch.no_grad():
-        path = follow(rule, start, oracle_of, starts.tolist(), branches=width)
+        path = follow(rule, start, oracle_of, starts.tolist(), branches=tree.widths)
         for (w, state), begins in zip(path, [*starts, True], strict=True):
             if begins:
                 copies = total // len(w)
                 kept.append(w.repeat_interleave(copies, dim=0))
                 states.append(repeat_rows(state, len(w), copies))
-    return Paths(objective, rule, weights, torch.stack(kept), tuple(states))
+    return Paths(objective, rule, tree.weights, torch.stack(kept), tuple(states))

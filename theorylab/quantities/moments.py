@@ -33,6 +33,7 @@ __all__ = ["Moments", "Step", "covers", "linear_steps", "moments", "whole_run"]
 _LARGEST = 36  # of d + 1: the second moment of a gradient is a table of its fourth power
 _STEPS = 20_000
 _BIG = 2.0**300
+_FAR = 2.0**100  # a rule that clips is linear only near by
 _EPS = float(np.finfo(float).eps)
 
 
@@ -311,6 +312,14 @@ def linear_steps(rule: UpdateRule, starts: np.ndarray) -> tuple[np.ndarray, list
             size = rows.abs() @ torch.cat([actual, g]).abs()
             if moved is None or bool(((moved - model).abs() > 1e-12 * size + 1e-300).any()):
                 return None
+            if not k & (k + 1):  # at steps 1, 2, 4, 8, ...
+                distant = others | {n: _FAR * actual[i + 1 : i + 2] for i, n in enumerate(names)}
+                stepped = _step(rule, _FAR * actual[:1], _FAR * g, _with(begin, distant), k,
+                                bool(begins))  # fmt: skip
+                assert stepped is not None
+                gone = _rows(stepped, names)
+                if gone is None or bool(((gone - _FAR * model).abs() > 1e-9 * _FAR * size).any()):
+                    return None
             # Along a long run numbers may grow or die out; fresh ones test the next step as well.
             grown = not 1e-3 < float(moved.abs().max()) < 1e3
             actual = torch.from_numpy(rng.standard_normal((width, 7))) if grown else moved

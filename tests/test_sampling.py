@@ -119,7 +119,8 @@ def test_the_branches_are_the_law_of_the_stream(sampler: Sampler) -> None:
     expected: dict[Any, float] = {(): 1.0}
     held: dict[Any, Any] = {(): None}
     for _ in range(4):
-        grown, after = {}, {}
+        grown: dict[Any, float] = {}
+        after: dict[Any, Any] = {}
         for path, chance in expected.items():
             branches = sampler.branches(few, 2, held[path])
             assert branches is not None

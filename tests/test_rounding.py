@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import sympy as sp
+import torch
 
 import synthetic
 from bounds import Algorithm, Claim, Statement
@@ -32,13 +34,14 @@ from bounds.quantities import (
     twin_distance,
 )
 from theorylab import check
-from theorylab.errors import AssumptionError
+from theorylab.errors import AssumptionError, UsageError
 from theorylab.exact.tabular import Tabular
 from theorylab.hunt.counterexample import write_counterexample
 from theorylab.hunt.instance import Instance
 from theorylab.hunt.search import Hunt, hunt
 from theorylab.judge.comparison import compare
 from theorylab.plugins import registry
+from theorylab.problem.objective import Objective
 from theorylab.quantities.protocol import LOST, Measurement
 
 STEEP = {
@@ -204,3 +207,13 @@ def test_what_is_false_far_from_the_origin_still_falls(name: Any, weaker: Any) -
     runs = "T" in {s.name for s in statement.symbols}
     found = check(statement, FAR, values={"T": 5} if runs else {})
     assert (found.verdict, found.evidence) == ("violated", "exact arithmetic")
+
+
+@pytest.mark.parametrize("family", [synthetic.huber, synthetic.bounded_nonconvex])
+def test_single_precision_cannot_break_a_true_claim(family: Callable[..., Objective]) -> None:
+    """Its rounding is 1e-7 of the numbers, a hundred times what a comparison allows for."""
+    descent = Claim(decrease, ">=", eta * (1 - ell * eta / 2) * gradient_norm_squared)
+    true = Statement("made_up.descent", "L", "printed", descent, (SMOOTH,), Algorithm("sgd"))
+    with pytest.raises(UsageError, match=r"torch.float32.* needs torch.float64"):
+        check(true, family(dtype=torch.float32))
+    assert check(true, family()).verdict != "violated"

@@ -105,6 +105,25 @@ QUIET = (Condition(sigma, "<=", 0),)
 
 
 @needs_pep
+@pytest.mark.parametrize(("excess", "refuted"), [(1.005, True), (1.00001, True), (1.0, False)])
+def test_a_small_excess_is_believed_on_a_rebuilt_function(excess: float, refuted: bool) -> None:
+    """Half a part in a hundred is enough where arithmetic shows it, and no program alone is."""
+    claim = Claim(final_suboptimality, "<=",
+                  ell * first_distance_to_minimizer_squared / (4 * T + 2) / excess)  # fmt: skip
+    statement = Statement("made_up.close", "Theorem", "printed", claim, FLAT,
+                          Algorithm("sgd", {"eta": 1 / ell}), conditions=QUIET)  # fmt: skip
+    found = worst_case(statement, {"ell": 1.0, "T": 3, "sigma": 0.0})
+    assert found.rebuilt is not None
+    assert (found.rebuilt.verdict == "violated") == found.refutes == refuted
+    alone = replace(found, rebuilt=None, spec=None)
+    assert not alone.refutes
+    assert replace(alone, primal=1.02 * alone.bound, dual=1.02 * alone.bound).refutes
+    # Nor does the program's word count against what its own function shows.
+    holds = replace(found.rebuilt, verdict="holds")
+    assert not replace(found, rebuilt=holds, primal=1.2, dual=1.2).refutes
+
+
+@needs_pep
 def test_neither_side_is_fixed_while_the_other_moves() -> None:
     """min ||g||^2 <= (f_0 - f_N)/4: the supremum of the ratio is 16/15 whatever Delta is."""
     claim = Claim(min_gradient_norm_squared, "<=", total_decrease / 4)
@@ -228,7 +247,7 @@ def test_points_are_normalised_and_admissible() -> None:
 
 @needs_pep
 def test_a_hunted_run_stands_beside_the_worst_case_at_its_own_values() -> None:
-    row = hunted(DESCENT, {}, 2.0, 0)
+    row = hunted(DESCENT, {}, math.inf, 0, limit=60)
     assert row is not None
     assert row.measured is not None
     assert row.measured <= row.primal * (1 + 1e-6) + 1e-8

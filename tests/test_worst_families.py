@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import sympy as sp
 import torch
+from falsified import HEAVY_BALL, MENDED, scaled
 
 import synthetic
 from bounds import hardt_recht_singer, tralgo
@@ -25,10 +26,9 @@ from bounds.assumptions import (
     POLYAK_LOJASIEWICZ,
     QUADRATIC_GROWTH,
     SMOOTH,
-    STRONGLY_CONVEX,
     Assumption,
 )  # fmt: skip
-from bounds.notation import Bf, Delta, G, S, T, beta, delta, ell, eta, mu, mu_pl, sigma
+from bounds.notation import Bf, Delta, T, ell, eta, mu_pl
 from bounds.quantities import final_suboptimality
 from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
 from synthetic.noise import Rare
@@ -36,12 +36,6 @@ from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import check, constants_for
 from theorylab.problem.objective import Objective
 from theorylab.studies.verify import verify
-
-
-def scaled(statement: Statement, factor: Any) -> Statement:
-    claim = statement.claim
-    return replace(statement, key="demo.scaled", form="printed", proof=(),
-                   claim=Claim(claim.lhs, claim.sense, factor * claim.rhs))  # fmt: skip
 
 
 # --- stability ----------------------------------------------------------------------------------
@@ -103,16 +97,6 @@ def test_a_gradient_bound_on_a_region_serves_no_theorem_that_wants_it_everywhere
 
 
 # --- TRAlgo -------------------------------------------------------------------------------------
-ERROR = (3 * ell / (2 * ell - delta)) ** 2 * (
-    sigma**2 / S + ((ell + delta) * G / (2 * ell * S)) ** 2
-)
-# The first term as printed, the error as it is proved: the units agree.
-MENDED = replace(
-    tralgo.theorem_2, key="demo.theorem_2", conditions=(Condition(sigma, "<=", 0),),
-    claim=Claim(tralgo.theorem_2.claim.lhs, "<=", 4 * ell * Bf / T + ERROR),
-)  # fmt: skip
-
-
 def test_the_mended_claim_is_the_proved_one_but_for_its_first_term() -> None:
     proved = tralgo.theorem_2_sum.claim.rhs
     assert sp.simplify(proved - MENDED.claim.rhs - 4 * ell * Bf / T) == 0
@@ -135,6 +119,17 @@ def test_a_chain_of_dips_exceeds_theorem_2_without_noise(unit: float, rounds: in
 def test_the_chain_refutes_theorem_2_as_printed() -> None:
     verdict = check(tralgo.theorem_2, synthetic.dip_chain(), values={"T": 24, "S": 64})
     assert verdict.verdict == "violated"
+
+
+def test_two_hundred_dips_are_a_part_in_a_hundred_from_the_most_there_can_be() -> None:
+    """8/7 of the printed first term, in a run of 256 rounds that anybody can make."""
+    objective = synthetic.dip_chain(dips=256, spacing=0.999)
+    values = {"T": 256, "S": 64}
+    verdict = check(MENDED, objective, values=values, effort=1e7)
+    assert (verdict.verdict, verdict.evidence) == ("violated", "exact arithmetic")
+    assert 0.99 * 8 / 7 < verdict.ratio < 8 / 7
+    repaired = check(tralgo.theorem_2_repaired, objective, values=values, effort=1e7)
+    assert repaired.verdict != "violated"
 
 
 def test_longer_chains_come_near_eight_sevenths() -> None:
@@ -161,16 +156,6 @@ def test_a_bounded_dip_has_the_noise_of_a_quadratic() -> None:
 
 
 # --- deterministic rates ------------------------------------------------------------------------
-_ROOTS = sp.sqrt(ell) + sp.sqrt(mu)
-_Q = (sp.sqrt(ell) - sp.sqrt(mu)) / _ROOTS
-HEAVY_BALL = Statement(
-    "demo.heavy_ball", "Heavy ball", "printed",
-    Claim(final_suboptimality, "<=", 1000 * _Q**T * Delta),
-    (SMOOTH, STRONGLY_CONVEX), Algorithm("msgd", {"eta": eta, "beta": beta}),
-    {eta: 4 / _ROOTS**2, beta: _Q**2},
-)  # fmt: skip
-
-
 def test_the_heavy_ball_does_not_converge_on_smooth_strongly_convex_functions() -> None:
     values = {"T": 30}
     assert check(HEAVY_BALL, synthetic.strongly_convex(), values=values).verdict == "violated"
@@ -179,7 +164,7 @@ def test_the_heavy_ball_does_not_converge_on_smooth_strongly_convex_functions() 
 
 def test_no_constant_saves_the_heavy_ball() -> None:
     order = replace(HEAVY_BALL, rate=Rate(T, {}), claim=Claim(
-        final_suboptimality, "<=", _Q**T * Delta, big_o=True))  # fmt: skip
+        final_suboptimality, "<=", HEAVY_BALL.claim.rhs / 1000, big_o=True))  # fmt: skip
     verdict = check(order, synthetic.strongly_convex())
     assert (verdict.verdict, verdict.evidence) == ("violated", "growth")
     assert check(order, synthetic.quadratic(dim=3)).verdict != "violated"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +17,10 @@ from theorylab.hunt.instance import FAILURES, Instance
 from theorylab.judge.check import constants_for
 from theorylab.judge.domain import place, points
 from theorylab.plugins import registry
-from theorylab.plugins.specs import Spec, objective_specs
-from theorylab.problem.objective import Objective, Parameter
+from theorylab.plugins.specs import Spec, build_objective, objective_specs
+from theorylab.problem.objective import FiniteSum, Objective, Parameter
 
-__all__ = ["Arm", "arms", "grid", "too_long", "with_ends"]
+__all__ = ["Arm", "arms", "finer_values", "grid", "too_long", "typical_values", "with_ends"]
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Arm:
 
     def center(self) -> np.ndarray:
         """The coordinates of the default objective, hyperparameters in the middle."""
-        given = {} if self.spec is None else self.spec.get("parameters", {})
+        given = {} if self.spec is None else _given(self.spec)
         u = [_fraction(p, given[p.name]) if p.name in given else 0.5 for p in self.parameters]
         return (np.array([*u, *[0.5] * (self.size - len(u))]) - 0.5) / _OUTSIDE + 0.5
 
@@ -118,30 +119,30 @@ class Arm:
         """The default objective with hyperparameters that give ``term`` most of the bound.
 
         By a search of one coordinate at a time, at given ``counts``; no instance where the term
-        is less than half of the bound.
+        is less than a third of the bound or so.
         """
-        at, share = self.center(), _LEADS
-        found: Instance | None = None
+        at = self.center()
         prepared = self.objective_at(statement, at, 0)
         if prepared is None:
             return None, at
         known = {**prepared[1], **counts}
+        share = self._share(statement, known, at, term)
         first = len(self.parameters)
         for step in _SWEEPS:
             for j in range(first, first + len(self.free)):
-                before = at[j]
-                tried = step if step.size > 5 else np.clip(before + step, 0.0, 1.0)
-                for x in tried:
+                for x in step if step is _COARSE else np.clip(at[j] + step, 0.0, 1.0):
                     there = at.copy()
                     there[j] = x
                     part = self._share(statement, known, there, term)
                     if part > share:
                         at, share = there, part
-                        table = place(statement, known, self._fractions(at))
-                        assert table is not None
-                        values = {name: float(table[name]) for name in self.free}
-                        found = replace(prepared[0], values=values)
-        return found, at
+            if not share > 0:
+                return None, at
+        table = place(statement, known, self._fractions(at)) if share > _LEADS else None
+        if table is None:
+            return None, at
+        values = {name: float(table[name]) for name in self.free}
+        return replace(prepared[0], values=values), at
 
     def _share(
         self, statement: Statement, known: Mapping[str, float], u: np.ndarray, term: sp.Expr
@@ -164,7 +165,7 @@ class Arm:
 
 _OUTSIDE = 1.08  # the cube is drawn so much larger: what lies outside is on its faces
 _LEANINGS = 48
-_LEADS = 0.5  # the share of the bound that makes a term lead
+_LEADS = 0.3  # the share of the bound from which a term is felt
 _COARSE = np.linspace(0.0, 1.0, 11)
 _SWEEPS = (_COARSE, _COARSE, _COARSE, np.array([-0.05, 0.05]), np.array([-0.025, 0.025]))
 _LONGEST = 3_000
@@ -183,8 +184,8 @@ def with_ends(rng: np.random.Generator, size: int) -> np.ndarray:
 def arms(statement: Statement, specs: Sequence[Spec] | None, seed: int) -> tuple[list[Arm], str]:
     """Every arm of a statement, and why the last objective that does not apply does not.
 
-    Each objective is taken as it is and with exact gradients. ``specs`` are the objectives to
-    start from, by default every registered family's default instances.
+    Each objective is taken as it is and, where that differs, with exact gradients. ``specs`` are
+    the objectives to start from, by default every registered family's default instances.
     """
     # The constant that an O(.) hides may carry units.
     rescaled = statement.units_fault is not None and not statement.claim.big_o
@@ -210,9 +211,19 @@ def arms(statement: Statement, specs: Sequence[Spec] | None, seed: int) -> tuple
         )  # fmt: skip
         moved = registry.family(spec["family"]).parameters
         moved = () if statement.claim.big_o else _movable(spec, moved)
+        if quiet and _quiet_as_it_is(spec, moved):
+            continue
         found.append((_slack(statement, objective), Arm(spec, moved, free, rescaled, quiet)))
     # What attains its constants comes closest to the worst case.
     return [arm for _, arm in sorted(found, key=lambda pair: pair[0])], reason
+
+
+def _quiet_as_it_is(spec: Spec, moved: Sequence[Parameter]) -> bool:
+    """Whether the objective has no noise, and none that a search could give it."""
+    objective = build_objective(spec)
+    sigma = objective.constants().get("sigma")
+    still = sigma is not None and float(sigma) == 0 and not isinstance(objective, FiniteSum)
+    return still and all(p.name != "sigma" for p in moved)
 
 
 def _slack(statement: Statement, objective: Objective) -> int:
@@ -238,19 +249,24 @@ def grid(statement: Statement, arm: Arm) -> Iterator[dict[str, float]]:
     """
     named = {s.name: s for s in statement.symbols}
     symbols = [named[name] for name in arm.free]
-    rows = list(itertools.product(*map(_finer, symbols)))
+    rows = list(itertools.product(*map(finer_values, symbols)))
     rows.sort(key=lambda row: math.prod(
         max(1.0, v) for v, s in zip(row, symbols, strict=True) if s.domain.integer))  # fmt: skip
     for row in rows:
         yield dict(zip(arm.free, map(float, row), strict=True))
 
 
-def _finer(symbol: Symbol) -> list[float]:
+def typical_values(symbol: Symbol) -> list[float]:
+    """What anybody would choose, or 1 where nothing is said."""
+    return [float(v) for v in symbol.typical or (1.0,)]
+
+
+def finer_values(symbol: Symbol) -> list[float]:
     """Typical values and the geometric means of neighbours."""
-    ends = sorted(v for v in symbol.typical or (1.0,) if v > 0)
+    ends = sorted(v for v in typical_values(symbol) if v > 0)
     means = [math.sqrt(a * b) for a, b in itertools.pairwise(ends)]
     means = [float(round(v)) for v in means] if symbol.domain.integer else means
-    return sorted({*(symbol.typical or (1.0,)), *means})
+    return sorted({*typical_values(symbol), *means})
 
 
 def _movable(spec: Spec, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:
@@ -258,6 +274,14 @@ def _movable(spec: Spec, parameters: Sequence[Parameter]) -> tuple[Parameter, ..
     given = spec.get("parameters", {})
     quiet = given.get("noise", "none") == "none" and "noise" in given
     return tuple(p for p in parameters if not (quiet and p.name == "sigma"))
+
+
+def _given(spec: Spec) -> dict[str, float]:
+    """Every number that builds the objective: the family's own where the spec is silent."""
+    build = inspect.signature(registry.family(spec["family"]).build).parameters
+    own = {name: p.default for name, p in build.items()}
+    numbers = {**own, **spec.get("parameters", {})}
+    return {k: float(v) for k, v in numbers.items() if isinstance(v, int | float)}
 
 
 def _value(parameter: Parameter, fraction: float) -> float | int:

@@ -30,6 +30,7 @@ _TRIES = 3  # violations that may be confirmed before a statement is left alone
 _GUESSES = 3  # promising samples, likewise
 _REPLICAS = 4096  # of a confirmation
 _ORDER_REPLICAS = 1024  # of one of an order, at each of its sizes
+_BLIND = ("random", "cma")  # stages that know nothing of where a claim is tight
 _SEARCH = 0.8  # share of the seconds for the search; the rest is for measuring its best afresh
 
 
@@ -171,7 +172,14 @@ def hunt(
     guesses = 0
     confirmed: Evaluation | None = None
     winner: Evaluation | None = None
+    worst: tuple[Verdict, Instance | None] | None = None
+    asked = False
     for candidate in search.candidates():
+        if not asked and search.how in _BLIND:
+            # A few programs say at once what thousands of random instances may miss.
+            asked, worst = True, search.aside(lambda: worst_instance(statement, seed, programs))
+            if worst is not None and stop:
+                break
         found = search.score(candidate)
         if winner is None or found > search.score(winner):
             winner = candidate
@@ -193,7 +201,7 @@ def hunt(
         again = _confirm(statement, winner.instance, _TRIES + _GUESSES, risk, seed)
         if again is not None and again.verdict == "violated":
             confirmed, how = Evaluation(winner.instance, again), search.how_best
-    if confirmed is None and winner is not None and not winner.verdict.exact:
+    if confirmed is None and worst is None and winner is not None and not winner.verdict.exact:
         # The winner's own number is the luckiest of many: report it as measured afresh.
         # An order needs the full sizes to show that it grows.
         enough = None if statement.claim.big_o else 4 * replicas
@@ -202,7 +210,8 @@ def hunt(
         # That is one of the confirmations that the risk was shared among.
         if again is not None and again.verdict == "violated":
             confirmed, how = winner, search.how_best
-    worst = None if confirmed is not None else worst_instance(statement, seed, programs)
+    if confirmed is None and not asked:
+        worst = worst_instance(statement, seed, programs)
     common: dict[str, Any] = {
         "evaluations": search.evaluations, "seconds": time.monotonic() - begun,
     }  # fmt: skip

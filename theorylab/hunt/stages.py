@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import sympy as sp
@@ -17,7 +17,15 @@ import sympy as sp
 from bounds.statement import Statement, evaluate
 from bounds.symbol import Measured
 from theorylab.errors import UsageError
-from theorylab.hunt.arms import Arm, arms, grid, too_long, with_ends
+from theorylab.hunt.arms import (
+    Arm,
+    arms,
+    finer_values,
+    grid,
+    too_long,
+    typical_values,
+    with_ends,
+)  # fmt: skip
 from theorylab.hunt.instance import FAILURES, Evaluation, Instance, score
 from theorylab.hunt.rescaling import rescaling_attack
 from theorylab.judge.check import constants_for
@@ -25,6 +33,8 @@ from theorylab.judge.domain import points
 from theorylab.plugins.specs import Spec
 
 __all__ = ["Search"]
+
+_Result = TypeVar("_Result")
 
 _CORNERS_END = 0.3  # share of the search after which no corner is begun
 _TERMS_END = 0.5  # likewise for the points at which one term leads
@@ -78,6 +88,13 @@ class Search:
                 if self.score(found) > best:
                     best, self.how_best = self.score(found), stage
                 yield found
+
+    def aside(self, work: Callable[[], _Result]) -> _Result:
+        """What ``work`` returns; its seconds are not the search's."""
+        before = time.monotonic()
+        found = work()
+        self.begun += time.monotonic() - before
+        return found
 
     def score(self, found: Evaluation) -> float:
         """See :func:`theorylab.hunt.instance.score`."""
@@ -172,24 +189,33 @@ class Search:
         A short run attains the first term of many bounds whatever the others claim, and hides
         them from a search for the largest ratio: terms that fewer hyperparameters move come first.
         """
+        for term, pinned in self._led_by():
+            for k, arm in enumerate(every):
+                if self._late(_TERMS_END):
+                    return
+                if not pinned.keys() <= set(arm.free):
+                    continue
+                instance, at = arm.lead(self.statement, term, pinned)
+                if instance is None:
+                    continue
+                found = self._evaluate(replace(instance, seed=self.seed))
+                if found is not None:
+                    self.pool.append((self.score(found), k, at, self._leading(found)))
+                    yield found
+
+    def _led_by(self) -> Iterator[tuple[sp.Expr, dict[str, float]]]:
+        """Each term with each choice of its counts: typical ones, then those between."""
         moved = set(self.statement.hyperparameters)
-        for term in sorted(self._terms, key=lambda term: len(term.free_symbols & moved)):
-            counts = [s for s in self.statement.symbols
-                      if s in term.free_symbols & moved and s.domain.integer]  # fmt: skip
-            for usual in itertools.product(*(s.typical for s in counts)):
-                pinned = {s.name: float(v) for s, v in zip(counts, usual, strict=True)}
-                for k, arm in enumerate(every):
-                    if self._late(_TERMS_END):
-                        return
-                    if not pinned.keys() <= set(arm.free):
-                        continue
-                    instance, at = arm.lead(self.statement, term, pinned)
-                    if instance is None:
-                        continue
-                    found = self._evaluate(replace(instance, seed=self.seed))
-                    if found is not None:
-                        self.pool.append((self.score(found), k, at, self._leading(found)))
-                        yield found
+        terms = sorted(self._terms, key=lambda term: len(term.free_symbols & moved))
+        seen = set()
+        for values in (typical_values, finer_values):
+            for term in terms:
+                counts = [s for s in self.statement.symbols
+                          if s in term.free_symbols & moved and s.domain.integer]  # fmt: skip
+                for usual in itertools.product(*map(values, counts)):
+                    if (term, usual) not in seen:
+                        seen.add((term, usual))
+                        yield term, {s.name: v for s, v in zip(counts, usual, strict=True)}
 
     def _random(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
         """Random points; in turns, points at which one term of the bound leads."""

@@ -31,6 +31,7 @@ __all__ = ["check", "constants_for"]
 _LOOKS, _CLOSER = 3, 8
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
 _SCALAR_POINTS = 400
+_WIDTH = 8  # bytes of a number, for which the tolerances are made
 _HIDDEN = "rounding or overflow hides the answer"
 _EVIDENCE: Mapping[Law, Evidence] = {
     "arithmetic": "exact arithmetic", "law": "exact law", "samples": "samples",
@@ -84,6 +85,8 @@ def check(
         If the objective lacks an assumption.
     DomainError
         If ``values`` lie outside the domain.
+    UsageError
+        If the objective computes in less than double precision.
 
     Examples
     --------
@@ -108,6 +111,11 @@ def check(
         return _check_numbers(statement, fixed, seed, risk)
     if objective is None:
         raise UsageError(f"{statement.key} speaks about an objective; none was given")
+    if objective.start.dtype.itemsize < _WIDTH:
+        raise UsageError(
+            f"check: {objective.name} computes in {objective.start.dtype}, whose rounding may look "
+            "like a violation; a verdict needs torch.float64"
+        )
     protocol = protocol_for(statement)
     certified = constants_for(statement, objective)
     if statement.claim.big_o:

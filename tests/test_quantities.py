@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import pickle
+import subprocess
+import sys
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import synthetic
 from bounds import Algorithm, Claim, Measured, Statement, quantities
-from bounds.notation import B, T, eta
+from bounds.assumptions import BOUNDED_BELOW, CONVEX, SMOOTH
+from bounds.notation import FAILURE, B, Delta, T, ell, eta
 from bounds.path import PathOf
 from theorylab.errors import UsageError
+from theorylab.exact.program import modelled
+from theorylab.exact.tabular import Tabular, tabulates
+from theorylab.exact.worst_case import worst_case
+from theorylab.hunt.counterexample import script
 from theorylab.quantities import Experiment, protocol_for
 from theorylab.quantities.ranges import path_range
 
@@ -159,3 +169,82 @@ def test_a_record_nobody_makes_is_named() -> None:
     odd = Measured("odd", path=PathOf("at", "happiness", "T"))
     with pytest.raises(UsageError, match="cannot record 'happiness'; known: value"):
         measure(odd, BOWL)
+
+
+# --- worst cases, and counterexamples written down --------------------------------------------
+needs_pep = pytest.mark.skipif(
+    any(importlib.util.find_spec(n) is None for n in ("PEPit", "cvxpy", "clarabel")),
+    reason="needs the extra [pep]",
+)
+DISTANCE = quantities.first_distance_to_minimizer_squared
+
+
+@needs_pep
+@pytest.mark.parametrize(("name", "rule", "rounds", "worst"), [
+    # Drori and Teboulle (2014): L R^2/(4T + 2) at eta = 1/L; descent makes the last the best.
+    ("final_suboptimality", "sgd", 3, 1 / 14),
+    ("min_suboptimality", "sgd", 3, 1 / 14),
+    ("output_suboptimality", "sgd", 3, 1 / 14),
+    ("first_suboptimality", "sgd", 3, 1 / 2),
+    # The mean of w_0 and w_1 is one step of half the size: L R^2/(4h + 2) at h = 1/2.
+    ("output_suboptimality", "averaged_sgd", 2, 1 / 4),
+    ("output_distance_to_minimizer_squared", "averaged_sgd", 1, 1),
+])  # fmt: skip
+def test_worst_cases_known_in_closed_form(name: str, rule: str, rounds: int, worst: float) -> None:
+    scale = 1 if "distance" in name else ell
+    statement = Statement(
+        "made_up.convex", "X", "printed", Claim(DECLARED[name], "<=", scale * DISTANCE + 0 * T),
+        (SMOOTH, CONVEX), Algorithm(rule, {"eta": 1 / ell}, horizon=sp.Integer(rounds)),
+    )  # fmt: skip
+    found = worst_case(statement, {"ell": 1.0})
+    assert found.primal == pytest.approx(worst, rel=1e-4)
+
+
+@needs_pep
+@pytest.mark.parametrize("name", ["min_gradient_norm", "mean_gradient_norm",
+                                  "output_gradient_norm_squared"])  # fmt: skip
+def test_worst_cases_are_attained_by_the_function_rebuilt(name: str) -> None:
+    quantity = DECLARED[name]
+    bound = ell * Delta if "squared" in name else (ell * Delta) ** 0.5
+    rule = "averaged_sgd" if "output" in name else "sgd"
+    statement = Statement("made_up.any", "X", "printed", Claim(quantity, "<=", bound),
+                          (SMOOTH, BOUNDED_BELOW),
+                          Algorithm(rule, {"eta": 1 / ell}, horizon=sp.Integer(2)))  # fmt: skip
+    found = worst_case(statement, {"ell": 1.0, "Delta": 1.0})
+    assert modelled(quantity)
+    assert found.rebuilt is not None, found.unbuilt
+    assert found.rebuilt.ratio == pytest.approx(found.ratio, rel=1e-2)
+
+
+def test_claims_on_runs_are_not_refuted_by_means() -> None:
+    """With chance 1/2 a run is far beyond the bound, with chance 1/2 at 0."""
+    rows = ((-2.0, 2.0), (0.0, 0.0))
+    values = {"eta": 1.0, "p": 0.9}
+    for mode, failure in (("in expectation", None), ("with probability", FAILURE)):
+        claim = Claim(quantities.final_displacement_squared, "<=", ell * eta, mode=mode,
+                      failure=failure)  # fmt: skip
+        statement = Statement("made_up.chance", "X", "printed", claim, (SMOOTH,),
+                              Algorithm("sgd", {"eta": eta}, horizon=sp.Integer(1)))  # fmt: skip
+        table = Tabular(statement, (-1.0, 1.0), rows, 2.0, values if failure else {"eta": 1.0})
+        assert table.violates == table.exceeds_exactly() == (failure is None)
+        if failure is not None:
+            with pytest.raises(UsageError, match="not of the mean over the noise"):
+                worst_case(statement, {"ell": 1.0, "sigma": 1.0, **values})
+
+
+@pytest.mark.parametrize("name", [n for n, q in DECLARED.items() if tabulates(q)])
+def test_scripts_measure_what_the_table_measures(name: str) -> None:
+    """On the line, in rationals and as numpy text that runs alone."""
+    statement = Statement(
+        "made_up.line", "X", "printed", Claim(DECLARED[name], "<=", -ell - T),
+        (SMOOTH,), Algorithm("sgd", {"eta": eta}, horizon=sp.Integer(2)),
+    )  # fmt: skip
+    values = {"eta": 0.75, "T": 2.0}
+    table = Tabular(statement, (-1.0, 0.0, 2.0), ((-2.0, 0.5, 1.0), (0.0, -1.0, 2.0)), 1.5, values)
+    exact = table.measured(Fraction)[name]
+    assert float(exact) == pytest.approx(table.measured()[name], rel=1e-12)
+    paths = np.array(table.paths())
+    assert paths.shape == (4, 3)
+    done = subprocess.run([sys.executable, "-I", "-c", f"{script(table)}\nprint({name})"],
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    assert float(done.stdout.split()[-1]) == pytest.approx(float(exact), rel=1e-12)

@@ -34,18 +34,21 @@ class Path:
     """A run as coefficients over its unknowns.
 
     ``rounds`` holds the iterates at each round's start and at the end, one row an outcome of the
-    noise so far; ``parents`` the row of the round before that each row descends from.
+    noise so far, and ``outputs`` what the method would return there; ``parents`` the row of the
+    round before that each row descends from.
     """
 
     calls: tuple[Call, ...]
     rounds: tuple[np.ndarray, ...]
+    outputs: tuple[np.ndarray, ...]
     parents: tuple[np.ndarray, ...]
     unknowns: int
 
     @property
     def moves_along(self) -> bool:
         """Whether moving ``w_0`` moves every point alike, so that the origin is of no account."""
-        at = [call.where[0] for call in self.calls] + [x for w in self.rounds for x in w[:, 0]]
+        points = (*self.rounds, *self.outputs)
+        at = [call.where[0] for call in self.calls] + [x for w in points for x in w[:, 0]]
         return bool(np.allclose(at, 1.0, rtol=0, atol=1e-12))
 
 
@@ -131,9 +134,10 @@ def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
     # The step at which the round after the warm ones begins.
     first = int(np.flatnonzero(starts)[warm]) if warm else 0
 
-    def walk(basis: Tensor) -> tuple[_Unknowns, list[Tensor], list[np.ndarray]]:
+    def walk(basis: Tensor) -> tuple[_Unknowns, list[Tensor], list[Tensor], list[np.ndarray]]:
         oracle = _Unknowns(rule, basis, noisy)
         kept: list[Tensor] = []
+        returned: list[Tensor] = []
         parents: list[np.ndarray] = []
         ancestor = np.zeros(1, dtype=int)
 
@@ -149,22 +153,23 @@ def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
         oracle.paired = True
         path += follow(rule, w, oracle_of, starts[first:].tolist(), state=state, first=first,
                        branches=2 if noisy else 1)  # fmt: skip
-        for (w, _), begins in zip(path, [*starts, True], strict=True):
+        for (w, state), begins in zip(path, [*starts, True], strict=True):
             ancestor = np.repeat(ancestor, len(w) // len(ancestor))
             if begins:
                 kept.append(w)
+                returned.append(rule.output(w, state))
                 parents.append(ancestor)
                 ancestor = np.arange(len(w))
-        return oracle, kept, parents
+        return oracle, kept, returned, parents
 
     most = 1 + _CALLS * (2 if noisy else 1)
     trial = torch.from_numpy(np.random.default_rng(7).standard_normal((most, most + 3)))
     with torch.no_grad():
-        oracle, kept, parents = walk(torch.eye(most, dtype=torch.float64))
-        _, actual, _ = walk(trial)
+        oracle, kept, returned, parents = walk(torch.eye(most, dtype=torch.float64))
+        _, moved, given, _ = walk(trial)
     linear = all(
         torch.allclose(have, coefficients @ trial, rtol=1e-8, atol=1e-8)
-        for have, coefficients in zip(actual, kept, strict=True)
+        for have, coefficients in zip([*moved, *given], [*kept, *returned], strict=True)
     )
     if not linear:
         raise UsageError(
@@ -173,4 +178,5 @@ def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
         )
     used = oracle.used
     calls = tuple(dataclasses.replace(call, where=call.where[:used]) for call in oracle.found)
-    return Path(calls, tuple(w.numpy()[:, :used] for w in kept), tuple(parents), used)
+    points, outputs = (tuple(w.numpy()[:, :used] for w in ws) for ws in (kept, returned))
+    return Path(calls, points, outputs, tuple(parents), used)

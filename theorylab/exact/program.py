@@ -11,13 +11,15 @@ from typing import Any, final
 
 import numpy as np
 
+from bounds.path import PathOf
 from bounds.statement import Statement
+from bounds.symbol import Measured
 from theorylab.errors import UsageError
 from theorylab.exact.coefficients import Path, unroll
 from theorylab.exact.function_class import FunctionClass, interpolation, pepit
 from theorylab.quantities.protocol import build_rule
 
-__all__ = ["MODELLED", "Program"]
+__all__ = ["MODELLED", "Program", "modelled"]
 
 SOLVER = "CLARABEL"
 
@@ -50,7 +52,9 @@ class Program:
     minimum: Any
     start: Any
     variance: float
+    measured: dict[str, Measured]
     points: list[list[Any]]
+    outputs: list[list[Any]]
     twins: list[list[Any]]
     parents: tuple[np.ndarray, ...]
     visited: list[tuple[Any, Any, Any]]
@@ -62,13 +66,14 @@ class Program:
         self._begin(FunctionClass.of(statement, values))
         self.values = values
         names = {s.name for s in statement.symbols} | {s.name for s in statement.constants}
-        measured = {s.name for s in statement.claim.measured}
+        self.measured = {s.name: s for s in statement.claim.measured}
+        measured = set(self.measured)
         # A distance is held at 1 through its square, which has units of its own.
         self.by_distance = fractional and measured <= _DISTANCES
         if fractional:
             self.unit = self.pepit.Expression()
             self.require(self.unit >= 0)
-        if names & {"Delta", "Bf"} or measured & _NEED_MINIMUM:
+        if names & {"Delta", "Bf"} or any(map(_needs_minimum, self.measured.values())):
             self.minimizer, _, self.minimum = self._stationary()
         if statement.algorithm is not None:
             self._run(statement, values, names, measured, warm)
@@ -95,10 +100,11 @@ class Program:
         if measured & _TWINS:
             # Both runs see the same samples: one function of the class, no noise between.
             path = unroll(rule, 1, noisy=False)
-            self.twins = self.follow(path, 0.0)
-        whole = self.follow(path, self.variance)
+            self.twins, _ = self.follow(path, 0.0)
+        whole, returned = self.follow(path, self.variance)
         self.start = whole[0][0]
         self.parents, self.points = path.parents[warm:], whole[warm:]
+        self.outputs = returned[warm:]
 
     @classmethod
     def bare(cls, family: FunctionClass) -> Program:
@@ -121,7 +127,9 @@ class Program:
         self.start = None
         self.variance = 0.0
         self.translates = True  # no account of the origin
+        self.measured = {}
         self.points = []
+        self.outputs = []
         self.twins = []
         self.parents = ()
         self.visited = []
@@ -142,8 +150,8 @@ class Program:
             self.visited.append((point, gradient, value))
         return gradient, value
 
-    def follow(self, path: Path, variance: float) -> list[list[Any]]:
-        """The iterates of a path, from a start of its own."""
+    def follow(self, path: Path, variance: float) -> tuple[list[list[Any]], list[list[Any]]]:
+        """The iterates of a path and what it would return there, from a start of its own."""
         basis: list[Any] = [None] * path.unknowns
         basis[0] = self._point()
 
@@ -161,16 +169,25 @@ class Program:
                 basis[call.noise] = self._point()
                 self.require(basis[call.noise] ** 2 <= variance * self.unit)
                 self.noises.append((where, basis[call.noise]))
-        return [[combine(row) for row in rows] for rows in path.rounds]
+        points = [[combine(row) for row in rows] for rows in path.rounds]
+        same = [np.array_equal(w, out) for w, out in zip(path.rounds, path.outputs, strict=True)]
+        outputs = [
+            w if equal else [combine(row) for row in rows]
+            for w, rows, equal in zip(points, path.outputs, same, strict=True)
+        ]
+        return points, outputs
 
     def expression(self, total: Any, coefficients: Mapping[str, float], concave: bool) -> Any:
         """An affine combination of quantities; auxiliary ones may only be pushed up."""
         total = total * self.unit
         for name, coefficient in coefficients.items():
-            if name in _QUANTITIES:
+            path = self.measured[name].path if name in self.measured else None
+            if path is not None and _affine(path):
+                term = _whole_run(self, path)
+            elif name in _QUANTITIES:
                 term = _QUANTITIES[name](self)
             elif concave and coefficient >= 0:
-                term = _CONCAVE[name](self)
+                term = _CONCAVE[name](self) if path is None else _from_below(self, path)
             else:
                 raise UsageError(f"worst case: {name} must stand on the smaller side of the claim")
             total = coefficient * term + total
@@ -206,11 +223,7 @@ class Program:
         return self._proximal
 
     def mean(self, function: Callable[[Any], Any], round_: int) -> Any:
-        rows = self.points[round_]
-        total = function(rows[0])
-        for row in rows[1:]:
-            total = total + function(row)
-        return total / len(rows)
+        return _mean(function, self.points[round_])
 
     def solve(self) -> tuple[float, float, str]:
         """Primal value, dual value and the solver's status."""
@@ -257,41 +270,104 @@ class Program:
         return self.pepit.Point()
 
 
+def _mean(function: Callable[[Any], Any], rows: Sequence[Any]) -> Any:
+    total = function(rows[0])
+    for row in rows[1:]:
+        total = total + function(row)
+    return total / len(rows)
+
+
 def _square_gradient(program: Program, round_: int) -> Any:
     return program.mean(lambda w: program.at(w)[0] ** 2, round_)
 
 
-def _average(program: Program, rounds: Sequence[int]) -> Any:
-    terms = [_square_gradient(program, k) for k in rounds]
+def _whole_run(program: Program, path: PathOf) -> Any:
+    """A path that is affine in the unknowns."""
+    first, *less = (_part(program, part) for part in path.parts)
+    return first - less[0] if less else first
+
+
+def _part(program: Program, part: PathOf) -> Any:
+    record, rounds = _RECORDS[_atom(part)], part.rounds(len(program.points) - 1)
+    points = _points(program, part)
+    terms = [_mean(lambda w: record(program, w), points[k]) for k in rounds]
     total = terms[0]
     for term in terms[1:]:
         total = total + term
-    return total / len(terms)
+    return total / len(terms) if part.reduce == "mean" else total
 
 
-def _smallest(program: Program) -> Any:
-    """E min_t ||grad||^2: one unknown a path, below the value at each of its rounds."""
+def _from_below(program: Program, path: PathOf) -> Any:
+    """An unknown that may be pushed up to a least value over time, or to lengths."""
+    if path.reduce == "min":
+        return _smallest(program, path)
+    rounds, points = path.rounds(len(program.points) - 1), _points(program, path)
+    weight = len(rounds) if path.reduce == "mean" else 1
+    total: Any = None
+    for k in rounds:
+        for w in points[k]:
+            term = _value(program, path, w) / (weight * len(points[k]))
+            total = term if total is None else total + term
+    return total
+
+
+def _smallest(program: Program, path: PathOf) -> Any:
+    """The mean of a least value over time: one unknown a path, below it at each round."""
+    rounds, points = path.rounds(len(program.points) - 1), _points(program, path)
     last = len(program.points) - 1
     total: Any = None
-    for leaf in range(len(program.points[last])):
+    for leaf in range(len(points[last])):
         least = program.pepit.Expression()
         row = leaf
         for k in range(last, -1, -1):
-            program.require(least <= program.at(program.points[k][row])[0] ** 2)
+            if k in rounds:
+                program.require(least <= _value(program, path, points[k][row]))
             row = int(program.parents[k][row]) if k else 0
         total = least if total is None else total + least
-    return total / len(program.points[last])
+    return total / len(points[last])
 
 
-def _mean_norm(program: Program) -> Any:
-    total: Any = None
-    horizon = len(program.points) - 1
-    for k in range(horizon):
-        for w in program.points[k]:
-            norm = program.norm(program.at(w)[0] ** 2)
-            term = norm / (horizon * len(program.points[k]))
-            total = term if total is None else total + term
-    return total
+def _value(program: Program, path: PathOf, w: Any) -> Any:
+    """A record at one point; a length is an unknown that may be pushed up to it."""
+    atom = _atom(path)
+    if atom in _RECORDS:
+        return _RECORDS[atom](program, w)
+    return program.norm(_RECORDS[f"{atom}_squared"](program, w))
+
+
+def _atom(path: PathOf) -> str:
+    return path.atom.removeprefix("output.")
+
+
+def _points(program: Program, path: PathOf) -> list[list[Any]]:
+    return program.outputs if path.record.startswith("output.") else program.points
+
+
+def _affine(path: PathOf) -> bool:
+    return all(_atom(p) in _RECORDS and p.reduce in ("at", "mean", "sum") for p in path.parts)
+
+
+def _concave(path: PathOf) -> bool:
+    known = _atom(path) in _RECORDS or f"{_atom(path)}_squared" in _RECORDS
+    return path.minus is None and known and path.reduce != "max"
+
+
+def _needs_minimum(quantity: Measured) -> bool:
+    path = quantity.path
+    return path is not None and any(_atom(part) in _OF_MINIMIZER for part in path.parts)
+
+
+def modelled(quantity: Measured) -> bool:
+    """Whether a program can speak about the quantity.
+
+    >>> from bounds.quantities import buffer_norm, min_suboptimality
+    >>> modelled(min_suboptimality), modelled(buffer_norm)
+    (True, False)
+    """
+    path = quantity.path
+    if path is not None:
+        return _affine(path) or _concave(path)
+    return quantity.name in MODELLED
 
 
 def _values(program: Program, round_: int) -> Any:
@@ -319,26 +395,22 @@ _QUANTITIES: Mapping[str, Callable[[Program], Any]] = {
     "inner_distance_squared": lambda p: p.mean(lambda w: (w - p.proximal()) ** 2, 1),
     "start_distance_squared": lambda p: (p.points[0][0] - p.proximal()) ** 2,
     "inner_gradient_norm_squared": _inner_gradient,
-    "mean_gradient_norm_squared": lambda p: _average(p, range(len(p.points) - 1)),
-    "mean_next_gradient_norm_squared": lambda p: _average(p, range(1, len(p.points))),
-    "first_gradient_norm_squared": lambda p: _square_gradient(p, 0),
-    "final_gradient_norm_squared": lambda p: _square_gradient(p, -1),
-    "final_suboptimality": lambda p: _values(p, -1) - p.minimum,
-    "total_decrease": lambda p: _values(p, 0) - _values(p, -1),
-    "final_displacement_squared": lambda p: _moved(p, -1),
-    "first_distance_to_minimizer_squared": lambda p: (p.start - p.minimizer) ** 2,
-    "final_distance_to_minimizer_squared": lambda p: p.mean(lambda w: (w - p.minimizer) ** 2, -1),
 }
 _CONCAVE: Mapping[str, Callable[[Program], Any]] = {
-    "min_gradient_norm_squared": _smallest,
-    "mean_gradient_norm": _mean_norm,
     "expected_twin_distance": lambda p: p.norm((p.points[-1][0] - p.twins[-1][0]) ** 2),
 }
 _TWINS = frozenset({"expected_twin_distance"})
 _DISTANCES = frozenset({"expected_twin_distance", "twin_distance"})
-_NEED_MINIMUM = frozenset(
-    {"final_suboptimality", "final_distance_to_minimizer_squared",
-     "first_distance_to_minimizer_squared"}
-)  # fmt: skip
 MODELLED: tuple[str, ...] = tuple(sorted({*_QUANTITIES, *_CONCAVE, "twin_distance"}))
-"""Names of the measured quantities a program can speak about."""
+"""Names of the quantities without a path that a program can speak about."""
+
+# Records of a whole run, of one point; a length without its square is known from below.
+_RECORDS: Mapping[str, Callable[[Program, Any], Any]] = {
+    "value": lambda p, w: p.at(w)[1],
+    "suboptimality": lambda p, w: p.at(w)[1] - p.minimum,
+    "gradient_norm_squared": lambda p, w: p.at(w)[0] ** 2,
+    "distance_squared": lambda p, w: (w - p.start) ** 2,
+    "distance_to_minimizer_squared": lambda p, w: (w - p.minimizer) ** 2,
+}
+_OF_MINIMIZER = frozenset({"suboptimality", "distance_to_minimizer_squared",
+                           "distance_to_minimizer"})  # fmt: skip

@@ -19,14 +19,16 @@ import numpy as np
 import sympy as sp
 import torch
 
+from bounds.path import PathOf
 from bounds.statement import Statement, evaluate
+from bounds.symbol import Measured
 from theorylab.engine.step import follow
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.method.rule import UpdateRule, independent, round_starts
 from theorylab.problem.oracle import Fed, Oracle
 from theorylab.quantities.protocol import build_rule
 
-__all__ = ["FORMULAS", "Moves", "Tabular", "integral", "moves_of", "rational"]
+__all__ = ["Moves", "Tabular", "integral", "moves_of", "rational", "tabulates"]
 
 _MARGIN = 1e-6  # a counterexample violates by at least this, relatively
 _PATHS = 1024
@@ -59,6 +61,8 @@ class Tabular:
     @property
     def violates(self) -> bool:
         """Whether the claim fails by more than rounding, inside the statement's domain."""
+        if self._by_chance:
+            return False
         try:
             small, large = self.sides()
         except (ValueError, KeyError, ArithmeticError, IndexError):
@@ -68,6 +72,11 @@ class Tabular:
         size = abs(small) + abs(large)
         gap = abs(small - large) if self.statement.claim.sense == "==" else small - large
         return gap > _MARGIN * size and size > 0
+
+    @property
+    def _by_chance(self) -> bool:
+        """Whether the claim allows some runs to fail, of which the mean over all says nothing."""
+        return self.statement.claim.mode == "with probability" and len(self.slopes) > 1
 
     @property
     def ratio(self) -> float:
@@ -146,15 +155,16 @@ class Tabular:
 
     def measured(self, number: Callable[[Any], Any] = float) -> dict[str, Any]:
         """Every measured quantity of the claim, its expectation over all paths."""
-        names = {s.name for s in self.statement.claim.measured}
-        if not names:
+        quantities = self.statement.claim.measured
+        if not quantities:
             return {}
         x = [number(v) for v in self.knots]
         rows = [[number(v) for v in row] for row in self.slopes]
         mean = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
         paths = self.paths(number)
-        context = _Context(paths, x, mean, self.known, number)
-        return {name: FORMULAS[name](context) for name in names}
+        start = number(self.start)
+        context = _Context(paths, x, mean, self.known, number, start)
+        return {q.name: context.measured(q) for q in quantities}
 
     def paths(self, number: Callable[[Any], Any] = float) -> list[list[Any]]:
         """The iterates at each round's start and at the end, along every equally likely path."""
@@ -197,6 +207,8 @@ class Tabular:
         and what is irrational in the claim is evaluated to fifty digits.
         """
         claim = self.statement.claim
+        if self._by_chance:
+            return False
         try:
             numbers: dict[str, Any] = {k: Fraction(float(v)) for k, v in self.values.items()}
             if self.knots:
@@ -236,6 +248,24 @@ class _Context:
     mean: list[Any]
     known: Mapping[str, Any]
     number: Callable[[Any], Any]
+    start: Any
+
+    def measured(self, quantity: Measured) -> Any:
+        if quantity.path is None:
+            return _FORMULAS[quantity.name](self)
+        first, *less = (self._part(part) for part in quantity.path.parts)
+        return first - less[0] if less else first
+
+    def _part(self, part: PathOf) -> Any:
+        record, rounds = _RECORDS[part.atom], part.rounds(len(self.paths[0]) - 1)
+
+        def one(path: list[Any]) -> Any:
+            numbers = [record(self, path[k]) for k in rounds]
+            if part.reduce in ("min", "max"):
+                return min(numbers) if part.reduce == "min" else max(numbers)
+            return sum(numbers) / len(numbers) if part.reduce == "mean" else sum(numbers)
+
+        return one(self.paths[0]) if part.times == "0" else self.average(one)
 
     def average(self, function: Callable[[list[Any]], Any]) -> Any:
         return sum(function(path) for path in self.paths) / len(self.paths)
@@ -259,31 +289,39 @@ class _Context:
         raise UsageError("no proximal minimizer")
 
 
-FORMULAS: Mapping[str, Callable[[_Context], Any]] = {
+# Records of a whole run, at one of its points.
+_RECORDS: Mapping[str, Callable[[_Context, Any], Any]] = {
+    "value": lambda c, w: c.value(w),
+    "gradient_norm": lambda c, w: abs(_slope(w, c.x, c.mean)),
+    "gradient_l1_norm": lambda c, w: abs(_slope(w, c.x, c.mean)),
+    "gradient_linf_norm": lambda c, w: abs(_slope(w, c.x, c.mean)),
+    "gradient_norm_squared": lambda c, w: c.square(w),
+    "distance": lambda c, w: abs(w - c.start),
+    "distance_squared": lambda c, w: (w - c.start) ** 2,
+}
+_FORMULAS: Mapping[str, Callable[[_Context], Any]] = {
     "decrease": lambda c: c.average(lambda p: c.value(p[0]) - c.value(p[-1])),
-    "total_decrease": lambda c: c.average(lambda p: c.value(p[0]) - c.value(p[-1])),
     "gradient_norm_squared": lambda c: c.square(c.paths[0][0]),
-    "first_gradient_norm_squared": lambda c: c.square(c.paths[0][0]),
     "next_gradient_norm_squared": lambda c: c.average(lambda p: c.square(p[-1])),
-    "final_gradient_norm_squared": lambda c: c.average(lambda p: c.square(p[-1])),
     "displacement_squared": lambda c: c.average(lambda p: (p[-1] - p[0]) ** 2),
-    "final_displacement_squared": lambda c: c.average(lambda p: (p[-1] - p[0]) ** 2),
     "inner_gradient_norm_squared": lambda c: c.average(
         lambda p: (_slope(p[-1], c.x, c.mean) + c.number(c.known["lam"]) * (p[-1] - p[0])) ** 2
     ),
     "inner_distance_squared": lambda c: c.average(lambda p: (p[-1] - c.proximal()) ** 2),
     "start_distance_squared": lambda c: (c.paths[0][0] - c.proximal()) ** 2,
-    "mean_gradient_norm_squared": lambda c: c.average(
-        lambda p: sum(c.square(w) for w in p[:-1]) / (len(p) - 1)
-    ),
-    "mean_next_gradient_norm_squared": lambda c: c.average(
-        lambda p: sum(c.square(w) for w in p[1:]) / (len(p) - 1)
-    ),
-    "mean_gradient_norm": lambda c: c.average(
-        lambda p: sum(abs(_slope(w, c.x, c.mean)) for w in p[:-1]) / (len(p) - 1)
-    ),
-    "min_gradient_norm_squared": lambda c: c.average(lambda p: min(c.square(w) for w in p)),
 }
+
+
+def tabulates(quantity: Measured) -> bool:
+    """Whether the quantity is known on the line.
+
+    >>> from bounds.quantities import buffer_norm, decrease, min_gradient_norm
+    >>> [tabulates(q) for q in (decrease, min_gradient_norm, buffer_norm)]
+    [True, True, False]
+    """
+    if quantity.path is None:
+        return quantity.name in _FORMULAS
+    return all(part.atom in _RECORDS for part in quantity.path.parts)
 
 
 def _slope(w: Any, x: list[Any], slopes: list[Any]) -> Any:

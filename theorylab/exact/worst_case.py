@@ -25,12 +25,14 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
+from bounds import quantities
 from bounds.statement import Statement, evaluate
+from bounds.symbol import Measured
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.exact import rebuilt
 from theorylab.exact.coefficients import unroll
 from theorylab.exact.function_class import FunctionClass, MissingExtra
-from theorylab.exact.program import MODELLED, Program
+from theorylab.exact.program import MODELLED, Program, modelled
 from theorylab.judge.check import check
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Verdict, json_ready
@@ -205,6 +207,11 @@ def worst_case(statement: Statement, values: Mapping[str, Any]) -> WorstCase:
     claim = statement.claim
     if claim.big_o or claim.sense == "==":
         raise UsageError(f"{statement.key}: an O(.) claim or an equation has no worst case")
+    if claim.mode in ("every run", "with probability") and known.get("sigma", 0.0) > 0:
+        raise UsageError(
+            f"{statement.key}: a claim {claim.mode} is not of the mean over the noise, which is "
+            "what is maximised: set sigma = 0"
+        )
     found = [_solve(statement, known, warm) for warm in _warm(statement, known)]
     return max(found, key=lambda f: -math.inf if math.isnan(f.primal) else f.primal)
 
@@ -293,7 +300,7 @@ def expansion_factor(rule: UpdateRule, family: FunctionClass, steps: int = 1) ->
     """
     program = Program.bare(family)
     path = unroll(rule, steps, noisy=False)
-    first, second = program.follow(path, 0.0), program.follow(path, 0.0)
+    (first, _), (second, _) = program.follow(path, 0.0), program.follow(path, 0.0)
     program.require((first[0][0] - second[0][0]) ** 2 <= 1)
     program.maximise((first[-1][0] - second[-1][0]) ** 2)
     primal, dual, status = program.solve()
@@ -352,7 +359,8 @@ def normalised_points(
 
 def modelled_quantities() -> tuple[str, ...]:
     """Names of the measured quantities a problem can speak about."""
-    return MODELLED
+    paths = [q.name for q in vars(quantities).values() if isinstance(q, Measured) and modelled(q)]
+    return tuple(sorted({*MODELLED, *paths}))
 
 
 # --- the claim --------------------------------------------------------------------------------
@@ -361,7 +369,7 @@ def _affine(
 ) -> tuple[float, dict[str, float]]:
     """``side`` as a constant and a coefficient for each measured quantity."""
     measured = sorted(statement.claim.measured & side.free_symbols, key=str)
-    unknown = [s.name for s in measured if s.name not in MODELLED]
+    unknown = [s.name for s in measured if not modelled(s)]
     if unknown:
         raise UsageError(
             f"{statement.key}: no semidefinite model of {', '.join(unknown)}; modelled: "

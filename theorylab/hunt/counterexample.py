@@ -19,6 +19,8 @@ import sympy as sp
 from sympy.printing.numpy import NumPyPrinter
 
 from bounds.statement import Statement
+from bounds.symbol import Measured
+from bounds.units import Units
 from theorylab.errors import UsageError
 from theorylab.exact.tabular import Tabular, integral, moves_of, rational
 from theorylab.hunt.search import Hunt, Instance
@@ -27,25 +29,26 @@ from theorylab.hunt.shrink import shrink, shrink_instance
 __all__ = ["replay", "script", "write_counterexample"]
 
 _LINES = 40
+_VALUE = Units(F=1)
 
-# The same quantities as numpy text, over W of shape (paths, rounds + 1).
+# Numpy text over W of shape (paths, rounds + 1): quantities of one round, and what is recorded.
 _SOURCES: Mapping[str, str] = {
     "decrease": "np.mean(f(W[:, 0]) - f(W[:, -1]))",
-    "total_decrease": "np.mean(f(W[:, 0]) - f(W[:, -1]))",
     "gradient_norm_squared": "g(W[0, 0])**2",
-    "first_gradient_norm_squared": "g(W[0, 0])**2",
     "next_gradient_norm_squared": "np.mean(g(W[:, -1])**2)",
-    "final_gradient_norm_squared": "np.mean(g(W[:, -1])**2)",
     "displacement_squared": "np.mean((W[:, -1] - W[:, 0])**2)",
-    "final_displacement_squared": "np.mean((W[:, -1] - W[:, 0])**2)",
     "inner_gradient_norm_squared": "np.mean((g(W[:, -1]) + lam*(W[:, -1] - W[:, 0]))**2)",
     "inner_distance_squared": "np.mean((W[:, -1] - prox())**2)",
     "start_distance_squared": "(w0 - prox())**2",
-    "mean_gradient_norm_squared": "np.mean(g(W[:, :-1])**2)",
-    "mean_next_gradient_norm_squared": "np.mean(g(W[:, 1:])**2)",
-    "mean_gradient_norm": "np.mean(np.abs(g(W[:, :-1])))",
-    "min_gradient_norm_squared": "np.mean(np.min(g(W)**2, axis=1))",
 }
+_RECORDS: Mapping[str, str] = {
+    "value": "f({w})", "gradient_norm": "np.abs(g({w}))", "gradient_l1_norm": "np.abs(g({w}))",
+    "gradient_linf_norm": "np.abs(g({w}))", "gradient_norm_squared": "g({w})**2",
+    "distance": "np.abs({w} - w0)", "distance_squared": "({w} - w0)**2",
+}  # fmt: skip
+_ROUNDS: Mapping[str, str] = {
+    "0": "W[:, 0]", "T": "W[:, -1]", "0..T-1": "W[:, :-1]", "1..T": "W[:, 1:]", "0..T": "W",
+}  # fmt: skip
 
 _REPLAY = """\
 # {key} ({form}): {claim}
@@ -96,7 +99,7 @@ def script(table: Tabular) -> str:
         lines.append("assert np.all(np.diff(mean) >= 0)  # F is convex")
     if table.knots:
         lines += _path_lines(table)
-        lines += [f"{s.name} = {_SOURCES[s.name]}" for s in sorted(claim.measured, key=str)]
+        lines += [f"{s.name} = {_quantity(s)}" for s in sorted(claim.measured, key=str)]
     lines += [
         f"lhs = {_source(claim.lhs)}",
         f"rhs = {_source(claim.rhs)}",
@@ -108,6 +111,18 @@ def script(table: Tabular) -> str:
     if text.count("\n") >= _LINES:
         raise UsageError(f"{statement.key}: the counterexample takes {text.count(chr(10))} lines")
     return text
+
+
+def _quantity(quantity: Measured) -> str:
+    """A quantity's mean over all paths, as source."""
+    if quantity.path is None:
+        return _SOURCES[quantity.name]
+    parts = []
+    for part in quantity.path.parts:
+        numbers = _RECORDS[part.atom].format(w=_ROUNDS[part.times])
+        whole = part.reduce == "at" or (part.reduce == "mean" and quantity.path.minus is None)
+        parts.append(numbers if whole else f"np.{part.reduce}({numbers}, axis=1)")
+    return f"np.mean({' - '.join(parts)})"
 
 
 def _needed(statement: Statement) -> set[str]:
@@ -195,7 +210,7 @@ def _rounding(table: Tabular) -> str:
     claim = table.statement.claim
     terms = [f"1e-9 * ({' + '.join(_sizes(claim.lhs) + _sizes(claim.rhs))})"]
     for symbol in sorted(claim.measured, key=str):
-        if symbol.name in ("decrease", "total_decrease"):  # differences of values
+        if symbol.units == _VALUE:  # a difference of values
             slope = _source(sp.Abs(sp.diff(claim.lhs - claim.rhs, symbol)))
             terms.append(f"1e-12 * np.abs(f(W.ravel())).max() * {slope}")
     return " + ".join(terms)

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from bounds.statement import Statement
-from theorylab.exact.tabular import FORMULAS, Tabular
+from theorylab.exact.tabular import Tabular, tabulates
 from theorylab.hunt.search import Hunt, Instance
 from theorylab.judge.check import constants_for
 from theorylab.judge.domain import place
@@ -139,7 +139,7 @@ def _tabulate(statement: Statement, instance: Instance) -> Iterator[Tabular]:
     except (ValueError, KeyError):
         return
     names = {s.name for s in statement.claim.measured}
-    if not names <= set(FORMULAS) or statement.algorithm is None:
+    if not all(map(tabulates, statement.claim.measured)) or statement.algorithm is None:
         return
     experiment = Experiment(statement, objective, known, seed=instance.seed)
     draws = torch.from_numpy(np.ascontiguousarray(law[0]))
@@ -185,8 +185,7 @@ def _search_on_line(statement: Statement, instance: Instance, budget: float) -> 
     """
     import cma
 
-    names = {s.name for s in statement.claim.measured}
-    if not names <= set(FORMULAS) or statement.algorithm is None:
+    if not all(map(tabulates, statement.claim.measured)) or statement.algorithm is None:
         return None
     free = tuple(instance.values)
     needed = {s.name for s in statement.constants}

@@ -114,7 +114,7 @@ FAMILIES: tuple[Family, ...] = (
         constrained_huber,
         (_ELL, Parameter("width", 0.01, 10.0, log=True), Parameter("centre", -3.0, 3.0),
          Parameter("start", 0.5, 500.0, log=True)),
-        ({}, {"start": 20.0}),
+        ({}, {"start": 20.0}, {"start": 40.0}),
     ),
     Family(
         "constrained_linear",

@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from types import ModuleType
 
+from bounds.methods import (
+    fista,
+    frank_wolfe,
+    optimized_gradient,
+    proximal_gradient,
+)
 from bounds.statement import Statement
 
-_MODULES: tuple[ModuleType, ...] = ()
+_MODULES: tuple[ModuleType, ...] = (
+    fista,
+    frank_wolfe,
+    optimized_gradient,
+    proximal_gradient,
+)
 
 STATEMENTS: tuple[Statement, ...] = tuple(s for m in _MODULES for s in m.STATEMENTS)
 FALSE_NEIGHBOURS: tuple[Statement, ...] = tuple(s for m in _MODULES for s in m.FALSE_NEIGHBOURS)

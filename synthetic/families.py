@@ -104,7 +104,8 @@ FAMILIES: tuple[Family, ...] = (
         "constrained_quadratic",
         constrained_quadratic,
         (_DIM, _ELL, _CONDITION, _SIZE, Parameter("centre", -3.0, 3.0), _OUT),
-        ({}, {"domain": "simplex"}, {"domain": "l1_ball", "centre": -2.0},
+        ({}, {"domain": "simplex"}, {"domain": "simplex", "start": 0.0},
+         {"domain": "l1_ball", "centre": -2.0},
          # From the minimizer's side a step of length 1 leads to the other end of the box.
          {"domain": "box", "dim": 1, "centre": 0.99, "start": 1.0},
          {"domain": "box", "dim": 2, "noise": "two_point", "sigma": 0.5}),

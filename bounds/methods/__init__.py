@@ -11,7 +11,9 @@ from types import ModuleType
 from bounds.methods import (
     fista,
     frank_wolfe,
+    mirror_descent,
     optimized_gradient,
+    projected_subgradient,
     proximal_gradient,
 )
 from bounds.statement import Statement
@@ -19,7 +21,9 @@ from bounds.statement import Statement
 _MODULES: tuple[ModuleType, ...] = (
     fista,
     frank_wolfe,
+    mirror_descent,
     optimized_gradient,
+    projected_subgradient,
     proximal_gradient,
 )
 

@@ -28,8 +28,10 @@ def _last(steps: float) -> float:
 
 
 class OptimizedTheta(sp.Function):
-    r"""The last number ``theta_T`` of the method: ``theta_0 = 1``, ``theta_{k+1} = (1 + sqrt(1 + 4
-    theta_k^2))/2``, with an 8 in place of the 4 in the last of T steps.
+    """The last number ``theta_T`` of the method.
+
+    ``theta_0 = 1``, ``theta_{k+1} = (1 + sqrt(1 + 4 theta_k^2))/2``, with an 8 in place of the 4
+    in the last of T steps.
 
     >>> OptimizedTheta(sp.Integer(1)), OptimizedTheta(T)
     (2, OptimizedTheta(T))

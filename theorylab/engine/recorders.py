@@ -68,7 +68,7 @@ def _height(objective: Objective) -> tuple[float, float, float]:
     least = lowest if math.isfinite(lowest) else -highest
     height = max(highest - least, 0.0) if math.isfinite(least) else math.inf
     steepest = known.get("G", math.inf) ** 2
-    if "ell" in known:
+    if "ell" in known and not objective.setting:  # inf F is that of the whole space
         steepest = min(steepest, 2 * known["ell"] * height if height < math.inf else math.inf)
     return least, highest, steepest
 

@@ -99,6 +99,9 @@ class _Rescaled(Objective):
         part = self.inner.smooth_part
         return self if part is self.inner else _Rescaled(part, self.a, self.b, self.units)
 
+    def simple_slope(self, size: float) -> float:
+        return self.a / self.b * self.inner.simple_slope(size / self.b)
+
     def inside(self, w: Tensor) -> Tensor:
         return self.b * self.inner.inside(w / self.b)
 
@@ -229,6 +232,9 @@ class _Exact(Objective):
     def smooth_part(self) -> Objective:
         part = self.inner.smooth_part
         return self if part is self.inner else _Exact(part)
+
+    def simple_slope(self, size: float) -> float:
+        return self.inner.simple_slope(size)
 
     def inside(self, w: Tensor) -> Tensor:
         return self.inner.inside(w)

@@ -145,6 +145,9 @@ class Composite(_Wrapped):
     def prox(self, w: Tensor, step: Any) -> Tensor:
         return self.simple.prox(w, step)
 
+    def simple_slope(self, size: float) -> float:
+        return self.simple.steepest(size, self.dim)
+
 
 @final
 class Constrained(_Wrapped):

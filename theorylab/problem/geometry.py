@@ -25,6 +25,10 @@ class Simple(abc.ABC):
     def prox(self, w: Tensor, step: Any) -> Tensor:
         """``argmin_u h(u) + ||u - w||^2/(2 step)``."""
 
+    @abc.abstractmethod
+    def steepest(self, size: float, dim: int) -> float:
+        """The largest subgradient at points no longer than ``size``."""
+
 
 class ConvexSet(abc.ABC):
     """A convex set with a projection; a bounded one also has a linear minimizer."""
@@ -67,6 +71,9 @@ class L1(Simple):
     def prox(self, w: Tensor, step: Any) -> Tensor:
         return w.sign() * (w.abs() - step * self.weight).clamp_min(0)
 
+    def steepest(self, size: float, dim: int) -> float:
+        return self.weight * float(dim) ** 0.5
+
 
 @final
 @dataclass(frozen=True)
@@ -84,6 +91,9 @@ class SquaredNorm(Simple):
 
     def prox(self, w: Tensor, step: Any) -> Tensor:
         return w / (1 + step * self.weight)
+
+    def steepest(self, size: float, dim: int) -> float:
+        return self.weight * size
 
 
 @final

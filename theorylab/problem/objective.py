@@ -170,6 +170,10 @@ class Objective(abc.ABC):
         """The f whose gradients these are: F itself, but for a simple part that is added."""
         return self
 
+    def simple_slope(self, size: float) -> float:
+        """The largest subgradient of a simple part at points no longer than ``size``; else 0."""
+        return 0.0
+
     def inside(self, w: Tensor) -> Tensor:
         """``w``, or the nearest point of the convex set F is minimised on, shape of ``w``."""
         return w

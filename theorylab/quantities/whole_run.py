@@ -203,6 +203,14 @@ class _Rounding:
         self.blur = (LOST + _EPS * experiment.steps) * size
         self.bend = float(known.get("ell", known.get("L", 0.0)))
         self.felt = self.bend * self.blur + LOST * float(known.get("G", 0.0))  # by a gradient
+        # What no distance to the minimum makes smaller: the slope of a function with kinks, of a
+        # simple part, and at a minimizer where a set or a simple part holds against it.
+        self.slope = 0.0 if self.bend else float(known.get("G", 0.0))
+        if objective.setting:
+            self.slope += objective.simple_slope(size)
+            best = objective.minimizer()
+            if best is not None:
+                self.slope += float(norm(objective.gradient(best.unsqueeze(0))))
 
     def scale(
         self, quantity: Measured, found: np.ndarray, recorded: Sequence[np.ndarray]
@@ -221,7 +229,8 @@ class _Rounding:
             values = [np.asarray(x) + x0 for x, x0 in zip(recorded, origins, strict=True)]
             start = self.objective.value(self.objective.start.unsqueeze(0)).numpy()
             heights = 2 * value_scale(self.objective, start, np.array(origins), *values)
-            steepest = np.sqrt(2 * self.bend) * length  # at that height above the minimum
+            # At that height above the minimum.
+            steepest = np.sqrt(2 * self.bend) * length + self.slope
             return stretch * heights + blur * (steepest + self.bend * self.blur) / LOST
         if quantity.units == _SLOPE:
             return felt / LOST

@@ -27,7 +27,6 @@ from deep.segmentation import Segmenter, load_segmenter, on_truth, segmenter, tr
 from deep.settings import Settings
 from deep.training import Trainer, device_named, load_data
 from paper_figures.scale import Run, Scale, scaled
-from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.plugins.provenance import file_digest
 from theorylab.plugins.store import Store, compute
@@ -186,15 +185,6 @@ class Session:
 
     def _compute(self, function: Any, cells: Sequence[Mapping[str, Any]], stage: str) -> list[Any]:
         unique = {json.dumps(cell, sort_keys=True): cell for cell in cells}
-        damaged = [
-            path for cell in unique.values()
-            if (path := self.store.path(cell)).exists() and self.store.get(cell) is None
-        ]  # fmt: skip
-        if damaged:
-            console().print(
-                f"{len(damaged)} damaged results in {damaged[0].parent} are computed again",
-                highlight=False, soft_wrap=True,
-            )  # fmt: skip
         given = None if self.data_dir is None else str(self.data_dir)
         execute = partial(function, data_dir=given, device=self.device,
                           runs=str(self.store.root / "runs"))  # fmt: skip

@@ -224,7 +224,7 @@ def test_a_half_written_result_is_said_and_computed_again(
     victim.write_text(victim.read_text()[:40])
     times = [path.stat().st_mtime_ns for path in others]
     after = item.compute(session)
-    lines = capsys.readouterr().out.strip().splitlines()
+    lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert "1 damaged" in lines[0]
     pd.testing.assert_frame_equal(

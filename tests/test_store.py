@@ -1,11 +1,14 @@
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from theorylab.errors import UsageError
+from theorylab.plugins.code import code_of, modules_behind
 from theorylab.plugins.store import Store, compute, read_json, writable, write_json
 
 
@@ -46,7 +49,12 @@ def test_what_finished_before_a_failure_is_kept(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(RuntimeError):
         compute(fail_at_three, CELLS, store, jobs=1)
-    assert [store.get(c) for c in CELLS[:4]] == [{"y": 0}, {"y": 1}, {"y": 4}, None]
+    assert [store.get(c, code_of(square, c)) for c in CELLS[:4]] == [
+        {"y": 0},
+        {"y": 1},
+        {"y": 4},
+        None,
+    ]
 
 
 def test_a_damaged_file_counts_as_missing(tmp_path: Path) -> None:
@@ -94,3 +102,51 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         read_json(tmp_path / "absent.json", "theorylab verify")
     with pytest.raises(UsageError, match="cannot be read"):
         read_json(tmp_path, "theorylab verify")
+
+
+# --- what a stored result depends on --------------------------------------------------------------
+PACKAGE = {
+    "__init__.py": "",
+    "work.py": '"""Doc."""\nfrom .help import twice\n\ndef cell(c):\n    return twice(c["x"])\n',
+    "help.py": "def twice(x):\n    return 2 * x\n",
+    "other.py": "LIMIT = 3\n",
+}
+
+
+def digest_in_a_new_process(folder: Path) -> str:
+    code = ("from theorylab.plugins.code import code_of; from demo.work import cell; "
+            "print(code_of(cell, {'x': 1, 'objective': {'family': 'quadratic'}}))")  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": str(folder)})  # fmt: skip
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    ("file", "old", "new", "voids"),
+    [
+        ("work.py", '"""Doc."""', '"""Another doc."""\n# and a comment', False),
+        ("other.py", "3", "4", False),
+        ("help.py", "2 * x", "3 * x", True),
+        ("work.py", 'c["x"]', 'c["x"] + 1', True),
+    ],
+)
+def test_only_the_code_behind_a_cell_voids_its_result(
+    tmp_path: Path, file: str, old: str, new: str, voids: bool
+) -> None:
+    folder = tmp_path / "demo"
+    folder.mkdir()
+    for name, text in PACKAGE.items():
+        (folder / name).write_text(text)
+    before = digest_in_a_new_process(tmp_path)
+    (folder / file).write_text(PACKAGE[file].replace(old, new))
+    assert (digest_in_a_new_process(tmp_path) != before) == voids
+
+
+def test_a_cell_depends_on_the_statement_and_family_that_it_names() -> None:
+    named = [
+        {"key": key, "objective": {"family": family}}
+        for key in ("sngm.theorem_1", "sngm.lemma_1")
+        for family in ("quadratic", "relaxed_smooth")
+    ]
+    assert len({code_of(square, cell) for cell in named}) == 4
+    assert "deep.training" not in modules_behind(frozenset({"theorylab.studies.verify"}))

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,7 +22,7 @@ import torch
 from joblib import Parallel, delayed
 
 from theorylab.errors import UsageError
-from theorylab.plugins.provenance import code_digest
+from theorylab.plugins.code import code_of
 from theorylab.progress import bar
 
 __all__ = ["Cell", "Store", "compute", "read_json", "writable", "write_json"]
@@ -46,21 +47,21 @@ class Store:
         except OSError as error:
             raise UsageError(f"cannot write results to {self.root}: {error.strerror}") from error
 
-    def path(self, cell: Cell) -> Path:
-        """Where the cell's result is kept: its hash covers the cell and the code."""
-        text = json.dumps({"cell": cell, "code": code_digest()}, sort_keys=True, allow_nan=False)
+    def path(self, cell: Cell, code: str = "") -> Path:
+        """Where the cell's result is kept: its hash covers the cell and the code behind it."""
+        text = json.dumps({"cell": cell, "code": code}, sort_keys=True, allow_nan=False)
         return self.root / "cells" / (hashlib.sha256(text.encode()).hexdigest()[:32] + ".json")
 
-    def get(self, cell: Cell) -> Any | None:
+    def get(self, cell: Cell, code: str = "") -> Any | None:
         """The result of a finished cell, or ``None``. A damaged file counts as missing."""
         try:
-            return json.loads(self.path(cell).read_text())["result"]
+            return json.loads(self.path(cell, code).read_text())["result"]
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
-    def put(self, cell: Cell, result: Any) -> None:
+    def put(self, cell: Cell, result: Any, code: str = "") -> None:
         """Keep the result of a cell."""
-        write_json(self.path(cell), {"cell": cell, "code": code_digest(), "result": result})
+        write_json(self.path(cell, code), {"cell": cell, "code": code, "result": result})
 
 
 def write_json(path: Path, table: Any) -> None:
@@ -140,6 +141,8 @@ def compute(
 ) -> list[Any | None]:
     """``function(cell)`` for every cell, from the store where it is finished, in cell order.
 
+    A stored result counts as long as the code behind it is the same (:func:`.code.code_of`).
+
     Parameters
     ----------
     function : callable
@@ -159,13 +162,19 @@ def compute(
     """
     if jobs < 1:
         raise UsageError(f"--jobs must be at least 1, got {jobs}")
-    results: list[Any | None] = [store.get(cell) for cell in cells]
+    codes = [code_of(function, cell) for cell in cells]
+    results: list[Any | None] = [
+        store.get(cell, code) for cell, code in zip(cells, codes, strict=True)
+    ]
     missing = [i for i, result in enumerate(results) if result is None]
+    if damaged := [i for i in missing if store.path(cells[i], codes[i]).exists()]:
+        said = f"{len(damaged)} damaged results in {store.root / 'cells'} are computed again"
+        print(said, file=sys.stderr)
     deadline = None if budget is None else time.monotonic() + budget
     with bar(progress) as display:
         task = display.add_task(label, total=len(cells), completed=len(cells) - len(missing))
         for i, result in _completed(function, cells, missing, jobs, deadline):
-            store.put(cells[i], result)
+            store.put(cells[i], result, codes[i])
             results[i] = result
             display.advance(task)
     return results

@@ -15,8 +15,8 @@ __all__ = ["find", "name", "unregistered"]
 def name(statement: Statement) -> dict[str, str]:
     """The part of a cell that says which statement: its key and form.
 
-    The code's digest covers a registered statement; any other adds a digest of its own content,
-    so that the store never answers for another statement of the same name.
+    The store covers a registered statement by its content; any other adds a digest of its own, so
+    that the store never answers for another statement of the same name.
 
     Examples
     --------

@@ -1,0 +1,170 @@
+"""The code that a cell's result depends on, and no other: what a stored result is valid for."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.util import find_spec
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+from theorylab.plugins import registry
+
+__all__ = ["code_of", "meaning", "modules_behind"]
+
+_OWN = ("bounds", "theorylab", "synthetic", "deep", "paper_figures")
+_GROUPS = ("quantities", "networks", "datasets")
+_NUMERICS = ("numpy", "scipy", "sympy", "torch")
+
+
+def code_of(function: Callable[[Any], Any], cell: Mapping[str, Any]) -> str:
+    """A digest of the code that ``function(cell)`` runs.
+
+    It covers the function's module and all that this imports; the statements, rules and families
+    that the cell names (all families, if it names none), and every plug-in of quantities,
+    networks and data sets; the versions of the numerical libraries. Comments and docstrings do not
+    count, and a statement counts by its content: an edit elsewhere voids no result.
+
+    Examples
+    --------
+    >>> def double(cell):
+    ...     return 2 * cell["x"]
+    >>> code_of(double, {"x": 1}) == code_of(double, {"x": 2})
+    True
+    """
+    while isinstance(function, partial):
+        function = function.func
+    names = frozenset(_strings(cell))
+    return _digest(frozenset({function.__module__}), names & _known_names())
+
+
+@cache
+def _known_names() -> frozenset[str]:
+    keys = {key for key, _ in registry.statements()}
+    return frozenset(keys | set(registry.rules()) | set(registry.families()))
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for key, entry in value.items():
+            yield str(key)
+            yield from _strings(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _strings(entry)
+
+
+@cache
+def _digest(roots: frozenset[str], named: frozenset[str]) -> str:
+    digest = hashlib.sha256()
+    modules = set(roots)
+    stated = [s for (key, _), s in registry.statements().items() if key in named]
+    for statement in stated:
+        digest.update(repr((statement.key, statement.form, statement.algorithm,
+                            *_content(statement))).encode())  # fmt: skip
+    rules = {s.algorithm.rule for s in stated if s.algorithm} | (named & set(registry.rules()))
+    modules |= {registry.rules()[name].__module__ for name in rules if name in registry.rules()}
+    families = named & set(registry.families()) or set(registry.families())
+    modules |= {registry.families()[name].build.__module__ for name in families}
+    modules |= {p.module for g in _GROUPS for p in entry_points(group=f"theorylab.{g}")}
+    for name in sorted(modules_behind(frozenset(modules))):
+        digest.update(f"{name} {meaning(name)}\n".encode())
+    for package in _NUMERICS:
+        try:
+            digest.update(f"{package} {version(package)}\n".encode())
+        except PackageNotFoundError:
+            continue
+    return digest.hexdigest()[:16]
+
+
+def _content(statement: Any) -> tuple[Any, ...]:
+    return (statement.claim, statement.assumptions, statement.prescription, statement.conditions,
+            statement.rate, statement.trivial)  # fmt: skip
+
+
+@cache
+def modules_behind(roots: frozenset[str]) -> frozenset[str]:
+    """The roots and all that they import, within this project and the packages of the roots.
+
+    >>> found = modules_behind(frozenset({"theorylab.judge.check"}))
+    >>> "theorylab.judge.comparison" in found, "deep.training" in found
+    (True, False)
+    """
+    packages = {*_OWN, *(name.split(".")[0] for name in roots)}
+    found: set[str] = set()
+    waiting = list(roots)
+    while waiting:
+        name = waiting.pop()
+        if name in found or name.split(".")[0] not in packages or _source(name) is None:
+            continue
+        found.add(name)
+        waiting += _imports(name)
+    return frozenset(found)
+
+
+@cache
+def _source(name: str) -> Path | None:
+    try:
+        spec = find_spec(name)
+    except (ImportError, AttributeError, ValueError):  # no module, or __main__ of a session
+        return None
+    if spec is None or not spec.origin or not spec.origin.endswith(".py"):
+        return None
+    return Path(spec.origin)
+
+
+@cache
+def _imports(name: str) -> tuple[str, ...]:
+    path = _source(name)
+    assert path is not None
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found: list[str] = []
+    for node in _statements(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            module = ".".join([*base, *(node.module.split(".") if node.module else [])])
+            found += [module, *(f"{module}.{alias.name}" for alias in node.names)]
+    return tuple(found)
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Every statement, without a look into expressions: there are many, and none imports."""
+    for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in getattr(node, name, ()) if not isinstance(node, ast.expr) else ():
+            yield child
+            yield from _statements(child)
+
+
+@cache
+def meaning(name: str) -> str:
+    """A digest of a module's compiled code: comments, docstrings and layout do not count."""
+    path = _source(name)
+    assert path is not None
+    digest = hashlib.sha256()
+    _add(digest, compile(path.read_bytes(), name, "exec", dont_inherit=True, optimize=2))
+    return digest.hexdigest()
+
+
+def _add(digest: Any, code: CodeType) -> None:
+    parts = (code.co_name, code.co_code, code.co_exceptiontable, code.co_names, code.co_varnames,
+             code.co_freevars, code.co_cellvars, code.co_flags, code.co_argcount,
+             code.co_kwonlyargcount, code.co_posonlyargcount)  # fmt: skip
+    digest.update(repr(parts).encode())
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            _add(digest, constant)
+        else:
+            digest.update(repr(_ordered(constant)).encode())
+
+
+def _ordered(constant: Any) -> Any:
+    """A set's order differs from process to process."""
+    return sorted(map(repr, constant)) if isinstance(constant, frozenset) else constant

@@ -30,15 +30,18 @@ from synthetic.quadratic import quadratic
 from synthetic.reach import Reach
 from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
+from synthetic.workers import curved_workers, regression_workers, shifted_workers
 
 __all__ = [
     "FAMILIES", "LOSSES", "Dataset", "Gaussian", "LinearSum", "Noisy", "PiecewiseQuadratic",
     "Rare", "Reach", "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex",
     "classification", "composite_quadratic", "constrained_huber", "constrained_linear",
-    "constrained_quadratic", "cosh_sum", "cosine_sum", "dataset_objective", "delta_nonconvex",
+    "constrained_quadratic", "cosh_sum", "cosine_sum", "curved_workers", "dataset_objective",
+    "delta_nonconvex",
     "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "linear_twins", "load",
     "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",
-    "quadratic", "quadratic_dip", "relaxed_smooth", "robust_regression", "stability_twins",
+    "quadratic", "quadratic_dip", "regression_workers", "relaxed_smooth", "robust_regression",
+    "shifted_workers", "stability_twins",
     "strongly_convex",
     "strongly_convex_twins", "two_point",
 ]  # fmt: skip

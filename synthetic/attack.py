@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,9 +12,11 @@ from torch import Tensor
 
 from synthetic.conditioning import relative_to_minimum
 from synthetic.extent import on_the_set
+from synthetic.heterogeneity import apart
 from synthetic.reach import Reach, ascend
 from theorylab.errors import UsageError
 from theorylab.problem.objective import Constant, FiniteSum, Objective
+from theorylab.problem.workers import Workers
 
 __all__ = ["attack"]
 
@@ -34,6 +37,7 @@ def attack(
     objective: Objective,
     constants: Mapping[str, Constant] | None = None,
     sample_constants: Mapping[str, Constant] | None = None,
+    worker_constants: Mapping[str, Constant] | None = None,
     seed: int = 0,
     points: int = 64,
     steps: int = 40,
@@ -48,7 +52,7 @@ def attack(
     ----------
     objective : Objective
         In float64, with :meth:`value` (and ``sample_value``) differentiable by autograd.
-    constants, sample_constants : mapping
+    constants, sample_constants, worker_constants : mapping
         Certificates to attack instead of the objective's own.
     seed : int
     points : int
@@ -97,7 +101,25 @@ def attack(
     if isinstance(objective, FiniteSum):
         per_sample = objective.sample_constants() if sample_constants is None else sample_constants
         found += _push_samples(objective, per_sample, rng, points, steps)
+    if isinstance(objective, Workers):
+        found += apart(objective, certified, w, scale, steps)
+        shared = objective.worker_constants() if worker_constants is None else worker_constants
+        found += _worst_worker(objective, shared, seed, points, steps)
     return found
+
+
+def _worst_worker(
+    objective: Workers, certified: Mapping[str, Constant], seed: int, points: int, steps: int
+) -> list[Reach]:
+    """What holds for every worker, as far as the one who reaches farthest pushes it."""
+    kept = {k: c for k, c in certified.items() if k in _SCORES or k == "sigma"}
+    reaches: dict[str, Reach] = {}
+    for member in objective.members:
+        for reach in attack(member, kept, {}, {}, seed, points, steps):
+            best = reaches.get(reach.name)
+            if best is None or (reach.broken, reach.ratio) > (best.broken, best.ratio):
+                reaches[reach.name] = replace(reach, scope="f_m")
+    return list(reaches.values())
 
 
 def _push_samples(

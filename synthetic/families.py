@@ -20,6 +20,7 @@ from synthetic.polyak import polyak_lojasiewicz
 from synthetic.quadratic import quadratic
 from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
+from synthetic.workers import curved_workers, regression_workers, shifted_workers
 from theorylab.problem.objective import Family, Parameter
 
 __all__ = ["FAMILIES"]
@@ -35,6 +36,7 @@ _SCALE = Parameter("scale", 0.1, 10.0, log=True)
 _SIZE = Parameter("size", 0.1, 10.0, log=True)
 _OUT = Parameter("start", 0.0, 1.0)
 _ALPHA = Parameter("alpha", 0.0, 1.0)
+_M = Parameter("M", 2, 8, log=True, integer=True)
 
 FAMILIES: tuple[Family, ...] = (
     Family(
@@ -220,6 +222,29 @@ FAMILIES: tuple[Family, ...] = (
          Parameter("start", -10.0, 10.0), Parameter("seed", 0, 1000, integer=True)),
         ({"n": 20, "dim": 3, "loss": "sigmoid", "alpha": 0.0}, {"n": 20, "dim": 3},
          {"n": 20, "dim": 3, "alpha": 0.0}),
+    ),
+    Family(
+        "shifted_workers",
+        shifted_workers,
+        (_M, _DIM, _ELL, _CONDITION, Parameter("zeta", 0.0, 10.0),
+         Parameter("start", -10.0, 10.0), _SIGMA),
+        ({}, {"noise": "two_point", "sigma": 1.0},
+         {"M": 3, "dim": 2, "condition": 4.0, "noise": "gaussian", "sigma": 0.5}),
+    ),
+    Family(
+        "curved_workers",
+        curved_workers,
+        (_M, _DIM, _ELL, _CONDITION, Parameter("apart", 0.1, 10.0, log=True),
+         Parameter("start", -10.0, 10.0), _SIGMA),
+        ({}, {"noise": "shifts", "sigma": 0.5, "n": 2}),
+    ),
+    Family(
+        "regression_workers",
+        regression_workers,
+        (_M, Parameter("n", 2, 20, log=True, integer=True), _DIM, _SCALE,
+         Parameter("outliers", 0.0, 0.5), Parameter("start", -10.0, 10.0),
+         Parameter("seed", 0, 1000, integer=True)),
+        ({"n": 3},),
     ),
     *(
         Family(name, partial(dataset_objective, name), (_SCALE, _ALPHA, _N), defaults=())

@@ -12,10 +12,12 @@ from theorylab import method
 from theorylab.method.rule import UpdateRule
 from theorylab.problem.geometry import L1, Ball
 
-__all__ = ["CASES", "DOMAIN", "REFERENCES", "SIMPLE"]
+__all__ = ["CASES", "DOMAIN", "REFERENCES", "SIMPLE", "WORKERS"]
 
 # What the problem of the tests is composed of, and minimised on.
 SIMPLE, DOMAIN = L1(0.3), Ball(1.5)
+WORKERS = 3
+MIXING = ((0.5, 0.5, 0.0), (0.25, 0.25, 0.5), (0.25, 0.25, 0.5))
 Reference = Callable[[Any, Any], Iterator[np.ndarray]]
 
 
@@ -199,6 +201,51 @@ def topk(r: Any, p: Any) -> Iterator[np.ndarray]:
         yield w
 
 
+def local(r: Any, p: Any) -> Iterator[np.ndarray]:
+    server, points = p.start, [p.start] * WORKERS
+    for s in steps_of(p):
+        points = [w - r.eta * p.worker_gradient(s, m, w) for m, w in enumerate(points)]
+        mean = sum(points) / WORKERS
+        if s % r.S == r.S - 1:
+            server = server + r.server * (mean - server)
+            points, mean = [server] * WORKERS, server
+        yield mean
+
+
+def gossip(r: Any, p: Any) -> Iterator[np.ndarray]:
+    points = [p.start] * WORKERS
+    table = r.mixing or [[1 / 3] * WORKERS] * WORKERS
+    for s in steps_of(p):
+        half = [w - r.eta * p.worker_gradient(s, m, w) for m, w in enumerate(points)]
+        points = [sum(a * w for a, w in zip(row, half, strict=True)) for row in table]
+        yield sum(points) / WORKERS
+
+
+def vote(r: Any, p: Any) -> Iterator[np.ndarray]:
+    w, m = p.start, np.zeros((WORKERS, len(p.start)))
+    for s in steps_of(p):
+        g = np.array([p.worker_gradient(s, k, w) for k in range(WORKERS)])
+        m = r.beta * m + (1 - r.beta) * g
+        up = (m > 0).sum(0) > (m < 0).sum(0)
+        down = (m > 0).sum(0) < (m < 0).sum(0)
+        w = w - r.eta * (up * 1.0 - down * 1.0 + r.weight_decay * w)
+        yield w
+
+
+def topk_of_each(r: Any, p: Any) -> Iterator[np.ndarray]:
+    w, held = p.start, [0 * p.start for _ in range(WORKERS)]
+    for s in steps_of(p):
+        total = 0 * w
+        for m in range(WORKERS):
+            e = held[m] + r.eta * p.worker_gradient(s, m, w)
+            sent = 0 * e
+            for j in sorted(range(len(e)), key=lambda j: -abs(e[j]))[: r.k]:
+                sent[j] = e[j]
+            held[m], total = e - sent, total + sent
+        w = w - total / WORKERS
+        yield w
+
+
 REFERENCES: dict[type[UpdateRule], Reference] = {
     method.SVRG: svrg, method.SAGA: saga, method.STORM: storm,
     method.Extragradient: extragradient, method.SAM: sam, method.TwoPointZerothOrder: zeroth,
@@ -206,7 +253,9 @@ REFERENCES: dict[type[UpdateRule], Reference] = {
     method.FISTA: fista, method.ProjectedSubgradient: projected, method.FrankWolfe: frank_wolfe,
     method.MirrorDescent: projected, method.OptimizedGradient: optimized,
     method.AdaGradNorm: adagrad_norm, method.ClippedSGD: clipped, method.AdamW: adamw,
-    method.TopKSGD: topk, method.SignSGD: sign, method.ReshuffledSGD: sgd,
+    method.LocalSGD: local, method.DecentralizedSGD: gossip, method.MajorityVote: vote,
+    method.DistributedTopKSGD: topk_of_each, method.TopKSGD: topk, method.SignSGD: sign,
+    method.ReshuffledSGD: sgd,
 }  # fmt: skip
 CASES: dict[str, UpdateRule] = {
     "svrg": method.SVRG(0.1, 4),
@@ -231,5 +280,12 @@ CASES: dict[str, UpdateRule] = {
     "sign sgd": method.SignSGD(0.1, weight_decay=0.1),
     "signum": method.SignSGD(0.1, 0.6, weight_decay=0.1),
     "top-k sgd": method.TopKSGD(0.1, 2),
+    "local sgd": method.LocalSGD(0.1, 4),
+    "local sgd, server's step": method.LocalSGD(0.05, 3, 1.5),
+    "decentralised sgd": method.DecentralizedSGD(0.1),
+    "decentralised sgd, own mixing": method.DecentralizedSGD(0.1, mixing=MIXING),
+    "majority vote": method.MajorityVote(0.1, weight_decay=0.1),
+    "majority vote, momentum": method.MajorityVote(0.1, 0.6, weight_decay=0.1),
+    "distributed top-k sgd": method.DistributedTopKSGD(0.1, 2),
     "reshuffled sgd": method.ReshuffledSGD(0.1, weight_decay=0.1),
 }

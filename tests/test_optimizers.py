@@ -15,7 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from method_references import CASES as MORE_CASES
-from method_references import DOMAIN, SIMPLE
+from method_references import DOMAIN, SIMPLE, WORKERS
 from method_references import REFERENCES as MORE_REFERENCES
 from scipy import stats
 from torch import Tensor
@@ -37,6 +37,7 @@ from theorylab.method import (
     Alternating,
     AMSGrad,
     EntropySGD,
+    LocalSGD,
     Nesterov,
     RMSprop,
     StochasticBatchSize1,
@@ -73,6 +74,12 @@ class Problem:
     def gradient(self, batch: int, w: np.ndarray) -> np.ndarray:
         return self.H @ w - self.b[batch]  # type: ignore[attr-defined]
 
+    def worker_gradient(self, batch: int, worker: int, w: np.ndarray) -> np.ndarray:
+        """Worker m's: another mini-batch, and m + 1 times the curvature's first row."""
+        bend = self.H.copy()  # type: ignore[attr-defined]
+        bend[0] *= worker + 1
+        return bend @ w - self.b[(batch + worker) % STEPS]  # type: ignore[attr-defined]
+
     def restarts(self, rule: UpdateRule) -> list[bool]:
         mask = rule.restarts(np.random.default_rng(self.seed + 1), 0, STEPS, 1)
         return [True] * STEPS if mask is None else [bool(x) for x in mask[:, 0]]
@@ -105,6 +112,10 @@ class Shaped(Oracle):
     def mirror(self, w: Tensor, g: Tensor) -> Tensor:
         return DOMAIN.mirror(w, g)
 
+    @property
+    def workers(self) -> int:
+        return WORKERS
+
 
 class Batches(Shaped):
     """The problem's mini-batch ``s`` and those before it; mini-batches are its samples."""
@@ -134,6 +145,11 @@ class Batches(Shaped):
     def samples(self) -> Tensor:
         return torch.tensor([self.s])
 
+    def worker_gradients(self, w: Tensor) -> Tensor:
+        rows = [self.problem.worker_gradient(self.s, m, x.double().numpy())
+                for m, x in enumerate(w)]  # fmt: skip
+        return torch.as_tensor(np.array(rows)).to(w.dtype)
+
 
 class Given(Shaped):
     """The same gradients (the last of them again) wherever it is asked: shape (lags, ..., d)."""
@@ -157,6 +173,9 @@ class Given(Shaped):
     @property
     def samples(self) -> Tensor:
         return torch.ones_like(self.g[0, ..., :1]).int()
+
+    def worker_gradients(self, w: Tensor) -> Tensor:
+        return torch.stack([(m + 1) * self.g[0] for m in range(WORKERS)], -2)
 
 
 ONES = FunctionOracle(torch.ones_like)
@@ -806,6 +825,7 @@ ROUNDED = [
     TRAdam(1.0, 3),
     EntropySGD(0.1, 3),
     SVRG(0.1, 3),
+    LocalSGD(0.1, 3),
 ]
 
 
@@ -842,7 +862,7 @@ ROUNDED_CASES = [
 def test_a_restart_all_runs_share_may_be_a_plain_bool(case: str) -> None:
     rule = CASES[case]
     w, _, draw = batched(rule)
-    oracle = FunctionOracle(torch.sin)
+    oracle = FunctionOracle(torch.sin, workers=WORKERS)
     points, states = [w, w], [rule.init(w, oracle), rule.init(w, oracle)]
     for t in range(1, 8):
         begins = t % 3 == 1

@@ -43,7 +43,7 @@ def both(objective: Any, rule: Any, *args: Any, **kwargs: Any) -> Any:
     return eager, compiled
 
 
-COMPILED = ("svrg", "saga", "storm", "fista", "two-point zeroth order")
+COMPILED = ("svrg", "saga", "storm", "fista", "two-point zeroth order", "local sgd")
 
 
 def first_of_each_rule() -> Iterator[Any]:
@@ -61,6 +61,8 @@ def fitting(objective: Any, rule: Any) -> Any:
         return Composite(objective, L1(0.01))
     if rule.needs & {"projection", "linear_minimizer", "mirror"}:
         return Constrained(objective, Ball(0.5))
+    if "workers" in rule.needs:
+        return synthetic.curved_workers(M=3, dim=DIM, noise="two_point", sigma=0.1)
     return objective
 
 

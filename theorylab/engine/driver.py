@@ -33,7 +33,8 @@ __all__ = ["BLOCK", "RECORDERS", "Samples", "Stratified", "Trajectory", "run"]
 
 _SNAPSHOT_BYTES = 128 * 2**20
 _CHUNK = 1024
-_PASSES = frozenset({"full_gradient", "full_value", "every_gradient"})
+# What a rule may ask at the start of a round alone.
+_PASSES = frozenset({"full_gradient", "full_value", "every_gradient", "communicate"})
 
 
 @dataclass(frozen=True)

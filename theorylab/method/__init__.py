@@ -8,9 +8,13 @@ from theorylab.method.alternating import Alternating
 from theorylab.method.averaged_sgd import AveragedSGD
 from theorylab.method.clipped_sgd import ClippedSGD
 from theorylab.method.constrained import FrankWolfe, MirrorDescent, ProjectedSubgradient
+from theorylab.method.decentralized_sgd import DecentralizedSGD
+from theorylab.method.distributed_topk_sgd import DistributedTopKSGD
 from theorylab.method.entropy_sgd import EntropySGD
 from theorylab.method.extragradient import Extragradient
 from theorylab.method.lars import LARS
+from theorylab.method.local_sgd import LocalSGD
+from theorylab.method.majority_vote import MajorityVote
 from theorylab.method.optimized_gradient import OptimizedGradient
 from theorylab.method.polyak_step import PolyakStep
 from theorylab.method.proximal import LRSGD_C, LRSGD_R, TRSGD

@@ -12,7 +12,7 @@ from theorylab.method.proximal import count
 from theorylab.method.rule import Drawn, Hyper, UpdateRule
 from theorylab.problem.oracle import Oracle
 
-__all__ = ["Held", "TopKSGD"]
+__all__ = ["Held", "TopKSGD", "top_k"]
 
 
 class Held(NamedTuple):
@@ -69,6 +69,15 @@ class TopKSGD(UpdateRule[Held]):
 
     def update(self, w: Tensor, oracle: Oracle, state: Held, draw: Drawn) -> tuple[Tensor, Held]:
         p = state.e + self.at(self.eta, draw.t) * oracle.gradient(w)
-        where = p.abs().topk(min(int(self.k), p.shape[-1]), dim=-1).indices
-        sent = torch.zeros_like(p).scatter(-1, where, p.gather(-1, where))
+        sent = top_k(p, int(self.k))
         return w - sent, Held(p - sent)
+
+
+def top_k(p: Tensor, k: int) -> Tensor:
+    """The k entries of largest magnitude along the last axis, zeros elsewhere.
+
+    >>> top_k(torch.tensor([1.0, -3.0, 2.0]), 2)
+    tensor([ 0., -3.,  2.])
+    """
+    where = p.abs().topk(min(k, p.shape[-1]), dim=-1).indices
+    return torch.zeros_like(p).scatter(-1, where, p.gather(-1, where))

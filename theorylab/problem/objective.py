@@ -155,6 +155,22 @@ class Objective(abc.ABC):
         """
         return None
 
+    # --- workers, where several hold a share of F --------------------------------------------
+    @property
+    def workers(self) -> int:
+        """How many workers hold a share of F; 0 where it is not shared."""
+        return 0
+
+    def worker_gradients(self, w: Tensor, draw: Tensor) -> Tensor:
+        """Each worker's mini-batch gradient at its own point, ``(R, M, d)`` to the same.
+
+        Raises
+        ------
+        UsageError
+            If F is not shared by workers.
+        """
+        raise UsageError(f"{self.name} has no workers: no one shares it")
+
     # --- geometry, where there is a simple part h or a convex set ----------------------------
     @property
     def setting(self) -> frozenset[str]:
@@ -227,6 +243,10 @@ class Objective(abc.ABC):
         """Constants that hold for every f_i (finite sums); empty where there are none."""
         return {}
 
+    def worker_constants(self) -> Mapping[str, Constant]:
+        """Constants that hold for every worker's function; empty where there are no workers."""
+        return {}
+
     def region_constants(self) -> Mapping[str, Constant]:
         """Constants that hold for every f_i on a convex set that SGD's iterates never leave.
 
@@ -244,8 +264,17 @@ class Objective(abc.ABC):
         """Assumptions without constants that every f_i satisfies, by name; none by default."""
         return frozenset()
 
+    @property
+    def worker_declared(self) -> frozenset[str]:
+        """Likewise what every worker's function satisfies."""
+        return frozenset()
+
     def affine_gradients(self) -> AffineGradients | None:
         """The form of sample gradients that are affine in w everywhere, else ``None``."""
+        return None
+
+    def worker_affine_gradients(self) -> tuple[AffineGradients, ...] | None:
+        """That of each worker's, where there are workers and all of them are affine."""
         return None
 
     def minimum(self) -> float:

@@ -129,13 +129,19 @@ class Oracle(abc.ABC):
         self._lacks("a mirror step")
 
     # --- workers -----------------------------------------------------------------------------
+    @property
+    def workers(self) -> int:
+        """How many workers there are, M."""
+        self._lacks("workers")
+
     def worker_gradients(self, w: Tensor) -> Tensor:
         """Each worker's mini-batch gradient at its own point: ``(..., M, d)`` to the same."""
         self._lacks("workers")
 
-    def communicate(self) -> None:
-        """Count a round of communication."""
-        self._count["communications"] += 1
+    def communicate(self, when: Tensor | bool = True) -> None:
+        """Count a round of communication between the workers."""
+        if when is not False:
+            self._count["communications"] += 1
 
     def _lacks(self, what: str) -> NoReturn:
         raise UsageError(f"{self._who} has no {what}")
@@ -191,7 +197,8 @@ class MiniBatch(Oracle):
         """What was asked so far, in samples."""
         asked = dict(self._count)
         asked["batches"] = asked.get("batches", 0) + self._asked
-        size = self.batches[0].shape[1] if self.batches else 0
+        # A sample of the mini-batch is one of every worker.
+        size = self.batches[0].shape[1] * max(1, self.objective.workers) if self.batches else 0
         n = self.objective.n if isinstance(self.objective, FiniteSum) else 0
         batch_gradients, batch_values = asked.pop("batches", 0), asked.pop("batch_values", 0)
         full_gradients, full_values = asked.pop("full", 0), asked.pop("full_values", 0)
@@ -256,6 +263,14 @@ class MiniBatch(Oracle):
         index = w.new_zeros((len(w), self.objective.n)).int() + _count_up(w, self.objective.n)
         return self.objective.sample_gradients(w, index)
 
+    @property
+    def workers(self) -> int:
+        return self.objective.workers or self._lacks("workers: no one shares it")
+
+    def worker_gradients(self, w: Tensor) -> Tensor:
+        self._count["batches"] += 1
+        return self.objective.worker_gradients(w, self._batch(0))
+
     def prox(self, w: Tensor, step: Any) -> Tensor:
         self._count["prox"] += 1
         return self.objective.prox(w, step)
@@ -287,6 +302,8 @@ class FunctionOracle(Oracle):
         The answer to every question for a gradient, of a mini-batch or full.
     value : callable, optional
         Likewise for values, shape ``(..., 1)``.
+    workers : int
+        How many workers have this function, each at points ``(..., M, d)`` of its own; 0 for none.
 
     Examples
     --------
@@ -300,9 +317,10 @@ class FunctionOracle(Oracle):
         self,
         gradient: Callable[[Tensor], Tensor],
         value: Callable[[Tensor], Tensor] | None = None,
+        workers: int = 0,
     ) -> None:
         super().__init__()
-        self._gradient, self._value = gradient, value
+        self._gradient, self._value, self._workers = gradient, value, workers
 
     def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
         self._count["gradients"] += 1
@@ -318,6 +336,14 @@ class FunctionOracle(Oracle):
         if when is False:
             return w
         self._count["passes"] += 1
+        return self._gradient(w)
+
+    @property
+    def workers(self) -> int:
+        return self._workers or self._lacks("workers")
+
+    def worker_gradients(self, w: Tensor) -> Tensor:
+        self._count["gradients"] += self.workers
         return self._gradient(w)
 
 

@@ -339,6 +339,11 @@ def weights_of(sampler: Sampler, objective: Objective) -> Tensor | None:
 def _uniform(sampler: Sampler, objective: Objective) -> np.ndarray:
     """The equally likely outcomes of one draw."""
     law = objective.outcomes()
+    if objective.workers:
+        raise UsageError(
+            f"{objective.name}: {type(sampler).__name__} is of one list of samples; here every "
+            "worker draws its own, with replacement"
+        )
     if law is None or not np.allclose(law[1], law[1][0], rtol=1e-12, atol=0):
         raise UsageError(
             f"{objective.name}: {type(sampler).__name__} needs samples to choose from, equally "

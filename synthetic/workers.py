@@ -1,0 +1,267 @@
+"""Objectives that workers share: how far their functions are apart is known."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from synthetic.data_backed import robust_regression
+from synthetic.deterministic import Deterministic
+from synthetic.noise import balanced_shifts, with_noise
+from synthetic.separable import spread
+from synthetic.shared import count, positive, refuse
+from theorylab.problem.affine import AffineGradients
+from theorylab.problem.objective import Constant
+from theorylab.problem.workers import Workers
+
+__all__ = ["Bowl", "curved_workers", "regression_workers", "shifted_workers"]
+
+
+class Bowl(Deterministic):
+    """``(1/2) sum_j h_j (w_j - b_j)^2``: a quadratic with its minimum at ``b``.
+
+    Parameters
+    ----------
+    name : str
+    curvatures, minimizer, start : ndarray, shape (d,)
+        ``h`` (positive), ``b``, ``w_0``.
+    offset : float
+        Added to every value.
+    parameters : mapping
+    dtype : torch.dtype
+
+    Examples
+    --------
+    >>> F = Bowl("bowl", np.array([4.0, 1.0]), np.array([1.0, 0.0]), np.zeros(2))
+    >>> float(F.constants()["mu"]), float(F.constants()["Delta"])
+    (1.0, 2.0)
+    """
+
+    def __init__(
+        self,
+        name: str,
+        curvatures: np.ndarray,
+        minimizer: np.ndarray,
+        start: np.ndarray,
+        offset: float = 0.0,
+        parameters: Mapping[str, Any] | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> None:
+        self.name, self.parameters, self.offset = name, dict(parameters or {}), float(offset)
+        self._h, self._b = np.asarray(curvatures, float), np.asarray(minimizer, float)
+        self.start = torch.tensor(start, dtype=dtype)
+        self._bend = torch.tensor(self._h, dtype=dtype)
+        self._best = torch.tensor(self._b, dtype=dtype)
+
+    def value(self, w: Tensor) -> Tensor:
+        return 0.5 * (self._bend * (w - self._best).square()).sum(-1) + self.offset
+
+    def gradient(self, w: Tensor) -> Tensor:
+        return self._bend * (w - self._best)
+
+    def hessian(self, w: Tensor) -> Tensor:
+        return torch.diag_embed(self._bend.expand_as(w))
+
+    def affine_gradients(self) -> AffineGradients:
+        d = self.dim
+        return AffineGradients(np.ones(1), np.diag(self._h)[None], -(self._h * self._b)[None],
+                               np.zeros((d, d)))  # fmt: skip
+
+    def deterministic_constants(self) -> Mapping[str, Constant]:
+        most, least = float(self._h.max()), float(self._h.min())
+        found = dict.fromkeys(("ell", "L", "ell_es"), Constant(most, "closed form", True))
+        found |= dict.fromkeys(("mu", "mu_pl", "mu_qg"), Constant(least, "closed form", True))
+        return found | {"delta": Constant(0.0, "closed form", attained=True)}
+
+    def minimum(self) -> float:
+        return self.offset
+
+    def minimizer(self) -> Tensor:
+        return self._best
+
+
+def shifted_workers(
+    M: int = 2,
+    dim: int = 1,
+    ell: float = 1.0,
+    condition: float = 1.0,
+    zeta: float = 1.0,
+    start: float = 1.0,
+    noise: str = "none",
+    sigma: float = 0.0,
+    n: int = 4,
+    seed: int = 0,
+    rarity: float = 0.1,
+    dtype: torch.dtype = torch.float64,
+) -> Workers:
+    """``f_m(w) = F(w) + <s_m, w>`` on a quadratic F: equal curvatures, minima apart.
+
+    The ``s_m`` come in opposite pairs, so ``zeta^2 = (1/M) sum_m ||s_m||^2`` at every w.
+
+    Parameters
+    ----------
+    M : int
+        Workers, at least 2.
+    dim : int
+    ell, condition : float
+        Greatest curvature (F/X^2) and its ratio to the least, at least 1.
+    zeta : float
+        (F/X).
+    start : float
+        Every coordinate of ``w_0``; F's minimum is at 0.
+    noise, sigma, n, seed, rarity
+        Of each worker, independently; see :func:`synthetic.noise.with_noise`.
+
+    Raises
+    ------
+    UsageError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> F = shifted_workers(M=2, zeta=3.0, noise="two_point", sigma=1.0)
+    >>> {k: float(c) for k, c in F.worker_constants().items() if k in ("M", "zeta", "sigma")}
+    {'sigma': 1.0, 'M': 2.0, 'zeta': 3.0}
+    >>> round(float(F.constants()["sigma"]) ** 2, 12)  # of the mean of both
+    0.5
+    """
+    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    who = "shifted_workers"
+    M, dim, n = count(who, "M", M, least=2), count(who, "dim", dim), count(who, "n", n)
+    positive(who, ell=ell, condition=condition)
+    if condition < 1:
+        raise refuse(who, "condition", "at least 1", condition)
+    if not (math.isfinite(zeta) and zeta >= 0):
+        raise refuse(who, "zeta", "a nonnegative number", zeta)
+    bends, w0 = ell * spread(dim, condition), np.full(dim, float(start))
+    shifts = balanced_shifts(zeta, M, dim, seed).vectors
+    members = [
+        with_noise(Bowl(who, bends, -s / bends, w0, -float(np.sum(s**2 / bends)) / 2, dtype=dtype),
+                   noise, sigma, n, seed, {}, rarity)
+        for s in shifts
+    ]  # fmt: skip
+    whole = Bowl(who, bends, np.zeros(dim), w0, dtype=dtype)
+    return Workers(who, members, whole, Constant(float(zeta), "closed form", True), parameters)
+
+
+def curved_workers(
+    M: int = 2,
+    dim: int = 1,
+    ell: float = 1.0,
+    condition: float = 4.0,
+    apart: float = 1.0,
+    start: float = 1.0,
+    noise: str = "none",
+    sigma: float = 0.0,
+    n: int = 4,
+    seed: int = 0,
+    rarity: float = 0.1,
+    dtype: torch.dtype = torch.float64,
+) -> Workers:
+    """Quadratics of different curvatures and minima: workers that agree at no common scale.
+
+    Coordinate j of worker m has curvature between ``ell`` and ``ell/condition``, geometrically
+    spread over the workers, and its minimum in ``[-apart, apart]``. Their gradients drift apart
+    without bound, so heterogeneity is certified at the minimizer alone (``zeta_star``): local
+    steps then end away from it.
+
+    Parameters
+    ----------
+    M : int
+        Workers, at least 2.
+    dim : int
+    ell, condition : float
+        Greatest curvature (F/X^2) and its ratio to the least, at least 1.
+    apart : float
+        (X).
+    start : float
+        Every coordinate of ``w_0``, from F's minimizer (X).
+    noise, sigma, n, seed, rarity
+        Of each worker, independently; see :func:`synthetic.noise.with_noise`.
+
+    Raises
+    ------
+    UsageError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> F = curved_workers(condition=3.0)   # curvatures 1 and 1/3, minima at 1 and -1
+    >>> round(F.minimizer().item(), 9), round(float(F.constants()["zeta_star"]), 9)
+    (0.5, 0.5)
+    """
+    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    who = "curved_workers"
+    M, dim, n = count(who, "M", M, least=2), count(who, "dim", dim), count(who, "n", n)
+    positive(who, ell=ell, condition=condition, apart=apart)
+    if condition < 1:
+        raise refuse(who, "condition", "at least 1", condition)
+    bends = np.stack([np.roll(ell * spread(M, condition), j) for j in range(dim)], axis=1)
+    minima = np.repeat(apart * np.linspace(1, -1, M)[:, None], dim, axis=1)
+    mean = bends.mean(0)
+    best = (bends * minima).mean(0) / mean
+    low = float(np.sum(bends * (best - minima) ** 2)) / (2 * M)
+    w0 = best + start
+    members = [
+        with_noise(Bowl(who, h, b, w0, dtype=dtype), noise, sigma, n, seed, {}, rarity)
+        for h, b in zip(bends, minima, strict=True)
+    ]
+    whole = Bowl(who, mean, best, w0, low, dtype=dtype)
+    return Workers(who, members, whole, parameters=parameters)
+
+
+def regression_workers(
+    M: int = 2,
+    n: int = 4,
+    dim: int = 2,
+    loss: str = "geman_mcclure",
+    scale: float = 1.0,
+    outliers: float = 0.2,
+    start: float = 1.0,
+    seed: int = 0,
+    dtype: torch.dtype = torch.float64,
+) -> Workers:
+    """Each worker has a regression of its own: ``n`` samples of :func:`robust_regression`.
+
+    A worker's gradient is at most G long, and so is how far it is from the mean of all.
+
+    Parameters
+    ----------
+    M : int
+        Workers.
+    n, dim, loss, scale, outliers, start
+        Of each; see :func:`~synthetic.data_backed.robust_regression`.
+    seed : int
+        Of the first worker's data; each next one has the next seed.
+
+    Raises
+    ------
+    UsageError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> F = regression_workers(M=3)
+    >>> w = F.start.unsqueeze(0)
+    >>> float(F.constants()["zeta"]) <= float(F.worker_constants()["G"])
+    True
+    """
+    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    M = count("regression_workers", "M", M)
+    members = [
+        robust_regression(n, dim, loss, scale, outliers, start=start, seed=int(seed) + m,
+                          dtype=dtype)
+        for m in range(M)
+    ]  # fmt: skip
+    steepest = [member.constants().get("G") for member in members]
+    zeta = None
+    if all(G is not None for G in steepest):
+        # (1/M) sum ||g_m - g||^2 = (1/M) sum ||g_m||^2 - ||g||^2.
+        square = sum(float(G) ** 2 for G in steepest if G is not None) / M
+        zeta = Constant(math.sqrt(square), "interval arithmetic")
+    return Workers("regression_workers", members, zeta=zeta, parameters=parameters)

@@ -13,6 +13,7 @@ from bounds.notation import (
     G,
     G_inf,
     L,
+    M,
     R,
     delta,
     ell,
@@ -23,16 +24,18 @@ from bounds.notation import (
     n,
     sigma,
     sigma_star,
+    zeta,
+    zeta_star,
 )  # fmt: skip
 from bounds.symbol import Symbol
 
 __all__ = [
     "BOUNDED", "BOUNDED_BELOW", "BOUNDED_DOMAIN", "BOUNDED_ENTRIES", "BOUNDED_SET",
     "BOUNDED_VARIANCE", "COMPOSITE", "CONSTRAINED", "CONVEX", "EXPECTED_SMOOTHNESS",
-    "FINITE_SUM", "FROM_CENTRE", "KNOWN_DISTANCE", "LIPSCHITZ", "LIPSCHITZ_ON_REGION",
-    "NOISE_AT_MINIMIZER", "ONE_SIDED_SMOOTH", "PER_SAMPLE", "POLYAK_LOJASIEWICZ",
-    "QUADRATIC_GROWTH", "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX", "WEAKLY_CONVEX",
-    "Assumption",
+    "FINITE_SUM", "FROM_CENTRE", "HETEROGENEITY", "HETEROGENEITY_AT_MINIMIZER", "KNOWN_DISTANCE",
+    "LIPSCHITZ", "LIPSCHITZ_ON_REGION", "NOISE_AT_MINIMIZER", "ONE_SIDED_SMOOTH", "PER_SAMPLE",
+    "PER_WORKER", "POLYAK_LOJASIEWICZ", "QUADRATIC_GROWTH", "RELAXED_SMOOTH", "SMOOTH",
+    "STRONGLY_CONVEX", "WEAKLY_CONVEX", "Assumption",
 ]  # fmt: skip
 
 
@@ -76,6 +79,17 @@ BOUNDED_VARIANCE = Assumption(
 FINITE_SUM = Assumption("finite_sum", "F = (1/n) sum_i f_i, uniform sampling", (n,))
 PER_SAMPLE = Assumption(
     "per_sample", "the constants hold for every f_i, one sample a step with replacement", (n,)
+)
+PER_WORKER = Assumption(
+    "per_worker",
+    "F = (1/M) sum_m f_m; the constants hold for every f_m, whose noise is independent of others'",
+    (M,),
+)
+HETEROGENEITY = Assumption(
+    "heterogeneity", "(1/M) sum_m ||grad f_m(w) - grad F(w)||^2 <= zeta^2 at every w", (zeta,)
+)
+HETEROGENEITY_AT_MINIMIZER = Assumption(
+    "heterogeneity_at_minimizer", "(1/M) sum_m ||grad f_m(w*)||^2 <= zeta_star^2", (zeta_star,)
 )
 CONVEX = Assumption("convex", "f is convex")
 POLYAK_LOJASIEWICZ = Assumption(

@@ -15,10 +15,10 @@ from bounds.units import Units
 
 __all__ = [
     "FAILURE",
-    "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "R", "S", "T", "beta", "c",
-    "d", "delta",
+    "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "M", "R", "S", "T", "beta",
+    "c", "d", "delta",
     "ell", "ell_es", "eps", "eta", "gamma", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi",
-    "q", "rho", "sigma", "sigma_star", "t", "t0", "theta",
+    "q", "rho", "sigma", "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
 ]  # fmt: skip
 
 _NONNEGATIVE = Domain(0)
@@ -63,6 +63,21 @@ R = _constant("R", "distance from w_0 to a minimizer", Units(X=1), "R", _NONNEGA
 Delta = _constant("Delta", "initial suboptimality F(w_0) - F*", _VALUE, r"\Delta", _NONNEGATIVE)
 n = _constant("n", "number of samples", Units(), "n", COUNT)
 d = _constant("d", "dimension", Units(), "d", COUNT)
+M = _constant("M", "number of workers", Units(), "M", COUNT)
+zeta = _constant(
+    "zeta",
+    "root mean square, over workers, of how far their gradients are from the mean",
+    _SLOPE,
+    r"\zeta",
+    _NONNEGATIVE,
+)
+zeta_star = _constant(
+    "zeta_star",
+    "root mean square of the workers' gradients at the minimizer of their mean",
+    _SLOPE,
+    r"\zeta_*",
+    _NONNEGATIVE,
+)
 
 # What the experimenter chooses.
 eta = Symbol("eta", "step size", POSITIVE, _STEP, latex=r"\eta", typical=(1.0, 0.1, 0.01))

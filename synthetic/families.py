@@ -228,7 +228,7 @@ FAMILIES: tuple[Family, ...] = (
         shifted_workers,
         (_M, _DIM, _ELL, _CONDITION, Parameter("zeta", 0.0, 10.0),
          Parameter("start", -10.0, 10.0), _SIGMA),
-        ({}, {"noise": "two_point", "sigma": 1.0},
+        ({"noise": "two_point", "sigma": 0.0}, {"noise": "two_point", "sigma": 1.0},
          {"M": 3, "dim": 2, "condition": 4.0, "noise": "gaussian", "sigma": 0.5}),
     ),
     Family(
@@ -236,7 +236,7 @@ FAMILIES: tuple[Family, ...] = (
         curved_workers,
         (_M, _DIM, _ELL, _CONDITION, Parameter("apart", 0.1, 10.0, log=True),
          Parameter("start", -10.0, 10.0), _SIGMA),
-        ({}, {"noise": "shifts", "sigma": 0.5, "n": 2}),
+        ({"noise": "two_point", "sigma": 0.0}, {"noise": "shifts", "sigma": 0.5, "n": 2}),
     ),
     Family(
         "regression_workers",

@@ -117,7 +117,7 @@ def test_certificates_on_real_data_attacked_hard(name: str, loss: str) -> None:
 
 MUTANTS = ["bounded_nonconvex-1", "cosine_sum-0", "piecewise_quadratic_sum-0", "relaxed_smooth-0",
            "quadratic-1", "composite_quadratic-0", "constrained_quadratic-1",
-           "constrained_linear-2"]  # fmt: skip
+           "constrained_linear-2", "curved_workers-1", "shifted_workers-1"]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -125,17 +125,21 @@ MUTANTS = ["bounded_nonconvex-1", "cosine_sum-0", "piecewise_quadratic_sum-0", "
 )  # fmt: skip
 def test_a_wrong_constant_is_caught(family: Family, parameters: Mapping[str, object]) -> None:
     objective = family.build(**parameters)
-    for certify, scope in ((objective.constants, "F"), (objective.sample_constants, "f_i")):
+    for certify, place in ((objective.constants, 0), (objective.sample_constants, 1),
+                           (objective.worker_constants, 2)):  # fmt: skip
         right = certify()
         wrong = {
             name: dataclasses.replace(c, value=c.value * (1.05 if name in LOWER else 0.95))
             for name, c in right.items()
             if c.attained
         }
-        empty: dict[str, Constant] = {}
-        pair = (wrong, empty) if scope == "F" else (empty, wrong)
-        caught = {r.name for r in synthetic.attack(objective, *pair, points=32) if r.broken}
-        expected = {k for k, c in wrong.items() if c.value and k not in ("n", "d", "L1")}
+        tables: list[dict[str, Constant]] = [{}, {}, {}]
+        tables[place] = wrong
+        caught = {r.name for r in synthetic.attack(objective, *tables, points=32) if r.broken}
+        counts = ("n", "d", "M", "L1")
+        if place == 2:  # what is said of F and of all workers is attacked as F's
+            counts = (*counts, "Delta", "zeta", "zeta_star")
+        expected = {k for k, c in wrong.items() if c.value and k not in counts}
         assert caught == expected
 
 

@@ -14,7 +14,7 @@ import sympy as sp
 from bounds.statement import Statement, evaluate
 from bounds.symbol import Symbol
 from theorylab.hunt.instance import FAILURES, Instance
-from theorylab.judge.check import constants_for
+from theorylab.judge.check import constants_for, speaks_of_workers
 from theorylab.judge.domain import place, points
 from theorylab.plugins import registry
 from theorylab.plugins.specs import Spec, build_objective, objective_specs
@@ -200,6 +200,8 @@ def arms(statement: Statement, specs: Sequence[Spec] | None, seed: int) -> tuple
         try:
             objective = Instance(spec, {}, quiet=quiet).objective(statement)
             assert objective is not None
+            if specs is None and objective.workers and not speaks_of_workers(statement):
+                continue  # of whom it does not speak: to its methods they are one more quadratic
             known = constants_for(statement, objective)
             first = points(statement, known, seed, 1)[0]
         except ValueError as error:
@@ -228,7 +230,8 @@ def _quiet_as_it_is(spec: Spec, moved: Sequence[Parameter]) -> bool:
 
 def _slack(statement: Statement, objective: Objective) -> int:
     """How many of the statement's constants the objective certifies without attaining them."""
-    certified = {**objective.constants(), **objective.sample_constants()}
+    certified = {**objective.constants(), **objective.sample_constants(),
+                 **objective.worker_constants()}  # fmt: skip
     names = {symbol.name for symbol in statement.constants} & set(certified)
     return sum(not certified[name].attained for name in names)
 

@@ -29,6 +29,7 @@ from theorylab.judge.verdict import Verdict
 from theorylab.plugins.specs import Spec, build_objective
 from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum, Objective
+from theorylab.problem.workers import Workers
 
 __all__ = ["Attack", "rescale", "rescaling_attack", "without_noise"]
 
@@ -183,6 +184,9 @@ def rescale(
     if not (a > 0 and b > 0):
         raise UsageError(f"rescale: a and b must be positive, got a = {a:g}, b = {b:g}")
     table = {**_notation_units(), **(units or {})}
+    if isinstance(objective, Workers):
+        name = f"{objective.name} rescaled by a={a:g}, b={b:g}"
+        return objective.map(name, lambda part: rescale(part, a, b, units), a / b)
     kind = _RescaledSum if isinstance(objective, FiniteSum) else _Rescaled
     return kind(objective, a, b, table)
 
@@ -268,6 +272,8 @@ def without_noise(objective: Objective) -> Objective:
     >>> float(without_noise(noisy).constants()["sigma"])
     0.0
     """
+    if isinstance(objective, Workers):
+        return objective.map(f"{objective.name}, exact gradients", without_noise)
     return _Exact(objective)
 
 

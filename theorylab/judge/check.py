@@ -26,7 +26,7 @@ from theorylab.problem.objective import Objective
 from theorylab.quantities import Experiment, Measurement, Protocol, protocol_for
 from theorylab.quantities.protocol import Law
 
-__all__ = ["check", "constants_for"]
+__all__ = ["check", "constants_for", "speaks_of_workers"]
 
 _LOOKS, _CLOSER = 3, 8
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma"})
@@ -138,7 +138,8 @@ def check(
 def constants_for(statement: Statement, objective: Objective) -> dict[str, float]:
     """The certified constants a statement needs, by name.
 
-    A statement that assumes them ``per_sample`` gets those that hold for every f_i.
+    A statement that assumes them ``per_sample`` gets those that hold for every f_i, one
+    ``per_worker`` those that hold for every worker's function.
 
     Raises
     ------
@@ -163,6 +164,10 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
         kept = {k: v for k, v in table.items() if k in _OF_THE_SUM}
         table = kept | dict(objective.sample_constants())
     declared = objective.sample_declared if per_sample else objective.declared
+    if speaks_of_workers(statement):
+        if not objective.workers:
+            raise AssumptionError(f"{statement.key} speaks of workers; {objective.name} has none")
+        table, declared = dict(objective.worker_constants()), objective.worker_declared
     region = objective.region_constants()
     for assumption in statement.assumptions:
         if assumption.on_region:
@@ -183,6 +188,11 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
                 f"{objective.name} certifies no {symbol.name}"
             )
     return {name: float(constant) for name, constant in table.items()}
+
+
+def speaks_of_workers(statement: Statement) -> bool:
+    """Whether the statement is of a function that workers share."""
+    return any(a.name == "per_worker" for a in statement.assumptions)
 
 
 def _known_names(statement: Statement, fixed: Mapping[str, float]) -> None:

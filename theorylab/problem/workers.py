@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property, reduce
 from itertools import product
 from operator import add
@@ -90,6 +91,17 @@ class Workers(Objective):
     @property
     def workers(self) -> int:
         return len(self.members)
+
+    def map(
+        self, name: str, change: Callable[[Objective], Objective], slope: float = 1.0
+    ) -> Workers:
+        """The workers with ``change`` of each function (and F's), gradients ``slope`` as large."""
+        zeta = self._zeta
+        if zeta is not None:
+            zeta = replace(zeta, value=zeta.value * slope)
+        whole = None if self.whole is None else change(self.whole)
+        return Workers(name, [change(member) for member in self.members], whole, zeta,
+                       self.parameters)  # fmt: skip
 
     def _mean(self, parts: Sequence[Tensor]) -> Tensor:
         return reduce(add, parts) / len(parts)
@@ -184,9 +196,9 @@ class Workers(Objective):
         pairs = list(zip(forms, picks, strict=True))
         return AffineGradients(
             np.prod([form.chances[k] for form, k in pairs], axis=0),
-            sum(form.matrices[k] for form, k in pairs) / M,
-            sum(form.offsets[k] for form, k in pairs) / M,
-            sum(form.covariance for form in forms) / M**2,
+            np.sum([form.matrices[k] for form, k in pairs], axis=0) / M,
+            np.sum([form.offsets[k] for form, k in pairs], axis=0) / M,
+            np.sum([form.covariance for form in forms], axis=0) / M**2,
         )
 
     def worker_affine_gradients(self) -> tuple[AffineGradients, ...] | None:

@@ -15,7 +15,7 @@ from bounds.statement import Statement
 from theorylab.errors import UsageError
 from theorylab.hunt.rescaling import without_noise
 from theorylab.hunt.search import Hunt
-from theorylab.judge.check import check, constants_for
+from theorylab.judge.check import check, constants_for, speaks_of_workers
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Verdict, worst
 from theorylab.plugins import registry
@@ -175,7 +175,7 @@ def verify(
     """
     given = specs is not None
     specs = objective_specs() if specs is None else specs
-    plans = [_plan(statement, specs, seed) for statement in statements]
+    plans = [_plan(statement, specs, seed, given) for statement in statements]
     queue = [
         (rank, i, spec, quiet)
         for i, (applicable, _, _) in enumerate(plans)
@@ -219,15 +219,19 @@ def verify(
 
 
 def _plan(
-    statement: Statement, specs: Sequence[Spec], seed: int
+    statement: Statement, specs: Sequence[Spec], seed: int, given: bool
 ) -> tuple[list[tuple[Spec | None, bool]], list[tuple[Spec, Verdict]], list[Verdict]]:
     """The objectives to check on, with exact gradients or not; those refused; those left out."""
     if not statement.claim.measured:
         return [(None, False)], [], []
     applicable: list[tuple[Spec | None, bool]] = []
-    refused = []
+    refused, apart = [], []
     for spec in specs:
         objective = build_objective(spec)
+        if objective.workers and not given and not speaks_of_workers(statement):
+            apart.append(_blank(statement, spec, False, seed, "the statement speaks of no workers; "
+                                "name it to check it"))  # fmt: skip
+            continue
         fault = ""
         for quiet in (False, True):
             reason = _unfit(statement, without_noise(objective) if quiet else objective)
@@ -254,7 +258,7 @@ def _plan(
         most = _OBJECTIVES + sum(_is_own(spec) for _, spec, _ in turns)
     reason = f"beyond the {most} objectives that verify checks a statement on; name it to check it"
     left = [_blank(statement, on, quiet, seed, reason) for _, on, quiet in turns[most:]]
-    return [entry[1:] for entry in turns[:most]], refused, left
+    return [entry[1:] for entry in turns[:most]], refused, left + apart
 
 
 def _blank(statement: Statement, spec: Spec | None, quiet: bool, seed: int, reason: str) -> Verdict:
@@ -293,7 +297,8 @@ def _slack(statement: Statement, spec: Spec | None) -> int:
         return -1
     objective = build_objective(spec)
     names = {symbol.name for symbol in statement.constants}
-    certified = {**objective.constants(), **objective.sample_constants()}
+    certified = {**objective.constants(), **objective.sample_constants(),
+                 **objective.worker_constants()}  # fmt: skip
     return sum(not certified[name].attained for name in names if name in certified)
 
 

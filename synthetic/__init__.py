@@ -30,7 +30,12 @@ from synthetic.quadratic import quadratic
 from synthetic.reach import Reach
 from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
-from synthetic.workers import curved_workers, regression_workers, shifted_workers
+from synthetic.workers import (
+    curved_workers,
+    linear_workers,
+    regression_workers,
+    shifted_workers,
+)
 
 __all__ = [
     "FAMILIES", "LOSSES", "Dataset", "Gaussian", "LinearSum", "Noisy", "PiecewiseQuadratic",
@@ -38,7 +43,8 @@ __all__ = [
     "classification", "composite_quadratic", "constrained_huber", "constrained_linear",
     "constrained_quadratic", "cosh_sum", "cosine_sum", "curved_workers", "dataset_objective",
     "delta_nonconvex",
-    "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "linear_twins", "load",
+    "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "linear_twins",
+    "linear_workers", "load",
     "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",
     "quadratic", "quadratic_dip", "regression_workers", "relaxed_smooth", "robust_regression",
     "shifted_workers", "stability_twins",

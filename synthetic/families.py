@@ -20,7 +20,12 @@ from synthetic.polyak import polyak_lojasiewicz
 from synthetic.quadratic import quadratic
 from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
-from synthetic.workers import curved_workers, regression_workers, shifted_workers
+from synthetic.workers import (
+    curved_workers,
+    linear_workers,
+    regression_workers,
+    shifted_workers,
+)
 from theorylab.problem.objective import Family, Parameter
 
 __all__ = ["FAMILIES"]
@@ -227,8 +232,12 @@ FAMILIES: tuple[Family, ...] = (
         "shifted_workers",
         shifted_workers,
         (_M, _DIM, _ELL, _CONDITION, Parameter("zeta", 0.0, 10.0),
-         Parameter("start", -10.0, 10.0), _SIGMA),
+         Parameter("start", -10.0, 10.0), _SIGMA, _RARITY),
         ({"noise": "two_point", "sigma": 0.0}, {"noise": "two_point", "sigma": 1.0},
+         {"M": 3, "zeta": 0.0, "noise": "two_point", "sigma": 1.0},  # workers who are alike
+         # Most votes of most samples go the wrong way: a step's noise is mostly small and negative.
+         {"M": 9, "zeta": 0.0, "noise": "rare", "sigma": 1.1, "rarity": 0.45, "ell": 0.1,
+          "start": 9.0},
          {"M": 3, "dim": 2, "condition": 4.0, "noise": "gaussian", "sigma": 0.5}),
     ),
     Family(
@@ -237,6 +246,14 @@ FAMILIES: tuple[Family, ...] = (
         (_M, _DIM, _ELL, _CONDITION, Parameter("apart", 0.1, 10.0, log=True),
          Parameter("start", -10.0, 10.0), _SIGMA),
         ({"noise": "two_point", "sigma": 0.0}, {"noise": "shifts", "sigma": 0.5, "n": 2}),
+    ),
+    Family(
+        "linear_workers",
+        linear_workers,
+        (_M, Parameter("dim", 2, 20, integer=True), Parameter("G", 0.1, 10.0, log=True), _ELL,
+         Parameter("aligned", 0.0, 1.0), _SIGMA),
+        ({"sigma": 0.0}, {"dim": 3, "aligned": 0.5, "sigma": 0.5},
+         {"M": 2, "dim": 16, "aligned": 1.0}),
     ),
     Family(
         "regression_workers",

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from synthetic.data_backed import robust_regression
 from synthetic.deterministic import Deterministic
+from synthetic.linear_sum import LinearSum
 from synthetic.noise import balanced_shifts, with_noise
 from synthetic.separable import spread
 from synthetic.shared import count, positive, refuse
@@ -19,7 +20,9 @@ from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant
 from theorylab.problem.workers import Workers
 
-__all__ = ["Bowl", "curved_workers", "regression_workers", "shifted_workers"]
+__all__ = [
+    "Bowl", "curved_workers", "linear_workers", "regression_workers", "shifted_workers",
+]  # fmt: skip
 
 
 class Bowl(Deterministic):
@@ -213,6 +216,74 @@ def curved_workers(
     ]
     whole = Bowl(who, mean, best, w0, low, dtype=dtype)
     return Workers(who, members, whole, parameters=parameters)
+
+
+def linear_workers(
+    M: int = 4,
+    dim: int = 2,
+    G: float = 1.0,
+    ell: float = 1.0,
+    aligned: float = 0.0,
+    sigma: float = 0.0,
+    dtype: torch.dtype = torch.float64,
+) -> Workers:
+    """``f_m(w) = <s_m, w>`` with ``||s_m|| = G``: workers who pull steadily, and F may be flat.
+
+    What is together in all of them has equal entries ``aligned G/sqrt(d)``; the rest, at right
+    angles to it, turns evenly round a circle from worker to worker (changes sign half way where
+    d = 2), so that on a ring it is the slowest to mix. The noise of a sample is ``+-sigma`` along
+    the first axis.
+
+    Parameters
+    ----------
+    M, dim : int
+        Workers, and the dimension, at least 2.
+    G : float
+        Slope of every worker's function (F/X).
+    ell : float
+        Certified smoothness (F/X^2): any would do, it limits the steps.
+    aligned : float
+        In [0, 1]: 0 for pulls that cancel, 1 for workers who all pull one way.
+    sigma : float
+        (F/X).
+
+    Raises
+    ------
+    UsageError
+        If a parameter is out of range.
+
+    Examples
+    --------
+    >>> F = linear_workers(M=4, G=2.0)
+    >>> {k: round(float(c), 9) for k, c in F.worker_constants().items() if k in ("G", "zeta")}
+    {'G': 2.0, 'zeta': 2.0}
+    """
+    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    who = "linear_workers"
+    M, dim = count(who, "M", M), count(who, "dim", dim, least=2)
+    positive(who, G=G, ell=ell)
+    if not 0 <= aligned <= 1:
+        raise refuse(who, "aligned", "in [0, 1]", aligned)
+    if not (math.isfinite(sigma) and sigma >= 0):
+        raise refuse(who, "sigma", "a nonnegative number", sigma)
+    turn = 2 * np.pi * np.arange(M) / M
+    # Two directions at right angles to each other and to the one that all entries share.
+    basis = np.linalg.qr(np.column_stack([np.ones(dim), np.eye(dim)[:, :2]]))[0].T
+    if dim == 2:
+        apart = np.where(turn < np.pi - 1e-9, 1.0, -1.0)[:, None] * basis[1]
+    else:
+        apart = np.cos(turn)[:, None] * basis[1] + np.sin(turn)[:, None] * basis[2]
+    along = np.full(dim, 1 / math.sqrt(dim))
+    slopes = G * (aligned * along + math.sqrt(1 - aligned**2) * apart)
+    kick = sigma * np.eye(dim)[0]
+    members = [
+        LinearSum(who, s + np.stack([kick, -kick]) if sigma else s[None], np.zeros(dim), 0.0, ell,
+                  dtype=dtype)
+        for s in slopes
+    ]  # fmt: skip
+    mean = slopes.mean(0)
+    zeta = math.sqrt(float(np.mean(np.sum((slopes - mean) ** 2, axis=1))))
+    return Workers(who, members, None, Constant(zeta, "closed form", True), parameters)
 
 
 def regression_workers(

@@ -216,8 +216,12 @@ def gossip(r: Any, p: Any) -> Iterator[np.ndarray]:
     points = [p.start] * WORKERS
     table = r.mixing or [[1 / 3] * WORKERS] * WORKERS
     for s in steps_of(p):
-        half = [w - r.eta * p.worker_gradient(s, m, w) for m, w in enumerate(points)]
-        points = [sum(a * w for a, w in zip(row, half, strict=True)) for row in table]
+        steps = [-r.eta * p.worker_gradient(s, m, w) for m, w in enumerate(points)]
+        ahead = [0 * w if r.mix_first else step for w, step in zip(points, steps, strict=True)]
+        after = steps if r.mix_first else [0 * w for w in points]
+        half = [w + step for w, step in zip(points, ahead, strict=True)]
+        points = [sum(a * w for a, w in zip(row, half, strict=True)) + step
+                  for row, step in zip(table, after, strict=True)]  # fmt: skip
         yield sum(points) / WORKERS
 
 
@@ -284,6 +288,7 @@ CASES: dict[str, UpdateRule] = {
     "local sgd, server's step": method.LocalSGD(0.05, 3, 1.5),
     "decentralised sgd": method.DecentralizedSGD(0.1),
     "decentralised sgd, own mixing": method.DecentralizedSGD(0.1, mixing=MIXING),
+    "decentralised sgd, mixing first": method.DecentralizedSGD(0.1, mix_first=True, mixing=MIXING),
     "majority vote": method.MajorityVote(0.1, weight_decay=0.1),
     "majority vote, momentum": method.MajorityVote(0.1, 0.6, weight_decay=0.1),
     "distributed top-k sgd": method.DistributedTopKSGD(0.1, 2),

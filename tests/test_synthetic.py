@@ -136,9 +136,9 @@ def test_a_wrong_constant_is_caught(family: Family, parameters: Mapping[str, obj
         tables: list[dict[str, Constant]] = [{}, {}, {}]
         tables[place] = wrong
         caught = {r.name for r in synthetic.attack(objective, *tables, points=32) if r.broken}
-        counts = ("n", "d", "M", "L1")
+        counts = {"n", "d", "M", "L1"}
         if place == 2:  # what is said of F and of all workers is attacked as F's
-            counts = (*counts, "Delta", "zeta", "zeta_star")
+            counts |= {"Delta", "R", "zeta", "zeta_star"}
         expected = {k for k, c in wrong.items() if c.value and k not in counts}
         assert caught == expected
 

@@ -176,3 +176,19 @@ output_distance_to_minimizer_squared = Measured(
     True,
     path=PathOf("at", "output.distance_to_minimizer_squared", "T"),
 )
+consensus_distance_squared = Measured(
+    "consensus_distance_squared",
+    "E[(1/M) sum_m ||w_m - w_T||^2] of the workers' points, w_T their mean",
+    _LENGTH2,
+    r"\frac{1}{M}\sum_m\mathbb{E}\|w_T^m-\bar w_T\|^2",
+    True,
+    path=PathOf("at", "consensus_distance_squared", "T"),
+)
+held_back_norm_squared = Measured(
+    "held_back_norm_squared",
+    "E||e_T||^2 of what compression held back, summed over workers where there are several",
+    _LENGTH2,
+    r"\mathbb{E}\|e_T\|^2",
+    True,
+    path=PathOf("at", "state.e", "T", power=2),
+)

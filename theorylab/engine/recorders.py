@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from theorylab.errors import UsageError
-from theorylab.method.rule import norm
+from theorylab.method.rule import State, norm
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective
 
@@ -101,6 +101,15 @@ def _far(objective: Objective, w: Tensor) -> Tensor:
     return torch.from_numpy(((w - target).numpy() ** 2).sum(-1))
 
 
+def _consensus(objective: Objective, w: Tensor, state: State) -> Tensor:
+    points = getattr(state, "points", None)
+    if points is None:
+        raise UsageError("consensus_distance_squared: no worker of this method has its own point")
+    found = (points - points.mean(-2, keepdim=True)).square().sum(-1).mean(-1)
+    assert isinstance(found, Tensor)
+    return found
+
+
 _BUILT_IN = (
     Recorder("value", lambda F, w: F.value(w), _values),
     Recorder("suboptimality", lambda F, w: F.value(w) - F.minimum(), _excess,
@@ -112,6 +121,8 @@ _BUILT_IN = (
     Recorder("gradient_linf_norm", lambda F, w: F.gradient(w).abs().amax(-1), _slopes),
     Recorder("distance", lambda F, w: norm(w - F.start).squeeze(-1), lambda F: (0.0, math.inf)),
     Recorder("distance_to_minimizer_squared", _far, lambda F: (0.0, math.inf)),
+    # Of methods whose state holds each worker's point as ``points``, (R, M, d).
+    Recorder("consensus_distance_squared", _consensus, lambda F: (0.0, math.inf), whole=True),
     Recorder("w", lambda F, w: w),
 )  # fmt: skip
 

@@ -70,7 +70,8 @@ def spectral_gap(mixing: Sequence[Sequence[float]]) -> float:
 class DecentralizedSGD(UpdateRule[Gossip]):
     """``w_m <- sum_j W_mj (w_j - eta g_j(w_j))``: a step of each worker, then one mixing.
 
-    ``w`` is the mean of the workers' points; all of them start at ``w_0``.
+    With ``mix_first``, ``w_m <- sum_j W_mj w_j - eta g_m(w_m)``. ``w`` is the mean of the
+    workers' points; all of them start at ``w_0``.
 
     Parameters
     ----------
@@ -78,6 +79,8 @@ class DecentralizedSGD(UpdateRule[Gossip]):
         Step size (units X^2/F).
     topology : "ring" or "complete"
         See :func:`mixing_matrix`; ``mixing`` takes its place where it is given.
+    mix_first : bool
+        Whether points are mixed before the step, gradients taken before either.
     mixing : tuple of rows, optional
         W, doubly stochastic (rows and columns sum to 1, nothing negative), one row a worker.
 
@@ -90,7 +93,8 @@ class DecentralizedSGD(UpdateRule[Gossip]):
 
     References
     ----------
-    Koloskova, Loizou, Boreiri, Jaggi and Stich (2020), Algorithm 1, one W; Lian et al. (2017).
+    Koloskova, Loizou, Boreiri, Jaggi and Stich (2020), Algorithm 1, with one W; mixing first:
+    Yuan, Ling and Yin (2016), equation (2), Lian et al. (2017), Algorithm 1.
 
     Examples
     --------
@@ -110,6 +114,7 @@ class DecentralizedSGD(UpdateRule[Gossip]):
 
     eta: Hyper
     topology: Literal["ring", "complete"] = "ring"
+    mix_first: bool = False
     mixing: Rows | None = None
 
     def __post_init__(self) -> None:
@@ -145,15 +150,16 @@ class DecentralizedSGD(UpdateRule[Gossip]):
         self, w: Tensor, oracle: Oracle, state: Gossip, draw: Drawn
     ) -> tuple[Tensor, Gossip]:
         oracle.communicate()
-        step = for_workers(self.at(self.eta, draw.t))
-        moved = add_scaled(state.points, -step, oracle.worker_gradients(state.points)).unbind(-2)
-        rows = self.weights(len(moved))
+        step = -for_workers(self.at(self.eta, draw.t))
+        g, points = oracle.worker_gradients(state.points), state.points
+        if not self.mix_first:
+            points = add_scaled(points, step, g)
+        each = points.unbind(-2)
         # Sum by sum: a product of matrices would round a row by how many there are.
-        points = torch.stack([mixed(row, moved) for row in rows], dim=-2)
+        points = torch.stack([mixed(row, each) for row in self.weights(len(each))], dim=-2)
+        if self.mix_first:
+            points = add_scaled(points, step, g)
         return points.mean(-2), Gossip(points)
-
-    def worker_points(self, w: Tensor, state: Gossip) -> Tensor:
-        return state.points
 
 
 def mixed(row: Sequence[float], points: Sequence[Tensor]) -> Tensor:

@@ -117,9 +117,6 @@ class LocalSGD(UpdateRule[Local]):
         moved = anchor + self.at(self.server, t) * (mean - anchor)
         return select(k >= int(self.S), moved, mean), Local(points, anchor, k)
 
-    def worker_points(self, w: Tensor, state: Local) -> Tensor:
-        return state.points
-
 
 def for_workers(step: Any) -> Any:
     """A step for the workers' rows: one value a replica gains an axis."""

@@ -225,10 +225,6 @@ class UpdateRule(abc.ABC, Generic[S]):
         """What the method returns if it stops here: by default the last iterate."""
         return w
 
-    def worker_points(self, w: Tensor, state: S) -> Tensor | None:
-        """Where each worker is, shape ``(..., M, d)``; ``None`` if none has a point of its own."""
-        return None
-
     def restarts(
         self, rng: np.random.Generator, first: int, steps: int, replicas: int
     ) -> np.ndarray | None:

@@ -230,6 +230,7 @@ class Workers(Objective):
             slopes = torch.stack([member.gradient(point)[0] for member in self.members])
             square = float(slopes.square().sum(-1).mean())
             found["zeta_star"] = Constant(math.sqrt(square), "closed form", attained=True)
+            found["R"] = Constant(float((self.start - best).norm()), "closed form", attained=True)
         return found
 
     def constants(self) -> Mapping[str, Constant]:

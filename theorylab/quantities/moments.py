@@ -28,7 +28,16 @@ from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import Fed
 from theorylab.quantities.protocol import LOST, Experiment, Measurement, value_scale
 
-__all__ = ["Moments", "Step", "covers", "linear_steps", "moments", "whole_run"]
+__all__ = [
+    "Moments",
+    "Numbers",
+    "Step",
+    "assembled",
+    "covers",
+    "linear_steps",
+    "moments",
+    "whole_run",
+]
 
 _LARGEST = 36  # of d + 1: the second moment of a gradient is a table of its fourth power
 _STEPS = 20_000
@@ -190,16 +199,28 @@ def whole_run(experiment: Experiment) -> Measurement | None:
     found = moments(objective, rule, T, experiment.batch_size, range(T + 1))
     if found is None:
         return None
-    known: dict[str, _Numbers | None] = {}
-    for atom in {part.atom.removeprefix("output.") for part in parts}:
-        known[atom] = _FORMS[atom](found, objective)
+    known = {
+        atom: _FORMS[atom](found, objective)
+        for atom in {part.atom.removeprefix("output.") for part in parts}
+    }
+    return assembled(experiment, lambda part: known[part.atom.removeprefix("output.")])
+
+
+def assembled(
+    experiment: Experiment, numbers_of: Callable[[PathOf], Numbers | None]
+) -> Measurement | None:
+    """The experiment's quantities from the expectations of their paths' parts, round by round.
+
+    ``None`` where one part has none.
+    """
+    objective, T = experiment.objective, experiment.rounds
     values: dict[str, np.ndarray] = {}
     scales: dict[str, np.ndarray | float] = {}
-    for quantity in quantities:
+    for quantity in experiment.statement.measured:
         assert quantity.path is not None
         number, error, origin = 0.0, 0.0, 0.0
         for sign, part in zip((1, -1), quantity.path.parts, strict=False):
-            table = known[part.atom.removeprefix("output.")]
+            table = numbers_of(part)
             if table is None:
                 return None
             rounds = part.rounds(T)
@@ -220,43 +241,43 @@ def _returns_iterate(rule: UpdateRule) -> bool:
 
 
 @dataclass(frozen=True)
-class _Numbers:
-    """Expectations at each round and their rounding, up to the constant ``origin``."""
+class Numbers:
+    """Expectations at each round ``0 .. T``, their rounding, and a constant to be added."""
 
     numbers: np.ndarray
     errors: np.ndarray
     origin: float = 0.0
 
 
-def _squares(found: Moments, objective: Objective) -> _Numbers:
-    return _Numbers(*found.quadratic(found.gradient_norm_squared))
+def _squares(found: Moments, objective: Objective) -> Numbers:
+    return Numbers(*found.quadratic(found.gradient_norm_squared))
 
 
-def _excess(found: Moments, objective: Objective) -> _Numbers | None:
+def _excess(found: Moments, objective: Objective) -> Numbers | None:
     if not (found.stationary and math.isfinite(objective.minimum())):
         return None
-    return _Numbers(*found.quadratic(found.suboptimality))  # F is convex and w* minimises it
+    return Numbers(*found.quadratic(found.suboptimality))  # F is convex and w* minimises it
 
 
-def _values(found: Moments, objective: Objective) -> _Numbers:
+def _values(found: Moments, objective: Objective) -> Numbers:
     origin = float(
         objective.value(torch.from_numpy(found.centre)[None].to(objective.start.dtype))[0]
     )
-    return _Numbers(*found.quadratic(found.suboptimality), origin)
+    return Numbers(*found.quadratic(found.suboptimality), origin)
 
 
-def _moved(found: Moments, objective: Objective) -> _Numbers:
-    return _Numbers(*found.quadratic(found.distance_squared(objective.start.double().numpy())))
+def _moved(found: Moments, objective: Objective) -> Numbers:
+    return Numbers(*found.quadratic(found.distance_squared(objective.start.double().numpy())))
 
 
-def _far(found: Moments, objective: Objective) -> _Numbers | None:
+def _far(found: Moments, objective: Objective) -> Numbers | None:
     target = objective.minimizer()
     if target is None:
         return None
-    return _Numbers(*found.quadratic(found.distance_squared(target.double().numpy())))
+    return Numbers(*found.quadratic(found.distance_squared(target.double().numpy())))
 
 
-_FORMS: Mapping[str, Callable[[Moments, Objective], _Numbers | None]] = {
+_FORMS: Mapping[str, Callable[[Moments, Objective], Numbers | None]] = {
     "gradient_norm_squared": _squares, "suboptimality": _excess, "value": _values,
     "distance_squared": _moved, "distance_to_minimizer_squared": _far,
 }  # fmt: skip

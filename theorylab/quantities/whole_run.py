@@ -18,7 +18,7 @@ from theorylab.engine.driver import Stratified, run
 from theorylab.engine.recorders import recorders
 from theorylab.errors import UsageError
 from theorylab.method.rule import norm
-from theorylab.quantities import moments
+from theorylab.quantities import affine_steps, moments
 from theorylab.quantities.enumeration import Paths, enumerate_paths
 from theorylab.quantities.protocol import (
     LOST,
@@ -57,8 +57,9 @@ class WholeRun(Protocol):
         names, T = experiment.measured, experiment.rounds
         declared = {q.name: q for q in experiment.statement.measured if q.path is not None}
         means = not (experiment.deterministic or experiment.run_by_run)
-        if means and (exact := moments.whole_run(experiment)) is not None:
-            return exact
+        for moment in (moments.whole_run, affine_steps.whole_run) if means else ():
+            if (exact := moment(experiment)) is not None:
+                return exact
         paths = enumerate_paths(experiment) if means else None
         every = not means or paths is not None
         found: dict[str, np.ndarray] = {}

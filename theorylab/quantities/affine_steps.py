@@ -23,8 +23,9 @@ from torch import Tensor
 from bounds.path import PathOf
 from theorylab.engine.recorders import recorders
 from theorylab.engine.recording import recorded
+from theorylab.engine.step import follow
 from theorylab.errors import UsageError
-from theorylab.method.rule import Drawn, State, UpdateRule, round_starts
+from theorylab.method.rule import State, UpdateRule, round_starts
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 from theorylab.problem.sampler import weights_of
@@ -440,10 +441,11 @@ class _Recursion:
         own = {name: column.repeat(len(draws), 1) for name, column in numbers.items()}
         with torch.no_grad():
             w, state = frame.unpacked(x, self.state)
-            drawn = Drawn(torch.tensor(k + 1.0, dtype=w.dtype), begins, own)
             oracle = MiniBatch(frame.objective, [batch], self.weights)
+            step = follow(rule, w, lambda k, w: oracle, [begins], state=state, first=k,
+                          own=lambda k, w: own)  # fmt: skip
             try:
-                w, state = rule.update(w, oracle, state, drawn)
+                *_, (w, state) = step
             except UsageError:
                 return None
         moved = frame.packed(w, state)

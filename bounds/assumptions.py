@@ -32,10 +32,10 @@ from bounds.symbol import Symbol
 __all__ = [
     "BOUNDED", "BOUNDED_BELOW", "BOUNDED_DOMAIN", "BOUNDED_ENTRIES", "BOUNDED_SET",
     "BOUNDED_VARIANCE", "COMPOSITE", "CONSTRAINED", "CONVEX", "EXPECTED_SMOOTHNESS",
-    "FINITE_SUM", "FROM_CENTRE", "HETEROGENEITY", "HETEROGENEITY_AT_MINIMIZER", "KNOWN_DISTANCE",
-    "LIPSCHITZ", "LIPSCHITZ_ON_REGION", "NOISE_AT_MINIMIZER", "ONE_SIDED_SMOOTH", "PER_SAMPLE",
-    "PER_WORKER", "POLYAK_LOJASIEWICZ", "QUADRATIC_GROWTH", "RELAXED_SMOOTH", "SMOOTH",
-    "STRONGLY_CONVEX", "WEAKLY_CONVEX", "Assumption",
+    "FINITE_SUM", "FITTED", "FROM_CENTRE", "HETEROGENEITY", "HETEROGENEITY_AT_MINIMIZER",
+    "KNOWN_DISTANCE", "LIPSCHITZ", "LIPSCHITZ_ON_REGION", "NOISE_AT_MINIMIZER",
+    "ONE_SIDED_SMOOTH", "PER_SAMPLE", "PER_WORKER", "POLYAK_LOJASIEWICZ", "QUADRATIC_GROWTH",
+    "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX", "WEAKLY_CONVEX", "Assumption",
 ]  # fmt: skip
 
 
@@ -92,6 +92,7 @@ HETEROGENEITY_AT_MINIMIZER = Assumption(
     "heterogeneity_at_minimizer", "(1/M) sum_m ||grad f_m(w*)||^2 <= zeta_star^2", (zeta_star,)
 )
 CONVEX = Assumption("convex", "f is convex")
+FITTED = Assumption("fitted", "min f = 0")
 POLYAK_LOJASIEWICZ = Assumption(
     "polyak_lojasiewicz", "||grad f(w)||^2 >= 2 mu_pl (f(w) - f*)", (mu_pl,)
 )

@@ -15,10 +15,10 @@ from bounds.units import Units
 
 __all__ = [
     "FAILURE",
-    "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "M", "R", "S", "T", "beta",
-    "c", "d", "delta",
-    "ell", "ell_es", "eps", "eta", "gamma", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi",
-    "q", "rho", "sigma", "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
+    "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "M", "R", "S", "T", "b0",
+    "beta", "c", "d", "decay", "delta", "ell", "ell_es", "eps", "eta", "eta_length", "gamma",
+    "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi", "q", "radius", "rho", "sigma",
+    "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
 ]  # fmt: skip
 
 _NONNEGATIVE = Domain(0)
@@ -81,6 +81,38 @@ zeta_star = _constant(
 
 # What the experimenter chooses.
 eta = Symbol("eta", "step size", POSITIVE, _STEP, latex=r"\eta", typical=(1.0, 0.1, 0.01))
+eta_length = Symbol(
+    "eta",
+    "step size of a normalised method, a length",
+    POSITIVE,
+    Units(X=1),
+    latex=r"\eta",
+    typical=(1.0, 0.1, 0.01),
+)
+b0 = Symbol(
+    "b0",
+    "AdaGrad's first accumulator, a slope",
+    POSITIVE,
+    _SLOPE,
+    latex="b_0",
+    typical=(1.0, 0.1, 0.01),
+)
+decay = Symbol(
+    "decay",
+    "decoupled weight decay",
+    POSITIVE,
+    Units(X=-1),
+    latex=r"\lambda_w",
+    typical=(10.0, 1.0, 0.1),
+)
+radius = Symbol(
+    "radius",
+    "distance of SAM's perturbation",
+    POSITIVE,
+    Units(X=1),
+    latex=r"\rho",
+    typical=(1.0, 0.1, 0.01),
+)
 beta = Symbol("beta", "momentum", UNIT_INTERVAL, latex=r"\beta", typical=(0.0, 0.5, 0.9))
 lam = Symbol(
     "lam", "proximal weight", POSITIVE, _CURVATURE, latex=r"\lambda", typical=(2.0, 4.0, 10.0)

@@ -31,6 +31,7 @@ from bounds.assumptions import (
 )
 from bounds.notation import L0, L1, B, C, Delta, L, T, beta, kappa, mu, sigma
 from bounds.notation import eta as step
+from bounds.notation import eta_length as eta
 from bounds.proof import Identity, Minimal, Nonnegative, Telescopes
 from bounds.quantities import (
     buffer_norm,
@@ -55,8 +56,6 @@ __all__ = ["STATEMENTS"]
 
 # What differs from the shared table: lengths as step sizes, and a real-valued budget.
 # fmt: off
-eta = Symbol("eta", "step size of a normalised method, a length", POSITIVE, Units(X=1),
-             latex=r"\eta", typical=(1.0, 0.1, 0.01))
 eta0 = Symbol("eta0", "scale of a normalised step size: the length that the paper sets to 1",
               POSITIVE, Units(X=1), latex=r"\eta_0", typical=(1.0, 0.1))
 step0 = Symbol("eta0", "scale of MSGD's step size, which the paper sets to 1", POSITIVE,

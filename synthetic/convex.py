@@ -106,7 +106,7 @@ def strongly_convex(
     --------
     >>> F = strongly_convex()
     >>> float(F.constants()["mu"]), float(F.constants()["ell"]), sorted(F.declared)
-    (1.0, 25.0, ['convex', 'strongly_convex'])
+    (1.0, 25.0, ['convex', 'fitted', 'strongly_convex'])
     >>> F.gradient(torch.tensor([[1.0], [1.5], [2.0], [3.0]], dtype=torch.float64)).flatten()
     tensor([25.0000, 25.5000, 26.0000, 51.0000], dtype=torch.float64)
     """

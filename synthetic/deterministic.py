@@ -44,6 +44,8 @@ class Deterministic(Objective):
             names |= {"convex", "strongly_convex"}
         elif "delta" in found and float(found["delta"]) == 0:
             names.add("convex")
+        if self.minimizer() is not None and self.minimum() == 0:
+            names.add("fitted")
         return frozenset(names)
 
     def draw(
@@ -53,6 +55,9 @@ class Deterministic(Objective):
 
     def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
         return self.gradient(w)
+
+    def batch_value(self, w: Tensor, draw: Tensor) -> Tensor:
+        return self.value(w)
 
     def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
         return np.empty((1, 0), dtype=np.float32), np.ones(1)

@@ -406,7 +406,7 @@ class ShiftedSum(FiniteSum):
 
     @property
     def sample_declared(self) -> frozenset[str]:
-        return self.base.declared  # a linear term bends nothing
+        return self.base.declared - {"fitted"}  # a linear term bends nothing, but tilts
 
     def affine_gradients(self) -> AffineGradients | None:
         form = self.base.affine_gradients()

@@ -62,7 +62,7 @@ def polyak_lojasiewicz(
     >>> F = polyak_lojasiewicz()
     >>> c = F.constants()
     >>> sorted(F.declared), 0 < float(c["mu_pl"]) < float(c["mu_qg"]) < float(c["ell"])
-    ([], True)
+    (['fitted'], True)
     """
     parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
     who = "polyak_lojasiewicz"

@@ -57,7 +57,7 @@ def quadratic(
     --------
     >>> F = quadratic(dim=2, ell=4.0, condition=4.0, noise="two_point", sigma=0.5)
     >>> sorted(F.declared), float(F.constants()["sigma"])
-    (['convex', 'strongly_convex'], 0.5)
+    (['convex', 'fitted', 'strongly_convex'], 0.5)
     """
     parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
     dim, n = count("quadratic", "dim", dim), count("quadratic", "n", n)

@@ -50,6 +50,8 @@ EXPECTED = {
     "mean_gradient_linf_norm": np.abs(_G[:5]).max(1).mean(),
     "min_gradient_norm_squared": _SQUARES.min(),
     "min_gradient_norm": np.sqrt(_SQUARES.min()),
+    "first_linf_norm": np.abs(_W[0]).max(),
+    "final_linf_norm": np.abs(_W[5]).max(),
     "first_gradient_norm_squared": _SQUARES[0],
     "final_gradient_norm_squared": _SQUARES[5],
     "first_suboptimality": _F[0],

@@ -13,6 +13,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 from torch import Tensor
 
 import synthetic
@@ -98,6 +99,28 @@ def test_gradients_are_unbiased(name: str, data: Any) -> None:
     torch.testing.assert_close(mean, data.gradient(w[:1])[0])
     value = torch.from_numpy(chances) @ oracle.value(w)
     torch.testing.assert_close(value, data.value(w[:1]))
+
+
+def test_batches_are_enumerated_up_to_order() -> None:
+    """The law of a batch's mean from few multisets is that from all its orders."""
+    data = synthetic.robust_regression(n=3, dim=2)
+    batches, chances = WithReplacement().batches(data, 4)  # type: ignore[misc]
+    assert (len(batches), 3**4) == (15, 81)
+    mean = np.zeros(2), np.zeros(2)
+    every = np.array(list(itertools.product(range(3), repeat=4)), dtype=np.int32)
+    w = torch.linspace(-1, 1, 2, dtype=torch.float64)
+    for rows, weights in ((batches, chances), (every, np.full(81, 1 / 81))):
+        g = data.sample_gradient(w.expand(len(rows), -1), torch.from_numpy(rows)).numpy()
+        mean = (mean[1], weights @ g**3)  # a third moment tells laws of one variance apart
+    np.testing.assert_allclose(*mean, rtol=1e-12)
+
+
+def test_large_batches_of_a_coin_have_an_exact_law() -> None:
+    coin = synthetic.quadratic(dim=1, noise="two_point", sigma=1.0)
+    batches, chances = WithReplacement().batches(coin, 300)  # type: ignore[misc]
+    assert len(batches) == WithReplacement().count(coin, 300) == 301
+    heads = batches.sum(1)
+    np.testing.assert_allclose(chances, stats.binom.pmf(heads, 300, 0.5), rtol=1e-10)
 
 
 @pytest.mark.parametrize("name", ["reshuffled", "once", "cyclic"])

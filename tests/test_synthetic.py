@@ -25,6 +25,7 @@ from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.reach import LOWER
 from synthetic.scalar import Scalar
 from theorylab.errors import AssumptionError, UnknownNameError, UsageError
+from theorylab.hunt.rescaling import rescale, without_noise
 from theorylab.judge.check import constants_for
 from theorylab.problem.objective import Constant, Family, FiniteSum, Objective
 
@@ -538,6 +539,40 @@ def test_families_cover_the_assumptions_of_every_kind_of_statement() -> None:
     assert some("L0", "L1", "sigma", "n", "Delta", finite_sum=True, without=("ell",))
     assert any({"ell", "delta", "G", "Bf"} <= set(o.sample_constants()) for o in built)
     assert any("strongly_convex" in o.declared for o in built)
+
+
+@pytest.mark.parametrize(("family", "parameters"), INSTANCES)
+def test_what_is_fitted_has_minimum_zero(family: Family, parameters: Mapping[str, object]) -> None:
+    objective = family.build(**parameters)
+    if "fitted" in objective.declared:
+        minimizer = objective.minimizer()
+        assert minimizer is not None
+        assert objective.minimum() == 0
+        assert 0 <= float(objective.value(minimizer[None])) < 1e-28
+    if "fitted" in objective.sample_declared:
+        assert isinstance(objective, FiniteSum)
+        w = points(objective, 200, radius=3.0)
+        assert objective.sample_value(w, draws(objective, 200)).min() >= 0
+
+
+def test_a_tilted_sum_is_fitted_as_a_whole_alone() -> None:
+    tilted = synthetic.quadratic(dim=2, noise="shifts", sigma=0.5, n=4)
+    assert "fitted" in tilted.declared
+    assert "fitted" not in tilted.sample_declared
+
+
+@pytest.mark.parametrize(("family", "parameters"), INSTANCES)
+@pytest.mark.parametrize("a", [1.0, 3.0])
+def test_values_of_exact_and_rescaled_batches_are_those_of_their_gradients(
+    family: Family, parameters: Mapping[str, object], a: float
+) -> None:
+    objective = rescale(without_noise(family.build(**parameters)), a, 0.5)
+    w = points(objective, 3, radius=0.1).requires_grad_()
+    draw = draws(objective, 3, batch=2)
+    values = objective.batch_value(w, draw)
+    torch.testing.assert_close(values, objective.smooth_part.value(w))
+    (slope,) = torch.autograd.grad(values.sum(), w)
+    torch.testing.assert_close(slope, objective.sample_gradient(w.detach(), draw))
 
 
 @pytest.mark.parametrize(

@@ -9,22 +9,32 @@ from __future__ import annotations
 from types import ModuleType
 
 from bounds.methods import (
+    adagrad_norm,
+    clipped_sgd,
     fista,
     frank_wolfe,
     mirror_descent,
     optimized_gradient,
+    polyak_step,
     projected_subgradient,
     proximal_gradient,
+    sam,
+    sngd,
 )
 from bounds.statement import Statement
 
 _MODULES: tuple[ModuleType, ...] = (
+    adagrad_norm,
+    clipped_sgd,
     fista,
     frank_wolfe,
     mirror_descent,
     optimized_gradient,
+    polyak_step,
     projected_subgradient,
     proximal_gradient,
+    sam,
+    sngd,
 )
 
 STATEMENTS: tuple[Statement, ...] = tuple(s for m in _MODULES for s in m.STATEMENTS)

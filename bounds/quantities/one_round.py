@@ -6,6 +6,7 @@ from bounds.symbol import Measured
 from bounds.units import Units
 
 _VALUE = Units(F=1)
+_SLOPE = Units(F=1, X=-1)
 _SLOPE2 = Units(F=2, X=-2)
 _LENGTH2 = Units(X=2)
 
@@ -15,6 +16,7 @@ decrease = Measured(
 gradient_norm_squared = Measured(
     "gradient_norm_squared", "||grad F(w_t)||^2", _SLOPE2, r"\|\nabla F(w_t)\|^2", True
 )
+gradient_norm = Measured("gradient_norm", "||grad F(w_t)||", _SLOPE, r"\|\nabla F(w_t)\|", True)
 next_gradient_norm_squared = Measured(
     "next_gradient_norm_squared",
     "E[||grad F(w_{t+1})||^2 | w_t]",

@@ -14,7 +14,7 @@ from bounds.units import Units
 _VALUE = Units(F=1)
 _SLOPE = Units(F=1, X=-1)
 _SLOPE2 = Units(F=2, X=-2)
-_LENGTH2 = Units(X=2)
+_LENGTH, _LENGTH2 = Units(X=1), Units(X=2)
 
 mean_gradient_norm_squared = Measured(
     "mean_gradient_norm_squared",
@@ -127,6 +127,22 @@ mean_gradient_linf_norm = Measured(
     r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|_\infty",
     True,
     path=PathOf("mean", "gradient_linf_norm", "0..T-1"),
+)
+first_linf_norm = Measured(
+    "first_linf_norm",
+    "max_j |w_0j|",
+    _LENGTH,
+    r"\|w_0\|_\infty",
+    True,
+    path=PathOf("at", "linf_norm", "0"),
+)
+final_linf_norm = Measured(
+    "final_linf_norm",
+    "E max_j |w_Tj|",
+    _LENGTH,
+    r"\mathbb{E}\|w_T\|_\infty",
+    True,
+    path=PathOf("at", "linf_norm", "T"),
 )
 min_gradient_norm = Measured(
     "min_gradient_norm",

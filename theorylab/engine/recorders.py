@@ -119,6 +119,7 @@ _BUILT_IN = (
     Recorder("gradient_l1_norm", lambda F, w: F.gradient(w).abs().sum(-1),
              lambda F: (0.0, _root_dim(F) * _slopes(F)[1]), stretch=_root_dim),
     Recorder("gradient_linf_norm", lambda F, w: F.gradient(w).abs().amax(-1), _slopes),
+    Recorder("linf_norm", lambda F, w: w.abs().amax(-1), lambda F: (0.0, math.inf)),
     Recorder("distance", lambda F, w: norm(w - F.start).squeeze(-1), lambda F: (0.0, math.inf)),
     Recorder("distance_to_minimizer_squared", _far, lambda F: (0.0, math.inf)),
     # Of methods whose state holds each worker's point as ``points``, (R, M, d).

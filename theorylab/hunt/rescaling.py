@@ -63,6 +63,9 @@ class _Rescaled(Objective):
     def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
         return self.a / self.b * self.inner.sample_gradient(w / self.b, draw)
 
+    def batch_value(self, w: Tensor, draw: Tensor) -> Tensor:
+        return self.a * self.inner.batch_value(w / self.b, draw)
+
     def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
         return self.inner.outcomes()
 
@@ -215,6 +218,9 @@ class _Exact(Objective):
 
     def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
         return self.inner.gradient(w)
+
+    def batch_value(self, w: Tensor, draw: Tensor) -> Tensor:
+        return self.inner.smooth_part.value(w)
 
     def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
         return np.empty((1, 0), dtype=np.float32), np.ones(1)
@@ -375,4 +381,4 @@ def _bases(
 @cache
 def _notation_units() -> Mapping[str, Units]:
     table = vars(bounds.notation).values()
-    return {s.name: s.units for s in table if isinstance(s, Symbol)}
+    return {s.name: s.units for s in table if isinstance(s, Symbol) and s.role == "constant"}

@@ -87,7 +87,8 @@ class _Wrapped(Objective, abc.ABC):
 
     @property
     def declared(self) -> frozenset[str]:
-        return self.smooth.declared | self.setting
+        # The minimum of F is not that of its smooth part.
+        return self.smooth.declared - {"fitted"} | self.setting
 
 
 @final

@@ -6,11 +6,12 @@ import abc
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from itertools import combinations, product
+from itertools import combinations, combinations_with_replacement
 from typing import Literal, NamedTuple, final
 
 import numpy as np
 import torch
+from scipy import special
 from torch import Tensor
 
 from theorylab.errors import UsageError
@@ -66,7 +67,8 @@ class Sampler(abc.ABC):
     ) -> tuple[np.ndarray, np.ndarray] | None:
         """The law of one mini-batch where it is finite and the same at every step, else ``None``.
 
-        Every mini-batch, shape ``(m, B, ...)``, and its probability.
+        Every mini-batch up to the order of its samples, shape ``(m, B, ...)``, and its
+        probability.
         """
         return None
 
@@ -99,8 +101,21 @@ class Sampler(abc.ABC):
         return True
 
 
-def _power(base: int, exponent: int) -> float:
-    return _float(base**exponent)
+def _multisets(chances: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Every choice of ``size`` outcomes, repeats allowed, up to order, and its probability.
+
+    >>> picks, likely = _multisets(np.array([0.9, 0.1]), 3)
+    >>> picks.tolist(), likely.round(12).tolist()
+    ([[0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]], [0.729, 0.243, 0.027, 0.001])
+    """
+    picks = np.array(list(combinations_with_replacement(range(len(chances)), size)))
+    often = np.stack([(picks == k).sum(1) for k in range(len(chances))], axis=1)
+    orders = special.gammaln(size + 1) - special.gammaln(often + 1).sum(1)
+    return picks, np.exp(orders + special.xlogy(often, chances).sum(1))
+
+
+def _multiset_count(outcomes: int, size: int) -> float:
+    return _float(math.comb(outcomes + size - 1, size))
 
 
 def _float(count: int) -> float:
@@ -119,8 +134,8 @@ class WithReplacement(Sampler):
     >>> import synthetic
     >>> coin = synthetic.quadratic(dim=1, noise="two_point", sigma=1.0)
     >>> draws, chances = WithReplacement().batches(coin, 2)
-    >>> draws.tolist(), chances.tolist()
-    ([[0, 0], [0, 1], [1, 0], [1, 1]], [0.25, 0.25, 0.25, 0.25])
+    >>> draws.tolist(), chances.round(12).tolist()
+    ([[0, 0], [0, 1], [1, 1]], [0.25, 0.5, 0.25])
     """
 
     def stream(self, objective: Objective, rng: np.random.Generator, replicas: int) -> Stream:
@@ -133,12 +148,12 @@ class WithReplacement(Sampler):
         if law is None:
             return None
         draws, chances = law
-        picks = np.array(list(product(range(len(draws)), repeat=batch_size)))
-        return draws[picks], np.prod(chances[picks], axis=1)
+        picks, likely = _multisets(chances, batch_size)
+        return draws[picks], likely
 
     def count(self, objective: Objective, batch_size: int) -> float:
         law = objective.outcomes()
-        return math.inf if law is None else _power(len(law[0]), batch_size)
+        return math.inf if law is None else _multiset_count(len(law[0]), batch_size)
 
 
 @final
@@ -297,11 +312,11 @@ class Importance(Sampler):
         self, objective: Objective, batch_size: int
     ) -> tuple[np.ndarray, np.ndarray] | None:
         table, chances = self._table(objective), np.array(self.probabilities)
-        picks = np.array(list(product(range(len(table)), repeat=batch_size)))
-        return table[picks], np.prod(chances[picks], axis=1)
+        picks, likely = _multisets(chances, batch_size)
+        return table[picks], likely
 
     def count(self, objective: Objective, batch_size: int) -> float:
-        return _power(len(self.probabilities), batch_size)
+        return _multiset_count(len(self.probabilities), batch_size)
 
     def weights(self, objective: Objective) -> np.ndarray:
         n = len(self._table(objective))

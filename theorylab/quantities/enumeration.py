@@ -19,7 +19,7 @@ from theorylab.quantities.protocol import Experiment
 
 __all__ = ["Paths", "enumerate_paths"]
 
-_PATHS = 2048
+_PATHS, _SAMPLES = 2048, 1 << 17
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class _Tree:
 
 def _tree(objective: Objective, sampler: Sampler, size: int, steps: int) -> _Tree | None:
     """Every path of so many steps, or ``None`` where they are infinitely or too many."""
-    if not 1 <= sampler.count(objective, size) <= _PATHS:
+    most = min(_PATHS, _SAMPLES // size)
+    if not 1 <= sampler.count(objective, size) <= most:
         return None
     held: list[Hashable] = [None]
     weights = np.ones(1)
@@ -84,7 +85,7 @@ def _tree(objective: Objective, sampler: Sampler, size: int, steps: int) -> _Tre
                 known[memory] = sampler.branches(objective, size, memory)
         grown = [branches for memory in held if (branches := known[memory]) is not None]
         wide = {len(branches.chances) for branches in grown}
-        if len(grown) < len(held) or len(wide) != 1 or len(held) * max(wide) > _PATHS:
+        if len(grown) < len(held) or len(wide) != 1 or len(held) * max(wide) > most:
             return None
         widths.append(wide.pop())
         draws.append(torch.from_numpy(np.concatenate([branches.draws for branches in grown])))
@@ -98,8 +99,8 @@ def enumerate_paths(experiment: Experiment) -> Paths | None:
     """All paths of the experiment's run; ``None`` where the law is infinite or they are too many.
 
     With m mini-batches a step and N steps there are ``m^N`` paths, in epochs of n mini-batches
-    without repetition ``(n!)^(N/n)``; up to 2048 are followed. Rules that draw randomness of their
-    own, or that ask about earlier mini-batches, are left to sampling.
+    without repetition ``(n!)^(N/n)``; up to 2048 are followed, of up to 2^17 samples a step. Rules
+    that draw randomness of their own, or that ask about earlier mini-batches, are left to sampling.
     """
     objective, rule = experiment.objective, experiment.rule
     if rule.draws or rule.lags != 1:

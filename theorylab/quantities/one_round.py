@@ -37,7 +37,7 @@ __all__ = ["OneRound", "proximal_minimizer"]
 
 _POINTS = 12
 _FRESH, _EARLIER = (0,), (0, 1, 2, 3, 5)
-_OUTCOMES = 4096
+_OUTCOMES, _SAMPLES = 4096, 1 << 17
 _TOLERANCE = 1e-12
 _ROUNDING = 16 * float(np.finfo(float).eps)
 
@@ -96,7 +96,7 @@ class OneRound(Protocol):
 
     provides: ClassVar[frozenset[str]] = frozenset(
         {
-            "decrease", "gradient_norm_squared", "next_gradient_norm_squared",
+            "decrease", "gradient_norm", "gradient_norm_squared", "next_gradient_norm_squared",
             "displacement_squared", "inner_distance_squared", "start_distance_squared",
             "inner_gradient_norm_squared", "inner_suboptimality",
         }
@@ -148,10 +148,12 @@ class OneRound(Protocol):
         terms: dict[str, np.ndarray] = {}
         # An iterate carries the rounding of its size, a gradient that of its terms.
         size = _largest(norm(w), points) + _largest(norm(flat), points)
-        if "gradient_norm_squared" in names:
+        if names & {"gradient_norm", "gradient_norm_squared"}:
             gradient = objective.gradient(w)
+            found["gradient_norm"] = given(norm(gradient))
             found["gradient_norm_squared"] = given(_square(gradient))
             terms["gradient_norm_squared"] = gradient_scale(objective, (w, gradient))
+            scales["gradient_norm"] = _largest(terms["gradient_norm_squared"], points)
         if names & {"decrease", "next_gradient_norm_squared", "inner_gradient_norm_squared"}:
             gradient = objective.gradient(flat)
             felt = gradient_scale(objective, (flat, gradient))
@@ -236,7 +238,8 @@ def _enumeration(
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Every mini-batch with its probability, where a round is one step and the law is small."""
     sampler, b = rule.sampler, experiment.batch_size
-    if not is_one_step(rule) or sampler.count(objective, b) > _OUTCOMES:
+    count = sampler.count(objective, b)
+    if not is_one_step(rule) or count > _OUTCOMES or count * b > _SAMPLES:
         return None
     return sampler.batches(objective, b)
 

@@ -1,0 +1,65 @@
+"""Clipped gradient descent on (L0, L1)-smooth functions, without noise.
+
+Vankov, Rodomanov, Nedich, Sankar and Stich (2024), "Optimizing (L0, L1)-smooth functions by
+gradient methods", arXiv:2410.10800: the clipping step ``min(1/(2 L0), 1/(3 L1 ||grad F||))``, what
+it gains, and how many steps reach a gradient of length eps (stated as in notes on the paper's third
+version: the theorem's number was not at hand, and both were proved anew, ``proof``). The method is
+Algorithm 1 of Zhang, He, Sra and Jadbabaie (2020), whose Theorem 3 is looser by a term
+``L1^2 Delta/L0``.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from bounds.assumptions import RELAXED_SMOOTH
+from bounds.notation import L0, L1, sigma
+from bounds.proof import Nonnegative
+from bounds.quantities import decrease, gradient_norm
+from bounds.statement import Algorithm, Claim, Condition, Statement
+
+__all__ = ["FALSE_NEIGHBOURS", "STATEMENTS"]
+
+_ALGORITHM = Algorithm("clipped_sgd", {"eta": 1 / (2 * L0), "c": 2 * L0 / (3 * L1)})
+_CONDITIONS = (Condition(L0, ">", 0), Condition(L1, ">", 0), Condition(sigma, "<=", 0))
+_STEP = sp.Min(1 / (2 * L0), 1 / (3 * L1 * gradient_norm))
+
+step = Statement(
+    key="clipped_sgd.step",
+    label="Gain of a step",
+    form="printed",
+    claim=Claim(decrease, ">=", _STEP * gradient_norm**2 / 2),
+    assumptions=(RELAXED_SMOOTH,),
+    algorithm=_ALGORITHM,
+    conditions=_CONDITIONS,
+    text="The clipped step eta_t = min(1/(2 L0), 1/(3 L1 ||grad F||)) gains half of what the "
+    "linear model promises.",
+    note="True: F(w+) <= F - eta_t ||g||^2 + (L0 + L1 ||g||)/L1^2 phi(L1 eta_t ||g||), "
+    "phi(t) = e^t - 1 - t <= (9/16) t^2 for t <= 1/3, and eta_t (L0 + L1 ||g||) <= 5/6. "
+    "At a minimum of curvature L0 it gains 3/4.",
+    proof=(
+        Nonnegative(
+            "phi(t)/t^2, a power series with positive terms, is largest at t = 1/3, below 9/16",
+            sp.Rational(9, 16) / 9 - (sp.exp(sp.Rational(1, 3)) - 1 - sp.Rational(1, 3)),
+        ),
+        Nonnegative(
+            "5/6 of 9/16 leaves more than half",
+            1 - sp.Rational(5, 6) * sp.Rational(9, 16) - sp.Rational(1, 2),
+        ),
+    ),
+)  # fmt: skip
+
+step_whole = Statement(
+    key="clipped_sgd.step.whole",
+    label="Gain of a step, all that the linear model promises",
+    form="printed",
+    claim=Claim(decrease, ">=", _STEP * gradient_norm**2),
+    assumptions=step.assumptions,
+    algorithm=_ALGORITHM,
+    conditions=_CONDITIONS,
+    note="False of every convex function that bends along the step: at a minimum of curvature L0 "
+    "the gain is 3/4 of that.",
+)
+
+STATEMENTS: tuple[Statement, ...] = (step,)
+FALSE_NEIGHBOURS: tuple[Statement, ...] = (step_whole,)

@@ -38,6 +38,10 @@ class Domain:
 
     def contains(self, value: Any) -> bool:
         """Whether every entry of ``value`` (a number or an array) lies in the domain."""
+        if isinstance(value, float):  # as points of a domain are: no arrays for one number
+            low = value > self.lower if self.lower_open else value >= self.lower
+            high = value < self.upper if self.upper_open else value <= self.upper
+            return low and high and not (self.integer and value % 1)
         array = np.asarray(value, dtype=float)
         above = array > self.lower if self.lower_open else array >= self.lower
         below = array < self.upper if self.upper_open else array <= self.upper
@@ -88,7 +92,7 @@ class Symbol(sp.Symbol):
     (False, 'X^2/F')
     """
 
-    __slots__ = ("domain", "latex", "meaning", "role", "typical", "units")
+    __slots__ = ("_content", "domain", "latex", "meaning", "role", "typical", "units")
 
     meaning: str
     domain: Domain
@@ -96,6 +100,7 @@ class Symbol(sp.Symbol):
     role: Role
     latex: str
     typical: tuple[float, ...]
+    _content: tuple[Any, ...]
 
     def __new__(
         cls,
@@ -118,17 +123,18 @@ class Symbol(sp.Symbol):
         self = sp.Symbol.__xnew__(cls, name, **assumptions)
         self.meaning, self.domain, self.units, self.role = meaning, domain, units, role
         self.latex, self.typical = latex or name, typical
+        # Sympy caches expressions by equality: were two symbols of one name but different units
+        # equal, cached expressions of one would carry the units of the other. Strings, because
+        # sympy also orders symbols by these entries; made once, because it compares all the time.
+        own = (str(domain), str(units), role, self.latex, meaning)
+        self._content = (*sp.Symbol._hashable_content(self), *own)
         return self
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         return self._definition(), {}
 
     def _hashable_content(self) -> tuple[Any, ...]:
-        # Sympy caches expressions by equality: were two symbols of one name but different units
-        # equal, cached expressions of one would carry the units of the other. Strings, because
-        # sympy also orders symbols by these entries.
-        own = (str(self.domain), str(self.units), self.role, self.latex, self.meaning)
-        return (*super()._hashable_content(), *own)
+        return self._content
 
     def _definition(self) -> tuple[Any, ...]:
         return (
@@ -186,11 +192,9 @@ class Measured(Symbol):
         domain = Domain(0) if nonnegative else REAL
         self: Measured = Symbol.__new__(cls, name, meaning, domain, units, "derived", latex)
         self.path = path
+        self._content = (*self._content, str(path))
         return self
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         own = (self.name, self.meaning, self.units, self.latex, self.domain.lower == 0, self.path)
         return own, {}
-
-    def _hashable_content(self) -> tuple[Any, ...]:
-        return (*super()._hashable_content(), str(self.path))

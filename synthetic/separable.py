@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from synthetic.deterministic import Deterministic
-from synthetic.scalar import Scalar
+from synthetic.scalar import Ranges, Scalar
 from synthetic.tiles import by_tiles
 from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant
@@ -98,6 +99,10 @@ class Separable(Deterministic):
         self._steepness = torch.tensor(self._a * self._b, dtype=dtype)
         self._bend = torch.tensor(self._a * self._b**2, dtype=dtype)
 
+    @cached_property
+    def _ranges(self) -> Ranges:  # some are certified by interval arithmetic
+        return self.scalar.ranges
+
     def value(self, w: Tensor) -> Tensor:
         values = self.scalar.value(self._along_axes(w) * self._frequency)
         return (values * self._amplitude).sum(-1) + self.offset
@@ -116,7 +121,7 @@ class Separable(Deterministic):
         return w if self._Q is None else _product(w, self._Q.T)
 
     def deterministic_constants(self) -> Mapping[str, Constant]:
-        ranges, a, b = self.scalar.ranges, self._a, self._b
+        ranges, a, b = self._ranges, self._a, self._b
         found: dict[str, Constant] = {}
 
         def certify(name: str, value: float) -> None:
@@ -152,7 +157,7 @@ class Separable(Deterministic):
         return found
 
     def affine_gradients(self) -> AffineGradients | None:
-        least, most = self.scalar.ranges.curvature
+        least, most = self._ranges.curvature
         if least != most:
             return None
         matrix = np.diag(least * self._a * self._b**2)
@@ -164,10 +169,10 @@ class Separable(Deterministic):
                                np.zeros_like(matrix))  # fmt: skip
 
     def minimum(self) -> float:
-        return float(self.offset + self._a.sum() * self.scalar.ranges.value[0])
+        return float(self.offset + self._a.sum() * self._ranges.value[0])
 
     def minimizer(self) -> Tensor | None:
-        x = self.scalar.ranges.minimizer
+        x = self._ranges.minimizer
         if x is None:
             return None
         u = torch.tensor(x / self._b, dtype=self.start.dtype)

@@ -306,13 +306,15 @@ def rescaling_attack(
     seed: int = 0,
     count: int = 4,
     budget: float = 10.0,
+    limit: int | None = None,
 ) -> Attack | None:
     """Look for units in which the statement fails; ``None`` if none of those tried does.
 
     For each objective that applies, a few points of the domain are moved along with the units,
     far in eight directions, then as little as still breaks the claim. :func:`theorylab.check`
     judges each, so a violation carries its usual confidence (corrected for the number of tries)
-    and repeats on fresh randomness. No new try starts after ``budget`` seconds.
+    and repeats on fresh randomness. No new try starts after ``budget`` seconds, or after ``limit``
+    tries.
 
     Examples
     --------
@@ -346,7 +348,7 @@ def rescaling_attack(
         except (DomainError, UsageError):
             return None
 
-    for (spec, base), (x, y) in itertools.product(bases, _DIRECTIONS):
+    for (spec, base), (x, y) in itertools.islice(itertools.product(bases, _DIRECTIONS), limit):
         if time.monotonic() > deadline:
             return None
         found: Attack | None = None

@@ -30,6 +30,7 @@ from theorylab.hunt.instance import FAILURES, Evaluation, Instance, score
 from theorylab.hunt.rescaling import rescaling_attack
 from theorylab.judge.check import constants_for
 from theorylab.judge.domain import points
+from theorylab.judge.rates import follows_by_algebra
 from theorylab.plugins.specs import Spec
 
 __all__ = ["Search"]
@@ -40,6 +41,7 @@ _CORNERS_END = 0.3  # share of the search after which no corner is begun
 _TERMS_END = 0.5  # likewise for the points at which one term leads
 _RESERVE = 0.6  # share of the search spent before its local part begins
 _CORNERS = 6
+_UNITS = 3  # changes of units that may be tried for each instance of a search with a limit
 _CLOSER = (8, 3)  # of an O(.) claim: how many of the best get how many times the effort, squared
 
 
@@ -133,7 +135,11 @@ class Search:
                 if values is None:
                     continue
                 left.append((arm, rows))
-                found = self._evaluate(replace(arm.home, values=values, seed=self.seed))
+                instance = replace(arm.home, values=values, seed=self.seed)
+                if seen and self._known_order(instance):
+                    self.asked += 1
+                    continue  # no growth could refute it there
+                found = self._evaluate(instance)
                 if found is not None:
                     seen.append(found)
                     yield found
@@ -147,12 +153,21 @@ class Search:
             if again is not None:
                 yield again
 
+    def _known_order(self, instance: Instance) -> bool:
+        try:
+            objective = instance.objective(self.statement)
+            assert objective is not None
+            return follows_by_algebra(self.statement, objective, instance.values, seed=self.seed)
+        except FAILURES:
+            return False
+
     def _units(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
         if self.statement.units_fault is None:
             return
         specs = [arm.spec for arm in every if arm.spec is not None and not arm.quiet]
         seconds = math.inf if self.limit is not None else 0.25 * self.budget
-        attack = rescaling_attack(self.statement, specs, seed=self.seed, budget=seconds)
+        most = None if self.limit is None else _UNITS * self.limit
+        attack = rescaling_attack(self.statement, specs, seed=self.seed, budget=seconds, limit=most)
         if attack is None:
             return
         names = {s.name for s in self.statement.symbols} if attack.spec is None else {

@@ -275,7 +275,12 @@ def _prescribed(statement: Statement, values: Mapping[str, Any]) -> dict[str, An
 
 
 def _known(expression: sp.Expr, values: Mapping[str, Any]) -> bool:
-    return all(symbol.name in values for symbol in sp.sympify(expression).free_symbols)
+    return all(name in values for name in _names(expression))
+
+
+@lru_cache(maxsize=4096)
+def _names(expression: sp.Expr | float) -> tuple[str, ...]:
+    return tuple(symbol.name for symbol in sp.sympify(expression).free_symbols)
 
 
 @lru_cache(maxsize=256)

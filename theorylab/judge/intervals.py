@@ -142,9 +142,16 @@ def mean_interval(
     [0.44, 0.56]
     """
     x, lowest, highest = _aligned(samples, low, high)
-    lower = lowest + _least_mean(_above(x, lowest), risk / 2)
-    upper = highest - _least_mean(_above(-x, -highest), risk / 2)
+    lower, upper = _lower_end(x, lowest, risk / 2), -_lower_end(-x, -highest, risk / 2)
     return np.maximum(lower, lowest), np.minimum(upper, highest)
+
+
+def _lower_end(x: np.ndarray, floor: np.ndarray, risk: float) -> np.ndarray:
+    """A lower bound of the mean; none where no floor is certified."""
+    end, known = np.full(floor.shape, -np.inf), np.isfinite(floor)
+    if known.any():
+        end[known] = floor[known] + _least_mean(_above(x[known], floor[known]), risk)
+    return end
 
 
 def _aligned(

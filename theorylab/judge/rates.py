@@ -10,7 +10,7 @@ size may have been as large. An order that follows from a proven explicit bound 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ from theorylab.judge.verdict import Verdict
 from theorylab.problem.objective import FiniteSum, Objective
 from theorylab.quantities import Experiment, Protocol
 
-__all__ = ["check_order"]
+__all__ = ["check_order", "follows_by_algebra"]
 
 _SIZES = 5
 _RATE_POINTS = 6
@@ -76,6 +76,54 @@ def _measure(
     tables: list[tuple[Objective, Mapping[str, Any], float]] = []
     last: Verdict | None = None
     comparisons = 0
+    for size, experiment in _experiments(
+        statement, objective, sizes, fixed, replicas, effort, seed, repeat
+    ):
+        values = experiment.values
+        found = protocol.measure(experiment)
+        compared = compare(statement.claim, values, found, risk / len(sizes))
+        comparisons += len(compared.measured)
+        i = int(np.argmax(compared.ratio))
+        last = _verdict(experiment, "not refuted", compared, i, "", comparisons)
+        tables.append((experiment.objective, values, last.interval[0]))
+        if compared.bound[i] >= _trivial(statement, values):
+            continue  # a ratio to a bound beyond the trivial value says nothing of the rate
+        if not (last.measured > 0 and 0 < last.bound < math.inf):
+            continue
+        curve.append(_at(size, compared, i, last))
+    if last is None:
+        raise UsageError(f"{statement.key}: no size of {name} among {sizes} is admissible")
+    if len(curve) < _WINDOW:
+        judged = replace(last, evidence="samples", reason="too few sizes gave a positive ratio")
+    else:
+        judged = _judge_growth(last, curve[-4:], name)  # the smallest size is pre-asymptotic
+    return _by_algebra(statement, judged, tables)
+
+
+def follows_by_algebra(
+    statement: Statement, objective: Objective, fixed: Mapping[str, float], *,
+    effort: float = 1e5, seed: int = 0,
+) -> bool:  # fmt: skip
+    """Whether an O(.) claim's order follows from a repaired bound at these values: no measurement.
+
+    No growth that a check may measure there can refute the claim.
+    """
+    sizes = _sizes(statement, objective, effort)
+    found = [e for _, e in _experiments(statement, objective, sizes, fixed, 2, effort, seed, 0)]
+    if not found:
+        return False
+    certified = _certified_by(found[-1].objective)
+    return proven_order(statement, [e.values for e in found], certified) is not None
+
+
+def _experiments(
+    statement: Statement, objective: Objective, sizes: Sequence[float], fixed: Mapping[str, float],
+    replicas: int, effort: float, seed: int, repeat: int,
+) -> Iterator[tuple[float, Experiment]]:  # fmt: skip
+    """One experiment a size, where the domain admits it and the effort pays for it."""
+    rate = statement.rate
+    assert rate is not None
+    name = rate.scale.name
     first: Mapping[str, Any] | None = None
     for size in sizes:
         here = objective
@@ -101,24 +149,7 @@ def _measure(
         too_long = experiment.steps > effort / _EFFORT_PER_STEP
         if too_long or experiment.steps * experiment.batch_size > effort:
             continue  # too long to run
-        found = protocol.measure(experiment)
-        compared = compare(statement.claim, values, found, risk / len(sizes))
-        comparisons += len(compared.measured)
-        i = int(np.argmax(compared.ratio))
-        last = _verdict(experiment, "not refuted", compared, i, "", comparisons)
-        tables.append((here, values, last.interval[0]))
-        if compared.bound[i] >= _trivial(statement, values):
-            continue  # a ratio to a bound beyond the trivial value says nothing of the rate
-        if not (last.measured > 0 and 0 < last.bound < math.inf):
-            continue
-        curve.append(_at(size, compared, i, last))
-    if last is None:
-        raise UsageError(f"{statement.key}: no size of {name} among {sizes} is admissible")
-    if len(curve) < _WINDOW:
-        judged = replace(last, evidence="samples", reason="too few sizes gave a positive ratio")
-    else:
-        judged = _judge_growth(last, curve[-4:], name)  # the smallest size is pre-asymptotic
-    return _by_algebra(statement, judged, tables)
+        yield size, experiment
 
 
 def _at(size: float, compared: Comparison, i: int, verdict: Verdict) -> _Size:
@@ -161,15 +192,7 @@ def _by_algebra(
     tables: Sequence[tuple[Objective, Mapping[str, Any], float]],
 ) -> Verdict:
     """The verdict, unless the order follows from a repaired bound: then a fit cannot refute it."""
-    objective = tables[-1][0]
-
-    def certified(repaired: Statement) -> bool:
-        try:
-            constants_for(repaired, objective)
-        except AssumptionError:
-            return False
-        return True
-
+    certified = _certified_by(tables[-1][0])
     repaired = proven_order(statement, [values for _, values, _ in tables], certified)
     if repaired is None:
         return judged
@@ -178,6 +201,19 @@ def _by_algebra(
     obeyed = all(least <= _explicit(repaired, values) for _, values, least in tables)
     return replace(judged, verdict="holds" if obeyed and replayed(repaired) else "not refuted",
                    evidence="algebra", reason=f"{follows}; {judged.reason}")  # fmt: skip
+
+
+def _certified_by(objective: Objective) -> Callable[[Statement], bool]:
+    """Whether the objective certifies what a statement assumes."""
+
+    def certified(statement: Statement) -> bool:
+        try:
+            constants_for(statement, objective)
+        except AssumptionError:
+            return False
+        return True
+
+    return certified
 
 
 def _explicit(repaired: Statement, values: Mapping[str, Any]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -37,7 +38,6 @@ def sample_points(objective: Objective, count: int, seed: int) -> Tensor:
 
     Shape ``(count, d)``. The unit of length is ``sqrt(Delta/ell)``.
     """
-    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x90,)))
     constants = {k: float(v) for k, v in objective.constants().items()}
     curvature = next((constants[k] for k in ("ell", "L", "L0") if constants.get(k, 0) > 0), 1.0)
     value = constants.get("Delta") or constants.get("Bf") or 1.0
@@ -46,15 +46,26 @@ def sample_points(objective: Objective, count: int, seed: int) -> Tensor:
     minimizer = objective.minimizer()
     if minimizer is not None:
         centres.append(minimizer)
-    rows = list(centres)
-    while len(rows) < count:
-        direction = rng.standard_normal(objective.dim)
+    first = torch.stack(centres[:count])
+    directions, lengths, radii, jitter = _steps(objective.dim, count - len(first), seed)
+    steps = torch.from_numpy(directions * (unit * radii * jitter) / lengths)
+    about = torch.arange(len(first), len(first) + len(steps)) % len(centres)
+    return torch.cat([first, first[about] + steps.to(objective.start.dtype)])
+
+
+@lru_cache(maxsize=64)
+def _steps(dim: int, count: int, seed: int) -> tuple[np.ndarray, ...]:
+    """Directions, their lengths, radii and factors: the same for every objective of a dimension."""
+    rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x90,)))
+    directions = np.empty((count, dim))
+    radii, jitter = np.empty((count, 1)), np.empty((count, 1))
+    for k in range(count):
+        direction = rng.standard_normal(dim)
         if rng.random() < 0.3:  # an axis: corners of separable functions lie there
-            direction = np.eye(objective.dim)[rng.integers(objective.dim)] * rng.choice([-1, 1])
-        radius = unit * rng.choice(_RADII) * rng.uniform(0.3, 1.0)
-        step = torch.from_numpy(direction * radius / max(np.linalg.norm(direction), 1e-300))
-        rows.append(centres[len(rows) % len(centres)] + step.to(objective.start.dtype))
-    return torch.stack(rows[:count])
+            direction = np.eye(dim)[rng.integers(dim)] * rng.choice([-1, 1])
+        directions[k], radii[k], jitter[k] = direction, rng.choice(_RADII), rng.uniform(0.3, 1.0)
+    lengths = np.array([[max(np.linalg.norm(d), 1e-300)] for d in directions]).reshape(count, 1)
+    return directions, lengths, radii, jitter
 
 
 class Points(Protocol):

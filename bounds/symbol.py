@@ -41,7 +41,7 @@ class Domain:
         if isinstance(value, float):  # as points of a domain are: no arrays for one number
             low = value > self.lower if self.lower_open else value >= self.lower
             high = value < self.upper if self.upper_open else value <= self.upper
-            return low and high and not (self.integer and value % 1)
+            return low and high and not (self.integer and math.isfinite(value) and value % 1)
         array = np.asarray(value, dtype=float)
         above = array > self.lower if self.lower_open else array >= self.lower
         below = array < self.upper if self.upper_open else array <= self.upper

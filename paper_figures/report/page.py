@@ -119,6 +119,7 @@ def _form(entry: Entry, form: str) -> Mapping[str, Any]:
     return {
         "verdict": verdict, "evidence": evidence, "finding": found, "hunted": hunted,
         "ratio": found.verdict.ratio if found else hunted.ratio if hunted else None,
+        "guessed": found is not None and not found.verdict.decided,
         "statement": statement,
         "mathml": () if statement is None else _formulas(statement),
         "units": "" if statement is None else (

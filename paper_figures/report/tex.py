@@ -28,8 +28,9 @@ def _table(report: RunReport) -> str:
             verdict, evidence = entry.outcome(form)
             found = entry.findings.get(form)
             ratio = math.nan if found is None else found.verdict.ratio
+            mark = "" if found is None or found.verdict.decided else r"$\sim$"
             cells.append(escaped(f"{verdict} ({evidence})" if evidence else verdict or "-"))
-            cells.append("-" if math.isnan(ratio) else _number(ratio))
+            cells.append("-" if math.isnan(ratio) else mark + _number(ratio))
         lines.append(" & ".join(cells) + r" \\")
     body = "\n".join(lines)
     return (

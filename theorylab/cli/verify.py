@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -111,9 +112,15 @@ def _print(report: VerifyReport, target: Path) -> None:
             f"undecided: {undecided:,} of {sum(v.comparisons for v in verdicts):,} instances, "
             f"most in {most.key} ({most.undecided:,}); a check the budget left out counts as one"
         )
-    if left := [v for entry in report.checked for v in entry.not_run]:
-        terminal.print(f"not run: {len(left):,} checks, each named in the JSON with its reason")
-    terminal.print("ratio: measured/bound at the deciding instance; 1 is attained")
+    for reason, left in Counter(v.reason for e in report.checked for v in e.not_run).items():
+        terminal.print(f"not run: {left:,} checks, each named in the JSON: {reason}")
+    for reason, keys_left in report.not_hunted.items():
+        terminal.print(f"not hunted ({len(keys_left)} printed, {reason}): "
+                       + ", ".join(keys_left))  # fmt: skip
+    terminal.print(
+        "ratio: measured/bound at the deciding instance; 1 is attained; ~ where samples decide "
+        "nothing, the steadiest of theirs"
+    )
     terminal.print(f"results: {target}")
 
 
@@ -135,7 +142,7 @@ def _print_own(report: VerifyReport) -> None:
 
 
 def _cell(v: Verdict) -> tuple[str, str]:
-    return f"[{_COLOURS[v.verdict]}]{v.told}[/]", _number(v.ratio)
+    return f"[{_COLOURS[v.verdict]}]{v.told}[/]", v.shown_ratio
 
 
 def _detail(v: Verdict) -> str:

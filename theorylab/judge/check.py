@@ -290,7 +290,7 @@ def _decisive(outcomes: np.ndarray, compared: Comparison) -> int:
 
     A violation, else what is not refuted, else what holds. Rounding and overflow decide nothing.
     """
-    ratio = np.nan_to_num(compared.ratio, nan=np.inf, posinf=np.inf)
+    ratio = np.nan_to_num(compared.steady_ratio, nan=np.inf, posinf=np.inf)
     rank = np.select([outcomes == kind for kind in ("violated", "not refuted", "holds")], [3, 2, 1])
     return int(np.lexsort((ratio, rank))[-1])
 

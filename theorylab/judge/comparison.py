@@ -80,6 +80,13 @@ class Comparison:
         return np.where(self.bound > 0, plain, np.where(over, np.inf, 0.0))
 
     @property
+    def steady_ratio(self) -> np.ndarray:
+        """The ratio, of samples that of three standard errors down: not the luckiest leads."""
+        with np.errstate(all="ignore"):
+            down = np.maximum(0.0, self.measured - 3 * self.standard_error) / self.bound
+        return np.where((self.bound > 0) & (self.standard_error > 0), down, self.ratio)
+
+    @property
     def standard_error(self) -> np.ndarray:
         """Of the measured side: no evidence, but a guide for a search."""
         n = self.replicas

@@ -92,6 +92,36 @@ class Verdict:
         return self.evidence in ("exact arithmetic", "exact law")
 
     @property
+    def decided(self) -> bool:
+        """Whether ``ratio`` is that of a comparison which was decided, or was computed.
+
+        The ratio of samples that decide nothing is a guess: it may lie anywhere.
+        """
+        return self.verdict in ("violated", "holds", "vacuous") or self.exact
+
+    @property
+    def steady_ratio(self) -> float:
+        """``ratio`` with a sampled measured side three standard errors down: a guide to instances.
+
+        Of samples that decide nothing the largest ratio is the luckiest.
+
+        >>> lucky = Verdict("k", "printed", "not refuted", 5.0, bound=0.01, ratio=500.0,
+        ...                 evidence="samples", standard_error=5.0)
+        >>> lucky.steady_ratio, lucky.shown_ratio
+        (0.0, '~500')
+        """
+        if self.exact or not self.standard_error > 0 or not self.bound > 0:
+            return self.ratio
+        return max(0.0, self.measured - 3 * self.standard_error) / self.bound
+
+    @property
+    def shown_ratio(self) -> str:
+        """``ratio`` as tables print it: after ``~`` if nothing was decided there."""
+        if math.isnan(self.ratio) or not (self.decided or self.evidence):
+            return "-"
+        return ("" if self.decided else "~") + f"{self.ratio:.3g}"
+
+    @property
     def told(self) -> str:
         """The verdict with how it is known, as tables print it.
 
@@ -124,7 +154,7 @@ def worst(verdicts: list[Verdict]) -> Verdict:
 
     Violated if any is; else it is not refuted if any says no more than that, else it holds if it
     does at any (a vacuous bound there contradicts nothing). What no evidence speaks of says
-    nothing. The largest ratio of the deciding kind is shown.
+    nothing. The largest ratio of the deciding kind is shown, of samples the steadiest.
 
     >>> a, b = Verdict("k", "printed", "holds", ratio=0.9), Verdict("k", "printed", "vacuous")
     >>> worst([b, a]).verdict
@@ -139,7 +169,7 @@ def worst(verdicts: list[Verdict]) -> Verdict:
         verdicts,
         key=lambda v: (
             0.5 if v.verdict == "not refuted" and not v.evidence else _GRAVITY[v.verdict],
-            -math.inf if math.isnan(v.ratio) else v.ratio,
+            -math.inf if math.isnan(v.steady_ratio) else v.steady_ratio,
         ),
     )
     return replace(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -57,6 +58,8 @@ class Checked:
         The closing hunt, where the checks had found no violation.
     not_run : tuple of Verdict
         Objectives that the statement speaks of and that were not checked, each with its reason.
+    not_hunted : str
+        Why the closing hunt that was due did not run; empty if it did, or none was due.
     """
 
     verdict: Verdict
@@ -64,6 +67,7 @@ class Checked:
     own: tuple[Verdict, ...] = ()
     hunt: Hunt | None = None
     not_run: tuple[Verdict, ...] = ()
+    not_hunted: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,24 +93,37 @@ class VerifyReport(Report):
         """How many statements of a form got each verdict."""
         return Counter(v.verdict for v in self.verdicts if v.form == form)
 
+    @property
+    def not_hunted(self) -> Mapping[str, tuple[str, ...]]:
+        """By reason, the keys of the printed claims whose closing hunt was due and did not run."""
+        found: dict[str, dict[str, None]] = {}
+        for entry in self.checked:
+            if entry.not_hunted:
+                found.setdefault(entry.not_hunted, {})[entry.verdict.key] = None
+        return {reason: tuple(keys) for reason, keys in found.items()}
+
     def to_pandas(self) -> pd.DataFrame:
         return pd.DataFrame([
             {"key": v.key, "form": v.form, "verdict": v.verdict, "evidence": v.evidence,
-             "ratio": v.ratio, "measured": v.measured, "bound": v.bound, "units": v.units,
-             "objective": v.objective, "instances": v.comparisons, "reason": v.reason}
+             "ratio": v.ratio, "decided": v.decided, "measured": v.measured, "bound": v.bound,
+             "units": v.units, "objective": v.objective, "instances": v.comparisons,
+             "reason": v.reason}
             for v in self.verdicts
         ])  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         rows = []
         for entry in self.checked:
-            row = entry.verdict.to_json()
+            row = {**entry.verdict.to_json(), "decided": entry.verdict.decided}
             row["objectives"] = [
                 {"objective": v.objective, "verdict": v.verdict, "evidence": v.evidence,
-                 "ratio": v.to_json()["ratio"], "reason": v.reason, "own": v in entry.own}
+                 "ratio": v.to_json()["ratio"], "decided": v.decided, "reason": v.reason,
+                 "own": v in entry.own}
                 for v in entry.rows
             ]  # fmt: skip
             row["not_run"] = [{"objective": v.objective, "reason": v.reason} for v in entry.not_run]
+            if entry.not_hunted:
+                row["not_hunted"] = entry.not_hunted
             if entry.hunt is not None:
                 row["hunt"] = {"verdict": entry.hunt.verdict, "how": entry.hunt.how,
                                "instances": entry.hunt.evaluations}  # fmt: skip
@@ -135,9 +152,9 @@ def verify(
     Each statement is checked on the user's data and on twelve more objectives that satisfy its
     assumptions (with exact gradients where it asks for no noise; of an O(.) claim four in all),
     intervals corrected for all checks together. One instance of each family comes first, those
-    that attain the constants before others; objectives left out are named in ``not_run``. Every
-    printed claim that stands is then hunted over ``instances`` instances, with a seed of the
-    hunt's own.
+    that attain the constants before others, one without noise among them where there is any;
+    objectives left out are named in ``not_run``. Every printed claim that stands is then hunted
+    over ``instances`` instances, with a seed of the hunt's own.
 
     ``seed`` changes the randomness alone: objectives, points of the domain and the closing hunt
     are the same at every seed, so that no verdict depends on which instances were met.
@@ -153,7 +170,7 @@ def verify(
     replicas, effort, count : int, float, int
         Of each check; see :func:`theorylab.check`.
     budget : float, optional
-        Seconds after which no new check or hunt starts.
+        Seconds after which no new check or hunt starts; the claims left are named.
     instances : int
         Of the closing hunt, for each claim (fewer for O(.), whose instances are whole
         experiments); 0 for none.
@@ -173,7 +190,7 @@ def verify(
     >>> verify([mine], out=tempfile.mkdtemp(), progress=False).verdicts[0].told
     'holds (exact arithmetic)'
     """
-    given = specs is not None
+    begun, given = time.monotonic(), specs is not None
     specs = objective_specs() if specs is None else specs
     plans = [_plan(statement, specs, seed, given) for statement in statements]
     queue = [
@@ -211,9 +228,10 @@ def verify(
                 tuple(own[i]), None, tuple(not_run[i]))
         for i, statement in enumerate(statements)
     ]  # fmt: skip
-    if instances and (budget is None or budget > 0):
+    if instances:
+        left = None if budget is None else max(0.0, budget - (time.monotonic() - begun))
         checked = _hunted(statements, checked, specs if given else None, instances, jobs, out,
-                          budget, progress)  # fmt: skip
+                          left, progress)  # fmt: skip
     data = tuple(str(s["digest"]) for s in specs if "digest" in s)
     return VerifyReport(tuple(_with_repaired(statements, checked, form)), seed, data)
 
@@ -257,8 +275,12 @@ def _plan(
     if not statement.claim.big_o:
         most = _OBJECTIVES + sum(_is_own(spec) for _, spec, _ in turns)
     reason = f"beyond the {most} objectives that verify checks a statement on; name it to check it"
-    left = [_blank(statement, on, quiet, seed, reason) for _, on, quiet in turns[most:]]
-    return [entry[1:] for entry in turns[:most]], refused, left + apart
+    kept, rest = turns[:most], turns[most:]
+    silent = next((k for k, entry in enumerate(rest) if _is_quiet(*entry[1:])), None)
+    if silent is not None and not any(_is_quiet(*entry[1:]) for entry in kept):
+        kept[-1], rest[silent] = rest[silent], kept[-1]  # some claims fail without noise alone
+    left = [_blank(statement, on, quiet, seed, reason) for _, on, quiet in rest]
+    return [entry[1:] for entry in kept], refused, left + apart
 
 
 def _blank(statement: Statement, spec: Spec | None, quiet: bool, seed: int, reason: str) -> Verdict:
@@ -281,6 +303,13 @@ def _unfit(statement: Statement, objective: Objective) -> str:
     except UsageError as error:
         return str(error)
     return ""
+
+
+def _is_quiet(spec: Spec | None, quiet: bool) -> bool:
+    if spec is None or quiet:
+        return True
+    sigma = build_objective(spec).constants().get("sigma")
+    return sigma is not None and float(sigma) == 0
 
 
 def _is_own(spec: Spec | None) -> bool:
@@ -355,7 +384,9 @@ def _hunted(
                       progress=progress)  # fmt: skip
     after = list(checked)
     for i, result in zip(standing, results, strict=True):
-        if result is not None:
+        if result is None:
+            after[i] = replace(checked[i], not_hunted="the budget ran out")
+        else:
             after[i] = _after(checked[i], Hunt.from_json(result))
     return after
 

@@ -276,9 +276,9 @@ def _plan(
         most = _OBJECTIVES + sum(_is_own(spec) for _, spec, _ in turns)
     reason = f"beyond the {most} objectives that verify checks a statement on; name it to check it"
     kept, rest = turns[:most], turns[most:]
-    silent = next((k for k, entry in enumerate(rest) if _is_quiet(*entry[1:])), None)
-    if silent is not None and not any(_is_quiet(*entry[1:]) for entry in kept):
-        kept[-1], rest[silent] = rest[silent], kept[-1]  # some claims fail without noise alone
+    spare = next((k for k, entry in enumerate(rest) if _is_quiet(*entry[1:])), None)
+    if spare is not None and not any(_is_quiet(*entry[1:]) for entry in kept):
+        kept[-1], rest[spare] = rest[spare], kept[-1]  # some claims fail without noise alone
     left = [_blank(statement, on, quiet, seed, reason) for _, on, quiet in rest]
     return [entry[1:] for entry in kept], refused, left + apart
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import final
+from typing import Any, final
 
 import numpy as np
 import torch
@@ -15,9 +15,10 @@ from theorylab.errors import UsageError
 from theorylab.method.rule import State, UpdateRule, independent, round_starts
 from theorylab.problem.oracle import Oracle
 
-__all__ = ["Call", "Path", "unroll"]
+__all__ = ["Call", "Held", "Path", "unroll"]
 
 _CALLS = 40  # gradient evaluations in one problem; its size grows with their square
+_GEOMETRY = frozenset({"prox", "projection", "linear_minimizer"})
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,26 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A point where a subgradient of the simple part is known: both as coefficients."""
+
+    where: np.ndarray
+    subgradient: np.ndarray
+    unknown: int
+
+
+@dataclass(frozen=True)
 class Path:
     """A run as coefficients over its unknowns.
 
-    ``rounds`` holds the iterates at each round's start and at the end, one row an outcome of the
-    noise so far, and ``outputs`` what the method would return there; ``parents`` the row of the
-    round before that each row descends from.
+    ``held`` are the answers of a prox, a projection or a linear minimizer, each with an unknown of
+    its own. ``rounds`` holds the iterates at each round's start and at the end, one row an outcome
+    of the noise so far, and ``outputs`` what the method would return there; ``parents`` the row of
+    the round before that each row descends from.
     """
 
     calls: tuple[Call, ...]
+    held: tuple[Held, ...]
     rounds: tuple[np.ndarray, ...]
     outputs: tuple[np.ndarray, ...]
     parents: tuple[np.ndarray, ...]
@@ -48,13 +60,14 @@ class Path:
     def moves_along(self) -> bool:
         """Whether moving ``w_0`` moves every point alike, so that the origin is of no account."""
         points = (*self.rounds, *self.outputs)
-        at = [call.where[0] for call in self.calls] + [x for w in points for x in w[:, 0]]
+        at = [call.where[0] for call in self.calls] + [held.where[0] for held in self.held]
+        at += [x for w in points for x in w[:, 0]]
         return bool(np.allclose(at, 1.0, rtol=0, atol=1e-12))
 
 
 @final
 class _Unknowns(Oracle):
-    """Answers every question for a gradient with an unknown of its own.
+    """Answers every question for a gradient, or for geometry, with an unknown of its own.
 
     Where there is noise, rows are pairs that share a point: their gradients are ``g + v`` and
     ``g - v``. Without pairs a row has the first of these.
@@ -65,6 +78,7 @@ class _Unknowns(Oracle):
         self.rule, self.basis, self.noisy = rule, basis, noisy
         self.used = 1
         self.found: list[Call] = []
+        self.held: list[Held] = []
         self.asked = False
         self.paired = True
 
@@ -103,11 +117,34 @@ class _Unknowns(Oracle):
             rows.append(self.basis[gradient])
         return torch.stack(rows)
 
+    def prox(self, w: Tensor, step: Any) -> Tensor:
+        """``w - step s`` with the unknown subgradient s of the simple part at that very point."""
+        steps = torch.as_tensor(step, dtype=w.dtype).expand(len(w), 1)
+        return torch.stack([self._hold(x - size * s, s, k) for x, size, (s, k)
+                            in zip(w, steps, self._fresh(len(w)), strict=True)])  # fmt: skip
+
+    def projection(self, w: Tensor) -> Tensor:
+        return self.prox(w, 1.0)  # of the set's indicator, whatever the step
+
+    def linear_minimizer(self, g: Tensor) -> Tensor:
+        """An unknown point at which ``-g`` is normal to the set."""
+        return torch.stack([self._hold(u, -row, k) for row, (u, k)
+                            in zip(g, self._fresh(len(g)), strict=True)])  # fmt: skip
+
+    def _fresh(self, count: int) -> list[tuple[Tensor, int]]:
+        indices = [self._unknown() for _ in range(count)]
+        return [(self.basis[k], k) for k in indices]
+
+    def _hold(self, where: Tensor, subgradient: Tensor, unknown: int) -> Tensor:
+        self.held.append(Held(where.numpy(), subgradient.numpy(), unknown))
+        return where
+
 
 def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
     """Run ``rule`` with vectors replaced by their coefficients over the unknowns.
 
-    The unknowns are ``w_0``, then a gradient (and a noise vector) for each evaluation. A rule
+    The unknowns are ``w_0``, then a gradient (and a noise vector) for each evaluation, and a
+    subgradient or a point for each prox, projection or linear minimization. A rule
     that is linear in them moves coefficient vectors exactly as it moves vectors. The first
     ``warm`` rounds follow one outcome of the noise; from then on every step has two.
 
@@ -162,7 +199,7 @@ def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
                 ancestor = np.arange(len(w))
         return oracle, kept, returned, parents
 
-    most = 1 + _CALLS * (2 if noisy else 1)
+    most = 1 + _CALLS * (1 + noisy + bool(rule.needs & _GEOMETRY))
     trial = torch.from_numpy(np.random.default_rng(7).standard_normal((most, most + 3)))
     with torch.no_grad():
         oracle, kept, returned, parents = walk(torch.eye(most, dtype=torch.float64))
@@ -178,5 +215,8 @@ def unroll(rule: UpdateRule, rounds: int, noisy: bool, warm: int = 0) -> Path:
         )
     used = oracle.used
     calls = tuple(dataclasses.replace(call, where=call.where[:used]) for call in oracle.found)
+    held = tuple(
+        Held(h.where[:used], h.subgradient[:used], h.unknown) for h in oracle.held
+    )  # fmt: skip
     points, outputs = (tuple(w.numpy()[:, :used] for w in ws) for ws in (kept, returned))
-    return Path(calls, points, outputs, tuple(parents), used)
+    return Path(calls, held, points, outputs, tuple(parents), used)

@@ -16,7 +16,7 @@ from bounds.statement import Statement
 from bounds.symbol import Measured
 from theorylab.errors import UsageError
 from theorylab.exact.coefficients import Path, unroll
-from theorylab.exact.function_class import FunctionClass, interpolation, pepit
+from theorylab.exact.function_class import FunctionClass, interpolation, pepit, simple_part
 from theorylab.quantities.protocol import build_rule
 
 __all__ = ["MODELLED", "Program", "modelled"]
@@ -44,6 +44,7 @@ class Program:
     """
 
     values: Mapping[str, float]
+    simple: Any
     by_distance: bool
     scaled: bool
     translates: bool
@@ -73,16 +74,18 @@ class Program:
         if fractional:
             self.unit = self.pepit.Expression()
             self.require(self.unit >= 0)
-        if names & {"Delta", "Bf"} or any(map(_needs_minimum, self.measured.values())):
-            self.minimizer, _, self.minimum = self._stationary()
+        if names & {"Delta", "Bf", "R"} or any(map(_needs_minimum, self.measured.values())):
+            self.minimizer, self.minimum = self._stationary()
         if statement.algorithm is not None:
             self._run(statement, values, names, measured, warm)
         else:
             self.points = [[self._point()], [self._point()]]
             self.start = self.points[0][0]
         if "Delta" in names:
-            first = self.at(self.start)[1]
+            first = self.value(self.start)
             self.require(first - self.minimum <= values["Delta"] * self.unit)
+        if "R" in names:
+            self.require((self.start - self.minimizer) ** 2 <= values["R"] ** 2 * self.unit)
 
     def _run(
         self, statement: Statement, values: Mapping[str, float], names: set[str],
@@ -103,6 +106,8 @@ class Program:
             self.twins, _ = self.follow(path, 0.0)
         whole, returned = self.follow(path, self.variance)
         self.start = whole[0][0]
+        if self.family.simple == "convex set":
+            self.simple.value(self.start)  # a run begins inside
         self.parents, self.points = path.parents[warm:], whole[warm:]
         self.outputs = returned[warm:]
 
@@ -118,6 +123,9 @@ class Program:
         self.family = family
         self.pep = self.pepit.PEP()
         self.function = self.pep.declare_function(interpolation(family))
+        self.simple = None
+        if family.simple != "none":
+            self.simple = self.pep.declare_function(simple_part(family, lambda: self.unit))
         self.one = self.pepit.Expression(is_leaf=False, decomposition_dict={1: 1.0})
         self.unit = self.one
         self.by_distance = self.scaled = False
@@ -150,10 +158,17 @@ class Program:
             self.visited.append((point, gradient, value))
         return gradient, value
 
+    def value(self, point: Any) -> Any:
+        """F at a point: f, and the simple part where there is one."""
+        own = self.at(point)[1]
+        return own if self.simple is None else own + self.simple.value(point)
+
     def follow(self, path: Path, variance: float) -> tuple[list[list[Any]], list[list[Any]]]:
         """The iterates of a path and what it would return there, from a start of its own."""
         basis: list[Any] = [None] * path.unknowns
         basis[0] = self._point()
+        for held in path.held:
+            basis[held.unknown] = self._point()
 
         def combine(row: np.ndarray) -> Any:
             terms = [float(c) * basis[i] for i, c in enumerate(row) if abs(c) > 1e-14]
@@ -169,6 +184,9 @@ class Program:
                 basis[call.noise] = self._point()
                 self.require(basis[call.noise] ** 2 <= variance * self.unit)
                 self.noises.append((where, basis[call.noise]))
+        for held in path.held:
+            where, subgradient = combine(held.where), combine(held.subgradient)
+            self.simple.add_point((where, subgradient, self.pepit.Expression()))
         points = [[combine(row) for row in rows] for rows in path.rounds]
         same = [np.array_equal(w, out) for w, out in zip(path.rounds, path.outputs, strict=True)]
         outputs = [
@@ -247,7 +265,7 @@ class Program:
             squares = [gradient**2 for _, gradient, _ in self.visited]
             self.require(sum(squares[1:], squares[0]) <= 1)
         for _, gradient, value in self.visited:
-            if self.minimum is not None:
+            if self.minimum is not None and self.simple is None:
                 # The infimum lies below what one gradient step reaches.
                 self.require(self.minimum <= value - gradient**2 / (2 * self.family.upper))
             if self.family.gradient is not None:
@@ -260,11 +278,17 @@ class Program:
         if self.family.value is not None and self.minimum is not None:
             self.require(self.minimum >= -self.family.value * self.unit)
 
-    def _stationary(self) -> tuple[Any, Any, Any]:
+    def _stationary(self) -> tuple[Any, Any]:
         point, value = self._point(), self.pepit.Expression()
-        zero = 0 * point
-        self.function.add_point((point, zero, value))
-        return point, zero, value
+        if self.simple is None:
+            self.function.add_point((point, 0 * point, value))
+            return point, value
+        # A subgradient of the simple part is the gradient's opposite.
+        gradient, added = self._point(), self.pepit.Expression()
+        self.function.add_point((point, gradient, value))
+        self.visited.append((point, gradient, value))
+        self.simple.add_point((point, -gradient, added))
+        return point, value + added
 
     def _point(self) -> Any:
         return self.pepit.Point()
@@ -371,7 +395,7 @@ def modelled(quantity: Measured) -> bool:
 
 
 def _values(program: Program, round_: int) -> Any:
-    return program.mean(lambda w: program.at(w)[1], round_)
+    return program.mean(program.value, round_)
 
 
 def _inner_gradient(program: Program) -> Any:
@@ -385,7 +409,7 @@ def _moved(program: Program, round_: int) -> Any:
 
 # With no algorithm the two points are w and u; otherwise they are the rounds of a run.
 _QUANTITIES: Mapping[str, Callable[[Program], Any]] = {
-    "value_difference": lambda p: p.at(p.points[1][0])[1] - p.at(p.points[0][0])[1],
+    "value_difference": lambda p: p.value(p.points[1][0]) - p.value(p.points[0][0]),
     "linear_term": lambda p: p.at(p.points[0][0])[0] * (p.points[1][0] - p.points[0][0]),
     "distance_squared": lambda p: _moved(p, 1),
     "decrease": lambda p: _values(p, 0) - _values(p, 1),
@@ -406,8 +430,8 @@ MODELLED: tuple[str, ...] = tuple(sorted({*_QUANTITIES, *_CONCAVE, "twin_distanc
 
 # Records of a whole run, of one point; a length without its square is known from below.
 _RECORDS: Mapping[str, Callable[[Program, Any], Any]] = {
-    "value": lambda p, w: p.at(w)[1],
-    "suboptimality": lambda p, w: p.at(w)[1] - p.minimum,
+    "value": lambda p, w: p.value(w),
+    "suboptimality": lambda p, w: p.value(w) - p.minimum,
     "gradient_norm_squared": lambda p, w: p.at(w)[0] ** 2,
     "distance_squared": lambda p, w: (w - p.start) ** 2,
     "distance_to_minimizer_squared": lambda p, w: (w - p.minimizer) ** 2,

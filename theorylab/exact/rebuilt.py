@@ -31,8 +31,11 @@ def specs(program: Program) -> list[Spec]:
     least that the constraints leave is tried as well.
     """
     family = program.family
-    if not family.exact or not math.isfinite(family.lower) or program.start is None:
+    ends = (family.lower, family.upper)
+    if not family.exact or not all(map(math.isfinite, ends)) or program.start is None:
         return []
+    if program.simple is not None:
+        return []  # no family holds the simple part's points
     data = [*program.visited]
     if program.minimizer is not None:
         data.insert(0, (program.minimizer, 0 * program.minimizer, program.minimum))

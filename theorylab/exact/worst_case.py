@@ -49,7 +49,7 @@ __all__ = [
 
 # One representative of each scale: units of f and w are free, so ell = Delta = 1 is no loss.
 _CONSTANTS = {"ell": 1.0, "L": 1.0, "mu": 0.1, "Delta": 1.0, "Bf": 1.0, "G": 1.0, "n": 2.0,
-              "d": 1.0}  # fmt: skip
+              "d": 1.0, "D": 1.0, "R": 1.0}  # fmt: skip
 _VARIED = (
     {"delta": 1.0, "sigma": 1.0},
     {"delta": 0.25, "sigma": 1.0},
@@ -279,6 +279,8 @@ def _rebuild(statement: Statement, program: Program, found: WorstCase) -> WorstC
             measured.append((check(statement, objective, values=values, count=1), spec))
         except (AssumptionError, UsageError, ArithmeticError):
             continue
+    if not measured and program.simple is not None:
+        return replace(found, unbuilt="not rebuilt: no family holds any set or simple part")
     if not measured:
         return replace(found, unbuilt="not rebuilt: its class or its assumptions are relaxed")
     best = max(verdict.ratio for verdict, _ in measured)

@@ -35,7 +35,8 @@ __all__ = [
     "FINITE_SUM", "FITTED", "FROM_CENTRE", "HETEROGENEITY", "HETEROGENEITY_AT_MINIMIZER",
     "KNOWN_DISTANCE", "LIPSCHITZ", "LIPSCHITZ_ON_REGION", "NOISE_AT_MINIMIZER",
     "ONE_SIDED_SMOOTH", "PER_SAMPLE", "PER_WORKER", "POLYAK_LOJASIEWICZ", "QUADRATIC_GROWTH",
-    "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX", "WEAKLY_CONVEX", "Assumption",
+    "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX", "UNIMODAL_SYMMETRIC_NOISE", "WEAKLY_CONVEX",
+    "Assumption",
 ]  # fmt: skip
 
 
@@ -90,6 +91,10 @@ HETEROGENEITY = Assumption(
 )
 HETEROGENEITY_AT_MINIMIZER = Assumption(
     "heterogeneity_at_minimizer", "(1/M) sum_m ||grad f_m(w*)||^2 <= zeta_star^2", (zeta_star,)
+)
+UNIMODAL_SYMMETRIC_NOISE = Assumption(
+    "unimodal_symmetric_noise",
+    "in every coordinate the noise's density is symmetric about 0 and falls away from it",
 )
 CONVEX = Assumption("convex", "f is convex")
 FITTED = Assumption("fitted", "min f = 0")

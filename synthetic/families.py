@@ -238,14 +238,15 @@ FAMILIES: tuple[Family, ...] = (
          # Most votes of most samples go the wrong way: a step's noise is mostly small and negative.
          {"M": 9, "zeta": 0.0, "noise": "rare", "sigma": 1.1, "rarity": 0.45, "ell": 0.1,
           "start": 9.0},
-         {"M": 3, "dim": 2, "condition": 4.0, "noise": "gaussian", "sigma": 0.5}),
+         {"M": 3, "dim": 2, "condition": 4.0, "zeta": 0.0, "noise": "gaussian", "sigma": 0.5}),
     ),
     Family(
         "curved_workers",
         curved_workers,
         (_M, _DIM, _ELL, _CONDITION, Parameter("apart", 0.1, 10.0, log=True),
          Parameter("start", -10.0, 10.0), _SIGMA),
-        ({"noise": "two_point", "sigma": 0.0}, {"noise": "shifts", "sigma": 0.5, "n": 2}),
+        ({"noise": "two_point", "sigma": 0.0}, {"noise": "shifts", "sigma": 0.5, "n": 2},
+         {"start": 0.0, "noise": "two_point", "sigma": 0.0}),  # drift alone moves it
     ),
     Family(
         "linear_workers",

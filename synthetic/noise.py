@@ -45,6 +45,11 @@ class Law(abc.ABC):
     def sigma(self) -> Constant | None:
         """``sqrt(E||noise||^2)``, or ``None`` where it is infinite."""
 
+    @property
+    def unimodal_symmetric(self) -> bool:
+        """Whether every coordinate's density is symmetric about 0 and falls away from it."""
+        return False
+
     @abc.abstractmethod
     def covariance(self, dim: int) -> np.ndarray | None:
         """Of one noise vector, shape ``(d, d)``; ``None`` where it is infinite."""
@@ -213,6 +218,10 @@ class Gaussian(Law):
 
     scale: float
 
+    @property
+    def unimodal_symmetric(self) -> bool:
+        return True
+
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dim: int) -> np.ndarray:
         return rng.standard_normal((*shape, dim))
 
@@ -243,6 +252,10 @@ class StudentT(Law):
     def __post_init__(self) -> None:
         if self.dof <= 1:
             raise refuse("StudentT", "dof", "above 1 (unbiased gradients)", self.dof)
+
+    @property
+    def unimodal_symmetric(self) -> bool:
+        return True
 
     def draw(self, rng: np.random.Generator, shape: tuple[int, ...], dim: int) -> np.ndarray:
         return rng.standard_t(self.dof, size=(*shape, dim))
@@ -301,7 +314,8 @@ class Noisy(Objective):
 
     @property
     def declared(self) -> frozenset[str]:
-        return self.base.declared
+        own = {"unimodal_symmetric_noise"} if self.law.unimodal_symmetric else set()
+        return self.base.declared | own
 
     def affine_gradients(self) -> AffineGradients | None:
         form, covariance = self.base.affine_gradients(), self.law.covariance(self.dim)

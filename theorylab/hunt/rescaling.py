@@ -232,7 +232,7 @@ class _Exact(Objective):
 
     @property
     def declared(self) -> frozenset[str]:
-        return self.inner.declared
+        return self.inner.declared | {"unimodal_symmetric_noise"}  # none at all is
 
     @property
     def setting(self) -> frozenset[str]:

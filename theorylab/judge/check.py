@@ -187,7 +187,9 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
                 f"{statement.key} needs {symbol.name} ({symbol.meaning}); "
                 f"{objective.name} certifies no {symbol.name}"
             )
-    return {name: float(constant) for name, constant in table.items()}
+    # A hyperparameter that has the name of a constant is another thing.
+    chosen = {symbol.name for symbol in statement.hyperparameters}
+    return {name: float(constant) for name, constant in table.items() if name not in chosen}
 
 
 def speaks_of_workers(statement: Statement) -> bool:

@@ -479,7 +479,7 @@ class ShiftedSum(FiniteSum):
 
 def with_noise(
     base: Objective, noise: str, sigma: float, n: int, seed: int, parameters: Mapping[str, Any],
-    rarity: float = 0.1,
+    rarity: float = 0.1, dof: float = 1.5,
 ) -> Objective:  # fmt: skip
     """``base`` with the noise called ``noise``.
 
@@ -489,7 +489,7 @@ def with_noise(
     noise : str
         ``"none"``; ``"shifts"`` (a finite sum of ``n`` samples); ``"two_point"``; ``"rare"``
         (two points, one of probability ``rarity``); ``"gaussian"``;
-        ``"student_t"`` (1.5 degrees of freedom, infinite variance).
+        ``"student_t"`` (``dof`` degrees of freedom, infinite variance up to 2).
     sigma : float
         ``sqrt(E||noise||^2)``; the scale of the Student law (F/X).
     n : int
@@ -500,11 +500,13 @@ def with_noise(
         What built it.
     rarity : float
         Probability of the rare outcome, for ``"rare"``.
+    dof : float
+        Degrees of freedom, above 1, for ``"student_t"``.
 
     Raises
     ------
     UsageError
-        If ``noise`` is unknown, ``sigma`` negative, or ``rarity`` no probability.
+        If ``noise`` is unknown, ``sigma`` negative, ``rarity`` no probability, or ``dof`` too low.
     """
     if noise not in NOISES:
         raise refuse(base.name, "noise", f"one of {', '.join(NOISES)}", noise)
@@ -523,5 +525,5 @@ def with_noise(
     elif noise == "rare":
         law = Rare(sigma, rarity, _direction(base.dim, seed))
     else:
-        law = Gaussian(sigma) if noise == "gaussian" else StudentT(sigma)
+        law = Gaussian(sigma) if noise == "gaussian" else StudentT(sigma, dof)
     return Noisy(base, law, parameters)

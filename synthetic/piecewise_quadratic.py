@@ -389,6 +389,7 @@ def piecewise_quadratic(
     n: int = 10,
     seed: int = 0,
     rarity: float = 0.1,
+    dof: float = 1.5,
     dtype: torch.dtype = torch.float64,
 ) -> Objective:
     """A one-dimensional function by the slopes at its knots: the raw material of tight examples.
@@ -405,7 +406,7 @@ def piecewise_quadratic(
         ``w_0`` (X).
     knots, slopes : sequence of float
         Instead of the above: knots and slopes of your own.
-    noise, sigma, n, seed, rarity
+    noise, sigma, n, seed, rarity, dof
         See :func:`synthetic.noise.with_noise`.
 
     Raises
@@ -430,7 +431,7 @@ def piecewise_quadratic(
     )
     base = Separable("piecewise_quadratic", scalar, [1.0], [1.0], [start], parameters=parameters,
                      dtype=dtype)  # fmt: skip
-    return with_noise(base, noise, sigma, n, seed, parameters, rarity)
+    return with_noise(base, noise, sigma, n, seed, parameters, rarity, dof)
 
 
 def piecewise_quadratic_sum(

@@ -27,6 +27,7 @@ def quadratic(
     n: int = 10,
     seed: int = 0,
     rarity: float = 0.1,
+    dof: float = 1.5,
     dtype: torch.dtype = torch.float64,
 ) -> Objective:
     """``F(w) = (1/2) w^T H w`` with eigenvalues falling geometrically from ``ell``.
@@ -45,7 +46,7 @@ def quadratic(
         Every coordinate of ``w_0`` along the eigenvectors (X).
     rotated : bool
         Whether the eigenvectors are random instead of the axes.
-    noise, sigma, rarity
+    noise, sigma, rarity, dof
         See :func:`synthetic.noise.with_noise`.
 
     Raises
@@ -68,4 +69,4 @@ def quadratic(
     Q = rotation(dim, seed) if rotated and dim > 1 else None
     base = Separable("quadratic", Squared(), eigenvalues, np.ones(dim), np.full(dim, start), Q,
                      parameters=parameters, dtype=dtype)  # fmt: skip
-    return with_noise(base, noise, sigma, n, seed, parameters, rarity)
+    return with_noise(base, noise, sigma, n, seed, parameters, rarity, dof)

@@ -6,6 +6,7 @@ neighbour of each false claim is never refuted there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -201,6 +202,16 @@ def test_rare_noise_has_mean_zero_and_its_variance(rarity: float) -> None:
     assert np.allclose(law.covariance(2), np.cov(noise.T, aweights=chances, ddof=0))
     drawn = law.draw(np.random.default_rng(0), (40_000,), 2).mean()
     assert abs(drawn - rarity) < 5 * np.sqrt(rarity / 40_000)
+
+
+@pytest.mark.parametrize("build", [synthetic.quadratic, synthetic.piecewise_quadratic])
+def test_the_tails_of_student_noise_are_chosen(build: Callable[..., Objective]) -> None:
+    """The variance of t is dof/(dof - 2), infinite up to 2."""
+    steady = build(noise="student_t", sigma=0.5, dof=2.5)
+    assert float(steady.constants()["sigma"]) == pytest.approx(0.5 * np.sqrt(5))
+    assert "sigma" not in build(noise="student_t", sigma=0.5).constants()
+    with pytest.raises(UsageError, match="dof must be above 1"):
+        build(noise="student_t", sigma=0.5, dof=1.0)
 
 
 def test_a_rare_outcome_is_a_probability() -> None:

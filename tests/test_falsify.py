@@ -77,13 +77,13 @@ def test_a_hunt_of_so_many_instances_is_the_same_bits() -> None:
 
 def test_what_cannot_be_hunted_says_why() -> None:
     odd = Statement("made_up.nothing", "L", "printed", Claim(buffer_norm, "<=", eta * ell))
-    found = hunt(odd, SPECS, budget=0.5)
+    found = hunt(odd, SPECS, limit=20)
     assert found.verdict == "not applicable"
     assert found.reason
 
 
 def test_results_survive_json() -> None:
-    found = hunt(FALSE[0], SPECS, budget=2.0)
+    found = hunt(FALSE[0], SPECS, limit=600)
     again = Hunt.from_json(found.to_json())
     assert again.instance == found.instance
     assert again.best.measured == found.best.measured
@@ -99,7 +99,7 @@ def test_luck_is_not_sought() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_no_winners_curse(seed: Any) -> None:
     # True with equality in expectation: a lucky sample must not be believed.
-    found = hunt(AVERAGE, [WAVES], budget=0.4, seed=seed)
+    found = hunt(AVERAGE, [WAVES], limit=20, seed=seed)
     assert found.verdict == "not refuted"
 
 

@@ -49,8 +49,9 @@ class Hunt:
     instance : Instance, optional
         The winner.
     how : str
-        Which search found it: ``"orders"``, ``"units"``, ``"corners"``, ``"random"``, ``"cma"``,
-        or ``"worst case"`` (a semidefinite program; there is no instance then).
+        Which search found it: ``"orders"``, ``"units"``, ``"corners"``, ``"terms"``,
+        ``"random"``, ``"cma"``, or ``"worst case"`` (a semidefinite program; there is an instance
+        where its function was rebuilt).
     evaluations, seconds : int, float
         What it cost.
     reason : str

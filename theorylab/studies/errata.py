@@ -53,6 +53,7 @@ the largest measured/bound found for the repaired form: 1 means attained.
 
 _STAGES = {"orders": "a grid of its hyperparameters", "worst case": "a semidefinite program",
            "units": "a change of units", "corners": "the domain's corners",
+           "terms": "runs in which one term of the bound leads",
            "random": "random search", "cma": "CMA-ES"}  # fmt: skip
 
 

@@ -5,10 +5,14 @@ LRSGD-C, smaller and smaller steps. So every comparison carries
 
 - ``lambda=0``: the method without its pull, its step schedule alone;
 - ``mean step``: SGD (Adam for TRAdam) at the method's mean step, as many gradients;
-- ``same gradients``: SGD at the method's step, as many gradients;
+- ``same gradients``: SGD at the method's step, as many gradients (so twice SAM's steps);
 - ``same rounds``: SGD at the method's step, as many steps as the method has outer iterations.
 
-The last is how such methods are usually published; it gives SGD a fraction of the work.
+A method that takes full gradients has ``same steps`` in the place of ``same gradients``: what the
+full gradients cost depends on the data, and is not matched.
+
+``same rounds`` is how such methods are usually published; it gives SGD a fraction of the
+work.
 """
 
 from __future__ import annotations
@@ -19,15 +23,18 @@ from dataclasses import dataclass, replace
 from statistics import mean, stdev
 from typing import final
 
+import torch
 from scipy.stats import t as student
+from torch import Tensor, nn
 
 from deep.settings import Settings, method
 
-__all__ = ["Gain", "arms", "gains", "mean_step", "per_round", "report"]
+__all__ = ["Gain", "arms", "gains", "mean_step", "per_round", "per_step", "report"]
 
 _STEP_KEPT = ("momentum", "weight_decay", "beta1", "beta2", "eps")
 _BASES = {"tradam": "adam", "amsgrad": "adam"}
 _DECAYING = ("trsgd", "lrsgd_c", "tradam")
+_PROBED = 10
 _PROXIMAL = (*_DECAYING, "lrsgd_r")
 
 
@@ -45,6 +52,33 @@ def per_round(settings: Settings) -> float:
     rounds = settings.optimizer in (*_DECAYING, "entropy_sgd")
     default = 20 if settings.optimizer == "entropy_sgd" else 10
     return float(given.get("S", default)) if rounds else 1.0
+
+
+def per_step(settings: Settings) -> float:
+    """Evaluations of a mini-batch that a step of the optimizer takes, counted on one number.
+
+    >>> per_step(Settings(optimizer="msgd")), per_step(Settings(optimizer="sam"))
+    (1.0, 2.0)
+    """
+    probe = nn.ParameterList([torch.ones(1)])
+    optimizer = settings.build_optimizer(probe)
+    counts = [0]
+
+    def loss() -> Tensor:
+        optimizer.zero_grad()
+        found = probe[0].square().sum()
+        found.backward()  # type: ignore[no-untyped-call]
+        return found
+
+    def closure() -> Tensor:
+        counts[-1] += 1
+        return loss()
+
+    first = int(optimizer.defaults.get("memory", 1))  # earlier mini-batches to look back at
+    for _ in range(first + _PROBED):
+        optimizer.step(closure, loss)
+        counts.append(0)
+    return sum(counts[first:]) / _PROBED
 
 
 def mean_step(settings: Settings) -> float:
@@ -83,15 +117,20 @@ def arms(settings: Settings) -> dict[str, Settings]:
         if _falls(settings):
             found["lambda=0"] = without
             found["mean step"] = replace(plain, lr=mean_step(settings))
-    if base != settings.optimizer:
-        found["same gradients"] = plain
+    if "full_gradient" in method(settings.optimizer).factory.rule.needs:
+        found["same steps"] = plain
+    elif base != settings.optimizer:
+        found["same gradients"] = _longer(plain, per_step(settings))
     length = per_round(settings)
     if length > 1 and settings.optimizer in _PROXIMAL:
-        if settings.steps is not None:
-            found["same rounds"] = replace(plain, steps=max(1, round(settings.steps / length)))
-        else:
-            found["same rounds"] = replace(plain, epochs=settings.epochs / length)
+        found["same rounds"] = _longer(plain, 1 / length)
     return found
+
+
+def _longer(settings: Settings, factor: float) -> Settings:
+    if settings.steps is not None:
+        return replace(settings, steps=max(1, round(settings.steps * factor)))
+    return replace(settings, epochs=settings.epochs * factor)
 
 
 @final
@@ -140,6 +179,7 @@ def report(found: Sequence[Gain]) -> str:
         "lambda=0": "its step schedule without the pull",
         "mean step": "SGD at its mean step, as many gradients",
         "same gradients": "SGD at its step, as many gradients",
+        "same steps": "SGD at its step, as many steps, a fraction of the gradients",
         "same rounds": "SGD at its step, as many outer iterations, a fraction of the gradients",
     }
     lines = []

@@ -25,12 +25,13 @@ _WARM = 3
 
 
 class _Captured(NamedTuple):
-    """A graph of one batch's shape, the tensors it reads, and the loss it leaves."""
+    """A graph of one batch's shape, the tensors it reads, its loss, and the gradients it takes."""
 
     graph: Any
     images: Tensor
     targets: Tensor
     loss: Tensor
+    gradients: int
 
 
 @final
@@ -50,7 +51,7 @@ class StepGraph:
     Raises
     ------
     UsageError
-        If the method takes several mini-batches' gradients, in several processes, or if
+        If the method takes several mini-batches' or full gradients, in several processes, or if
         ``torch.compile`` is asked for graphs of its own.
     """
 
@@ -58,12 +59,13 @@ class StepGraph:
         settings = trainer.settings
         if trainer.optimizer.defaults.get("memory", 1) != 1:
             raise UsageError(f"--step-graph: {settings.optimizer} takes several gradients a step")
+        if "full_gradient" in trainer.optimizer.rule.needs:
+            raise UsageError(f"--step-graph: {settings.optimizer} takes full gradients")
         if trainer.world > 1 or settings.cuda_graphs:
             raise UsageError("--step-graph goes with one process and without --cuda-graphs")
         self.trainer = trainer
         self.device = trainer.device
-        self.lr = torch.zeros((), device=self.device)
-        self.lam = torch.zeros((), device=self.device)
+        self.lr = self.lam = torch.empty(0)
         self._params: list[Tensor] = []
         self._state: Any = None
         self._draw: Any = None
@@ -73,13 +75,13 @@ class StepGraph:
 
     def step(self, images: Tensor, targets: Tensor, whole: int, lr: float) -> Tensor:
         """One step on a batch at step size ``lr``; the batch's mean loss."""
+        first = self._rule is None
+        if first:
+            self._begin(images, targets, whole)
         self.lr.fill_(lr)
         ratio = self.trainer.settings.lam_over_lr
         if ratio is not None:
             self.lam.fill_(ratio / lr if lr > 0 else 0.0)
-        first = self._rule is None
-        if first:
-            self._begin(images, targets, whole)
         shape = (*images.shape, whole)
         if self.device.type == "cuda":
             if first or (shape in self._captured and self._captured[shape] is None):
@@ -96,6 +98,7 @@ class StepGraph:
         held.images.copy_(images)
         held.targets.copy_(targets)
         held.graph.replay()
+        self.trainer.gradients += held.gradients
         return held.loss.clone()
 
     def put_back(self) -> None:
@@ -113,10 +116,13 @@ class StepGraph:
     def _begin(self, images: Tensor, targets: Tensor, whole: int) -> None:
         """Find parameters, rule and state, and make the tensors that graphs read and write."""
         trainer = self.trainer
+        like = next(trainer.network.parameters()).detach()
+        self.lr, self.lam = like.new_zeros(()), like.new_zeros(())
         buffers = list(trainer.network.buffers())
-        saved = [b.clone() for b in buffers]
+        saved, counted = [b.clone() for b in buffers], trainer.gradients
         trainer.closure(images, targets, whole)  # which parameters have gradients
         self._restore(saved, buffers)
+        trainer.gradients = counted
         for group in trainer.optimizer.param_groups:
             group["lr"] = self.lr
             if trainer.settings.lam_over_lr is not None:
@@ -138,7 +144,7 @@ class StepGraph:
 
     def _capture(self, images: Tensor, targets: Tensor, whole: int) -> _Captured:
         live = [*self._params, *self.trainer.network.buffers(), *entries(self._state).values()]
-        saved = [x.detach().clone() for x in live]
+        saved, counted = [x.detach().clone() for x in live], self.trainer.gradients
         images, targets = images.clone(), targets.clone()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
@@ -148,10 +154,12 @@ class StepGraph:
         torch.cuda.current_stream().wait_stream(stream)
         self.trainer.optimizer.zero_grad(set_to_none=True)  # gradients live in the graph's memory
         graph = torch.cuda.CUDAGraph()
+        warm = self.trainer.gradients
         with torch.cuda.graph(graph):
             loss = self._whole_step(images, targets, whole)
+        each, self.trainer.gradients = self.trainer.gradients - warm, counted
         self._restore(saved, live)
-        return _Captured(graph, images, targets, loss)
+        return _Captured(graph, images, targets, loss, each)
 
     @torch.no_grad()
     def _restore(self, saved: list[Tensor], live: list[Tensor]) -> None:

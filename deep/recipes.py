@@ -11,13 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import final
 
+from deep.arms import arms
 from deep.settings import Option, Settings
 
-__all__ = ["CIFAR_SAMPLES", "DROPS", "Recipe", "lrsgd_table_1", "sngm_table_2", "tralgo_table_4"]
+__all__ = [
+    "AUTHORS", "CIFAR_SAMPLES", "DROPS", "Recipe", "lrsgd_table_1", "sngm_table_2",
+    "tralgo_table_4", "with_arms",
+]  # fmt: skip
 
 CIFAR_SAMPLES = 50_000
 DROPS = "staircase:0.42857,0.71429:0.1"
 """LRSGD's schedule: a tenth after 150 and after 250 of 350 epochs."""
+AUTHORS = "authors' code"
+"""The arm of a method as its authors' code runs it, where that differs from the paper."""
 _HALVES = "staircase:0.5,0.75:0.1"
 _INNER = 10
 _MOMENTUM: dict[str, Option] = {"momentum": 0.9, "weight_decay": 1e-4}
@@ -36,17 +42,24 @@ class Recipe:
         The cell's place in the table.
     settings : Settings
         The run of full length.
+    arm : str
+        Empty for what the paper prints; else the control arm's name.
     """
 
     exhibit: str
     row: str
     column: str
     settings: Settings
+    arm: str = ""
 
     @property
     def name(self) -> str:
-        """Unique: exhibit, row and column."""
-        return f"{self.exhibit}/{self.row}/{self.column}"
+        """Unique: exhibit, row, column and arm.
+
+        >>> [recipe.name for recipe in with_arms(next(lrsgd_table_1(("lenet",))))]
+        ['lrsgd.table_1/SGD/lenet']
+        """
+        return "/".join(filter(None, (self.exhibit, self.row, self.column, self.arm)))
 
     def steps(self, samples: int = CIFAR_SAMPLES) -> int:
         """Steps of the optimizer in the full recipe, with that many training samples.
@@ -60,6 +73,28 @@ class Recipe:
         """The same run over ``steps`` steps: schedule, warm-up and all are as shares of the run."""
         share = steps / self.steps()
         return replace(self.settings, steps=steps, warmup=self.settings.warmup * share)
+
+
+def with_arms(recipe: Recipe) -> Iterator[Recipe]:
+    """A recipe, and the control arms of its method (:mod:`deep.arms`) in the same cell.
+
+    TRSGD has :data:`AUTHORS` too: another pull, 2 lam/lr with lam = 0.01, and rounds that begin
+    anew every epoch.
+
+    >>> [r.arm for r in with_arms(list(tralgo_table_4((8,)))[1])]
+    ['', 'lambda=0', 'mean step', 'same gradients', 'same rounds', "authors' code"]
+    """
+    yield recipe
+    settings = recipe.settings
+    if settings.optimizer in ("sgd", "msgd"):
+        return
+    for name, arm in arms(settings).items():
+        if name != settings.optimizer:
+            yield replace(recipe, settings=arm, arm=name)
+    if settings.optimizer == "trsgd":
+        options: dict[str, Option] = {**settings.options, "variant": "authors"}
+        del options["lam"]
+        yield replace(recipe, settings=replace(settings, options=options), arm=AUTHORS)
 
 
 def sngm_table_2(model: str = "resnet20") -> Iterator[Recipe]:
@@ -119,8 +154,8 @@ def lrsgd_table_1(models: tuple[str, ...] = ("lenet", "vgg16", "resnet18")) -> I
 def tralgo_table_4(batch_sizes: tuple[int, ...] = (2, 8, 32, 128)) -> Iterator[Recipe]:
     """TRAlgo's Table 4: SGD and TRSGD on ResNet18 by batch size, 200 epochs of gradients each.
 
-    Weight decay is the authors' code's 1e-4. ``lam`` is the paper's 0.1; the code's pull,
-    ``2 lam/lr`` with ``lam`` = 0.01, is the option ``variant="authors"``.
+    Weight decay is the authors' code's 1e-4. ``lam`` is the paper's 0.1; the code's is an arm of
+    :func:`with_arms`.
     """
     for size in batch_sizes:
         sgd = Settings(

@@ -8,7 +8,7 @@ import os
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -99,7 +99,10 @@ def processes(device: torch.device) -> Iterator[tuple[int, int, torch.device]]:
 class Trainer:
     """Trains a classifier; every measurement is a row of :attr:`history`.
 
-    A step draws a batch, sets the scheduled step size, and calls the optimizer with a closure.
+    A step draws a batch, sets the scheduled step size, and calls the optimizer with a closure; for
+    methods that ask for full gradients, with one over the training samples too (as they are, not
+    augmented). :attr:`gradients` counts the samples of every closure that was evaluated, so two a
+    sample for SAM, and :attr:`passes` the full gradients, which are in it.
     Dropout and the like are reseeded at every step from ``(seed, process, step)``, so there is no
     hidden generator state: what is saved is weights and buffers, the optimizer's state (inner
     index and its generators included), the data order's position, and the history.
@@ -165,7 +168,7 @@ class Trainer:
             round(settings.warmup * per_epoch), settings.warmup_from,
         )  # fmt: skip
         self.steps = 0
-        self.gradients = 0
+        self.gradients = self.passes = 0
         self.seconds = 0.0
         self.history: list[dict[str, Any]] = []
         self._recent: deque[tuple[Tensor, Tensor, int]] = deque(
@@ -244,17 +247,15 @@ class Trainer:
         self._recent.appendleft((batch.images, batch.targets, whole))
         lr = float(self.schedule(self.steps))
         if self._graph is not None:
-            self.gradients += whole
             return self._graph.step(batch.images, batch.targets, whole, lr)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
             if self.settings.lam_over_lr is not None:
                 group["lam"] = self.settings.lam_over_lr / lr if lr > 0 else 0.0
         self.seed_layers()
-        self.gradients += sum(count for *_, count in self._recent)
         closures = [partial(self.closure, *held) for held in self._recent]
         several = self._recent.maxlen != 1
-        return self.optimizer.step(closures if several else closures[0])
+        return self.optimizer.step(closures if several else closures[0], self.full_closure)
 
     def seed_layers(self) -> None:
         """Seed dropout and the like from ``(seed, process, step)``, for many steps at a time."""
@@ -272,24 +273,40 @@ class Trainer:
 
     def closure(self, images: Tensor, targets: Tensor, whole: int) -> Tensor:
         """The mean loss of a batch, with its gradient left in the parameters."""
-        settings = self.settings
-        if settings.channels_last:
-            images = images.contiguous(memory_format=torch.channels_last)
-        self.optimizer.zero_grad(set_to_none=True)
-        total: Any = 0.0
+        self.gradients += whole
         parts = [(images, targets)]
-        if settings.accumulate > 1:
-            chunks = images.chunk(settings.accumulate), targets.chunk(settings.accumulate)
+        if self.settings.accumulate > 1:
+            chunks = images.chunk(self.settings.accumulate), targets.chunk(self.settings.accumulate)
             parts = list(zip(*chunks, strict=True))
+        # Processes' gradients are averaged: each counts by its share of the whole batch.
+        return self._accumulated(parts, self.world / whole, len(parts))
+
+    def full_closure(self) -> Tensor:
+        """The mean loss over all training samples, with its gradient left in the parameters."""
+        train = self.data.train
+        self.passes += 1
+        self.gradients += len(train)
+        batches = self.data.in_order(train, _EVALUATION_BATCH)
+        # Each process goes over all of them, so nothing is averaged.
+        return self._accumulated(((b.images, b.targets) for b in batches), 1 / len(train), None)
+
+    def _accumulated(
+        self, parts: Iterable[tuple[Tensor, Tensor]], weight: float, shared: int | None
+    ) -> Tensor:
+        """``weight`` times the summed loss; processes average gradients at the ``shared``-th."""
+        settings = self.settings
+        self.optimizer.zero_grad(set_to_none=True)
+        total: Any = None
         for number, (x, y) in enumerate(parts, 1):
-            waits = self._ddp is not None and number < len(parts)
+            if settings.channels_last:
+                x = x.contiguous(memory_format=torch.channels_last)
+            waits = self._ddp is not None and number != shared
             with self._ddp.no_sync() if self._ddp and waits else nullcontext():
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.amp):
                     scores = self._forward(x)
-                # Processes' gradients are averaged: each counts by its share of the whole batch.
-                loss = F.cross_entropy(scores.float(), y, reduction="sum") * (self.world / whole)
+                loss = F.cross_entropy(scores.float(), y, reduction="sum") * weight
                 loss.backward()
-            total = total + loss.detach() if number > 1 else loss.detach()
+            total = loss.detach() if total is None else total + loss.detach()
         return total
 
     # --- a run -------------------------------------------------------------------------------
@@ -395,6 +412,7 @@ class Trainer:
             "recent": [list(held) for held in self._recent] if self._recent.maxlen != 1 else [],
             "steps": self.steps,
             "gradients": self.gradients,
+            "passes": self.passes,
             "seconds": self.seconds,
             "history": self.history,
             "measured": self._measured,
@@ -424,6 +442,7 @@ class Trainer:
         self._recent.extend((x.to(self.device), y.to(self.device), n) for x, y, n in
                             state["recent"])  # fmt: skip
         self.steps, self.gradients = state["steps"], state["gradients"]
+        self.passes = state["passes"]
         self.seconds, self.history = state["seconds"], list(state["history"])
         self._measured = state["measured"]
         if self._graph is not None:

@@ -139,7 +139,8 @@ def train_twins(
             common.step_on(batch, whole)
             for i, (row, other) in enumerate(zip(rows, others, strict=True)):
                 other.step()
-                if first[i] is None and row in drawn:
+                # A full gradient has every sample in it.
+                if first[i] is None and (row in drawn or common.passes):
                     first[i] = step
             if common.due:
                 common.measured()

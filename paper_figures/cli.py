@@ -70,9 +70,9 @@ def command(
         typer.Option(min=0.0, help="Seconds an exhibit may start new runs in."),
     ] = None,
     recorded_: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option("--recorded", help="What `make gpu` recorded: its cells stand in place of "
-                     "the preset's."),
+                     "the preset's. Several may be given."),
     ] = None,
     segmenter: Annotated[
         str | None, typer.Option(metavar="MODULE:FACTORY", help="For FCN-scores, with --weights.")
@@ -119,7 +119,7 @@ def command(
     if weights is not None and not weights.is_file():
         raise DataError(f"--weights: there is no file {weights}")
     reader = None if segmenter is None or weights is None else (segmenter, weights)
-    elsewhere = {} if recorded_ is None else recorded(recorded_)
+    elsewhere = recorded(*recorded_ or ())
     writable(out / f"{chosen[0]}.csv")
     session = Session(Store(out), wanted, data_dir, seed=seed, jobs=jobs, device=device,
                       budget=budget, recorded=elsewhere, segmenter=reader)  # fmt: skip

@@ -33,7 +33,10 @@ def claimed(
     others = arms(settings)
     others.pop(settings.optimizer)
     found = [Run(row, column, settings, recipe=recipe)]
-    found += [Run(row, column, arm, name) for name, arm in others.items()]
+    found += [
+        Run(row, column, arm, name, recipe=f"{recipe}/{name}" if recipe else "")
+        for name, arm in others.items()
+    ]
     if tune and "same gradients" in others:
         found.append(Run(row, column, settings, "own step", tune=True))
         plain = others["same gradients"]

@@ -96,7 +96,7 @@ class Session:
         device: str = "cpu",
         budget: float | None = None,
         progress: bool | None = None,
-        recorded: Mapping[str, Mapping[str, Any]] | None = None,
+        recorded: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
         segmenter: tuple[str, Path] | None = None,
     ) -> None:
         self.store, self.scale, self.data_dir = store, scale, data_dir
@@ -122,8 +122,15 @@ class Session:
         names = [self.scale.data] if self.scale.data else [r.settings.data for r in runs]
         samples = {name: len(self._data(name, runs[0].settings).train) for name in set(names)}
         elsewhere = [run for run in runs if run.recipe in self.recorded]
-        here = [run for run in runs if run.recipe not in self.recorded]
-        chosen, left_out = scaled(here, self.scale, samples)
+        # Arms are compared with their method, so both are of one scale.
+        cells = {(run.row, run.column) for run in elsewhere if not run.arm}
+        lost = [run for run in runs if run.arm and (run.row, run.column) in cells
+                and run.recipe not in self.recorded]  # fmt: skip
+        elsewhere = [run for run in elsewhere if not run.arm or (run.row, run.column) in cells]
+        here = [run for run in runs if run not in elsewhere and run not in lost]
+        chosen, left_out = scaled(here, self.scale, samples) if here else ([], [])
+        left_out += [(run, "not run: the method's run was recorded elsewhere, this arm was not")
+                     for run in lost]  # fmt: skip
         chosen = self._tuned(chosen)
         count = seeds if self.scale.seeds is None else min(seeds, self.scale.seeds)
         wanted = [
@@ -281,42 +288,53 @@ class Session:
         return self.digests[name] or None
 
 
-def recorded(path: Path) -> dict[str, dict[str, Any]]:
-    """Cells that ``make gpu`` recorded, by the name of their recipe.
+def recorded(*paths: Path) -> dict[str, list[dict[str, Any]]]:
+    """Cells that ``make gpu`` recorded, by the name of their recipe: one for each seed.
+
+    Where a cell was run at several lengths, the last counts.
 
     Raises
     ------
     UsageError
-        If the file is absent, or holds no cells.
+        If a file is absent, or holds no cells.
     """
-    if not path.is_file():
-        raise UsageError(f"--recorded: no file {path}; `make gpu` writes one")
-    lines = Record(path, quiet=True).lines()
-    found = {
-        line["name"]: line["result"] for line in lines
-        if line.get("part") == "cells" and line.get("ok") and "history" in line.get("result", {})
-    }  # fmt: skip
-    if not found:
-        raise UsageError(f"--recorded: {path} holds no finished cells of `make gpu`")
-    return found
+    every: dict[str, dict[int, dict[str, Any]]] = {}
+    for path in paths:
+        if not path.is_file():
+            raise UsageError(f"--recorded: no file {path}; `make gpu` writes one")
+        lines = [
+            line["result"] for line in Record(path, quiet=True).lines()
+            if line.get("part") == "cells" and line.get("ok")
+            and "history" in line.get("result", {})
+        ]  # fmt: skip
+        if not lines:
+            raise UsageError(f"--recorded: {path} holds no finished cells of `make gpu`")
+        for result in lines:
+            place = (result[key] for key in ("exhibit", "row", "column"))
+            name = "/".join(filter(None, (*place, result.get("arm", ""))))
+            seeds = every.setdefault(name, {})
+            if any(other["share"] != result["share"] for other in seeds.values()):
+                seeds.clear()
+            seeds[result["seed"]] = result
+    return {name: list(seeds.values()) for name, seeds in every.items()}
 
 
 def _recorded(
-    run: Run, found: Mapping[str, Mapping[str, Any]], seeds: int
+    run: Run, found: Mapping[str, Sequence[Mapping[str, Any]]], seeds: int
 ) -> Iterator[dict[str, Any]]:
     """A recorded cell as rows of the tidy data."""
-    result = found[run.recipe]
-    share, settings = float(result["share"]), result["settings"]
-    text = "" if share >= 1 else f"{100 * share:.2g}% of the gradients"
-    if settings["data"] != run.settings.data:
-        text = f"{result['data']} for {run.settings.data}" + (f"; {text}" if text else "")
-    for row in result["history"]:
-        yield {
-            "row": run.row, "column": run.column, "arm": run.arm, "seed": result["seed"],
-            "seeds": seeds, "optimizer": settings["optimizer"], "batch": settings["batch_size"],
-            "step": settings["lr"], **{name: row.get(name) for name in _COLUMNS},
-            "scale": text, "share": share,
-        }  # fmt: skip
+    for result in found[run.recipe]:
+        share, settings = float(result["share"]), result["settings"]
+        text = "" if share >= 1 else f"{100 * share:.2g}% of the gradients"
+        if settings["data"] != run.settings.data:
+            text = f"{result['data']} for {run.settings.data}" + (f"; {text}" if text else "")
+        for row in result["history"]:
+            yield {
+                "row": run.row, "column": run.column, "arm": run.arm, "seed": result["seed"],
+                "seeds": seeds, "optimizer": settings["optimizer"],
+                "batch": settings["batch_size"], "step": settings["lr"],
+                **{name: row.get(name) for name in _COLUMNS}, "scale": text, "share": share,
+            }  # fmt: skip
 
 
 def located(name: str, data_dir: Path | str | None) -> Path | None:

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from deep.gan import GanSettings
-from deep.recipes import tralgo_table_4
+from deep.recipes import AUTHORS, tralgo_table_4, with_arms
 from deep.settings import Settings
 from paper_figures.drawing import curves, sheet
 from paper_figures.exhibit import Exhibit, Place
@@ -100,11 +100,12 @@ def _table_4(session: Session) -> pd.DataFrame:
     runs = []
     for recipe in tralgo_table_4():
         place = recipe.row, recipe.column
-        runs += (
-            claimed(*place, recipe.settings, recipe=recipe.name)
-            if recipe.row == "TRSGD"
-            else [Run(*place, recipe.settings, recipe=recipe.name)]
-        )
+        if recipe.row == "SGD":
+            runs.append(Run(*place, recipe.settings, recipe=recipe.name))
+            continue
+        runs += claimed(*place, recipe.settings, recipe=recipe.name)
+        (theirs,) = (r for r in with_arms(recipe) if r.arm == AUTHORS)
+        runs.append(Run(*place, theirs.settings, AUTHORS, recipe=theirs.name))
     return session.train(runs, seeds=5)
 
 

@@ -265,7 +265,7 @@ def test_what_a_gpu_recorded_stands_in_the_table(
     path = tmp_path / "gpu.jsonl"
     record = Record(path, quiet=True)
     result = {
-        "data": "CIFAR-10",
+        "exhibit": "sngm.table_2", "row": "SNGM", "column": "resnet20", "data": "CIFAR-10",
         "settings": {"data": "cifar10", "optimizer": "sngm", "batch_size": 4096, "lr": 1.6},
         "seed": 0, "share": 0.5,
         "history": [{"steps": s, "test_accuracy": a} for s, a in ((0, 0.1), (10, 0.8))],
@@ -282,6 +282,44 @@ def test_what_a_gpu_recorded_stands_in_the_table(
     path.write_text("")
     with pytest.raises(UsageError, match="no finished cells"):
         recorded(path)
+
+
+def test_recorded_arms_are_compared_with_recorded_methods_alone(
+    session: Any, tmp_path: Path, no_training: None
+) -> None:
+    path, other = tmp_path / "one.jsonl", tmp_path / "two.jsonl"
+
+    def write(file: Path, arm: str, seed: int, share: float, accuracy: float) -> None:
+        result = {
+            "exhibit": "tralgo.table_4", "row": "TRSGD", "column": "8", "arm": arm,
+            "data": "CIFAR-10-JPEG", "seed": seed, "share": share,
+            "settings": {"data": "cifar10-jpeg", "optimizer": "trsgd", "batch_size": 8, "lr": 0.1},
+            "history": [{"steps": s, "test_accuracy": a} for s, a in ((0, 0.1), (9, accuracy))],
+        }  # fmt: skip
+        name = f"tralgo.table_4/TRSGD/8/{arm}/seed {seed}"
+        Record(file, quiet=True).attempt("cells", name, lambda: result, 10)
+
+    write(path, "", 0, 0.5, 0.99)  # another length: what was recorded last counts
+    for seed in range(3):
+        write(other, "", seed, 0.01, 0.4 + 0.01 * seed)
+        write(other, "mean step", seed, 0.01, 0.5 + 0.011 * seed)
+    write(other, "authors' code", 0, 0.01, 0.3)
+    session.recorded = recorded(path, other)
+    item = exhibit("tralgo.table_4")
+    data = item.compute(session)
+    table = compared(item, data).set_index(["row", "column"])
+    found = table.loc["TRSGD", "8"]
+    assert found.measured == pytest.approx(41.0)
+    assert found.scale == "CIFAR-10-JPEG for cifar10; 1% of the gradients; 3 of 5 seeds"
+    arms = controls(data)
+    here = arms[(arms.row == "TRSGD") & (arms.column == "8")].set_index("arm")
+    # The preset's arms, on other data, are no arms of what was recorded.
+    assert set(here.index) == {"mean step", "authors' code"}
+    assert here.loc["mean step"].gain == pytest.approx(-10.1)
+    assert (here.loc["mean step"].survives, here.loc["mean step"].seeds) == ("no", 3)
+    lost = data[(data.row == "TRSGD") & (data.column == "8") & (data.arm == "lambda=0")]
+    assert lost.scale.item().startswith("not run: the method's run was recorded elsewhere")
+    assert "digits" in table.loc["TRSGD", "32"].scale
 
 
 def test_photos_are_scored_by_each_reader_and_shown(session: Any) -> None:

@@ -16,10 +16,11 @@ from deep import settings
 from deep.data import load
 from deep.gpu import __main__ as gpu
 from deep.gpu import checks, run
-from deep.gpu.cells import Cell, CellPlan, run_cells
+from deep.gpu.cells import PLANS, Cell, CellPlan, run_cells
 from deep.gpu.checks import CheckPlan, run_checks
 from deep.gpu.record import OutOfTime, Record, bounded
-from deep.recipes import lrsgd_table_1, sngm_table_2, tralgo_table_4
+from deep.graphs import StepGraph
+from deep.recipes import lrsgd_table_1, sngm_table_2, tralgo_table_4, with_arms
 from deep.training import Trainer
 from theorylab.plugins import provenance
 
@@ -139,6 +140,56 @@ def test_a_failure_is_recorded_and_the_rest_goes_on(
     assert wrong["optimizer sgd"]["result"]["apart"] > 1e-6
 
 
+def test_a_graph_that_steps_otherwise_is_caught(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = load("synthetic-images", train=64, test=32)
+    plan = CheckPlan(("adam",), (), resumed=(), deep_model="lenet", steps=2, batch=8)
+    record = Record(tmp_path / "gpu.jsonl", quiet=True)
+    run_checks(plan, images, CPU, record, 600)
+    found = by_name(tmp_path, "checks")["step graph adam"]
+    assert found["ok"] is True
+    assert found["result"]["apart"] < 1e-12
+    original = StepGraph.step
+
+    def off(self: StepGraph, x: torch.Tensor, y: torch.Tensor, whole: int, lr: float) -> Any:
+        return original(self, x, y, whole, lr * (1 + 1e-5))
+
+    monkeypatch.setattr(StepGraph, "step", off)
+    record = Record(tmp_path / "wrong.jsonl", quiet=True)
+    run_checks(plan, images, CPU, record, 600)
+    assert {x["name"]: x["ok"] for x in record.lines()}["step graph adam"] is False
+
+
+def test_arms_run_at_the_share_and_seed_they_are_given(tmp_path: Path) -> None:
+    images = load("synthetic-images", train=128, test=32)
+    both = [recipe for row in (*lrsgd_table_1(("lenet",)),)[1:] for recipe in with_arms(row)]
+    cells = [Cell(r, share=3 / r.steps(), seed=7, evaluations=1) for r in both
+             if r.arm in ("", "same gradients")]  # fmt: skip
+    record = Record(tmp_path / "gpu.jsonl", quiet=True)
+    plan = CellPlan(cells, evaluate_samples=32, fast=False)
+    started: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        run = Trainer.run
+
+        def counted(self: Trainer, **given: Any) -> Any:
+            started.append(self.settings.optimizer)
+            return run(self, **given)
+
+        patch.setattr(Trainer, "run", counted)
+        run_cells(plan, images, CPU, record, 600, tmp_path / "work", 0, "synthetic-images")
+    found = by_name(tmp_path, "cells")
+    assert set(found) == {f"lrsgd.table_1/{row}/lenet{arm}/seed 7" for row in
+                          ("LRSGD-R", "LRSGD-C") for arm in ("", "/same gradients")}  # fmt: skip
+    assert all(x["ok"] for x in found.values())
+    # Both methods' arm is one run of SGD.
+    assert started == ["lrsgd_r", "msgd", "lrsgd_c"]
+    for name, line in found.items():
+        result = line["result"]
+        assert (result["steps"], result["seed"], result["row"]) == (3, 7, name.split("/")[1])
+        assert result["arm"] == ("same gradients" if "same" in name else "")
+
+
 def test_time_is_bounded(tmp_path: Path) -> None:
     record = Record(tmp_path / "gpu.jsonl", quiet=True)
 
@@ -200,6 +251,13 @@ def test_missing_packages_are_named(
     monkeypatch.setattr(gpu, "_NEEDED", ("torch", "no_such_package"))
     assert gpu.main(["--device", "cpu"]) == 2
     assert "not there: no_such_package" in capsys.readouterr().err
+
+
+def test_plans_name_every_cell_once() -> None:
+    for name in PLANS:
+        assert gpu.parsed(["--plan", name]).plan == name
+        names = [cell.name for cell in CellPlan.named(name).cells]
+        assert len(set(names)) == len(names) > 10
 
 
 def test_recipes_are_the_papers() -> None:

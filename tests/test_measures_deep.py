@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from deep.arms import arms, gains, mean_step, per_round, report
+from deep.arms import arms, gains, mean_step, per_round, per_step, report
 from deep.data import Batch, load
 from deep.experiments import Plan, compare, markdown, matching, scope, write_tables
 from deep.gan import GanSettings, GanTrainer, nearest_colour, score
@@ -122,8 +122,8 @@ def test_arms_match_the_work(name: str) -> None:
     found = arms(settings)
     assert next(iter(found)) == name
     for arm, other in found.items():
-        expected = round(1000 / per_round(settings)) if arm == "same rounds" else 1000
-        assert other.steps == expected
+        share = {"same rounds": 1 / per_round(settings), "same gradients": per_step(settings)}
+        assert other.steps == round(1000 * share.get(arm, 1.0))
         assert (other.batch_size, other.seed, other.data) == (32, 0, "digits")
     if "lambda=0" in found:
         assert found["lambda=0"].arguments["lam"] == 0
@@ -231,6 +231,16 @@ def test_twins_are_equal_until_the_sample_is_drawn() -> None:
                 assert row["disagreement"] == 0.0
             else:
                 assert min(values) > 0.0
+
+
+def test_a_full_gradient_draws_every_sample() -> None:
+    settings = Settings(model="two_conv", train_samples=60, batch_size=4, steps=4, evaluations=4,
+                        optimizer="svrg", options={"S": 2})  # fmt: skip
+    data = load_data(settings)
+    data = dataclasses.replace(data, test=data.test.subset(torch.arange(50)))
+    (pair,) = train_twins(settings, data, progress=False)
+    assert pair.first_drawn == 1
+    assert min(row["distance"] for row in pair.rows) > 0.0
 
 
 def test_stopped_twins_go_on_bit_for_bit(tmp_path: Path) -> None:

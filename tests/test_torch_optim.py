@@ -107,7 +107,8 @@ def weights(model: nn.Module) -> Tensor:
 def test_every_class_is_here() -> None:
     tools = ("Flags", "RuleOptimizer", "optimizer")
     classes = {name for name in torch_optim.__all__ if name not in tools}
-    assert {name.split()[0] for name in CASES} == classes
+    # SVRG takes a closure over all data at every step: see the test of full gradients.
+    assert {name.split()[0] for name in CASES} == classes - {"SVRG"}
     trained = {rule for rule in optimizers.RULES if rule.needs <= ANSWERS}
     assert {getattr(torch_optim, name).rule for name in classes} == trained
 

@@ -75,6 +75,58 @@ def test_every_rule_has_a_method() -> None:
         assert entry.factory.rule.name == name
 
 
+@pytest.mark.parametrize("name", sorted(registry.rules()))
+def test_every_registered_rule_trains_or_is_refused_in_a_line(name: str) -> None:
+    needs = registry.rules()[name].needs - ANSWERS
+    if needs:
+        with pytest.raises(UsageError) as caught:
+            Settings(optimizer=name)
+        assert str(caught.value).splitlines() == [
+            f"optimizer {name!r} needs what no network offers: {', '.join(sorted(needs))}"
+        ]
+        return
+    settings = dataclasses.replace(TINY, optimizer=name, steps=2, evaluations=1)
+    run = trained(settings)
+    start = Trainer(settings, load_data(settings)).network
+    moved = [bool((p != q).any()) for p, q in zip(run.network.parameters(), start.parameters(),
+                                                  strict=True)]  # fmt: skip
+    assert run.steps == 2
+    assert any(moved)
+    assert all(bool(p.isfinite().all()) for p in run.network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "gradients", "passes"),
+    [
+        ("msgd", 2 * 16, 0),
+        # At the first step STORM's earlier point is the present one.
+        ("sam", 4 * 16, 0), ("extragradient", 4 * 16, 0), ("storm", 3 * 16, 0),
+        # The full gradient at the first step, the anchor's at the second.
+        ("svrg", 96 + 3 * 16, 1),
+    ],
+)  # fmt: skip
+def test_every_gradient_is_counted(name: str, gradients: int, passes: int) -> None:
+    run = trained(dataclasses.replace(TINY, optimizer=name, steps=2, evaluations=1))
+    assert run.history[-1]["gradients"] == run.gradients == gradients
+    assert run.passes == passes
+
+
+def test_the_full_gradient_is_of_the_whole_training_set() -> None:
+    settings = dataclasses.replace(TINY, optimizer="svrg", model_options={}, augment=False)
+    run = Trainer(settings, load_data(settings))
+    run.network.double().register_forward_pre_hook(lambda _, x: (x[0].double(),))
+    run.full_closure()
+    found = [p.grad.clone() for p in run.network.parameters() if p.grad is not None]
+    parts = [(b.images, b.targets) for b in run.data.in_order(run.data.train, 16)]
+    loss = sum(
+        torch.nn.functional.cross_entropy(run.network(x), y, reduction="sum") for x, y in parts
+    )
+    assert isinstance(loss, torch.Tensor)
+    expected = torch.autograd.grad(loss / 96, list(run.network.parameters()))
+    for a, b in zip(found, expected, strict=True):
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-7)
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_an_interrupted_run_ends_with_the_same_bits(name: str, tmp_path: Path) -> None:
     options = {"memory": 3} if name == "stochastic_batch_size_1" else {}
@@ -281,7 +333,10 @@ def test_faster_arithmetic_trains_alike(fast: dict[str, bool]) -> None:
     assert ("amp" in fast) == (losses[0] != pytest.approx(losses[1], rel=1e-6))
 
 
-@pytest.mark.parametrize("name", [n for n in METHODS if n != "stochastic_batch_size_1"])
+GRAPHLESS = ("stochastic_batch_size_1", "svrg")
+
+
+@pytest.mark.parametrize("name", [n for n in METHODS if n not in GRAPHLESS])
 def test_the_step_that_graphs_capture_is_the_step(name: str, tmp_path: Path) -> None:
     # On a CPU the code of a step graph runs uncaptured; a short batch ends every epoch here.
     plain = dataclasses.replace(TINY, optimizer=name, train_samples=90)
@@ -305,9 +360,13 @@ def test_the_step_that_graphs_capture_is_the_step(name: str, tmp_path: Path) -> 
     assert_same_bits(trained(graphed, tmp_path), runs[1])
 
 
-def test_methods_of_several_gradients_have_no_step_graph() -> None:
-    settings = dataclasses.replace(TINY, optimizer="stochastic_batch_size_1", step_graph=True)
-    with pytest.raises(UsageError, match="several gradients a step"):
+@pytest.mark.parametrize(
+    ("name", "why"),
+    list(zip(GRAPHLESS, ("several gradients a step", "full gradients"), strict=True)),
+)
+def test_methods_of_several_gradients_have_no_step_graph(name: str, why: str) -> None:
+    settings = dataclasses.replace(TINY, optimizer=name, step_graph=True)
+    with pytest.raises(UsageError, match=why):
         Trainer(settings, load_data(settings))
 
 

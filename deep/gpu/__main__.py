@@ -35,6 +35,12 @@ def parsed(arguments: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--parts", default=",".join(PARTS), help="of " + ", ".join(PARTS))
+    parser.add_argument(
+        "--plan",
+        choices=("tables", "claims"),
+        default="tables",
+        help="cells: of the papers' tables, what fits; or methods beside their control arms",
+    )
     parser.add_argument("--only", default="", help="only cells whose name contains this")
     parser.add_argument("--child", metavar="PART", choices=PARTS, help=argparse.SUPPRESS)
     parser.add_argument("--seconds", type=float, help=argparse.SUPPRESS)

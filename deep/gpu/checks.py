@@ -22,8 +22,10 @@ from deep.training import Trainer
 
 __all__ = ["CheckPlan", "run_checks"]
 
+Closure = Callable[[], Tensor]
+
 _EXACT = 1e-6  # in float64; rounding alone is many orders below
-_CLOSE = 1e-2  # in float32, of the way moved
+_CLOSE = 0.05  # with bfloat16, of the way moved
 _ROUGH = 0.3  # bfloat16 keeps 8 bits: on a CPU the gradient of a new resnet20 is 0.12 to 0.14 off
 _SIDES = {"unet": 64, "patchgan": 64, "imagenet": 64, "resnet101": 16, "densenet121": 16}
 
@@ -71,12 +73,14 @@ def _all(
     yield "mixed precision", partial(_precision, large, fast, data, device)
     yield (
         "step graph, mixed precision, accumulation",
-        partial(_graph, fast, data, device, 0.05, accumulate=2),
+        partial(_graph, fast, data, device, accumulate=2),
     )
     for name in plan.optimizers:
-        several = name in METHODS and "memory" in METHODS[name].options
-        if not several:  # a graph holds one mini-batch
-            yield f"step graph {name}", partial(_graph, base, data, device, _CLOSE, optimizer=name)
+        # A graph holds one mini-batch.
+        if name not in METHODS or not (
+            "memory" in METHODS[name].options or "full_gradient" in METHODS[name].factory.rule.needs
+        ):
+            yield f"step graph {name}", partial(_graph, base, data, device, optimizer=name)
     resumed = replace(base, model_options={"dropout": 0.2})
     for name in plan.resumed:
         yield f"resume {name}", partial(_resume, resumed, data, device, optimizer=name)
@@ -105,14 +109,22 @@ def _optimizer(name: str, plan: CheckPlan, device: torch.device) -> dict[str, An
         module = network(plan.model).build(10, 3, image_size=32, seed=0).double().to(where)
         optimizer = Settings(model=plan.model, optimizer=name).build_optimizer(module)
         optimizer.draw_on("cpu")
-        generator = seeded(0, 11)
+        draw = partial(_drawn, module, where, seeded(0, 11))
+        full = draw(2 * plan.batch)
         for _ in range(plan.steps):
-            x = torch.randn(plan.batch, 3, 32, 32, generator=generator, dtype=torch.float64)
-            y = torch.randint(10, (plan.batch,), generator=generator)
-            optimizer.step(partial(_gradient, module, x.to(where), y.to(where)))
+            optimizer.step(draw(plan.batch), full)
         ends.append(_flat(module))
     apart = _apart(ends[0], ends[1], start)
     return {"ok": apart < _EXACT, "apart": apart, "allowed": _EXACT, "steps": plan.steps}
+
+
+def _drawn(
+    module: nn.Module, where: torch.device, generator: torch.Generator, samples: int
+) -> Closure:
+    """A closure over a batch of random images and labels."""
+    x = torch.randn(samples, 3, 32, 32, generator=generator, dtype=torch.float64)
+    y = torch.randint(10, (samples,), generator=generator)
+    return partial(_gradient, module, x.to(where), y.to(where))
 
 
 def _gradient(module: nn.Module, x: Tensor, y: Tensor) -> Tensor:
@@ -174,18 +186,33 @@ def _precision(a: Settings, b: Settings, data: Dataset, device: torch.device) ->
             "float32_loss": full, "bfloat16_loss": mixed}  # fmt: skip
 
 
-def _graph(
-    base: Settings, data: Dataset, device: torch.device, allowed: float, **changes: Any
-) -> dict[str, Any]:
-    """The weights after the same steps launched one by one and as one graph a step."""
+def _graph(base: Settings, data: Dataset, device: torch.device, **changes: Any) -> dict[str, Any]:
+    """The weights after the same steps launched one by one and as one graph a step.
+
+    In float64, except with autocast. In float32 the two differ in the last bit of Adam's step (a
+    number over a tensor is rounded twice, a tensor over a tensor once), and so does the outcome of
+    two runs without graphs whose steps differ by that bit: on a CPU by up to 0.4% of the way after
+    12 steps of Adam, in float64 by less than 1e-13. What float32 gives is recorded, not judged.
+    """
     settings = replace(base, **changes)
     start = _flat(Trainer(settings, data).network)
-    plain, graphed = (
-        _flat(_trained(replace(settings, step_graph=on), data, device).network)
-        for on in (False, True)
-    )
-    apart = _apart(plain, graphed, start)
-    return {"ok": apart < allowed, "apart": apart, "allowed": allowed, "steps": settings.steps}
+
+    def apart(double: bool) -> float:
+        ends = []
+        for on in (False, True):
+            trainer = Trainer(replace(settings, step_graph=on), data, device=device)
+            if double:
+                trainer.network.double().register_forward_pre_hook(lambda _, x: (x[0].double(),))
+            trainer.run(progress=False)
+            ends.append(_flat(trainer.network))
+        return _apart(ends[0], ends[1], start)
+
+    single = apart(False)
+    if settings.amp:
+        return {"ok": single < _CLOSE, "apart": single, "allowed": _CLOSE, "steps": settings.steps}
+    found = apart(True)
+    return {"ok": found < _EXACT, "apart": found, "allowed": _EXACT, "steps": settings.steps,
+            "float32": single}  # fmt: skip
 
 
 def _resume(base: Settings, data: Dataset, device: torch.device, **changes: Any) -> dict[str, Any]:

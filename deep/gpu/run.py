@@ -86,11 +86,11 @@ def child(options: argparse.Namespace) -> int:
     tiny = options.preset == "tiny"
     if options.child == "cells":
         kind, data = data_of(options)
-        plan = CellPlan.full()
+        plan = CellPlan.named(options.plan)
         if tiny:
             few = [*lrsgd_table_1(("lenet",))][:2]
             plan = CellPlan([Cell(r) for r in few], evaluate_samples=64, steps=4, fast=False)
-        chosen = [cell for cell in plan.cells if options.only in cell.recipe.name]
+        chosen = [cell for cell in plan.cells if options.only in cell.name]
         run_cells(replace(plan, cells=chosen), data, device, record, end - time.perf_counter(),
                   options.work, options.seed, kind)  # fmt: skip
         return 0

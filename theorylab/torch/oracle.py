@@ -12,7 +12,7 @@ from theorylab.problem.oracle import Oracle
 
 __all__ = ["ANSWERS", "Closure", "ClosureOracle", "Nothing"]
 
-ANSWERS = frozenset({"value"})
+ANSWERS = frozenset({"value", "full_gradient"})
 """What a network in training answers beside gradients, of a rule's ``needs``."""
 
 Closure = Callable[[], Any]

@@ -67,7 +67,7 @@ def per_step(settings: Settings) -> float:
     def loss() -> Tensor:
         optimizer.zero_grad()
         found = probe[0].square().sum()
-        found.backward()  # type: ignore[no-untyped-call]
+        found.backward()
         return found
 
     def closure() -> Tensor:

@@ -99,8 +99,7 @@ def test_every_registered_rule_trains_or_is_refused_in_a_line(name: str) -> None
     ("name", "gradients", "passes"),
     [
         ("msgd", 2 * 16, 0),
-        # At the first step STORM's earlier point is the present one.
-        ("sam", 4 * 16, 0), ("extragradient", 4 * 16, 0), ("storm", 3 * 16, 0),
+        ("sam", 4 * 16, 0), ("extragradient", 4 * 16, 0), ("storm", 4 * 16, 0),
         # The full gradient at the first step, the anchor's at the second.
         ("svrg", 96 + 3 * 16, 1),
     ],

@@ -621,7 +621,11 @@ definition_4_1 = Statement(
     key="lrsgd.definition_4_1",
     label="Definition 4.1",
     form="printed",
-    claim=Claim(measured.round_length_probability, "==", (1 - gamma) ** (round_steps - 1) * gamma),
+    claim=Claim(
+        measured.round_length_probability.bind(length=round_steps),
+        "==",
+        (1 - gamma) ** (round_steps - 1) * gamma,
+    ),
     algorithm=_round_r_gamma,
     prescription=_geometric,
     conditions=(_quarter,),

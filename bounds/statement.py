@@ -272,6 +272,7 @@ class Statement:
         """Every symbol a value is needed for, by name: constants and hyperparameters."""
         expressions = [self.claim.lhs, self.claim.rhs, *self.prescription.values()]
         expressions += [side for c in self.conditions for side in (c.lhs, c.rhs)]
+        expressions += [e for q in self.measured for e in q.parameters.values() if e is not None]
         if self.claim.failure is not None:
             expressions.append(self.claim.failure)
         if self.algorithm is not None:

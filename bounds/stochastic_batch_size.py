@@ -119,7 +119,7 @@ eq_7 = Statement(
 # --- (9)-(12), Algorithm 1 --------------------------------------------------------------------
 eq_9 = Statement(
     "stochastic_batch_size.eq_9", "Eq. (9)", "printed",
-    Claim(update_frequency, "==", p),
+    Claim(update_frequency.bind(p=p), "==", p),
     algorithm=_rule(1, **_CONSTANT),
     text="A parameter moves with probability p_j; here p_j = p for all j and t.",
     note="The definition of the Bernoulli variable chi_j.",
@@ -134,7 +134,7 @@ eq_10 = Statement(
 )  # fmt: skip
 eq_12 = Statement(
     "stochastic_batch_size.eq_12", "Eq. (12)", "printed",
-    Claim(accumulated_batches, "==", 1 / p),
+    Claim(accumulated_batches.bind(p=p), "==", 1 / p),
     algorithm=_rule(1, **_CONSTANT),
     text="j's batch accumulates the universal batches until it is used. Read, at p_j = p, as: the "
     "batch of an update holds 1/p universal batches on average.",
@@ -190,7 +190,7 @@ eq_13 = Statement(
 )  # fmt: skip
 eq_13_repaired = Statement(
     "stochastic_batch_size.eq_13", "Eq. (13)", "repaired",
-    Claim(relative_progress, "==", p),
+    Claim(relative_progress.bind(p=p), "==", p),
     algorithm=_rule(2, **_CONSTANT),
     text="Algorithm 2 moves a parameter p = 1/E[k] times as far as SGD on the same batches.",
     note="An update moves it by eta g, k batches' worth of waiting or not, and comes p times a "

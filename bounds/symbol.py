@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
@@ -167,6 +169,9 @@ class Measured(Symbol):
     nonnegative : bool
         Whether it can never fall below 0.
     path : PathOf, optional
+    parameters : mapping of str to expression, optional
+        What its definition leaves open (the step of a gradient mapping), each with the
+        expression that it is at; ``None`` where a statement must say (:meth:`bind`).
 
     Examples
     --------
@@ -176,9 +181,10 @@ class Measured(Symbol):
     max of value at 0..T
     """
 
-    __slots__ = ("path",)
+    __slots__ = ("parameters", "path")
 
     path: PathOf | None
+    parameters: Mapping[str, sp.Expr | None]
 
     def __new__(
         cls,
@@ -188,13 +194,42 @@ class Measured(Symbol):
         latex: str = "",
         nonnegative: bool = False,
         path: PathOf | None = None,
+        parameters: Mapping[str, Any] | None = None,
     ) -> Measured:
         domain = Domain(0) if nonnegative else REAL
         self: Measured = Symbol.__new__(cls, name, meaning, domain, units, "derived", latex)
         self.path = path
-        self._content = (*self._content, str(path))
+        given = (parameters or {}).items()
+        self.parameters = MappingProxyType(
+            {key: None if value is None else sp.sympify(value) for key, value in given}
+        )
+        bound = tuple(f"{key} = {value}" for key, value in self.parameters.items())
+        self._content = (*self._content, str(path), *bound)
         return self
+
+    def bind(self, **parameters: Any) -> Measured:
+        """The same quantity with parameters of its definition bound to a statement's symbols.
+
+        Raises
+        ------
+        ValueError
+            If it has no such parameter.
+
+        Examples
+        --------
+        >>> from bounds.notation import eta
+        >>> gap = Measured("gap", parameters={"step": None})
+        >>> dict(gap.bind(step=eta / 2).parameters)
+        {'step': eta/2}
+        """
+        for key in parameters.keys() - self.parameters.keys():
+            known = ", ".join(self.parameters) or "none"
+            raise ValueError(f"{self.name} has no parameter {key}; it has {known}")
+        return Measured(
+            self.name, self.meaning, self.units, self.latex, self.domain.lower == 0, self.path,
+            {**self.parameters, **parameters},
+        )  # fmt: skip
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         own = (self.name, self.meaning, self.units, self.latex, self.domain.lower == 0, self.path)
-        return own, {}
+        return (*own, dict(self.parameters)), {}

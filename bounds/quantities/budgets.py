@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bounds.notation import C, eps
 from bounds.symbol import Measured
 from bounds.units import Units
 
@@ -11,6 +12,7 @@ evaluations_to_reach = Measured(
     Units(),
     r"N(\varepsilon)",
     True,
+    parameters={"accuracy": eps},
 )
 largest_batch_size = Measured(
     "largest_batch_size",
@@ -18,10 +20,16 @@ largest_batch_size = Measured(
     Units(),
     r"B_{\max}(C)",
     True,
+    parameters={"budget": C},
 )
 mean_round_length = Measured(
     "mean_round_length", "E[M_t], inner steps in a round", Units(), r"\mathbb{E}[M_t]", True
 )
 round_length_probability = Measured(
-    "round_length_probability", "P(M_t = K), K inner steps", Units(), r"\Pr(M_t=K)", True
+    "round_length_probability",
+    "P(M_t = K), K inner steps",
+    Units(),
+    r"\Pr(M_t=K)",
+    True,
+    parameters={"length": None},
 )

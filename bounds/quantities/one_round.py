@@ -1,7 +1,12 @@
-"""Quantities of one round from w_t."""
+"""Quantities of one round from w_t.
+
+The inner problem is ``G_t(w) = F(w) + (lam/2)||w - w_t||^2``, at the table's ``lam`` unless a
+statement binds another.
+"""
 
 from __future__ import annotations
 
+from bounds.notation import lam
 from bounds.symbol import Measured
 from bounds.units import Units
 
@@ -37,9 +42,15 @@ inner_distance_squared = Measured(
     _LENGTH2,
     r"\mathbb{E}\|w_{t+1}-w^*_{t+1}\|^2",
     True,
+    parameters={"lam": lam},
 )
 start_distance_squared = Measured(
-    "start_distance_squared", "||w_t - argmin G_t||^2", _LENGTH2, r"\|w_t-w^*_{t+1}\|^2", True
+    "start_distance_squared",
+    "||w_t - argmin G_t||^2",
+    _LENGTH2,
+    r"\|w_t-w^*_{t+1}\|^2",
+    True,
+    parameters={"lam": lam},
 )
 inner_gradient_norm_squared = Measured(
     "inner_gradient_norm_squared",
@@ -47,6 +58,7 @@ inner_gradient_norm_squared = Measured(
     _SLOPE2,
     r"\mathbb{E}\|\nabla G_t(w_{t+1})\|^2",
     True,
+    parameters={"lam": lam},
 )
 
 inner_suboptimality = Measured(
@@ -55,4 +67,5 @@ inner_suboptimality = Measured(
     _VALUE,
     r"\mathbb{E}[G_t(w_{t+1})-\min G_t]",
     True,
+    parameters={"lam": lam},
 )

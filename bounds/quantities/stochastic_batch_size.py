@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sympy as sp
+
 from bounds.symbol import Measured
 from bounds.units import Units
 
+_HALF = sp.Rational(1, 2)
 _SLOPE = Units(F=1, X=-1)
 _SLOPE2 = Units(F=2, X=-2)
 _LENGTH = Units(X=1)
@@ -131,20 +134,30 @@ block_gradient = Measured(
 full_block_gradient = Measured(
     "full_block_gradient", "grad_j F at the point that step s-1 left", _SLOPE, r"\nabla_jF(w^s)"
 )
-# With every update probability replaced by one constant p.
-update_frequency = Measured("update_frequency", "E[chi_j]", Units(), r"\mathbb{E}[\chi_j]", True)
+# With every update probability replaced by one constant p: the rule's own at alpha = lambda = 0,
+# unless a statement binds another.
+update_frequency = Measured(
+    "update_frequency",
+    "E[chi_j]",
+    Units(),
+    r"\mathbb{E}[\chi_j]",
+    True,
+    parameters={"p": _HALF},
+)
 accumulated_batches = Measured(
     "accumulated_batches",
     "E[k_j] at an update of j, no epoch boundary",
     Units(),
     r"\mathbb{E}[k_j\mid\chi_j=1]",
     True,
+    parameters={"p": _HALF},
 )
 relative_progress = Measured(
     "relative_progress",
     "E[w_j^0 - w_j^T]/(T eta g_j) of Algorithm 2 on <g, w>",
     Units(),
     r"\mathbb{E}[w_j^0-w_j^T]/(T\eta g_j)",
+    parameters={"p": _HALF},
 )
 shuffled_batch_variance = Measured(
     "shuffled_batch_variance",

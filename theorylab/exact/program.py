@@ -12,7 +12,7 @@ from typing import Any, final
 import numpy as np
 
 from bounds.path import PathOf
-from bounds.statement import Statement
+from bounds.statement import Statement, evaluate
 from bounds.symbol import Measured
 from theorylab.errors import UsageError
 from theorylab.exact.coefficients import Path, unroll
@@ -93,8 +93,11 @@ class Program:
     ) -> None:  # fmt: skip
         sigma = values.get("sigma", 0.0) if "sigma" in names else 0.0
         batch = statement.batch_size(values)
-        if not math.isfinite(values.get("T", 1)):
-            raise UsageError(f"{statement.key}: a worst case needs a finite T, got {values['T']}")
+        assert statement.algorithm is not None
+        for symbol in statement.algorithm.horizon.free_symbols:
+            if math.isinf(values.get(symbol.name, 1)):
+                raise UsageError(f"{statement.key}: a worst case needs a finite {symbol.name}, "
+                                 f"got {values[symbol.name]}")  # fmt: skip
         rounds = statement.rounds(values) + warm
         rule = build_rule(statement, values)
         path = unroll(rule, rounds, sigma > 0, warm)
@@ -142,7 +145,7 @@ class Program:
         self.parents = ()
         self.visited = []
         self.noises = []  # where, and the noise's vector
-        self._proximal: Any = None
+        self._proximal: dict[float, Any] = {}
 
     def require(self, constraint: Any) -> None:
         self.pep.add_constraint(constraint)
@@ -230,15 +233,23 @@ class Program:
         self.pep.add_psd_matrix([[square, root], [root, scale]])
         return root
 
-    def proximal(self) -> Any:
+    def parameter(self, quantity: str, name: str) -> float:
+        """What the statement binds a parameter of a quantity's definition to."""
+        expression = self.measured[quantity].parameters[name]
+        if expression is None:
+            raise UsageError(f"worst case: say what {name} is in {quantity}.bind({name}=...)")
+        return float(evaluate(expression, self.values))
+
+    def proximal(self, quantity: str) -> Any:
         """``argmin f + (lam/2)||w - w_t||^2`` from the optimality condition."""
-        if self._proximal is None:
+        lam = self.parameter(quantity, "lam")
+        if lam not in self._proximal:
             gradient, value = self._point(), self.pepit.Expression()
-            point = self.points[0][0] - gradient / self.values["lam"]
+            point = self.points[0][0] - gradient / lam
             self.function.add_point((point, gradient, value))
             self.visited.append((point, gradient, value))
-            self._proximal = point
-        return self._proximal
+            self._proximal[lam] = point
+        return self._proximal[lam]
 
     def mean(self, function: Callable[[Any], Any], round_: int) -> Any:
         return _mean(function, self.points[round_])
@@ -399,7 +410,7 @@ def _values(program: Program, round_: int) -> Any:
 
 
 def _inner_gradient(program: Program) -> Any:
-    start, lam = program.points[0][0], program.values["lam"]
+    start, lam = program.points[0][0], program.parameter("inner_gradient_norm_squared", "lam")
     return program.mean(lambda w: (program.at(w)[0] + lam * (w - start)) ** 2, 1)
 
 
@@ -416,8 +427,12 @@ _QUANTITIES: Mapping[str, Callable[[Program], Any]] = {
     "gradient_norm_squared": lambda p: _square_gradient(p, 0),
     "next_gradient_norm_squared": lambda p: _square_gradient(p, 1),
     "displacement_squared": lambda p: _moved(p, 1),
-    "inner_distance_squared": lambda p: p.mean(lambda w: (w - p.proximal()) ** 2, 1),
-    "start_distance_squared": lambda p: (p.points[0][0] - p.proximal()) ** 2,
+    "inner_distance_squared": lambda p: p.mean(
+        lambda w: (w - p.proximal("inner_distance_squared")) ** 2, 1
+    ),
+    "start_distance_squared": lambda p: (
+        (p.points[0][0] - p.proximal("start_distance_squared")) ** 2
+    ),
     "inner_gradient_norm_squared": _inner_gradient,
 }
 _CONCAVE: Mapping[str, Callable[[Program], Any]] = {

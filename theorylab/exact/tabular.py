@@ -171,7 +171,7 @@ class Tabular:
         moves = moves_of(self.statement, tuple(sorted(self.known_floats.items())))
         x = [number(v) for v in self.knots]
         rows = [[number(v) for v in row] for row in self.slopes]
-        batch = max(1, round(float(self.known.get("B", 1))))
+        batch = self.statement.batch_size(self.known)
         steps = len(moves.weights)
         if len(rows) == 1:
             batch = 1
@@ -252,7 +252,7 @@ class _Context:
 
     def measured(self, quantity: Measured) -> Any:
         if quantity.path is None:
-            return _FORMULAS[quantity.name](self)
+            return _FORMULAS[quantity.name](self, quantity)
         first, *less = (self._part(part) for part in quantity.path.parts)
         return first - less[0] if less else first
 
@@ -276,9 +276,15 @@ class _Context:
     def square(self, w: Any) -> Any:
         return _slope(w, self.x, self.mean) ** 2
 
-    def proximal(self) -> Any:
+    def parameter(self, quantity: Measured, name: str) -> Any:
+        expression = quantity.parameters[name]
+        if expression is None:
+            raise UsageError(f"say what {name} is in {quantity.name}.bind({name}=...)")
+        return self.number(float(evaluate(expression, self.known)))
+
+    def proximal(self, quantity: Measured) -> Any:
         """``argmin F + (lam/2)(w - w_0)^2``: the zero of an increasing piecewise-linear slope."""
-        lam, anchor = self.number(self.known["lam"]), self.paths[0][0]
+        lam, anchor = self.parameter(quantity, "lam"), self.paths[0][0]
         low = min(self.x[0], anchor) - max(abs(m) for m in self.mean) / lam
         high = max(self.x[-1], anchor) + max(abs(m) for m in self.mean) / lam
         cuts = [low, *self.x, high]
@@ -299,16 +305,16 @@ _RECORDS: Mapping[str, Callable[[_Context, Any], Any]] = {
     "distance": lambda c, w: abs(w - c.start),
     "distance_squared": lambda c, w: (w - c.start) ** 2,
 }
-_FORMULAS: Mapping[str, Callable[[_Context], Any]] = {
-    "decrease": lambda c: c.average(lambda p: c.value(p[0]) - c.value(p[-1])),
-    "gradient_norm_squared": lambda c: c.square(c.paths[0][0]),
-    "next_gradient_norm_squared": lambda c: c.average(lambda p: c.square(p[-1])),
-    "displacement_squared": lambda c: c.average(lambda p: (p[-1] - p[0]) ** 2),
-    "inner_gradient_norm_squared": lambda c: c.average(
-        lambda p: (_slope(p[-1], c.x, c.mean) + c.number(c.known["lam"]) * (p[-1] - p[0])) ** 2
+_FORMULAS: Mapping[str, Callable[[_Context, Measured], Any]] = {
+    "decrease": lambda c, q: c.average(lambda p: c.value(p[0]) - c.value(p[-1])),
+    "gradient_norm_squared": lambda c, q: c.square(c.paths[0][0]),
+    "next_gradient_norm_squared": lambda c, q: c.average(lambda p: c.square(p[-1])),
+    "displacement_squared": lambda c, q: c.average(lambda p: (p[-1] - p[0]) ** 2),
+    "inner_gradient_norm_squared": lambda c, q: c.average(
+        lambda p: (_slope(p[-1], c.x, c.mean) + c.parameter(q, "lam") * (p[-1] - p[0])) ** 2
     ),
-    "inner_distance_squared": lambda c: c.average(lambda p: (p[-1] - c.proximal()) ** 2),
-    "start_distance_squared": lambda c: (c.paths[0][0] - c.proximal()) ** 2,
+    "inner_distance_squared": lambda c, q: c.average(lambda p: (p[-1] - c.proximal(q)) ** 2),
+    "start_distance_squared": lambda c, q: (c.paths[0][0] - c.proximal(q)) ** 2,
 }
 
 
@@ -361,7 +367,7 @@ def moves_of(statement: Statement, values: tuple[tuple[str, float], ...]) -> Mov
     rule = build_rule(statement, table)
     if rule.draws or rule.lags != 1 or not independent(rule):
         raise UsageError(f"{rule.name} consumes randomness of its own")
-    starts = round_starts(rule, max(1, round(table.get("T", 1))))
+    starts = round_starts(rule, statement.rounds(table))
     if starts is None:
         raise UsageError(f"the rounds of {rule.name} are random or too long")
     rounds, steps = tuple(np.flatnonzero(starts).tolist()), len(starts)

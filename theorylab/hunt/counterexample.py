@@ -37,9 +37,9 @@ _SOURCES: Mapping[str, str] = {
     "gradient_norm_squared": "g(W[0, 0])**2",
     "next_gradient_norm_squared": "np.mean(g(W[:, -1])**2)",
     "displacement_squared": "np.mean((W[:, -1] - W[:, 0])**2)",
-    "inner_gradient_norm_squared": "np.mean((g(W[:, -1]) + lam*(W[:, -1] - W[:, 0]))**2)",
-    "inner_distance_squared": "np.mean((W[:, -1] - prox())**2)",
-    "start_distance_squared": "(w0 - prox())**2",
+    "inner_gradient_norm_squared": "np.mean((g(W[:, -1]) + ({lam})*(W[:, -1] - W[:, 0]))**2)",
+    "inner_distance_squared": "np.mean((W[:, -1] - prox({lam}))**2)",
+    "start_distance_squared": "(w0 - prox({lam}))**2",
 }
 _RECORDS: Mapping[str, str] = {
     "value": "f({w})", "gradient_norm": "np.abs(g({w}))", "gradient_l1_norm": "np.abs(g({w}))",
@@ -116,7 +116,8 @@ def script(table: Tabular) -> str:
 def _quantity(quantity: Measured) -> str:
     """A quantity's mean over all paths, as source."""
     if quantity.path is None:
-        return _SOURCES[quantity.name]
+        bound = {k: _source(e) for k, e in quantity.parameters.items()}
+        return _SOURCES[quantity.name].format(**bound)
     parts = []
     for part in quantity.path.parts:
         numbers = _RECORDS[part.atom].format(w=_ROUNDS[part.times])
@@ -129,8 +130,8 @@ def _needed(statement: Statement) -> set[str]:
     expressions = [statement.claim.lhs, statement.claim.rhs]
     expressions += [side for c in statement.conditions for side in (c.lhs, c.rhs)]
     names = {s.name for e in expressions for s in sp.sympify(e).free_symbols}
-    if any("inner" in n or "start_distance" in n for n in names):
-        names.add("lam")
+    for quantity in statement.claim.measured:
+        names |= {s.name for e in quantity.parameters.values() if e for s in e.free_symbols}
     for symbol, rule in reversed(list(statement.prescription.items())):
         if symbol.name in names:
             names |= {s.name for s in sp.sympify(rule).free_symbols}
@@ -169,7 +170,7 @@ def _function_lines(table: Tabular, needed: set[str]) -> list[str]:
 
 def _path_lines(table: Tabular) -> list[str]:
     moves = moves_of(table.statement, tuple(sorted(table.known_floats.items())))
-    steps, batch = len(moves.weights), max(1, round(float(table.known.get("B", 1))))
+    steps, batch = len(moves.weights), table.statement.batch_size(table.known)
     felt = "np.sign(v)" if moves.normalised else "v"
     flat = {c for row in moves.weights for c in row}
     step = f"w0 - np.dot({_literal(moves.weights)}[k], moved)"
@@ -188,10 +189,9 @@ def _path_lines(table: Tabular) -> list[str]:
         "    paths.append(kept + [w])",
         "W = np.array(paths)",
     ]
-    if any(s.name in ("inner_distance_squared", "start_distance_squared")
-           for s in table.statement.claim.measured):  # fmt: skip
+    if any(q.path is None and "prox" in _SOURCES[q.name] for q in table.statement.claim.measured):
         lines += [
-            "def prox(lo=-1e6, hi=1e6):  # argmin F + (lam/2)(w - w0)^2",
+            "def prox(lam, lo=-1e6, hi=1e6):  # argmin F + (lam/2)(w - w0)^2",
             "    for _ in range(200):",
             "        m = (lo + hi) / 2",
             "        lo, hi = (m, hi) if g(m) + lam * (m - w0) < 0 else (lo, m)",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from theorylab.engine.driver import Stratified, run
+from theorylab.errors import UsageError
 from theorylab.quantities.moments import moments
 from theorylab.quantities.protocol import Experiment, Measurement, Protocol
 from theorylab.quantities.runs import every_round
@@ -27,7 +28,8 @@ class Budgets(Protocol):
     mean of ``||grad F(w_t)||^2`` over ``T = C/B >= 16`` steps within twice that of B = 1. Exact
     where moments give these means (:mod:`.moments`) or nothing is random.
     ``evaluations_to_reach``: gradient evaluations until the running mean of
-    ``||grad F(w_t)||^2`` is at most eps. Each column is the answer of one group of replicas.
+    ``||grad F(w_t)||^2`` is at most its ``accuracy``. Each column is the answer of one group of
+    replicas.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"largest_batch_size", "evaluations_to_reach"})
@@ -46,10 +48,10 @@ class Budgets(Protocol):
 
     def _exactly(self, experiment: Experiment) -> float | None:
         """The largest batch by exact means; ``None`` where they are not known well enough."""
-        sizes, splits = self._splits(experiment)
+        sizes = self._sizes(experiment)
         means, errors = [], []
-        for split in splits:
-            there = self._at(experiment, split)
+        for size in sizes:
+            there = self._at(experiment, size)
             T, batch = there.rounds, there.batch_size
             if there.deterministic:
                 squares = every_round(there, "gradient_norm_squared", range(T))[:, 0]
@@ -69,20 +71,20 @@ class Budgets(Protocol):
         return float(sizes[surely - 1]) if surely == perhaps > 0 else None
 
     def _largest_batch(self, experiment: Experiment) -> np.ndarray:
-        sizes, splits = self._splits(experiment)
-        means = np.stack([self._mean(self._at(experiment, split)) for split in splits])
+        sizes = self._sizes(experiment)
+        means = np.stack([self._mean(self._at(experiment, size)) for size in sizes])
         good = np.logical_and.accumulate(means <= 2 * means[0], axis=0)
         return np.array(sizes, dtype=float)[good.sum(0) - 1]
 
     @staticmethod
-    def _splits(experiment: Experiment) -> tuple[list[int], list[dict[str, int]]]:
-        """Batch sizes, and how each splits the budget into steps."""
-        budget = round(float(experiment.values["C"]))
-        sizes = [2**k for k in range(max(1, (budget // _LEAST_STEPS).bit_length()))]
-        return sizes, [{"B": b, "T": max(1, budget // b)} for b in sizes]
+    def _sizes(experiment: Experiment) -> list[int]:
+        """The batch sizes that leave the budget steps enough."""
+        budget = round(experiment.parameter("largest_batch_size", "budget"))
+        return [2**k for k in range(max(1, (budget // _LEAST_STEPS).bit_length()))]
 
     def _evaluations(self, experiment: Experiment) -> np.ndarray:
-        rounds, eps = experiment.rounds, float(experiment.values["eps"])
+        rounds = experiment.rounds
+        accuracy = experiment.parameter("evaluations_to_reach", "accuracy")
         replicas = _GROUPS * max(
             4, experiment.affordable(rounds * experiment.batch_size) // _GROUPS
         )
@@ -92,17 +94,24 @@ class Budgets(Protocol):
         squares = out["gradient_norm_squared"].reshape(rounds, _GROUPS, -1).mean(-1)
         spent = out.evaluations.reshape(rounds, _GROUPS, -1).mean(-1)
         running = np.cumsum(squares, axis=0) / np.arange(1, rounds + 1)[:, None]
-        reached = running <= eps
+        reached = running <= accuracy
         first = np.where(reached.any(0), reached.argmax(0), rounds - 1)
         evaluations = spent[first, np.arange(_GROUPS)] + experiment.batch_size
         return np.where(reached.any(0), evaluations, np.inf)
 
     @staticmethod
-    def _at(experiment: Experiment, values: dict[str, Any]) -> Experiment:
-        statement = experiment.statement
+    def _at(experiment: Experiment, size: int) -> Experiment:
+        """The experiment at this batch size, with the steps that the budget leaves."""
+        statement, algorithm = experiment.statement, experiment.statement.algorithm
+        if algorithm is None or not algorithm.batch.is_Symbol:
+            raise UsageError(f"{statement.key}: the batch size must be a symbol, to be varied")
+        budget = round(experiment.parameter("largest_batch_size", "budget"))
         kept = {s.name for s in (*statement.symbols, *statement.constants)}
-        base = {k: v for k, v in experiment.values.items() if k in kept}
-        return replace(experiment, values=statement.resolve(base | values))
+        values: dict[str, Any] = {k: v for k, v in experiment.values.items() if k in kept}
+        if algorithm.horizon.is_Symbol:
+            values[algorithm.horizon.name] = max(1, budget // size)
+        values[algorithm.batch.name] = size
+        return replace(experiment, values=statement.resolve(values))
 
     @staticmethod
     def _mean(there: Experiment) -> np.ndarray:

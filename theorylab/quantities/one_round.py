@@ -166,7 +166,7 @@ class OneRound(Protocol):
                 found["next_gradient_norm_squared"] = expected(_square(gradient))
                 terms["next_gradient_norm_squared"] = felt
             if "inner_gradient_norm_squared" in names:
-                lam = float(experiment.values["lam"])
+                lam = experiment.parameter("inner_gradient_norm_squared", "lam")
                 pull = lam * (after - before).reshape(-1, dim)
                 found["inner_gradient_norm_squared"] = expected(_square(gradient + pull))
                 terms["inner_gradient_norm_squared"] = _largest(felt, points) + lam * size
@@ -176,10 +176,13 @@ class OneRound(Protocol):
         for name, sizes in terms.items():
             length = np.sqrt(found[name].mean(-1, keepdims=True))
             scales[name] = square_scale(length, LOST * _largest(sizes, points))
-        if names & {"inner_distance_squared", "start_distance_squared", "inner_suboptimality"}:
+        inner = names & {"inner_distance_squared", "start_distance_squared", "inner_suboptimality"}
+        if inner:
             constants = objective.constants()
-            problem = (float(experiment.values["lam"]), float(constants["delta"]),
-                       float(constants["ell"]))  # fmt: skip
+            lams = {experiment.parameter(name, "lam") for name in inner}
+            if len(lams) > 1:
+                raise UsageError(f"{experiment.statement.key} speaks of two inner problems at once")
+            problem = lams.pop(), float(constants["delta"]), float(constants["ell"])
             target = proximal_minimizer(objective, w, *problem)
             found["start_distance_squared"] = given(_square(w - target))
             found["inner_distance_squared"] = expected(

@@ -85,6 +85,22 @@ class Experiment:
         """Names of the quantities the statement speaks about."""
         return frozenset(symbol.name for symbol in self.statement.measured)
 
+    def parameter(self, quantity: str, name: str) -> float:
+        """What the statement binds a parameter of a quantity's definition to, at these values.
+
+        Raises
+        ------
+        UsageError
+            If it binds it to nothing.
+        """
+        (symbol,) = (q for q in self.statement.measured if q.name == quantity)
+        expression = symbol.parameters[name]
+        if expression is None:
+            raise UsageError(
+                f"{self.statement.key}: say what {name} is in {quantity}.bind({name}=...)"
+            )
+        return float(evaluate(expression, self.values))
+
     @property
     def run_by_run(self) -> bool:
         """Whether the claim is of each run's own numbers, so that means of them will not do."""

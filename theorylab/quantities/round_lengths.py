@@ -23,7 +23,7 @@ _PER_GRADIENT = 40  # a draw costs this much less than the sample gradient effor
 
 
 class RoundLengths(Protocol):
-    """``mean_round_length`` is E[M_t]; ``round_length_probability`` is P(M_t = K)."""
+    """``mean_round_length`` is E[M_t]; ``round_length_probability`` is P(M_t = its ``length``)."""
 
     provides: ClassVar[frozenset[str]] = frozenset(
         {"mean_round_length", "round_length_probability"}
@@ -39,7 +39,8 @@ class RoundLengths(Protocol):
             law, lengths = "arithmetic", np.array([float(len(starts))])
         found = {"mean_round_length": lengths}
         if "round_length_probability" in names:
-            hit = lengths == round(float(experiment.values["K"]))
+            length = experiment.parameter("round_length_probability", "length")
+            hit = lengths == round(length)
             found["round_length_probability"] = hit.astype(float)
         values = {k: found[k][None, :] for k in names}
         return Measurement(values, law, ranges=certified_ranges(experiment.objective, names))

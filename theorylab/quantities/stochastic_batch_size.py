@@ -435,8 +435,8 @@ class ConstantProbability(Protocol):
 
 
 def _p(experiment: Experiment) -> float:
-    # A statement without p means the rule's own probability at alpha = lambda = 0.
-    p = float(experiment.values.get("p", 0.5))
+    (name,) = experiment.measured
+    p = experiment.parameter(name, "p")
     if not 0 < p <= 1:
         raise UsageError(f"{experiment.statement.key}: needs a probability p in (0, 1], got {p}")
     return p

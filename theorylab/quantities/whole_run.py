@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar, final
@@ -17,7 +18,7 @@ from bounds.units import Units
 from theorylab.engine.driver import Stratified, run
 from theorylab.engine.recorders import recorders
 from theorylab.errors import UsageError
-from theorylab.method.rule import norm
+from theorylab.method.rule import norm, round_starts
 from theorylab.quantities import affine_steps, moments
 from theorylab.quantities.enumeration import Paths, enumerate_paths
 from theorylab.quantities.protocol import (
@@ -128,8 +129,9 @@ class WholeRun(Protocol):
         """SGD at ``1/(2 ell)`` for as many steps, on the same batches."""
         if "ell" not in experiment.values:
             raise UsageError(f"{experiment.objective.name} certifies no ell for SGD's step")
-        steps = experiment.rounds * int(getattr(experiment.rule, "S", 1))
-        values = {k: v for k, v in experiment.values.items() if k not in ("S", "theta", "eta")}
+        longest = 256 + 2 * math.ceil(experiment.steps)
+        starts = round_starts(experiment.rule, experiment.rounds, longest)
+        steps = round(experiment.steps) if starts is None else len(starts)
         sgd = replace(
             experiment,
             statement=replace(
@@ -142,7 +144,6 @@ class WholeRun(Protocol):
                 ),
                 prescription={},
             ),
-            values=values,
         )
         paths = enumerate_paths(sgd) if every and not experiment.deterministic else None
         at = _times(range(1, steps + 1), every or sgd.deterministic)

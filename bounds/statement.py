@@ -287,6 +287,14 @@ class Statement:
         """Every measured quantity of the claim and of the conditions."""
         return self.claim.measured.union(*(c.measured for c in self.conditions))
 
+    @property
+    def lengths(self) -> tuple[Symbol, ...]:
+        """The symbols in which the algorithm's horizon and batch are given, ``T`` and ``B`` too."""
+        if self.algorithm is None:
+            return ()
+        free = self.algorithm.horizon.free_symbols | self.algorithm.batch.free_symbols
+        return tuple(sorted((s for s in free if isinstance(s, Symbol)), key=lambda s: s.name))
+
     def rounds(self, values: Values) -> int:
         """How many rounds are run at ``values``: the algorithm's horizon, or 1."""
         return self._number(None if self.algorithm is None else self.algorithm.horizon, values)

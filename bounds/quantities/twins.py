@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bounds.notation import eta
 from bounds.symbol import Measured
 from bounds.units import Units
 
@@ -58,4 +59,5 @@ distance_to_sgd = Measured(
     _LENGTH,
     r"\max_t\|w_t-v_t\|",
     True,
+    parameters={"step": eta},
 )

@@ -72,12 +72,14 @@ def refutation(statement: Statement, limit: int = 12, seed: int = 0) -> WorstCas
 
 def _points(statement: Statement, seed: int) -> Iterator[dict[str, float]]:
     names = {s.name for s in (*statement.symbols, *statement.constants)}
-    lengths = _ROUNDS if "T" in names else (1.0,)
+    long = set() if statement.algorithm is None else statement.algorithm.horizon.free_symbols
+    horizon = [s.name for s in long if s.name in names]
+    lengths = _ROUNDS if horizon else (1.0,)
     seen: list[dict[str, float]] = []
     for T in lengths:
         for shape in _CONDITIONING if "mu" in names else ({},):
             for sigma in (1.0, 0.0) if "sigma" in names and T <= 2 else (0.0,):
-                fixed = {"T": T, "sigma": sigma, **shape}
+                fixed = {**dict.fromkeys(horizon, T), "sigma": sigma, **shape}
                 known = {k: v for k, v in fixed.items() if k in names}
                 try:
                     table = normalised_points(statement, known, _POINTS if T <= 2 else 1, seed)

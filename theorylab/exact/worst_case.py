@@ -55,7 +55,7 @@ _VARIED = (
     {"delta": 0.25, "sigma": 1.0},
     {"delta": 1.0, "sigma": 0.0},
 )
-_SHORT = ({"T": 1.0, "S": 1.0}, {"T": 2.0, "S": 2.0})
+_SHORT = (1.0, 2.0)  # rounds, and whatever else is counted but the batch
 _SOLVER = 1e-6  # what the solver's answers are trusted to, relatively
 _DOUBTED = 0.01  # of the bound: what a solver may err by beyond its gap
 _AS_GOOD = 1e-3  # a function of fewer dimensions may fall this short of the best
@@ -266,11 +266,11 @@ def _rebuild(statement: Statement, program: Program, found: WorstCase) -> WorstC
         return replace(found, unbuilt="not rebuilt: the problem is unbounded or was not solved")
     if statement.algorithm is None or program.twins:
         return replace(found, unbuilt="not rebuilt: the claim speaks of two points")
-    if program.variance > 0 and round(found.values.get("B", 1)) > 1:
+    if program.variance > 0 and statement.batch_size(found.values) > 1:
         return replace(found, unbuilt="not rebuilt: a mean of B samples has more than two atoms")
     if "interpolated" not in registry.families():
         return replace(found, unbuilt="not rebuilt: the family 'interpolated' is not registered")
-    free = {s.name for s in statement.hyperparameters} | {"T", "B"}
+    free = {s.name for s in (*statement.hyperparameters, *statement.lengths)}
     values = {k: v for k, v in found.values.items() if k in free}
     measured: list[tuple[Verdict, Spec]] = []
     for spec in rebuilt.specs(program):
@@ -342,8 +342,14 @@ def normalised_points(
     """Points of the domain with ``ell = Delta = ... = 1`` and few rounds, corners first."""
     names = {s.name for s in (*statement.symbols, *statement.constants)}
     found: list[dict[str, Any]] = []
+    batch = set() if statement.algorithm is None else statement.algorithm.batch.free_symbols
+    counted = [s.name for s in statement.hyperparameters if s.domain.integer and s not in batch]
     tables = [
-        {k: v for k, v in {**_CONSTANTS, **varied, **short, **fixed}.items() if k in names}
+        {
+            k: v
+            for k, v in {**_CONSTANTS, **varied, **dict.fromkeys(counted, short), **fixed}.items()
+            if k in names
+        }
         for short in _SHORT
         for varied in _VARIED
     ]

@@ -19,7 +19,7 @@ _STEPS, _ROWS = 30, 4
 
 
 class BesideSGD(Protocol):
-    """``distance_to_sgd``: how far a rule comes from SGD with the step ``eta``. Exact.
+    """``distance_to_sgd``: how far a rule comes from SGD with its ``step``. Exact.
 
     The rule's own uniform draws are all 0, so that whatever has a probability happens.
     """
@@ -32,7 +32,7 @@ class BesideSGD(Protocol):
         samples = torch.from_numpy(objective.draw(rng, _STEPS, _ROWS, experiment.batch_size))
         mask = rule.restarts(rng, 0, _STEPS, _ROWS)
         step = eager_step(objective, rule)
-        sgd = SGD(eta=float(experiment.values["eta"]))
+        sgd = SGD(eta=experiment.parameter("distance_to_sgd", "step"))
         plain = eager_step(objective, sgd)
         farthest = size = np.zeros(_ROWS)
         with torch.no_grad():

@@ -10,6 +10,7 @@ from types import ModuleType
 
 from bounds.methods import (
     adagrad_norm,
+    adamw,
     clipped_sgd,
     decentralized_sgd,
     distributed_topk_sgd,
@@ -24,12 +25,14 @@ from bounds.methods import (
     projected_subgradient,
     proximal_gradient,
     sam,
+    sign_sgd,
     sngd,
 )
 from bounds.statement import Statement
 
 _MODULES: tuple[ModuleType, ...] = (
     adagrad_norm,
+    adamw,
     clipped_sgd,
     decentralized_sgd,
     distributed_topk_sgd,
@@ -44,6 +47,7 @@ _MODULES: tuple[ModuleType, ...] = (
     projected_subgradient,
     proximal_gradient,
     sam,
+    sign_sgd,
     sngd,
 )
 

@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import sympy as sp
 
-from bounds.assumptions import RELAXED_SMOOTH
-from bounds.notation import L0, L1, sigma
-from bounds.proof import Nonnegative
-from bounds.quantities import decrease, gradient_norm
+from bounds.assumptions import BOUNDED_BELOW, RELAXED_SMOOTH
+from bounds.notation import L0, L1, Delta, T, sigma
+from bounds.proof import Identity, Nonnegative
+from bounds.quantities import decrease, gradient_norm, min_gradient_norm
 from bounds.statement import Algorithm, Claim, Condition, Statement
 
 __all__ = ["FALSE_NEIGHBOURS", "STATEMENTS"]
 
 _ALGORITHM = Algorithm("clipped_sgd", {"eta": 1 / (2 * L0), "c": 2 * L0 / (3 * L1)})
 _CONDITIONS = (Condition(L0, ">", 0), Condition(L1, ">", 0), Condition(sigma, "<=", 0))
+_e = sp.Symbol("e", positive=True)
+_EPS = (3 * L1 * Delta + sp.sqrt(9 * L1**2 * Delta**2 + 4 * (T + 1) * L0 * Delta)) / (T + 1)
 _STEP = sp.Min(1 / (2 * L0), 1 / (3 * L1 * gradient_norm))
 
 step = Statement(
@@ -61,5 +63,31 @@ step_whole = Statement(
     "the gain is 3/4 of that.",
 )
 
-STATEMENTS: tuple[Statement, ...] = (step,)
+steps = Statement(
+    key="clipped_sgd.steps",
+    label="How many steps reach a gradient of length eps",
+    form="printed",
+    claim=Claim(min_gradient_norm, "<=", _EPS),
+    assumptions=(RELAXED_SMOOTH, BOUNDED_BELOW),
+    algorithm=_ALGORITHM,
+    conditions=_CONDITIONS,
+    text="Some of w_0, ..., w_T has a gradient of length eps at most as soon as T + 1 >= "
+    "4 L0 Delta/eps^2 + 6 L1 Delta/eps; the bound is the eps that solves it with equality.",
+    note="True: each of T + 1 steps gains at least eps^2/(4 L0 + 6 L1 eps) if no gradient is "
+    "shorter than eps, and all together they gain at most Delta.",
+    proof=(
+        Identity(
+            "the harmonic mean of the two steps stays below the lesser",
+            1 / (2 * L0 + 3 * L1 * _e),
+            1 / (1 / (1 / (2 * L0)) + 1 / (1 / (3 * L1 * _e))),
+        ),
+        Identity(
+            "the bound solves (T + 1) eps^2 = 4 L0 Delta + 6 L1 Delta eps",
+            (T + 1) * _EPS**2 - 6 * L1 * Delta * _EPS,
+            4 * L0 * Delta,
+        ),
+    ),
+)
+
+STATEMENTS: tuple[Statement, ...] = (steps, step)
 FALSE_NEIGHBOURS: tuple[Statement, ...] = (step_whole,)

@@ -1,0 +1,73 @@
+"""AdamW at equal decay rates of its two moments: how far decoupled weight decay lets it go.
+
+Xie and Li (2024), "Implicit bias of AdamW: l_inf norm constrained optimization", Theorem 1.1 and
+the bound on the size of an update behind it: where ``beta1 <= beta2`` the iterates end up with
+``||w||_inf <= 1/decay``; their lambda is ``decay``. At ``beta1 = beta2`` that bound holds of every
+single update (the term that it adds elsewhere has the factor ``beta2 - beta1``), which is the case
+stated here, with the geometric sum that follows. The text of the paper was not at hand (its
+argument was, in a write-up of the proof); the case was proved anew (``proof``).
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from bounds.notation import T, beta, decay
+from bounds.notation import eta_length as eta
+from bounds.proof import Identity, Nonnegative
+from bounds.quantities import final_linf_norm, first_linf_norm
+from bounds.statement import Algorithm, Claim, Condition, Statement
+
+__all__ = ["FALSE_NEIGHBOURS", "STATEMENTS"]
+
+_ALGORITHM = Algorithm(
+    "adamw", {"eta": eta, "beta1": beta, "beta2": beta, "weight_decay": decay}
+)  # fmt: skip
+_CONDITIONS = (Condition(eta, "<=", 1 / decay),)
+_KEPT = (1 - eta * decay) ** T
+_k, _x, _p, _q = sp.symbols("k x p q", positive=True)
+_a, _b = sp.symbols("a b", real=True)
+
+norm_bound = Statement(
+    key="adamw.norm_bound",
+    label="Norm of the iterates at beta1 = beta2",
+    form="printed",
+    claim=Claim(
+        final_linf_norm, "<=", _KEPT * first_linf_norm + (1 - _KEPT) / decay, mode="every run"
+    ),
+    algorithm=_ALGORITHM,
+    conditions=_CONDITIONS,
+    text="Whatever the gradients, ||w_T||_inf tends to 1/decay at most, at the rate of the decay.",
+    note="True in every run: m^ and v^ are means of the gradients so far and of their squares with "
+    "the same weights, so |m^_j| <= sqrt(v^_j) by Jensen's inequality, and |w_j| <= "
+    "(1 - eta decay)|w_j| + eta at each step. Met where a coordinate's gradient keeps its value.",
+    proof=(
+        Nonnegative(
+            "Jensen's inequality for two weights: the mean square less the square of the mean",
+            (_p * _a**2 + _q * _b**2) / (_p + _q) - ((_p * _a + _q * _b) / (_p + _q)) ** 2,
+            _p * _q * (_a - _b) ** 2 / (_p + _q) ** 2,
+        ),
+        Identity(
+            "k ||w_0|| + (1 - k)/decay, k = (1 - eta decay)^t, solves x <- (1 - eta decay) x + eta",
+            (1 - eta * decay) * (_k * _x + (1 - _k) / decay) + eta,
+            _k * (1 - eta * decay) * _x + (1 - _k * (1 - eta * decay)) / decay,
+        ),
+    ),
+)  # fmt: skip
+
+norm_bound_half = Statement(
+    key="adamw.norm_bound.half",
+    label="Norm of the iterates, 1/(2 decay)",
+    form="printed",
+    claim=Claim(
+        final_linf_norm, "<=", _KEPT * first_linf_norm + (1 - _KEPT) / (2 * decay),
+        mode="every run",
+    ),
+    algorithm=_ALGORITHM,
+    conditions=_CONDITIONS,
+    note="False: where the gradient is constant, w_T - w_0 (1 - eta decay)^T is the whole of "
+    "(1 - (1 - eta decay)^T)/decay.",
+)  # fmt: skip
+
+STATEMENTS: tuple[Statement, ...] = (norm_bound,)
+FALSE_NEIGHBOURS: tuple[Statement, ...] = (norm_bound_half,)

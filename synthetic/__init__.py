@@ -16,9 +16,10 @@ from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
 from synthetic.dips import dip_chain, quadratic_dip
 from synthetic.families import FAMILIES
 from synthetic.interpolated import interpolated
+from synthetic.laws import Gaussian, Rare, Shifts, StudentT, two_point
 from synthetic.linear_sum import LinearSum, linear_twins, strongly_convex_twins
 from synthetic.losses import LOSSES
-from synthetic.noise import Gaussian, Noisy, Rare, ShiftedSum, Shifts, StudentT, two_point
+from synthetic.noise import Noisy, ShiftedSum
 from synthetic.one_sided import one_sided
 from synthetic.piecewise_quadratic import (
     PiecewiseQuadratic,

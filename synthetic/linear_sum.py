@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic.noise import mean_of_rows
+from synthetic.laws import mean_of_rows
 from synthetic.shared import count, positive, refuse
 from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum

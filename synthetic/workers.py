@@ -12,8 +12,9 @@ from torch import Tensor
 
 from synthetic.data_backed import robust_regression
 from synthetic.deterministic import Deterministic
+from synthetic.laws import balanced_shifts
 from synthetic.linear_sum import LinearSum
-from synthetic.noise import balanced_shifts, with_noise
+from synthetic.noise import with_noise
 from synthetic.separable import spread
 from synthetic.shared import count, positive, refuse
 from theorylab.problem.affine import AffineGradients

@@ -158,3 +158,14 @@ def test_entry_points_load() -> None:
         assert points
         for point in points:
             point.load()
+
+
+# The statements of a paper stay together.
+LONGEST = 500
+LONG = {"bounds/lrsgd.py", "bounds/sngm.py", "bounds/tralgo.py"}
+
+
+@pytest.mark.parametrize(("package", "path"), FILES, ids=lambda v: getattr(v, "stem", v))
+def test_no_file_grows_past_what_a_reader_takes_in(package: str, path: Path) -> None:
+    if path.relative_to(ROOT).as_posix() not in LONG:
+        assert len(path.read_text().splitlines()) <= LONGEST

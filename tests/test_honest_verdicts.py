@@ -23,7 +23,8 @@ from bounds.quantities import (
     min_gradient_norm_squared,
     total_decrease,
 )
-from synthetic.noise import Noisy, StudentT
+from synthetic.laws import StudentT
+from synthetic.noise import Noisy
 from theorylab import check
 from theorylab.cli import build
 from theorylab.judge.check import constants_for

@@ -19,8 +19,8 @@ from bounds.assumptions import CONSTRAINED, SMOOTH
 from bounds.notation import Delta
 from bounds.statement import Claim, Statement
 from synthetic.interval import Interval, supremum
+from synthetic.laws import balanced_shifts
 from synthetic.losses import LOSSES
-from synthetic.noise import balanced_shifts
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.reach import LOWER
 from synthetic.scalar import Scalar

@@ -16,7 +16,8 @@ from bounds.quantities import (
     final_gradient_norm_squared, final_suboptimality, gradient_variance, total_decrease,
 )
 from synthetic import quadratic
-from synthetic.noise import Noisy, StudentT
+from synthetic.laws import StudentT
+from synthetic.noise import Noisy
 from theorylab.problem.objective import Family, Parameter
 
 def heavy(dof=2.5, dim=1):

@@ -32,7 +32,7 @@ from bounds.assumptions import (
 from bounds.notation import Bf, Delta, T, ell, eta, mu_pl
 from bounds.quantities import final_suboptimality
 from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
-from synthetic.noise import Rare
+from synthetic.laws import Rare
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import check, constants_for
 from theorylab.problem.objective import Objective

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from rich.table import Table
 
 from theorylab.console import console
 from theorylab.errors import UsageError
-from theorylab.plugins.specs import Spec, build_objective, objective_specs
+from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import writable
 from theorylab.studies.stability import StabilityReport, stability
 
@@ -67,10 +66,12 @@ def command(
     """Measure uniform stability on perturbed twins, beside each theorem's bound."""
     if objective is None and data is None:
         objective = _OBJECTIVE
-    spec = _with_parameters(objective_specs(objective, data), parameters)
+    specs = objective_specs(objective, data, parse_parameters(parameters))
+    if not specs:
+        raise UsageError(f"{objective} has no default instance; name its data with --data")
     target = writable(out / "stability.json")
     report = stability(
-        [name.strip() for name in rule.split(",")], spec, sizes=_numbers(n, int, "--n"),
+        [name.strip() for name in rule.split(",")], specs[0], sizes=_numbers(n, int, "--n"),
         horizons=_numbers(steps, int, "--steps"), multipliers=_numbers(c, float, "--c"),
         thetas=_numbers(theta, float, "--theta"), inner=inner, pairs=pairs, seeds=seeds, seed=seed,
         keys=[key.strip() for key in statement.split(",")] if statement else None, remove=remove,
@@ -81,28 +82,6 @@ def command(
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:
         _print(report, target)
-
-
-def _with_parameters(specs: Sequence[Spec], text: str | None) -> Spec:
-    if not specs:
-        raise UsageError("that family has no default instance; name its data with --data")
-    changed = dict(specs[0].get("parameters", {}))
-    for part in (text or "").split(","):
-        name, _, value = part.partition("=")
-        if not part.strip():
-            continue
-        try:
-            number = float(value)
-        except ValueError:
-            changed[name.strip()] = value.strip()
-        else:
-            changed[name.strip()] = int(number) if number.is_integer() else number
-    spec = {**specs[0], "parameters": changed}
-    try:
-        build_objective(spec)
-    except TypeError as error:
-        raise UsageError(f"--set: {error}") from None
-    return spec
 
 
 def _print(report: StabilityReport, target: Path) -> None:

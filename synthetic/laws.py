@@ -17,7 +17,7 @@ from theorylab.errors import UsageError
 from theorylab.problem.objective import Constant
 
 __all__ = [
-    "Gaussian", "Law", "Rare", "Shifts", "StudentT", "balanced_shifts", "mean_of_rows", "two_point",
+    "Gaussian", "Law", "Rare", "Shifts", "StudentT", "balanced_shifts", "mean_of_rows", "random_direction", "two_point",
 ]  # fmt: skip
 
 
@@ -121,7 +121,7 @@ def mean_of_rows(table: Tensor, draw: Tensor) -> Tensor:
     return total if draw.shape[1] == 1 else total.div_(draw.shape[1])
 
 
-def _direction(dim: int, seed: int) -> np.ndarray:
+def random_direction(dim: int, seed: int) -> np.ndarray:
     direction = np.random.default_rng(seed).standard_normal(dim)
     return direction / np.linalg.norm(direction)
 
@@ -132,7 +132,7 @@ def two_point(sigma: float, dim: int, seed: int = 0) -> Shifts:
     >>> float(two_point(0.5, dim=1).sigma())
     0.5
     """
-    direction = _direction(dim, seed)
+    direction = random_direction(dim, seed)
     return Shifts(sigma * np.stack([direction, -direction]))
 
 

@@ -18,6 +18,7 @@ from synthetic.laws import (
     StudentT,
     balanced_shifts,
     mean_of_rows,
+    random_direction,
     two_point,
 )
 from synthetic.shared import count, refuse
@@ -279,7 +280,7 @@ def with_noise(
     if noise == "two_point":
         law = two_point(sigma, base.dim, seed)
     elif noise == "rare":
-        law = Rare(sigma, rarity, _direction(base.dim, seed))
+        law = Rare(sigma, rarity, random_direction(base.dim, seed))
     else:
         law = Gaussian(sigma) if noise == "gaussian" else StudentT(sigma, dof)
     return Noisy(base, law, parameters)

@@ -17,7 +17,8 @@ from theorylab.errors import UsageError
 from theorylab.problem.objective import Constant
 
 __all__ = [
-    "Gaussian", "Law", "Rare", "Shifts", "StudentT", "balanced_shifts", "mean_of_rows", "random_direction", "two_point",
+    "Gaussian", "Law", "Rare", "Shifts", "StudentT", "balanced_shifts", "mean_of_rows",
+    "random_direction", "two_point",
 ]  # fmt: skip
 
 
@@ -122,6 +123,7 @@ def mean_of_rows(table: Tensor, draw: Tensor) -> Tensor:
 
 
 def random_direction(dim: int, seed: int) -> np.ndarray:
+    """A unit vector of R^dim, the same for the same seed."""
     direction = np.random.default_rng(seed).standard_normal(dim)
     return direction / np.linalg.norm(direction)
 

@@ -77,6 +77,7 @@ def test_a_finished_run_is_not_done_again(theorylab: Any, monkeypatch: pytest.Mo
     def refuse(cell: Any, sent: Any = ()) -> None:
         raise AssertionError("computed again")
 
+    refuse.__module__ = "theorylab.studies.verify"  # the same code behind the cell
     monkeypatch.setattr("theorylab.studies.verify.check_cell", refuse)
     code, again, _ = theorylab(*arguments)
     assert code == 0

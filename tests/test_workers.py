@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,17 +10,32 @@ import pytest
 import torch
 
 import synthetic
+from bounds import Claim, Statement
+from bounds.methods.decentralized_sgd import lemma_2_root
+from bounds.quantities import total_decrease
+from bounds.symbol import COUNT, Symbol
 from deep.settings import method
 from theorylab import run
 from theorylab.engine.driver import BLOCK
 from theorylab.errors import UsageError
 from theorylab.hunt.rescaling import rescale, without_noise
-from theorylab.method import SGD, DecentralizedSGD, DistributedTopKSGD, LocalSGD, MajorityVote
+from theorylab.judge.check import constants_for
+from theorylab.method import (
+    SGD,
+    DecentralizedSGD,
+    DistributedTopKSGD,
+    LocalSGD,
+    MajorityVote,
+    SignSGD,
+    TopKSGD,
+)
 from theorylab.method.decentralized_sgd import mixing_matrix, spectral_gap
 from theorylab.method.rule import UpdateRule
 from theorylab.problem.sampler import Importance, Reshuffled, WithoutReplacement
 from theorylab.problem.workers import Workers
+from theorylab.quantities.affine_steps import joint_moments
 from theorylab.stability.twins import require_followed
+from theorylab.studies.falsify import falsify
 
 RULES: dict[str, UpdateRule] = {
     "local": LocalSGD(0.1, 3),
@@ -53,6 +69,24 @@ def test_time_chunks_do_not_show(rule: UpdateRule, monkeypatch: pytest.MonkeyPat
             patch.setattr("theorylab.engine.chunks.DRAW_BYTES", 1)
             cut = run(noisy(noise), rule, 9, replicas=4, record=("w",))
         np.testing.assert_array_equal(whole["w"], cut["w"])
+
+
+@pytest.mark.parametrize(
+    ("of_workers", "plain"),
+    [(LocalSGD(0.1, 1), SGD(0.1)), (LocalSGD(0.1, 1, 0.5), SGD(0.05)),
+     (DecentralizedSGD(0.1, "complete"), SGD(0.1)), (MajorityVote(0.1, 0.5), SignSGD(0.1, 0.5)),
+     (DistributedTopKSGD(0.1, 1), TopKSGD(0.1, 1))],
+    ids=["local", "server", "gossip", "vote", "topk"],
+)  # fmt: skip
+def test_of_one_worker_or_one_step_they_are_the_plain_methods(
+    of_workers: UpdateRule, plain: UpdateRule
+) -> None:
+    several = isinstance(of_workers, LocalSGD)
+    base = synthetic.quadratic(dim=3, noise="gaussian", sigma=0.3)
+    F = noisy() if several else Workers("alone", [base])
+    found = run(F, of_workers, 20, 2, 6, record=("w",), at=range(21))
+    expected = run(F, plain, 20, 2, 6, record=("w",), at=range(21))
+    np.testing.assert_allclose(found["w"], expected["w"], rtol=1e-12, atol=1e-14)
 
 
 def test_what_is_asked_is_counted() -> None:
@@ -99,6 +133,36 @@ def test_local_sgd_drifts_where_curvatures_differ() -> None:
     fixed = ((1 - factors) * minima).sum() / (1 - factors).sum()
     assert float(out["w"][0, 0, 0]) == pytest.approx(fixed, abs=1e-12)
     assert abs(fixed - F.minimizer().item()) > 0.1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("rule", [LocalSGD(0.3, 3), LocalSGD(0.3, 3, 0.5)], ids=["mean", "step"])
+def test_the_spread_of_a_round_of_local_steps_is_exact(rule: LocalSGD) -> None:
+    """Noise and pulls apart, summed over S steps of factor 1 - eta h; at any round alike."""
+    F = synthetic.shifted_workers(M=3, zeta=0.7, noise="two_point", sigma=0.5)
+    found = joint_moments(F, rule, 40, 1, [1, 40])
+    assert found is not None
+    form = found.form("consensus_distance_squared")
+    assert form is not None
+    factor = 1 - 0.3
+    noise = (1 - 1 / 3) * (0.3 * 0.5) ** 2 * sum(factor ** (2 * k) for k in range(3))
+    pull = (0.7 * (1 - factor**3)) ** 2
+    assert found.mean(form)[0] == pytest.approx([noise + pull] * 2, rel=1e-12)
+
+
+def test_a_false_claim_of_workers_is_found_and_shrunk(tmp_path: Path) -> None:
+    report = falsify([lemma_2_root], limit=20, out=tmp_path, write=True, progress=False)
+    assert report[0].verdict == "violated"
+    (written,) = report.counterexamples.values()
+    assert written["reason"]  # why there is no script for numpy alone
+
+
+def test_claims_on_workers_leave_other_objectives_and_hyperparameters_alone() -> None:
+    with pytest.raises(UsageError, match="speaks of workers; quadratic has none"):
+        constants_for(lemma_2_root, synthetic.quadratic())
+    batch = Symbol("M", "a batch size that happens to be called M", COUNT)
+    other = Statement("demo.m", "M", "printed", Claim(total_decrease, "<=", batch))
+    assert "M" not in constants_for(other, noisy())
+    assert constants_for(lemma_2_root, synthetic.linear_workers(M=5))["M"] == 5
 
 
 @pytest.mark.parametrize("make", [rescale, lambda F, a, b: without_noise(F)])

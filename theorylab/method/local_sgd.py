@@ -16,11 +16,10 @@ __all__ = ["Local", "LocalSGD", "everywhere", "for_workers"]
 
 
 class Local(NamedTuple):
-    """The workers' points, shape ``(..., M, d)``; with a server's step, the server's and k."""
+    """The workers' points, shape ``(..., M, d)``; with a server's step, where the round began."""
 
     points: Tensor
     anchor: Tensor | None = None
-    k: Any = None
 
 
 def everywhere(w: Tensor, workers: int) -> Tensor:
@@ -92,7 +91,7 @@ class LocalSGD(UpdateRule[Local]):
         points = everywhere(w, oracle.workers)
         if self._averages:
             return Local(points)
-        return Local(points, w, w.new_zeros((*w.shape[:-1], 1)))
+        return Local(points, w)
 
     def restarts(
         self, rng: np.random.Generator, first: int, steps: int, replicas: int
@@ -113,9 +112,9 @@ class LocalSGD(UpdateRule[Local]):
         if state.anchor is None:
             return mean, Local(points)
         anchor = select(restart, w, state.anchor)
-        k = select(restart, w.new_zeros(()).expand_as(state.k), state.k) + 1
         moved = anchor + self.at(self.server, t) * (mean - anchor)
-        return select(k >= int(self.S), moved, mean), Local(points, anchor, k)
+        ends = (t % int(self.S) == 0).expand_as(mean[..., :1])
+        return select(ends, moved, mean), Local(points, anchor)
 
 
 def for_workers(step: Any) -> Any:

@@ -5,8 +5,8 @@ import pytest
 import torch
 
 import synthetic
+from theorylab.engine.proximal_point import proximal_minimizer
 from theorylab.errors import UsageError
-from theorylab.quantities.one_round import proximal_minimizer
 
 
 @pytest.mark.parametrize("factor", [1.001, 2.0, 1e3])

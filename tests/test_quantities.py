@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import pickle
 import subprocess
 import sys
@@ -12,18 +13,23 @@ from typing import Any
 import numpy as np
 import pytest
 import sympy as sp
+import torch
 
 import synthetic
 from bounds import Algorithm, Claim, Measured, Statement, quantities
 from bounds.assumptions import BOUNDED_BELOW, CONVEX, SMOOTH
 from bounds.notation import FAILURE, B, Delta, T, ell, eta
 from bounds.path import PathOf
+from theorylab import run
 from theorylab.engine.recorders import recorders
 from theorylab.errors import UsageError
 from theorylab.exact.program import modelled
 from theorylab.exact.tabular import Tabular, tabulates
 from theorylab.exact.worst_case import worst_case
 from theorylab.hunt.counterexample import script
+from theorylab.method import SGD
+from theorylab.problem.composite import Composite, Constrained
+from theorylab.problem.geometry import L1, Ball
 from theorylab.quantities import Experiment, protocol_for
 from theorylab.quantities.ranges import path_range
 
@@ -72,7 +78,15 @@ EXPECTED = {
     "output_suboptimality": _F[5],
     "output_gradient_norm_squared": _SQUARES[5],
     "output_distance_to_minimizer_squared": (_W[5] ** 2).sum(),
+    # There is nothing to prox; the envelope of w'Hw/2 at lam has the gradient lam H/(lam + H) w.
+    "final_gradient_mapping_norm_squared": _SQUARES[5],
+    "min_gradient_mapping_norm_squared": _SQUARES.min(),
+    "mean_moreau_gradient_norm_squared": (
+        (np.linalg.solve(np.eye(3) + _H / 0.3, _G[:5].T) ** 2).sum(0).mean()
+    ),
+    "min_frank_wolfe_gap": ((_W * _G).sum(1) + 5 * np.sqrt(_SQUARES)).min(),
 }
+BALL = Constrained(BOWL, Ball(5.0))
 
 
 def measure(
@@ -83,7 +97,8 @@ def measure(
     mode: str = "in expectation",
     **options: Any,
 ) -> Any:
-    claim = Claim(quantity, "<=", T * B * eta, mode=mode)
+    open_ = {k: eta for k, bound in quantity.parameters.items() if bound is None}
+    claim = Claim(quantity.bind(**open_), "<=", T * B * eta, mode=mode)
     statement = Statement("made_up.one", "X", "printed", claim, (), Algorithm(rule, {"eta": eta}))
     values = {"T": float(rounds), "B": 1.0, "eta": 0.3}
     made = Experiment(statement, objective, values, **options)
@@ -96,7 +111,7 @@ def test_every_declared_quantity_has_a_known_answer() -> None:
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_of_a_run_without_randomness(name: Any) -> None:
-    found = measure(DECLARED[name], BOWL)
+    found = measure(DECLARED[name], BALL if "frank_wolfe" in name else BOWL)
     assert found.law == "arithmetic"
     assert found.values[name] == pytest.approx(np.array([[EXPECTED[name]]]), rel=1e-12)
 
@@ -105,8 +120,10 @@ def test_of_a_run_without_randomness(name: Any) -> None:
 def test_the_exact_law_is_the_mean_of_runs_that_stay_in_their_ranges(name: Any) -> None:
     """All paths, or moments, against what many runs give; each run inside its certified range."""
     waves = synthetic.bounded_nonconvex(dim=2, noise="two_point", sigma=0.4)
-    if "distance_to_minimizer" in name or name == "output_suboptimality":
+    if any(part in name for part in ("distance_to_minimizer", "output", "moreau", "wolfe")):
         waves = synthetic.quadratic(dim=2, noise="two_point", sigma=0.4, start=1.0)
+    if "wolfe" in name:
+        waves = Constrained(waves, Ball(9.0))
     quantity = DECLARED[name]
     exact = measure(quantity, waves, rounds=4)
     assert exact.exact
@@ -131,6 +148,38 @@ def test_the_output_is_what_the_method_returns(name: str) -> None:
                 "output_gradient_norm_squared": ((_H @ out) ** 2).sum(),
                 "output_distance_to_minimizer_squared": (out**2).sum()}  # fmt: skip
     assert found.values[name] == pytest.approx(np.array([[expected[name]]]), rel=1e-12)
+
+
+LASSO = Composite(synthetic.quadratic(dim=1, start=2.0), L1(0.5))
+
+
+def test_a_gradient_mapping_ends_where_the_prox_leads() -> None:
+    """F(w) = w^2/2 + |w|/2: from w = 2 the step 1/2 leads to 1 and its prox to 3/4."""
+    mapping = quantities.final_gradient_mapping_norm_squared.bind(step=eta + sp.Rational(1, 5))
+    found = measure(mapping, LASSO, rule="proximal_gradient", rounds=1)
+    after = (2 - 0.3 * 2) - 0.3 * 0.5
+    back = after - 0.5 * after - 0.25
+    assert found.values[mapping.name] == pytest.approx(((after - back) / 0.5) ** 2, rel=1e-12)
+
+
+def test_the_envelope_of_a_composite() -> None:
+    """Of w^2/2 + |w|/2 at lam = 1: u = (w - 1/2)/2, so the slope at w = 2 is 5/4."""
+    envelope = quantities.mean_moreau_gradient_norm_squared.bind(lam=sp.Integer(1))
+    found = measure(envelope, LASSO, rule="proximal_gradient", rounds=1)
+    assert found.values[envelope.name] == pytest.approx(1.25**2, rel=1e-9)
+
+
+def test_what_a_definition_leaves_open_must_be_said() -> None:
+    quantity = quantities.final_gradient_mapping_norm_squared
+    statement = Statement("made_up.open", "X", "printed", Claim(quantity, "<=", T * eta), (),
+                          Algorithm("sgd", {"eta": eta}))  # fmt: skip
+    experiment = Experiment(statement, BOWL, {"T": 2.0, "eta": 0.3})
+    with pytest.raises(UsageError, match=r"say what step is in .*\.bind\(step=\.\.\.\)"):
+        protocol_for(statement).measure(experiment)
+    with pytest.raises(ValueError, match="no parameter lam; it has step"):
+        quantity.bind(lam=eta)
+    with pytest.raises(UsageError, match="gradient_mapping_norm needs step"):
+        run(BOWL, SGD(eta=0.3), 2, replicas=1, record=("gradient_mapping_norm",))
 
 
 def test_sampled_sums_over_time_count_every_round() -> None:
@@ -179,6 +228,57 @@ def test_a_record_nobody_makes_is_named() -> None:
     odd = Measured("odd", path=PathOf("at", "happiness", "T"))
     with pytest.raises(UsageError, match="cannot record 'happiness'; known: value"):
         measure(odd, BOWL)
+
+
+# --- regret -------------------------------------------------------------------------------------
+CENTRES = synthetic.finite_sum(np.eye(1).repeat(2, 0), np.array([1.0, -1.0]), "squared",
+                               start=[0.0])  # fmt: skip
+
+
+LINES = synthetic.LinearSum("lines", np.array([[1.0, 0.5], [-0.25, 2.0]]), np.zeros(2))
+
+
+def test_regret_of_two_quadratic_losses_by_hand() -> None:
+    """f_i = (w -+ 1)^2/2 from 0 with eta = 0.3 for two rounds, over the four orders.
+
+    A first loss at c = +-1 costs 1/2 and moves w to 0.3c; the same again costs 0.7^2/2, the other
+    one 1.3^2/2. In hindsight c costs nothing, and 0 costs 1/2 twice.
+    """
+    found = measure(quantities.regret, CENTRES, rounds=2)
+    assert found.law == "law"
+    expected = 0.5 * (0.5 + 0.7**2 / 2) + 0.5 * (0.5 + 1.3**2 / 2 - 1)
+    assert found.values["regret"] == pytest.approx(np.array([[expected]]), rel=1e-12)
+    runs = measure(quantities.regret, CENTRES, rounds=2, mode="every run", replicas=500,
+                   effort=1e8)  # fmt: skip
+    assert set(runs.values["regret"].ravel().round(9)) == {0.745, 0.345}
+
+
+def test_regret_of_linear_losses_on_a_ball() -> None:
+    """One step at a time: sum <a_t, w_t> + ||sum a_t||, the radius being 1."""
+    ball = Constrained(LINES, Ball(1.0), start=torch.zeros(2, dtype=torch.float64))
+    found = measure(quantities.regret, ball, rule="projected_subgradient", rounds=3)
+    assert found.law == "law"
+    a = [LINES.sample_gradient(torch.zeros(1, 2, dtype=torch.float64),
+                               torch.tensor([[i]]))[0].numpy() for i in (0, 1)]  # fmt: skip
+    total = 0.0
+    for path in itertools.product((0, 1), repeat=3):
+        w, paid = np.zeros(2), 0.0
+        for i in path:
+            paid += a[i] @ w
+            w = w - 0.3 * a[i]
+            w = w / max(1.0, np.linalg.norm(w))
+        total += (paid + np.linalg.norm(sum(a[i] for i in path))) / 8
+    assert found.values["regret"] == pytest.approx(np.array([[total]]), rel=1e-10)
+
+
+@pytest.mark.parametrize(("objective", "said"), [
+    (synthetic.robust_regression(n=3, dim=2), "neither linear nor quadratic"),
+    (LINES, "no best fixed point in closed form"),
+    (Constrained(CENTRES, Ball(1.0)), "no best fixed point in closed form"),
+])  # fmt: skip
+def test_regret_without_a_best_point_is_refused(objective: Any, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        measure(quantities.regret, objective, rounds=2)
 
 
 # --- worst cases, and counterexamples written down --------------------------------------------

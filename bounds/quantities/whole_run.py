@@ -208,3 +208,46 @@ held_back_norm_squared = Measured(
     True,
     path=PathOf("at", "state.e", "T", power=2),
 )
+# --- simple parts, convex sets, and functions that are weakly convex --------------------------
+final_gradient_mapping_norm_squared = Measured(
+    "final_gradient_mapping_norm_squared",
+    "E||(w_T - prox(w_T - step grad f(w_T)))/step||^2",
+    _SLOPE2,
+    r"\mathbb{E}\|\mathcal{G}_\eta(w_T)\|^2",
+    True,
+    path=PathOf("at", "gradient_mapping_norm", "T", power=2),
+    parameters={"step": None},
+)
+min_gradient_mapping_norm_squared = Measured(
+    "min_gradient_mapping_norm_squared",
+    "E[min_{t<=T} ||(w_t - prox(w_t - step grad f(w_t)))/step||^2]",
+    _SLOPE2,
+    r"\mathbb{E}\min_{t\leq T}\|\mathcal{G}_\eta(w_t)\|^2",
+    True,
+    path=PathOf("min", "gradient_mapping_norm", "0..T", power=2),
+    parameters={"step": None},
+)
+mean_moreau_gradient_norm_squared = Measured(
+    "mean_moreau_gradient_norm_squared",
+    "E[(1/T) sum_{t=0}^{T-1} ||grad M(w_t)||^2], M(w) = min_u F(u) + (lam/2)||u - w||^2",
+    _SLOPE2,
+    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F_{1/\lambda}(w_t)\|^2",
+    True,
+    path=PathOf("mean", "moreau_gradient_norm", "0..T-1", power=2),
+    parameters={"lam": None},
+)
+min_frank_wolfe_gap = Measured(
+    "min_frank_wolfe_gap",
+    "E[min_{t<=T} max_u <grad F(w_t), w_t - u>] over the set",
+    _VALUE,
+    r"\mathbb{E}\min_{t\leq T}\max_u\langle\nabla F(w_t),w_t-u\rangle",
+    True,
+    path=PathOf("min", "frank_wolfe_gap", "0..T"),
+)
+# --- online --------------------------------------------------------------------------------------
+regret = Measured(
+    "regret",
+    "E[sum_{t=0}^{T-1} f_t(w_t) - min_u sum_t f_t(u)] for the losses f_t that were drawn",
+    _VALUE,
+    r"\mathbb{E}\Bigl[\sum_{t=0}^{T-1}f_t(w_t)-\min_u\sum_{t=0}^{T-1}f_t(u)\Bigr]",
+)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from theorylab.engine import streams
+from theorylab.engine.recording import Record
 from theorylab.engine.streams import BLOCK, RESTARTS, RULE, SAMPLES
 from theorylab.errors import UsageError
 from theorylab.method.rule import Drawn, UpdateRule
@@ -64,7 +65,7 @@ class Job:
     passes: bool
     batch_size: int
     seed: int
-    record: tuple[str, ...]
+    record: tuple[Record, ...]
     copies: int
     remap: Remap | None
     compiled: int | None

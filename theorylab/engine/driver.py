@@ -19,7 +19,7 @@ from theorylab.engine.counting import costs
 from theorylab.engine.plan import Stratified
 from theorylab.engine.plan import plan as planned
 from theorylab.engine.recorders import RECORDERS
-from theorylab.engine.recording import Recording, check_names
+from theorylab.engine.recording import Record, Recording, check_names, name_of
 from theorylab.engine.step import Step, compiled_step, eager_step
 from theorylab.engine.streams import BLOCK
 from theorylab.errors import UsageError, require_integer
@@ -82,7 +82,7 @@ def run(
     batch_size: int = 1,
     replicas: int = 1000,
     seed: int = 0,
-    record: Sequence[str] = ("value", "gradient_norm"),
+    record: Sequence[Record] = ("value", "gradient_norm"),
     *,
     rounds: int | None = None,
     at: Sequence[int] | Stratified | None = None,
@@ -111,7 +111,7 @@ def run(
         Independent repetitions.
     seed : int
         The same seed gives the same bits, for any ``chunk``.
-    record : sequence of str
+    record : sequence of str or Recorder
         ``"value"``, ``"gradient_norm"``, ``"distance"`` (from the start), ``"w"`` and whatever
         else :func:`theorylab.engine.recorders.recorders` lists; the same of the method's output,
         ``"output.NAME"``; or ``"state.NAME"`` for the norm of an entry of the rule's state.
@@ -194,7 +194,8 @@ def run(
     )
     count = partial(_calls, objective, rule, sampler, batch_size, steps_before, rounds_before)
     quantities = {
-        name: np.concatenate([part[2][name] for part in parts], axis=1) for name in record
+        name: np.concatenate([part[2][name] for part in parts], axis=1)
+        for name in map(name_of, record)
     }
     return Trajectory(plan, quantities, batch_size, seed, count)
 

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from theorylab.engine.proximal_point import precision, proximal_minimizer
 from theorylab.errors import UsageError
 from theorylab.method.rule import State, norm
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective
 
-__all__ = ["RECORDERS", "Recorder", "recorders"]
+__all__ = ["RECORDERS", "Recorder", "is_open", "recorders"]
 
 
 @final
@@ -40,6 +41,14 @@ class Recorder:
         ``stretch(objective)``: how much larger its rounding may be than that of a Euclidean
         norm of the same units; 1 by default.
     whole : bool
+    parameters : tuple of str
+        What ``of`` takes by keyword beside: the parameters of a quantity, bound by a statement.
+    error : callable, optional
+        ``error(objective, blur, felt)``, with the parameters: how far the number may be off
+        beyond rounding of its own size, at points off by ``blur`` whose gradients are off by
+        ``felt``. Of a number whose square is declared, of its root.
+    bound : tuple of (str, float)
+        The parameters' values, by :meth:`bind`.
 
     Examples
     --------
@@ -55,10 +64,21 @@ class Recorder:
     origin: Callable[[Objective], float] | None = None
     stretch: Callable[[Objective], float] | None = None
     whole: bool = False
+    parameters: tuple[str, ...] = ()
+    error: Callable[..., float] | None = None
+    bound: tuple[tuple[str, float], ...] = ()
 
     def __call__(self, objective: Objective, *seen: Any) -> Tensor:
         """The number at each row of the points (and the state, with ``whole``)."""
-        return self.of(objective, *seen)
+        return self.of(objective, *seen, **dict(self.bound))
+
+    def bind(self, **values: float) -> Recorder:
+        """The recorder at these values of its parameters."""
+        return replace(self, bound=tuple(sorted(values.items())))
+
+    def misses(self, objective: Objective, blur: float, felt: float) -> float | None:
+        """How far the number may be off; ``None`` where that follows from its units."""
+        return None if self.error is None else self.error(objective, blur, felt, **dict(self.bound))
 
 
 def _height(objective: Objective) -> tuple[float, float, float]:
@@ -110,6 +130,51 @@ def _consensus(objective: Objective, w: Tensor, state: State) -> Tensor:
     return found
 
 
+def _step_back(objective: Objective, w: Tensor, step: float) -> Tensor:
+    ahead = w - step * objective.gradient(w)
+    return objective.prox(ahead, step) if objective.setting else ahead
+
+
+def _mapping(objective: Objective, w: Tensor, step: float) -> Tensor:
+    return norm(w - _step_back(objective, w, step)).squeeze(-1) / step
+
+
+def _mapping_error(objective: Objective, blur: float, felt: float, step: float) -> float:
+    return felt + 2 * blur / step  # a prox moves two points no further apart
+
+
+def _bends(objective: Objective) -> tuple[float, float]:
+    known = objective.constants()
+    flat = {"delta": 0.0} if "convex" in objective.declared else {}
+    bends = flat | {k: float(known[k]) for k in ("delta", "ell") if k in known}
+    if len(bends) < 2:
+        raise UsageError(f"{objective.name} certifies no delta and ell for its Moreau envelope")
+    return bends["delta"], bends["ell"]
+
+
+def _envelope_slope(objective: Objective, w: Tensor, lam: float) -> Tensor:
+    return lam * norm(w - proximal_minimizer(objective, w, lam, *_bends(objective))).squeeze(-1)
+
+
+def _envelope_error(objective: Objective, blur: float, felt: float, lam: float) -> float:
+    delta, ell = _bends(objective)
+    size = objective.start.unsqueeze(0)
+    steepest = max(lam, lam * delta / (lam - delta)) if lam > delta else math.inf
+    return steepest * blur + 2 * lam * precision(size, lam, delta, ell)
+
+
+def _frank_wolfe_gap(objective: Objective, w: Tensor) -> Tensor:
+    g = objective.gradient(w)
+    return (g * (w - objective.linear_minimizer(g))).sum(-1)
+
+
+def _gap_error(objective: Objective, blur: float, felt: float) -> float:
+    known = objective.constants()
+    wide, bend = (float(known[k]) if k in known else math.inf for k in ("D", "ell"))
+    steepest = float(norm(objective.gradient(objective.start.unsqueeze(0)))) + bend * wide
+    return felt * wide + blur * steepest
+
+
 _BUILT_IN = (
     Recorder("value", lambda F, w: F.value(w), _values),
     Recorder("suboptimality", lambda F, w: F.value(w) - F.minimum(), _excess,
@@ -124,11 +189,25 @@ _BUILT_IN = (
     Recorder("distance_to_minimizer_squared", _far, lambda F: (0.0, math.inf)),
     # Of methods whose state holds each worker's point as ``points``, (R, M, d).
     Recorder("consensus_distance_squared", _consensus, lambda F: (0.0, math.inf), whole=True),
+    # (w - prox(w - eta grad f(w)))/eta: the gradient itself where there is nothing to prox.
+    Recorder("gradient_mapping_norm", _mapping, lambda F: (0.0, math.inf), parameters=("step",),
+             error=_mapping_error),
+    # lam (w - prox_{F/lam}(w)), the gradient of min_u F(u) + (lam/2)||u - w||^2.
+    Recorder("moreau_gradient_norm", _envelope_slope, lambda F: (0.0, math.inf),
+             parameters=("lam",), error=_envelope_error),
+    # The largest <grad F(w), w - u> over the set.
+    Recorder("frank_wolfe_gap", _frank_wolfe_gap, lambda F: (0.0, math.inf), error=_gap_error),
     Recorder("w", lambda F, w: w),
 )  # fmt: skip
 
 RECORDERS: Mapping[str, Recorder] = {recorder.name: recorder for recorder in _BUILT_IN}
 """Those that come with the toolkit; ``w`` are the points themselves."""
+
+
+def is_open(record: str) -> bool:
+    """Whether a record's definition leaves parameters to the statement."""
+    recorder = recorders().get(record.removeprefix("output."))
+    return recorder is not None and bool(recorder.parameters)
 
 
 @cache

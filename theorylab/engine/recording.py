@@ -9,14 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.engine.recorders import recorders
+from theorylab.engine.recorders import Recorder, recorders
 from theorylab.errors import UsageError
 from theorylab.method.rule import State, UpdateRule, entries, norm
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 
-__all__ = ["Recording", "check_names", "known_names", "recorded"]
+__all__ = ["Record", "Recording", "check_names", "known_names", "name_of", "recorded"]
 
+Record = str | Recorder
+"""By name, or a recorder itself: one that is bound, or that nobody registered."""
 _OUTPUT, _STATE = "output.", "state."
 
 
@@ -29,8 +31,8 @@ def known_names(objective: Objective, rule: UpdateRule) -> list[str]:
     ]  # fmt: skip
 
 
-def check_names(objective: Objective, rule: UpdateRule, record: Sequence[str]) -> None:
-    """Refuse a name that cannot be recorded.
+def check_names(objective: Objective, rule: UpdateRule, record: Sequence[Record]) -> None:
+    """Refuse what cannot be recorded.
 
     Raises
     ------
@@ -38,20 +40,39 @@ def check_names(objective: Objective, rule: UpdateRule, record: Sequence[str]) -
         Naming those that can.
     """
     known = known_names(objective, rule)
-    for name in record:
-        if name not in known:
-            raise UsageError(f"run: cannot record {name!r}; known: {', '.join(known)}")
+    for item in record:
+        if name_of(item) not in known and not (isinstance(item, Recorder) and item.bound):
+            raise UsageError(f"run: cannot record {name_of(item)!r}; known: {', '.join(known)}")
+        lacking = set() if name_of(item).startswith(_STATE) else _lacking(item)
+        if lacking:
+            raise UsageError(f"run: {name_of(item)} needs {', '.join(sorted(lacking))}: give the "
+                             "recorder bound to them")  # fmt: skip
+
+
+def name_of(record: Record) -> str:
+    """The name under which a record is found again."""
+    return record if isinstance(record, str) else record.name
+
+
+def _recorder(record: Record) -> Recorder:
+    return recorders()[record.removeprefix(_OUTPUT)] if isinstance(record, str) else record
+
+
+def _lacking(record: Record) -> set[str]:
+    recorder = _recorder(record)
+    return set(recorder.parameters) - set(dict(recorder.bound))
 
 
 def recorded(
-    name: str, objective: Objective, rule: UpdateRule, w: Tensor, state: State
+    record: Record, objective: Objective, rule: UpdateRule, w: Tensor, state: State
 ) -> Tensor:  # fmt: skip
     """One recorded quantity at the iterates ``w``, shape ``(R,)``, or ``(R, d)`` for points."""
+    name = name_of(record)
     if name.startswith(_STATE):
         return _norms(state, name.removeprefix(_STATE), w)
+    recorder = _recorder(record)
     if name.startswith(_OUTPUT):
-        return recorders()[name.removeprefix(_OUTPUT)](objective, rule.output(w, state))
-    recorder = recorders()[name]
+        return recorder(objective, rule.output(w, state))
     return recorder(objective, w, state) if recorder.whole else recorder(objective, w)
 
 
@@ -71,29 +92,30 @@ class Recording:
     Parameters
     ----------
     objective, rule
-    names : sequence of str
+    records : sequence of str or Recorder
         What to record.
     count, size : int
         Records of each row, and rows.
     """
 
     def __init__(
-        self, objective: Objective, rule: UpdateRule, names: Sequence[str], count: int, size: int
-    ) -> None:
-        self.objective, self.rule, self.names = objective, rule, tuple(names)
+        self, objective: Objective, rule: UpdateRule, records: Sequence[Record], count: int,
+        size: int,
+    ) -> None:  # fmt: skip
+        self.objective, self.rule, self.records = objective, rule, tuple(records)
         self.count, self.size = count, size
         like, rows = objective.start, count * size
         self._numbers = {
-            name: torch.zeros(rows, dtype=like.dtype) for name in names if _at_once(name)
+            record: torch.zeros(rows, dtype=like.dtype) for record in records if _at_once(record)
         }
         self._points: dict[str, Tensor] = {}
         for prefix in (_OUTPUT, ""):
-            if any(self._prefix(name) == prefix for name in names if not _at_once(name)):
+            if any(self._prefix(r) == prefix for r in records if not _at_once(r)):
                 self._points[prefix] = torch.zeros(rows, objective.dim, dtype=like.dtype)
 
     @staticmethod
-    def _prefix(name: str) -> str:
-        return _OUTPUT if name.startswith(_OUTPUT) else ""
+    def _prefix(record: Record) -> str:
+        return _OUTPUT if name_of(record).startswith(_OUTPUT) else ""
 
     def take(self, where: np.ndarray, w: Tensor, state: State) -> None:
         """Store the present of ``where`` (flat indices, record * size + row)."""
@@ -102,24 +124,27 @@ class Recording:
         for prefix, points in self._points.items():
             now = self.rule.output(w, state) if prefix else w
             points.index_copy_(0, flat, now.index_select(0, picked))
-        for name, numbers in self._numbers.items():
-            values = recorded(name, self.objective, self.rule, w, state)
+        for record, numbers in self._numbers.items():
+            values = recorded(record, self.objective, self.rule, w, state)
             numbers.index_copy_(0, flat, values.index_select(0, picked))
 
     def quantities(self, real: int) -> dict[str, np.ndarray]:
         """The quantities of the first ``real`` rows by name, each ``(m, real)``; points add d."""
         found: dict[str, np.ndarray] = {}
-        for name in self.names:
-            if name in self._numbers:
-                found[name] = self._numbers[name].view(self.count, self.size)[:, :real].numpy()
+        for record in self.records:
+            name = name_of(record)
+            if record in self._numbers:
+                found[name] = self._numbers[record].view(self.count, self.size)[:, :real].numpy()
                 continue
-            prefix = self._prefix(name)
-            points = self._points[prefix].view(self.count, self.size, -1)[:, :real]
-            recorder = recorders()[name.removeprefix(prefix)]
+            points = self._points[self._prefix(record)].view(self.count, self.size, -1)[:, :real]
+            recorder = _recorder(record)
             found[name] = np.stack([recorder(self.objective, rows).numpy() for rows in points])
         return found
 
 
-def _at_once(name: str) -> bool:
+def _at_once(record: Record) -> bool:
     """Whether it is computed during the run, of what will not be kept."""
-    return name.startswith(_STATE) or (not name.startswith(_OUTPUT) and recorders()[name].whole)
+    name = name_of(record)
+    if name.startswith(_OUTPUT):
+        return False
+    return name.startswith(_STATE) or _recorder(record).whole

@@ -13,6 +13,7 @@ from theorylab.quantities.budgets import Budgets
 from theorylab.quantities.one_round import OneRound
 from theorylab.quantities.points import Points
 from theorylab.quantities.protocol import Experiment, Measurement, Protocol, build_rule
+from theorylab.quantities.regret import Regret
 from theorylab.quantities.round_lengths import RoundLengths
 from theorylab.quantities.stochastic_batch_size import (
     ConstantProbability,
@@ -27,7 +28,7 @@ __all__ = ["PROTOCOLS", "Experiment", "Measurement", "Protocol", "build_rule", "
 PROTOCOLS: tuple[Protocol, ...] = (
     Points(), OneRound(), WholeRun(), RoundLengths(), Budgets(), TwinRuns(),
     TwinRound(), BesideSGD(), UpdateProbabilities(), CoordinateSteps(), ConstantProbability(),
-    BlockSteps(),
+    BlockSteps(), Regret(),
 )  # fmt: skip
 
 

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from bounds.path import PathOf
-from theorylab.engine.recorders import recorders
+from theorylab.engine.recorders import is_open, recorders
 from theorylab.engine.recording import recorded
 from theorylab.engine.step import follow
 from theorylab.errors import UsageError
@@ -188,7 +188,9 @@ def whole_run(experiment: Experiment) -> Measurement | None:
     objective, T = experiment.objective, experiment.rounds
     paths = [quantity.path for quantity in experiment.statement.measured]
     parts = {part for path in paths if path is not None for part in path.parts}
-    if None in paths or any(part.reduce not in ("at", "mean", "sum") for part in parts):
+    if None in paths or any(
+        part.reduce not in ("at", "mean", "sum") or is_open(part.record) for part in parts
+    ):
         return None
     keep = sorted({k for part in parts for k in part.rounds(T)})
     found = joint_moments(objective, experiment.rule, T, experiment.batch_size, keep)

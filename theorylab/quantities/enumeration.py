@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.engine.recording import recorded
+from theorylab.engine.recording import Record, recorded
 from theorylab.engine.step import follow, repeat_rows
 from theorylab.method.rule import State, UpdateRule, round_starts
 from theorylab.problem.objective import Objective
@@ -42,10 +42,10 @@ class Paths:
     iterates: Tensor
     states: tuple[State, ...]
 
-    def record(self, name: str, rounds: Sequence[int]) -> np.ndarray:
+    def record(self, what: Record, rounds: Sequence[int]) -> np.ndarray:
         """A recorded quantity at some rounds, shape ``(len(rounds), m)``; ``"w"`` adds ``d``."""
         found = [
-            recorded(name, self.objective, self.rule, self.iterates[k], self.states[k])
+            recorded(what, self.objective, self.rule, self.iterates[k], self.states[k])
             for k in rounds
         ]
         return np.stack([values.numpy() for values in found])

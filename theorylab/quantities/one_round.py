@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor
 
 from theorylab.engine.driver import run
+from theorylab.engine.proximal_point import precision, proximal_minimizer
 from theorylab.engine.step import follow
 from theorylab.errors import UsageError
 from theorylab.method.rule import State, UpdateRule, map_state, norm
@@ -33,57 +33,11 @@ from theorylab.quantities.protocol import (
 )
 from theorylab.quantities.ranges import certified_ranges
 
-__all__ = ["OneRound", "proximal_minimizer"]
+__all__ = ["OneRound"]
 
 _POINTS = 12
 _FRESH, _EARLIER = (0,), (0, 1, 2, 3, 5)
 _OUTCOMES, _SAMPLES = 4096, 1 << 17
-_TOLERANCE = 1e-12
-_ROUNDING = 16 * float(np.finfo(float).eps)
-
-
-def proximal_minimizer(objective: Objective, anchor: Tensor, lam: float, delta: float,
-                       ell: float, tolerance: float = _TOLERANCE,
-                       steps: int = 20_000) -> Tensor:  # fmt: skip
-    """``argmin_w F(w) + (lam/2)||w - anchor||^2`` for each row of ``anchor``, shape ``(R, d)``.
-
-    Nesterov's method for a (lam - delta)-strongly convex, (lam + ell)-smooth problem. It stops
-    when ``||grad|| / (lam - delta)``, which bounds the distance to the minimizer, falls below
-    ``tolerance`` times the size of the problem, or ``||grad||`` to its own rounding.
-
-    Raises
-    ------
-    UsageError
-        If ``lam <= delta``: the minimizer need not exist. If it does not converge in ``steps``.
-    """
-    if lam <= delta:
-        raise UsageError(
-            f"the proximal problem needs lam > delta, got lam = {lam}, delta = {delta}"
-        )
-    required = (lam - delta) * _precision(anchor, lam, delta, ell, tolerance)
-    strong, smooth = lam - delta, lam + ell
-    root = math.sqrt(strong / smooth)
-    momentum = (1 - root) / (1 + root)
-    w = before = anchor
-    largest = math.inf
-    for _ in range(steps):
-        ahead = w + momentum * (w - before)
-        gradient = objective.gradient(ahead) + lam * (ahead - anchor)
-        before, w = w, ahead - gradient / smooth
-        largest = float(norm(gradient).max())
-        if largest <= required:
-            return w
-    raise UsageError(
-        f"proximal_minimizer on {objective.name}: the gradient must fall to {required:.3g}; "
-        f"after {steps} steps it is {largest:.3g}"
-    )
-
-
-def _precision(anchor: Tensor, lam: float, delta: float, ell: float,
-               tolerance: float = _TOLERANCE) -> float:  # fmt: skip
-    """How close :func:`proximal_minimizer` comes to the minimizer."""
-    size = 1 + float(anchor.abs().max())
-    return size * max(tolerance, _ROUNDING * (lam + ell) / (lam - delta))
 
 
 class OneRound(Protocol):
@@ -189,7 +143,7 @@ class OneRound(Protocol):
                 _square(after - target.reshape(before.shape)).reshape(-1)
             )
             # The scales whose loss is the error of a squared distance that is known up to blur.
-            blur = 2 * _precision(w, *problem)
+            blur = 2 * precision(w, *problem)
             for name in ("start_distance_squared", "inner_distance_squared"):
                 distance = np.sqrt(found[name].max(-1, keepdims=True))
                 scales[name] = blur * (2 * distance + blur) / LOST

@@ -17,6 +17,7 @@ from bounds.symbol import Measured
 from bounds.units import Units
 from theorylab.engine.driver import Stratified, run
 from theorylab.engine.recorders import recorders
+from theorylab.engine.recording import Record, name_of
 from theorylab.errors import UsageError
 from theorylab.method.rule import norm, round_starts
 from theorylab.quantities import affine_steps, moments
@@ -71,9 +72,13 @@ class WholeRun(Protocol):
         for name, quantity in declared.items():
             assert quantity.path is not None
             parts = quantity.path.parts
-            first, *less = (_reduced(part, recorded[part], T, quantity) for part in parts)
+            numbers = [recorded[name, part] for part in parts]
+            first, *less = (
+                _reduced(part, x, T, quantity) for part, x in zip(parts, numbers, strict=True)
+            )
             found[name] = first - less[0] if less else first
-            scale = rounding.scale(quantity, found[name], [recorded[p] for p in parts])
+            used = [_what(experiment, quantity, part) for part in parts]
+            scale = rounding.scale(quantity, found[name], numbers, used)
             if scale is not None:
                 scales[name] = scale
             certified = path_range(experiment.objective, quantity.path, T)
@@ -100,29 +105,31 @@ class WholeRun(Protocol):
 
     def _recordings(
         self, experiment: Experiment, paths: Paths | None, every: bool
-    ) -> dict[PathOf, np.ndarray]:
-        """The record of each part of a path at its rounds, shape ``(rounds, replicas)``."""
+    ) -> dict[tuple[str, PathOf], np.ndarray]:
+        """The record of each part of a quantity's path, shape ``(rounds, replicas)``."""
         T = experiment.rounds
-        parts = {part for q in experiment.statement.measured if q.path for part in q.path.parts}
-        ends: dict[str, set[int]] = {}
-        for part in parts:
+        parts = {
+            (q.name, part): _what(experiment, q, part)
+            for q in experiment.statement.measured if q.path for part in q.path.parts
+        }  # fmt: skip
+        ends: dict[Record, set[int]] = {}
+        for (_, part), what in parts.items():
             if part.reduce == "at":
-                ends.setdefault(part.record, set()).update(part.rounds(T))
-        found: dict[PathOf, np.ndarray] = {}
-        runs: dict[tuple[str, Sequence[int] | Stratified], np.ndarray] = {}
-        for part in parts:
+                ends.setdefault(what, set()).update(part.rounds(T))
+        found: dict[tuple[str, PathOf], np.ndarray] = {}
+        runs: dict[tuple[Record, Sequence[int] | Stratified], np.ndarray] = {}
+        for (name, part), what in parts.items():
             at: Sequence[int] | Stratified = part.rounds(T)
             if part.reduce == "at":
-                at = tuple(sorted(ends[part.record]))
+                at = tuple(sorted(ends[what]))
             elif part.reduce in ("mean", "sum"):
                 at = _times(part.rounds(T), every)
-            key = part.record, at
-            if key not in runs:
-                runs[key] = self._record(experiment, paths, part.record, at)
-            found[part] = runs[key]
+            if (what, at) not in runs:
+                runs[what, at] = self._record(experiment, paths, what, at)
+            found[name, part] = runs[what, at]
             if part.reduce == "at":
                 assert isinstance(at, tuple)
-                found[part] = runs[key][[at.index(part.rounds(T)[0])]]
+                found[name, part] = runs[what, at][[at.index(part.rounds(T)[0])]]
         return found
 
     def _matched(self, experiment: Experiment, every: bool) -> np.ndarray:
@@ -151,19 +158,32 @@ class WholeRun(Protocol):
         return _grown(self._record(sgd, paths, "gradient_norm_squared", at, replicas)).mean(0)
 
     def _record(
-        self, experiment: Experiment, paths: Paths | None, name: str,
+        self, experiment: Experiment, paths: Paths | None, what: Record,
         at: Sequence[int] | Stratified, replicas: int | None = None,
     ) -> np.ndarray:  # fmt: skip
         if not isinstance(at, Stratified):
             if experiment.deterministic:
-                return every_round(experiment, name, at)
+                return every_round(experiment, what, at)
             if paths is not None:
-                return paths.record(name, at)
+                return paths.record(what, at)
         # The same seed each time: every quantity is of the same runs.
         out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
                   batch_size=experiment.batch_size, replicas=replicas or _replicas(experiment),
-                  seed=experiment.run_seed, record=(name,), at=at, progress=False)  # fmt: skip
-        return out[name]
+                  seed=experiment.run_seed, record=(what,), at=at, progress=False)  # fmt: skip
+        return out[name_of(what)]
+
+
+def _what(experiment: Experiment, quantity: Measured, part: PathOf) -> Record:
+    """What is recorded for a part: its recorder, with the quantity's parameters bound."""
+    recorder = recorders().get(part.record.removeprefix("output."))
+    if recorder is None or not recorder.parameters:
+        return part.record
+    unknown = set(recorder.parameters) - set(quantity.parameters)
+    if unknown:
+        raise UsageError(f"{quantity.name}: its recorder needs {', '.join(sorted(unknown))}, which "
+                         "are no parameters of it")  # fmt: skip
+    values = {name: experiment.parameter(quantity.name, name) for name in recorder.parameters}
+    return replace(recorder.bind(**values), name=part.record)
 
 
 def _reduced(part: PathOf, recorded: np.ndarray, horizon: int, quantity: Measured) -> np.ndarray:
@@ -215,17 +235,22 @@ class _Rounding:
                 self.slope += float(norm(objective.gradient(best.unsqueeze(0))))
 
     def scale(
-        self, quantity: Measured, found: np.ndarray, recorded: Sequence[np.ndarray]
-    ) -> np.ndarray | float | None:
+        self, quantity: Measured, found: np.ndarray, recorded: Sequence[np.ndarray],
+        records: Sequence[Record],
+    ) -> np.ndarray | float | None:  # fmt: skip
         """Of one quantity and the records that it is made of; ``None`` where none is known."""
         assert quantity.path is not None
         used = [
-            recorders().get(part.record.removeprefix("output.")) for part in quantity.path.parts
+            recorders().get(r.removeprefix("output.")) if isinstance(r, str) else r for r in records
         ]
         stretch = max((r.stretch(self.objective) for r in used if r and r.stretch), default=1.0)
         if quantity.path.reduce == "sum":
             stretch *= len(quantity.path.rounds(self.horizon))
         blur, felt, length = stretch * self.blur, stretch * self.felt, _length(found)
+        own = [r.misses(self.objective, self.blur, self.felt) for r in used if r]
+        missed = [stretch * x for x in own if x is not None]
+        if missed:
+            blur = felt = sum(missed)
         if quantity.units == _VALUE:
             origins = [r.origin(self.objective) if r and r.origin else 0.0 for r in used]
             values = [np.asarray(x) + x0 for x, x0 in zip(recorded, origins, strict=True)]
@@ -233,7 +258,8 @@ class _Rounding:
             heights = 2 * value_scale(self.objective, start, np.array(origins), *values)
             # At that height above the minimum.
             steepest = np.sqrt(2 * self.bend) * length + self.slope
-            return stretch * heights + blur * (steepest + self.bend * self.blur) / LOST
+            extra = blur if missed else blur * (steepest + self.bend * self.blur)
+            return stretch * heights + extra / LOST
         if quantity.units == _SLOPE:
             return felt / LOST
         if quantity.units == _LENGTH:

@@ -262,12 +262,13 @@ def test_regret_of_linear_losses_on_a_ball() -> None:
                                torch.tensor([[i]]))[0].numpy() for i in (0, 1)]  # fmt: skip
     total = 0.0
     for path in itertools.product((0, 1), repeat=3):
-        w, paid = np.zeros(2), 0.0
+        w: np.ndarray = np.zeros(2)
+        paid = 0.0
         for i in path:
-            paid += a[i] @ w
+            paid += float(a[i] @ w)
             w = w - 0.3 * a[i]
-            w = w / max(1.0, np.linalg.norm(w))
-        total += (paid + np.linalg.norm(sum(a[i] for i in path))) / 8
+            w = w / max(1.0, float(np.linalg.norm(w)))
+        total += (paid + float(np.linalg.norm(np.sum([a[i] for i in path], axis=0)))) / 8
     assert found.values["regret"] == pytest.approx(np.array([[total]]), rel=1e-10)
 
 

@@ -1,7 +1,7 @@
 """Objectives with certified constants; ``FAMILIES`` lists them for the registry."""
 
 from synthetic.attack import attack
-from synthetic.composite import composite_quadratic
+from synthetic.composite import composite_quadratic, lasso
 from synthetic.constrained import constrained_huber, constrained_linear, constrained_quadratic
 from synthetic.convex import huber, strongly_convex
 from synthetic.data_backed import (
@@ -44,7 +44,7 @@ __all__ = [
     "classification", "composite_quadratic", "constrained_huber", "constrained_linear",
     "constrained_quadratic", "cosh_sum", "cosine_sum", "curved_workers", "dataset_objective",
     "delta_nonconvex",
-    "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "linear_twins",
+    "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "lasso", "linear_twins",
     "linear_workers", "load",
     "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",
     "quadratic", "quadratic_dip", "regression_workers", "relaxed_smooth", "robust_regression",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from synthetic.composite import composite_quadratic
+from synthetic.composite import composite_quadratic, lasso
 from synthetic.constrained import constrained_huber, constrained_linear, constrained_quadratic
 from synthetic.convex import huber, strongly_convex
 from synthetic.data_backed import classification, dataset_objective, robust_regression
@@ -106,6 +106,11 @@ FAMILIES: tuple[Family, ...] = (
          Parameter("centre", -5.0, 5.0), Parameter("start", -10.0, 10.0)),
         ({}, {"part": "squared_norm", "dim": 2},
          {"dim": 2, "noise": "two_point", "sigma": 0.5}),
+    ),
+    Family(
+        "lasso",
+        lasso,
+        (_SCALE, Parameter("weight", 0.001, 1.0, log=True), Parameter("start", -10.0, 10.0)),
     ),
     Family(
         "constrained_quadratic",

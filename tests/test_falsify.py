@@ -23,6 +23,7 @@ from hunting import (
 import synthetic
 import theorylab
 from bounds import Claim, Condition, Statement
+from bounds.methods.fista import theorem_4_4
 from bounds.notation import beta, ell, eta
 from bounds.quantities import buffer_norm
 from theorylab.hunt import search as falsifying
@@ -94,6 +95,18 @@ def test_luck_is_not_sought() -> None:
     lucky = Verdict("k", "printed", "not refuted", 1.2, (0.6, 1.8), 1.0)
     solid = Verdict("k", "printed", "holds", 0.9, (0.9, 0.9), 1.0)
     assert score(solid, claim) > score(lucky, claim)
+
+
+def test_what_rounding_hides_is_no_candidate() -> None:
+    """A run that starts at the minimizer: 1e-17 above it, where the bound is 1e-34."""
+    start = synthetic.constrained_quadratic("l1_ball", dim=20, centre=2.7310376318481833,
+                                            ell=0.24005537729281792, condition=100.0, size=0.1659564762159234,
+                                            start=1.0)  # fmt: skip
+    hidden = theorylab.check(theorem_4_4, start, values={"T": 1.0}, count=1)
+    assert (hidden.verdict, hidden.reason) == (
+        "not refuted", "rounding or overflow hides the answer")  # fmt: skip
+    assert hidden.measured > hidden.bound
+    assert score(hidden, theorem_4_4) == -1.0
 
 
 @pytest.mark.parametrize("seed", range(5))

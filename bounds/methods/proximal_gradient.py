@@ -1,11 +1,12 @@
 """Proximal gradient (ISTA).
 
 Beck & Teboulle, "A fast iterative shrinkage-thresholding algorithm for linear inverse problems"
-(SIAM J. Imaging Sciences 2009), Theorem 3.1, for the constant step 1/L. The tight constant is that
-of Taylor, Hendrickx & Glineur, "Exact worst-case performance of first-order methods for composite
+(SIAM J. Imaging Sciences 2009), Theorem 3.1, for the constant step 1/L, and Lemma 2.3 at y = x;
+these two numbers were not checked against the article's text. The tight constant is that of
+Taylor, Hendrickx & Glineur, "Exact worst-case performance of first-order methods for composite
 convex optimization" (SIAM J. Optimization 2017), stated as in PEPit's documentation of their
 Theorem 4.1 on the proximal point method with step 1/L, whose worst instance, a line on a half-line,
-is that of this method as well. The number 3.1 was not checked against the article's text.
+is that of this method as well.
 """
 
 from __future__ import annotations
@@ -14,9 +15,38 @@ import sympy as sp
 
 from bounds.assumptions import COMPOSITE, CONVEX, SMOOTH
 from bounds.notation import T, ell, sigma
-from bounds.quantities import final_suboptimality, first_distance_to_minimizer_squared
+from bounds.quantities import (
+    decrease,
+    displacement_squared,
+    final_suboptimality,
+    first_distance_to_minimizer_squared,
+)
 from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
 
+lemma_2_3 = Statement(
+    key="proximal_gradient.lemma_2_3",
+    label="Lemma 2.3",
+    form="printed",
+    claim=Claim(decrease, ">=", ell * displacement_squared / 2),
+    assumptions=(COMPOSITE, CONVEX, SMOOTH),
+    algorithm=Algorithm("proximal_gradient", {"eta": 1 / ell}),
+    conditions=(Condition(sigma, "<=", 0),),
+    text="F(w_t) - F(w_{t+1}) >= (ell/2) ||w_{t+1} - w_t||^2: the lemma at y = x.",
+    note="True: smoothness, and the optimality of w_{t+1} in the prox. Attained where f has "
+    "curvature ell and h is linear.",
+)
+lemma_2_3_eleven_tenths = Statement(
+    key="proximal_gradient.lemma_2_3.eleven_tenths",
+    label="Lemma 2.3, 1.1 of it",
+    form="printed",
+    claim=Claim(decrease, ">=", 11 * ell * displacement_squared / 20),
+    assumptions=lemma_2_3.assumptions,
+    algorithm=lemma_2_3.algorithm,
+    conditions=lemma_2_3.conditions,
+    text="F(w_t) - F(w_{t+1}) >= 1.1 (ell/2) ||w_{t+1} - w_t||^2.",
+    note="False: (ell/2) (w - c)^2 + weight |w| falls by exactly (ell/2) ||w_{t+1} - w_t||^2 where "
+    "w keeps its sign.",
+)
 theorem_3_1 = Statement(
     key="proximal_gradient.theorem_3_1",
     label="Theorem 3.1",
@@ -68,5 +98,9 @@ theorem_3_1_square = Statement(
     "[0, 2 T width] is left ell ||w_0 - w*||^2/(4T) above its minimum.",
 )
 
-STATEMENTS: tuple[Statement, ...] = (theorem_3_1, theorem_4_1)
-FALSE_NEIGHBOURS: tuple[Statement, ...] = (theorem_4_1_nine_tenths, theorem_3_1_square)
+STATEMENTS: tuple[Statement, ...] = (lemma_2_3, theorem_3_1, theorem_4_1)
+FALSE_NEIGHBOURS: tuple[Statement, ...] = (
+    lemma_2_3_eleven_tenths,
+    theorem_4_1_nine_tenths,
+    theorem_3_1_square,
+)

@@ -114,7 +114,8 @@ def score(verdict: Verdict, statement: Statement) -> float:
         return -1.0 if verdict.growth is None else math.tanh(verdict.growth[1])
     error = verdict.measured - guess(verdict)
     gap = verdict.measured - verdict.bound
-    if verdict.exact and verdict.verdict == "not refuted" and gap > 0:
+    hidden = verdict.exact or not verdict.evidence
+    if hidden and verdict.verdict == "not refuted" and gap > 0:
         return -1.0  # beyond the bound and yet undecided: overflow or rounding
     if statement.claim.sense == "==":
         gap = abs(gap)

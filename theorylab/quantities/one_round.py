@@ -114,7 +114,8 @@ class OneRound(Protocol):
             if "decrease" in names:
                 first, later = objective.value(w), objective.value(flat)
                 found["decrease"] = given(first) - expected(later)
-                moved = _largest(norm(gradient), points) * size
+                steepest = _largest(norm(gradient), points) + objective.simple_slope(size.max())
+                moved = steepest * size
                 scales["decrease"] = 2 * value_scale(objective, first, later) + moved
             if "next_gradient_norm_squared" in names:
                 found["next_gradient_norm_squared"] = expected(_square(gradient))

@@ -36,7 +36,8 @@ _NOISE = frozenset({"gradient_variance", "gradient_deviation", "batch_variance",
 def sample_points(objective: Objective, count: int, seed: int) -> Tensor:
     """``count`` points: the start, the minimizer, and Gaussian clouds of many radii about them.
 
-    Shape ``(count, d)``. The unit of length is ``sqrt(Delta/ell)``.
+    Shape ``(count, d)``; on a convex set the nearest points of it. The unit of length is
+    ``sqrt(Delta/ell)``.
     """
     constants = {k: float(v) for k, v in objective.constants().items()}
     curvature = next((constants[k] for k in ("ell", "L", "L0") if constants.get(k, 0) > 0), 1.0)
@@ -50,7 +51,8 @@ def sample_points(objective: Objective, count: int, seed: int) -> Tensor:
     directions, lengths, radii, jitter = _steps(objective.dim, count - len(first), seed)
     steps = torch.from_numpy(directions * (unit * radii * jitter) / lengths)
     about = torch.arange(len(first), len(first) + len(steps)) % len(centres)
-    return torch.cat([first, first[about] + steps.to(objective.start.dtype)])
+    cloud = objective.inside(first[about] + steps.to(objective.start.dtype))
+    return torch.cat([first, cloud])
 
 
 @lru_cache(maxsize=64)

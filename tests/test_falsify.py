@@ -99,9 +99,10 @@ def test_luck_is_not_sought() -> None:
 
 def test_what_rounding_hides_is_no_candidate() -> None:
     """A run that starts at the minimizer: 1e-17 above it, where the bound is 1e-34."""
-    start = synthetic.constrained_quadratic("l1_ball", dim=20, centre=2.7310376318481833,
-                                            ell=0.24005537729281792, condition=100.0, size=0.1659564762159234,
-                                            start=1.0)  # fmt: skip
+    start = synthetic.constrained_quadratic(
+        "l1_ball", dim=20, ell=0.24005537729281792, condition=100.0, size=0.1659564762159234,
+        centre=2.7310376318481833, start=1.0,
+    )  # fmt: skip
     hidden = theorylab.check(theorem_4_4, start, values={"T": 1.0}, count=1)
     assert (hidden.verdict, hidden.reason) == (
         "not refuted", "rounding or overflow hides the answer")  # fmt: skip

@@ -10,14 +10,17 @@ import pytest
 import torch
 
 import synthetic
-from bounds import Claim, Statement
+from bounds import Algorithm, Claim, Statement
+from bounds.assumptions import CONVEX, PER_WORKER, SMOOTH
 from bounds.methods.decentralized_sgd import lemma_2_root
-from bounds.quantities import total_decrease
+from bounds.notation import Delta, S, eta
+from bounds.quantities import final_suboptimality, total_decrease
 from bounds.symbol import COUNT, Symbol
 from deep.settings import method
 from theorylab import run
 from theorylab.engine.driver import BLOCK
 from theorylab.errors import UsageError
+from theorylab.exact.worst_case import worst_case
 from theorylab.hunt.rescaling import rescale, without_noise
 from theorylab.judge.check import constants_for
 from theorylab.method import (
@@ -189,6 +192,19 @@ def test_refusals_are_one_clear_line() -> None:
             require_followed(rule)
         with pytest.raises(UsageError, match=f"'{rule.name}' needs what no network offers"):
             method(rule.name)
+    smooth = Statement(
+        "demo.s",
+        "S",
+        "printed",
+        Claim(final_suboptimality, "<=", Delta),
+        (PER_WORKER, SMOOTH, CONVEX),
+        Algorithm("local_sgd", {"eta": eta, "S": S}),
+    )
+    values = {"ell": 1.0, "eta": 0.5, "S": 2, "T": 2, "Delta": 1.0}
+    with pytest.raises(
+        UsageError, match="local_sgd asks for more, and the semidefinite model has no workers"
+    ):
+        worst_case(smooth, values)
     for sampler in (Reshuffled(), WithoutReplacement(), Importance((0.5, 0.5))):
         with pytest.raises(UsageError, match="every worker draws its own"):
             run(shared, SGD(0.1), 3, replicas=2, sampler=sampler)

@@ -82,6 +82,10 @@ class _Unknowns(Oracle):
         self.asked = False
         self.paired = True
 
+    @property
+    def _who(self) -> str:
+        return f"worst case: {self.rule.name} asks for more, and the semidefinite model"
+
     def _unknown(self) -> int:
         if len(self.found) >= _CALLS or self.used >= len(self.basis):
             raise UsageError(

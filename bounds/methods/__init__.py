@@ -9,6 +9,7 @@ from __future__ import annotations
 from types import ModuleType
 
 from bounds.methods import (
+    accelerated_sgd,
     adagrad_norm,
     adamw,
     clipped_sgd,
@@ -31,6 +32,7 @@ from bounds.methods import (
 from bounds.statement import Statement
 
 _MODULES: tuple[ModuleType, ...] = (
+    accelerated_sgd,
     adagrad_norm,
     adamw,
     clipped_sgd,

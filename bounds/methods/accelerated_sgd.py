@@ -2,10 +2,10 @@
 
 Nesterov, "Introductory lectures on convex optimization" (2004), Theorem 2.2.3 and the constant-step
 schemes of section 2.2.1, for strongly convex functions (the number was not checked against the
-book). Accelerated SGD (Kidambi et al. 2018) with ``c = 1``, ``kappa = ell/mu`` and ``xi =
-sqrt(kappa)`` is such a scheme: short steps y of 1/ell, long ones z of 1/mu, and ``w = (y + a z)/(1 +
-a)`` with ``a = sqrt(mu/ell)``. The theorem bounds F(y) - F* + (mu/2)||z - w*||^2; what the rule
-keeps is w, of which the corollary speaks.
+book). Accelerated SGD (Kidambi et al. 2018) with ``c = 1``, ``kappa = ell/mu`` and
+``xi = sqrt(kappa)`` is such a scheme: short steps y of 1/ell, long ones z of 1/mu, and
+``w = (y + a z)/(1 + a)`` with ``a = sqrt(mu/ell)``. The theorem bounds F(y) - F* +
+(mu/2)||z - w*||^2; what the rule keeps is w, of which the corollary speaks.
 """
 
 from __future__ import annotations

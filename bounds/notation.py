@@ -16,8 +16,8 @@ from bounds.units import Units
 __all__ = [
     "FAILURE",
     "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "M", "R", "S", "T", "b0",
-    "beta", "c", "d", "decay", "delta", "ell", "ell_es", "eps", "eta", "eta_length", "gamma",
-    "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi", "q", "radius", "rho", "sigma",
+    "beta", "beta2", "c", "d", "decay", "delta", "ell", "ell_es", "eps", "eta", "eta_length",
+    "gamma", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi", "q", "radius", "rho", "sigma",
     "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
 ]  # fmt: skip
 
@@ -114,6 +114,13 @@ radius = Symbol(
     typical=(1.0, 0.1, 0.01),
 )
 beta = Symbol("beta", "momentum", UNIT_INTERVAL, latex=r"\beta", typical=(0.0, 0.5, 0.9))
+beta2 = Symbol(
+    "beta2",
+    "decay of the mean of squared gradients",
+    UNIT_INTERVAL,
+    latex=r"\beta_2",
+    typical=(0.9, 0.99, 0.999),
+)
 lam = Symbol(
     "lam", "proximal weight", POSITIVE, _CURVATURE, latex=r"\lambda", typical=(2.0, 4.0, 10.0)
 )

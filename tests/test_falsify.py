@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,8 @@ def test_luck_is_not_sought() -> None:
     lucky = Verdict("k", "printed", "not refuted", 1.2, (0.6, 1.8), 1.0)
     solid = Verdict("k", "printed", "holds", 0.9, (0.9, 0.9), 1.0)
     assert score(solid, claim) > score(lucky, claim)
+    unmeasured = Verdict("k", "printed", "not refuted", math.nan, (math.nan, math.nan), 1.0)
+    assert score(solid, claim) > score(unmeasured, claim) == -1
 
 
 def test_what_rounding_hides_is_no_candidate() -> None:

@@ -58,6 +58,25 @@ def test_a_bound_on_the_mean_is_no_bound_on_every_run() -> None:
     assert every.ratio > 1
 
 
+def test_a_run_that_no_sample_meets_refutes_a_claim_on_every_run() -> None:
+    rare = synthetic.quadratic(dim=1, noise="rare", sigma=1.0, rarity=1e-8)
+    far = verdict(final("every run", 2 * sigma**2), rare)
+    assert (far.verdict, far.evidence, far.comparisons) == ("violated", "exact arithmetic", 8)
+    assert far.measured == pytest.approx(1e8, rel=1e-6)
+    within = verdict(final("every run", 1.01e8 * sigma**2), rare)
+    assert (within.verdict, within.evidence) == ("holds", "exact arithmetic")
+    assert within.ratio == pytest.approx(1 / 1.01, rel=1e-6)
+
+
+def test_every_run_beyond_all_paths_is_sampled() -> None:
+    coin = synthetic.quadratic(dim=1, noise="two_point", sigma=1.0)
+    assert (
+        verdict(final("every run", 2 * sigma**2), coin, T=11.0).told == "holds (exact arithmetic)"
+    )
+    longer = verdict(final("every run", 2 * sigma**2), coin, T=12.0)
+    assert longer.told == "not refuted (samples)"
+
+
 def test_samples_never_prove_a_claim_on_every_run() -> None:
     assert verdict(final("every run", 1e6 * sigma**2)).verdict == "not refuted"
 

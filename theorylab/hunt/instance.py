@@ -122,7 +122,7 @@ def score(verdict: Verdict, statement: Statement) -> float:
     elif verdict.bound <= 0 and verdict.verdict != "violated":
         return -1.0  # 0 <= 0 says nothing
     total = abs(verdict.measured) + abs(verdict.bound)
-    value = (gap - error) / total if total > 0 else 0.0
+    value = 0.0 if total == 0 else (gap - error) / total  # NaN where nothing was measured
     return max(-1.0, min(1.0, value)) if math.isfinite(value) else -1.0
 
 

@@ -46,7 +46,8 @@ class WholeRun(Protocol):
     """Runs the algorithm for T rounds and reads what the quantities' paths declare.
 
     A run without randomness is one path, a run on a small finite law all its paths: both are
-    followed at every t. Otherwise averages over time are estimated without bias, at random times.
+    followed at every t. A claim on every run then speaks of each path, however unlikely.
+    Otherwise averages over time are estimated without bias, at random times.
     """
 
     provides: ClassVar[frozenset[str]] = frozenset({"matched_sgd_mean_gradient_norm_squared"})
@@ -62,7 +63,10 @@ class WholeRun(Protocol):
         for moment in (moments.whole_run, affine_steps.whole_run) if means else ():
             if (exact := moment(experiment)) is not None:
                 return exact
-        paths = enumerate_paths(experiment) if means else None
+        # Of a claim on every run each path is an instance; of others, their mean.
+        surely = experiment.statement.claim.mode == "every run" and not experiment.deterministic
+        paths = enumerate_paths(experiment) if means or surely else None
+        apart = surely and paths is not None
         every = not means or paths is not None
         found: dict[str, np.ndarray] = {}
         scales: dict[str, np.ndarray | float] = {}
@@ -78,7 +82,7 @@ class WholeRun(Protocol):
             )
             found[name] = first - less[0] if less else first
             used = [_what(experiment, quantity, part) for part in parts]
-            scale = rounding.scale(quantity, found[name], numbers, used)
+            scale = rounding.scale(quantity, found[name], numbers, used, apart)
             if scale is not None:
                 scales[name] = scale
             certified = path_range(experiment.objective, quantity.path, T)
@@ -89,13 +93,13 @@ class WholeRun(Protocol):
             scales[name] = rounding.of_squares(found[name])
         ranges |= certified_ranges(experiment.objective, names - set(declared))
         # A bound on the largest of all rounds holds for every run, not on average.
-        surely = all(q.path is not None and q.path.reduce == "max"
-                     for q in experiment.statement.measured)  # fmt: skip
-        shape = (-1, 1) if surely else (1, -1)
+        largest = all(q.path is not None and q.path.reduce == "max"
+                      for q in experiment.statement.measured)  # fmt: skip
+        shape = (-1, 1) if largest or apart else (1, -1)
         values = {k: found[k].reshape(shape) for k in names}
-        if experiment.deterministic:
+        if experiment.deterministic or apart:
             return Measurement(values, "arithmetic", scales=scales)
-        if surely:  # of sampled runs, others may go further
+        if largest:  # of sampled runs, others may go further
             below = frozenset(names if paths is None else ())
             return Measurement(values, "arithmetic", scales=scales, from_below=below)
         if paths is not None:
@@ -236,9 +240,12 @@ class _Rounding:
 
     def scale(
         self, quantity: Measured, found: np.ndarray, recorded: Sequence[np.ndarray],
-        records: Sequence[Record],
+        records: Sequence[Record], apart: bool,
     ) -> np.ndarray | float | None:  # fmt: skip
-        """Of one quantity and the records that it is made of; ``None`` where none is known."""
+        """Of one quantity and the records that it is made of; ``None`` where none is known.
+
+        One scale for all runs, or with ``apart`` one for each, shape ``(runs, 1)``.
+        """
         assert quantity.path is not None
         used = [
             recorders().get(r.removeprefix("output.")) if isinstance(r, str) else r for r in records
@@ -246,7 +253,8 @@ class _Rounding:
         stretch = max((r.stretch(self.objective) for r in used if r and r.stretch), default=1.0)
         if quantity.path.reduce == "sum":
             stretch *= len(quantity.path.rounds(self.horizon))
-        blur, felt, length = stretch * self.blur, stretch * self.felt, _length(found)
+        blur, felt = stretch * self.blur, stretch * self.felt
+        length = np.sqrt(np.abs(found))[:, None] if apart else _length(found)
         own = [r.misses(self.objective, self.blur, self.felt) for r in used if r]
         missed = [stretch * x for x in own if x is not None]
         if missed:

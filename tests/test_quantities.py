@@ -98,7 +98,8 @@ def measure(
     **options: Any,
 ) -> Any:
     open_ = {k: eta for k, bound in quantity.parameters.items() if bound is None}
-    claim = Claim(quantity.bind(**open_), "<=", T * B * eta, mode=mode)
+    failure = FAILURE if mode == "with probability" else None
+    claim = Claim(quantity.bind(**open_), "<=", T * B * eta, mode=mode, failure=failure)
     statement = Statement("made_up.one", "X", "printed", claim, (), Algorithm(rule, {"eta": eta}))
     values = {"T": float(rounds), "B": 1.0, "eta": 0.3}
     made = Experiment(statement, objective, values, **options)
@@ -127,7 +128,7 @@ def test_the_exact_law_is_the_mean_of_runs_that_stay_in_their_ranges(name: Any) 
     quantity = DECLARED[name]
     exact = measure(quantity, waves, rounds=4)
     assert exact.exact
-    runs = measure(quantity, waves, rounds=4, mode="every run", replicas=4000, effort=1e8)
+    runs = measure(quantity, waves, rounds=4, mode="with probability", replicas=4000, effort=1e8)
     assert runs.law == "samples"
     sample = runs.values[name][0]
     error = 5 * sample.std() / np.sqrt(sample.size) + 1e-12 * abs(sample).max()
@@ -199,7 +200,9 @@ def test_sums_and_values_have_moments() -> None:
                  PathOf("mean", "value", "0..T") - PathOf("at", "value", "T")):  # fmt: skip
         quantity = Measured("mine", path=path)
         exact = measure(quantity, noisy, rounds=4)
-        runs = measure(quantity, noisy, rounds=4, mode="every run", replicas=4000, effort=1e8)
+        runs = measure(
+            quantity, noisy, rounds=4, mode="with probability", replicas=4000, effort=1e8
+        )
         sample = runs.values["mine"]
         error = 5 * sample.std() / np.sqrt(sample.size) + 1e-12
         assert exact.law == "law"
@@ -248,7 +251,7 @@ def test_regret_of_two_quadratic_losses_by_hand() -> None:
     assert found.law == "law"
     expected = 0.5 * (0.5 + 0.7**2 / 2) + 0.5 * (0.5 + 1.3**2 / 2 - 1)
     assert found.values["regret"] == pytest.approx(np.array([[expected]]), rel=1e-12)
-    runs = measure(quantities.regret, CENTRES, rounds=2, mode="every run", replicas=500,
+    runs = measure(quantities.regret, CENTRES, rounds=2, mode="with probability", replicas=500,
                    effort=1e8)  # fmt: skip
     assert set(runs.values["regret"].ravel().round(9)) == {0.745, 0.345}
 

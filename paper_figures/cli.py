@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import difflib
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.table import Table
 
+from bounds.statement import Statement
 from deep.settings import MAX_SEED
 from paper_figures import theory
-from paper_figures.exhibits import EXHIBITS, exhibit, produce
+from paper_figures.exhibit import Refused
+from paper_figures.exhibits import EXHIBITS, Drawn, produce_each
 from paper_figures.scale import SCALES, scale
 from paper_figures.session import Session, recorded
 from paper_figures.style import FORMATS, STYLES, style
 from theorylab.console import console
 from theorylab.errors import DataError, UnknownNameError, UsageError
 from theorylab.plugins import registry
+from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import Store, writable
+from theorylab.studies.selection import select
 
 __all__ = ["command"]
 
@@ -98,49 +103,75 @@ def command(
     chosen = [key for key in keys if key in EXHIBITS and axis is None]
     others = [key for key in keys if key not in chosen]
     _known(others)
+    refused: list[Refused] = []
     if others or not keys:
-        theory.command(
-            keys=others or None, axis=axis, objective=objective, data=data,
-            parameters=parameters, replicas=replicas, seed=seed, jobs=jobs, out=out,
-        )  # fmt: skip
-    if not chosen:
-        return
-    kinds = tuple(part.strip() for part in formats.split(","))
-    if unknown := set(kinds) - set(FORMATS):
-        raise UsageError(f"--formats: unknown {sorted(unknown)[0]!r}; known: {', '.join(FORMATS)}")
-    wanted = scale(preset)
-    if data is not None:
-        wanted = wanted.on(data)
-    if data_dir is not None and not data_dir.exists():
-        raise DataError(f"--data-dir: {data_dir} does not exist")
-    look = style(style_)
-    if (segmenter is None) != (weights is None):
-        raise UsageError("figure: --segmenter and --weights go together")
-    if weights is not None and not weights.is_file():
-        raise DataError(f"--weights: there is no file {weights}")
-    reader = None if segmenter is None or weights is None else (segmenter, weights)
-    elsewhere = recorded(*recorded_ or ())
-    writable(out / f"{chosen[0]}.csv")
-    session = Session(Store(out), wanted, data_dir, seed=seed, jobs=jobs, device=device,
-                      budget=budget, recorded=elsewhere, segmenter=reader)  # fmt: skip
-    terminal = console()
-    failed: list[str] = []
-    for number, key in enumerate(chosen, 1):
-        item = exhibit(key)
-        session.label = f"{key} ({number}/{len(chosen)})"
-        try:
-            made = produce(item, session, out, look, kinds)
-        except UsageError as error:
-            if len(chosen) == 1:
-                raise
-            failed.append(key)
-            print(f"{key}: {error.args[0]}", file=sys.stderr)
+        wanted = [(forms, axis) for forms in _forms(others)] if others else theory.main_rates()
+        refused += _print_curves(theory.each(
+            wanted, specs=objective_specs(objective, data), given=parse_parameters(parameters),
+            replicas=replicas, seed=seed, jobs=jobs, out=out,
+        ))  # fmt: skip
+    if chosen:
+        kinds = tuple(part.strip() for part in formats.split(","))
+        if unknown := set(kinds) - set(FORMATS):
+            raise UsageError(
+                f"--formats: unknown {sorted(unknown)[0]!r}; known: {', '.join(FORMATS)}"
+            )
+        amount = scale(preset) if data is None else scale(preset).on(data)
+        if data_dir is not None and not data_dir.exists():
+            raise DataError(f"--data-dir: {data_dir} does not exist")
+        look = style(style_)
+        if (segmenter is None) != (weights is None):
+            raise UsageError("figure: --segmenter and --weights go together")
+        if weights is not None and not weights.is_file():
+            raise DataError(f"--weights: there is no file {weights}")
+        reader = None if segmenter is None or weights is None else (segmenter, weights)
+        elsewhere = recorded(*recorded_ or ())
+        writable(out / f"{chosen[0]}.csv")
+        session = Session(Store(out), amount, data_dir, seed=seed, jobs=jobs, device=device,
+                          budget=budget, recorded=elsewhere, segmenter=reader)  # fmt: skip
+        refused += _print_exhibits(produce_each(chosen, session, out, look, kinds))
+    if refused:
+        what = "exhibits" if chosen else "statements"
+        raise UsageError(
+            f"{len(refused)} of {len(chosen or others)} {what} were not drawn; the rest were"
+        )
+
+
+def _print_curves(found: Iterable[theory.Curves | Refused]) -> list[Refused]:
+    """Print the files as they are drawn; those that were not."""
+    refused = []
+    for made in found:
+        if isinstance(made, Refused):
+            refused.append(made)
+            print(f"{made.key}: {made.reason}", file=sys.stderr)
             continue
-        terminal.print(f"{key}: {made.files[0].parent / key}.*", highlight=False, soft_wrap=True)
+        for path in made.files[1:]:
+            console().print(f"figure: {path}")
+    return refused
+
+
+def _print_exhibits(found: Iterable[Drawn | Refused]) -> list[Refused]:
+    """Print where each exhibit is as it is drawn; those that were not."""
+    terminal = console()
+    refused = []
+    for made in found:
+        if isinstance(made, Refused):
+            refused.append(made)
+            print(f"{made.key}: {made.reason}", file=sys.stderr)
+            continue
+        terminal.print(f"{made.key}: {made.files[0].parent / made.key}.*", highlight=False,
+                       soft_wrap=True)  # fmt: skip
         if made.missing:
-            terminal.print(f"{key}: {made.missing} runs are missing; the same command goes on")
-    if failed:
-        raise UsageError(f"{len(failed)} of {len(chosen)} exhibits were not drawn; the rest were")
+            terminal.print(f"{made.key}: {made.missing} runs are missing; the same command goes on")
+    return refused
+
+
+def _forms(keys: list[str]) -> list[list[Statement]]:
+    """The statements that the keys name, their forms together."""
+    found: dict[str, list[Statement]] = {}
+    for statement in select(keys, None, "both"):
+        found.setdefault(statement.key, []).append(statement)
+    return list(found.values())
 
 
 def _known(keys: list[str]) -> None:

@@ -15,11 +15,20 @@ from paper_figures.session import Session
 from paper_figures.style import Style
 from theorylab.errors import UsageError
 
-__all__ = ["FINAL", "Exhibit", "Place", "read_csv", "write_csv"]
+__all__ = ["FINAL", "Exhibit", "Place", "Refused", "read_csv", "write_csv"]
 
 FINAL = "final"
 """Statistics of a run's test accuracy: ``final``, ``last tenth`` (mean), ``maximum``; any other
 name is a column of the data."""
+
+
+@final
+@dataclass(frozen=True)
+class Refused:
+    """A figure that was asked for and could not be drawn, and why."""
+
+    key: str
+    reason: str
 
 
 @final

@@ -5,20 +5,20 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
 from paper_figures import lrsgd, sngm, stochastic_batch_size, tralgo
-from paper_figures.exhibit import Exhibit, read_csv, write_csv
+from paper_figures.exhibit import Exhibit, Refused, read_csv, write_csv
 from paper_figures.session import Session
 from paper_figures.style import FORMATS, Style, save
 from paper_figures.tables import compared, controls, latex
-from theorylab.errors import UnknownNameError
+from theorylab.errors import UnknownNameError, UsageError
 from theorylab.plugins.provenance import provenance
 
-__all__ = ["EXHIBITS", "Drawn", "draw", "exhibit", "produce"]
+__all__ = ["EXHIBITS", "Drawn", "draw", "exhibit", "produce", "produce_each"]
 
 EXHIBITS: dict[str, Exhibit] = {
     item.key: item
@@ -73,6 +73,27 @@ def produce(
         made = {**made, "command": made["command"].replace(str(session.data_dir), "DATA")}
     path = write_csv(out / f"{item.key}.csv", data, made)
     return Drawn(item.key, (path, *draw(item, path, style, formats)), session.missing - before)
+
+
+def produce_each(
+    keys: Sequence[str],
+    session: Session,
+    out: Path,
+    style: Style,
+    formats: Sequence[str] = FORMATS,
+) -> Iterator[Drawn | Refused]:
+    """:func:`produce` of every exhibit named.
+
+    One that cannot be drawn is named with its reason; where it is the only one, it raises.
+    """
+    for number, key in enumerate(keys, 1):
+        session.label = f"{key} ({number}/{len(keys)})"
+        try:
+            yield produce(exhibit(key), session, out, style, formats)
+        except UsageError as error:
+            if len(keys) == 1:
+                raise
+            yield Refused(key, str(error.args[0]))
 
 
 def draw(item: Exhibit, path: Path, style: Style, formats: Sequence[str] = FORMATS) -> list[Path]:

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any, final
 
-import typer
+import numpy as np
 
 from bounds.render import expression_latex
+from bounds.statement import Statement
+from paper_figures.exhibit import Refused
 from paper_figures.style import COLUMN, figure, rc, save
-from theorylab.cli.statements import Keys, select
-from theorylab.console import console
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import constants_for
-from theorylab.plugins import registry
-from theorylab.plugins.specs import (
-    Spec,
-    build_objective,
-    objective_specs,
-    parse_parameters,
-    with_parameters,
-)  # fmt: skip
-from theorylab.plugins.store import write_json
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.specs import Spec, build_objective, objective_specs, with_parameters
 from theorylab.problem.objective import FiniteSum
-from theorylab.studies.sweep import default_axis, sweep
+from theorylab.studies.selection import select
+from theorylab.studies.sweep import SweepReport, SweepRow, default_axis, sweep
 
-__all__ = ["command", "draw"]
+__all__ = ["MAIN", "Curves", "draw", "each", "fitting", "main_rates", "measured_against_bound"]
 
 # What `make verify` draws: for each paper its main rate, along its natural axis.
 MAIN = {
@@ -40,120 +34,162 @@ MAIN = {
 _STYLES = {"printed": ("C3", "--"), "repaired": ("C0", "-")}
 
 
-def draw(data: Mapping[str, Any], path: Path) -> list[Path]:
-    """Draw a stored sweep as ``path.pdf`` and ``path.svg``; nothing is computed here.
+@final
+@dataclass(frozen=True)
+class Curves:
+    """A sweep, and the files it was kept and drawn in: its data first."""
+
+    report: SweepReport
+    files: tuple[Path, ...]
+
+
+def measured_against_bound(
+    forms: Sequence[Statement],
+    axis: str | None = None,
+    specs: Sequence[Spec] | None = None,
+    *,
+    given: Mapping[str, float | str] | None = None,
+    replicas: int = 256,
+    seed: int = 0,
+    jobs: int = 1,
+    out: Path | str = "results/figures",
+    progress: bool | None = None,
+) -> Curves:
+    """Sweep a statement's forms along an axis, and draw what was measured beside their bounds.
+
+    Parameters
+    ----------
+    forms : sequence of Statement
+        Registered or not; the last one chooses the objective and the values that are held.
+    axis : str, optional
+        As :func:`theorylab.studies.sweep.sweep` takes it; its natural axis by default.
+    specs : sequence of mapping, optional
+        Objectives, of which the first that fits is taken; by default those of every family.
+    given : mapping, optional
+        Hyperparameters to hold, and parameters of the objective's family.
+    replicas, seed, jobs, out
+        As in :func:`theorylab.studies.sweep.sweep`; figures go to ``out`` too.
+
+    Raises
+    ------
+    UsageError
+        If no objective fits, or no point of the axis is admissible.
+    """
+    lead, given = forms[-1], given or {}
+    free = {s.name for s in lead.hyperparameters}
+    spec = fitting(lead, objective_specs() if specs is None else specs)
+    if others := {k: v for k, v in given.items() if k not in free}:
+        spec = with_parameters(spec, others)
+    along = axis or default_axis(lead, spec)
+    found = sweep(forms, along, spec, fixed={k: float(v) for k, v in given.items() if k in free},
+                  replicas=replicas, seed=seed, jobs=jobs, out=out, progress=progress)  # fmt: skip
+    stem = Path(out) / f"{lead.key}.{along}"
+    kept = found.save(stem.with_name(stem.name + ".json"))
+    return Curves(found, (kept, *draw(found, stem)))
+
+
+def main_rates() -> list[tuple[list[Statement], str]]:
+    """Each paper's main rate, in all of its forms, and its natural axis."""
+    return [(select([key], None, "both"), axis) for key, axis in MAIN.values()]
+
+
+def each(
+    wanted: Sequence[tuple[Sequence[Statement], str | None]], **options: Any
+) -> Iterator[Curves | Refused]:
+    """:func:`measured_against_bound` of every pair of forms and axis, with the same options.
+
+    One that cannot be drawn is named with its reason; where it is the only one, it raises.
+    """
+    for forms, axis in wanted:
+        try:
+            yield measured_against_bound(forms, axis, **options)
+        except UsageError as error:
+            if len(wanted) == 1:
+                raise
+            yield Refused(forms[-1].key, str(error.args[0]))
+
+
+def fitting(statement: Statement, specs: Sequence[Spec]) -> Spec:
+    """The first objective that satisfies the statement (a finite sum where it needs one).
+
+    Raises
+    ------
+    UsageError
+        If there is none.
+    """
+    reason = ""
+    for spec in specs:
+        objective = build_objective(spec)
+        try:
+            constants_for(statement, objective)
+        except AssumptionError as error:
+            reason = str(error)
+            continue
+        if "n" in {s.name for s in statement.symbols} and not isinstance(objective, FiniteSum):
+            continue
+        return spec
+    raise UsageError(reason or f"no objective satisfies {statement.key}")
+
+
+def draw(found: SweepReport, path: Path) -> list[Path]:
+    """Draw a sweep as ``path.pdf`` and ``path.svg``; nothing is computed here.
 
     Raises
     ------
     UsageError
         If the sweep holds no rows.
     """
-    if not data["rows"]:
-        raise UsageError(f"{data['key']}: no point of the sweep over {data['axis']} is admissible")
+    if not found.rows:
+        raise UsageError(f"{found.key}: no point of the sweep over {found.axis} is admissible")
+    lead = found.statements[0]
     with rc():
         canvas = figure(COLUMN, 0.8 * COLUMN)
         axes = canvas.add_subplot()
         measured = False
         for form in ("printed", "repaired"):
-            rows = [r for r in data["rows"] if r["form"] == form and r["bound"] is not None]
-            if not rows:
+            bounds = [(r.x, r.bound) for r in found.rows if r.form == form and r.bound is not None]
+            if not bounds:
                 continue
-            x = [r["x"] for r in rows]
             colour, line = _STYLES[form]
             if not measured:
-                kept = [r for r in rows if r["measured"] is not None]
-                middle = [r["measured"] for r in kept]
-                low = [max(0.0, r["measured"] - (r["interval"][0] or r["measured"])) for r in kept]
-                high = [max(0.0, (r["interval"][1] or r["measured"]) - r["measured"]) for r in kept]
-                axes.errorbar([r["x"] for r in kept], middle, yerr=[low, high], fmt="o",
-                              color="black", capsize=2, label="measured", zorder=3)  # fmt: skip
+                bars = np.array([_bar(r) for r in found.rows if r.form == form and
+                                 None not in (r.bound, r.measured)]).reshape(-1, 4)  # fmt: skip
+                axes.errorbar(bars[:, 0], bars[:, 1], yerr=bars[:, 2:].T, fmt="o", color="black",
+                              capsize=2, label="measured", zorder=3)  # fmt: skip
                 measured = True
-            axes.plot(x, [r["bound"] for r in rows], line, color=colour, label=f"{form} bound")
-        if all(r["x"] > 0 for r in data["rows"]):
+            axes.plot(*zip(*bounds, strict=True), line, color=colour, label=f"{form} bound")
+        if all(r.x > 0 for r in found.rows):
             axes.set_xscale("log")
-        if all((r["measured"] or 0) > 0 and (r["bound"] or 0) > 0 for r in data["rows"]):
+        if all((r.measured or 0) > 0 and (r.bound or 0) > 0 for r in found.rows):
             axes.set_yscale("log")
-        axes.set_xlabel(_axis_label(data["key"], data["axis"], data["objective"]))
-        statement = registry.statement(data["key"])
+        axes.set_xlabel(_axis_label(lead, found.axis, found.objective))
         # Mathtext sets a sum's limits over the fraction before it.
-        label = expression_latex(statement.claim.lhs).replace(r"\sum", r"\;\;\sum")
+        label = expression_latex(lead.claim.lhs).replace(r"\sum", r"\;\;\sum")
         axes.set_ylabel(f"${label}$")
-        axes.set_title("\n".join([f"{statement.paper}: {statement.label}", data["objective"],
-                                  *_held(data)]))  # fmt: skip
+        axes.set_title("\n".join([f"{lead.paper}: {lead.label}", found.objective, *_held(found)]))
         canvas.legend(loc="outside lower center", ncols=3)
-        return save(canvas, path, data["provenance"])
+        return save(canvas, path, provenance(seed=found.seed))
 
 
-def _axis_label(key: str, axis: str, objective: str) -> str:
-    names = {s.name: s.latex for s in registry.statement(key).symbols if s.role != "constant"}
+def _bar(row: SweepRow) -> tuple[float, float, float, float]:
+    """The point, and how far its interval reaches below and above."""
+    assert row.measured is not None
+    low, high = row.interval
+    # An end that is 0 or unknown is not drawn.
+    return (row.x, row.measured, max(0.0, row.measured - (low or row.measured)),
+            max(0.0, (high or row.measured) - row.measured))  # fmt: skip
+
+
+def _axis_label(statement: Statement, axis: str, objective: str) -> str:
+    names = {s.name: s.latex for s in statement.symbols if s.role != "constant"}
     if axis == "n" or axis in names:
         return f"${names.get(axis, axis)}$"
     return f"{axis} of {objective}"  # a family's parameter, in its own words
 
 
-def _held(data: Mapping[str, Any]) -> list[str]:
+def _held(found: SweepReport) -> list[str]:
     """What stays as it is along the axis, in lines that fit the title."""
-    held = {**data.get("parameters", {}), **data["fixed"]}
+    held = {**found.parameters, **found.fixed}
     parts = [f"{k} = {v:.4g}" if isinstance(v, float | int) else f"{k} = {v}"
-             for k, v in held.items() if k != data["axis"] and v is not None]  # fmt: skip
+             for k, v in held.items() if k != found.axis and v is not None]  # fmt: skip
     return textwrap.wrap(", ".join(parts), 60)
-
-
-def command(
-    keys: Keys = None,
-    axis: Annotated[
-        str | None,
-        typer.Option(help="What to vary: a hyper-parameter (T, eta, B, n, ...) or a family's own."),
-    ] = None,
-    objective: Annotated[str | None, typer.Option(help="The objective family.")] = None,
-    data: Annotated[str | None, typer.Option(help="A bundled data set, a CSV or NPZ file.")] = None,
-    parameters: Annotated[
-        str | None,
-        typer.Option("--set", help="Hyper-parameters or a family's parameters: eta=0.1,ell=2."),
-    ] = None,
-    replicas: Annotated[int, typer.Option(min=2)] = 256,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
-    jobs: Annotated[int, typer.Option(min=1)] = 1,
-    out: Annotated[Path, typer.Option(help="Where figures and their data go.")] = Path(
-        "results/figures"
-    ),
-) -> None:
-    """Draw measured against bound: one figure for each KEY, or one for each paper."""
-    chosen = (
-        [(s.key, axis) for s in select(keys or [], None, "both")] if keys else list(MAIN.values())
-    )
-    terminal = console()
-    given = parse_parameters(parameters)
-    for key, along in dict(chosen).items():
-        statement = registry.statement(key, "repaired")
-        free = {s.name for s in statement.hyperparameters}
-        fixed = {k: float(v) for k, v in given.items() if k in free}
-        spec = _spec(key, objective, data)
-        if others := {k: v for k, v in given.items() if k not in free}:
-            spec = with_parameters(spec, others)
-        along = along or default_axis(statement, spec)
-        table = sweep(key, along, spec, fixed=fixed, replicas=replicas, seed=seed, jobs=jobs,
-                      out=out)  # fmt: skip
-        stem = out / f"{key}.{along}"
-        write_json(stem.with_name(stem.name + ".json"), table)
-        stored = json.loads(stem.with_name(stem.name + ".json").read_text())
-        for path in draw(stored, stem):
-            terminal.print(f"figure: {path}")
-
-
-def _spec(key: str, objective: str | None, data: str | None) -> Spec:
-    """The first objective that satisfies the statement (a finite sum where it needs one)."""
-    statement = registry.statement(key, "repaired")
-    reason = ""
-    for spec in objective_specs(objective, data):
-        try:
-            constants_for(statement, build_objective(spec))
-        except AssumptionError as error:
-            reason = str(error)
-            continue
-        if "n" in {s.name for s in statement.symbols} and not isinstance(
-            build_objective(spec), FiniteSum
-        ):
-            continue
-        return spec
-    raise UsageError(reason or f"no objective satisfies {key}")

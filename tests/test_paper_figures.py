@@ -7,13 +7,17 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
+from bounds import sngm, tralgo
 from paper_figures import stability, theory
+from paper_figures.exhibits import EXHIBITS
 from paper_figures.style import PAGE
 from theorylab.cli import main
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
+from theorylab.plugins.specs import objective_specs
+from theorylab.studies.selection import select
 from theorylab.studies.stability import stability as run_stability
-from theorylab.studies.sweep import sweep
+from theorylab.studies.sweep import SweepReport, sweep
 
 TWINS = {"family": "stability_twins", "parameters": {"n": 20}}
 BOWL = {"family": "quadratic", "parameters": {"dim": 2, "noise": "two_point", "sigma": 0.5}}
@@ -82,25 +86,28 @@ def test_what_a_report_lacks_is_said(report: Any, tmp_path: Path) -> None:
 
 
 def test_measured_and_both_bounds_are_drawn(tmp_path: Path, canvases: Any) -> None:
-    table = sweep("sngm.theorem_1", "T", BOWL, replicas=32, out=tmp_path, progress=False)
-    paths = theory.draw(json.loads(json.dumps(table)), tmp_path / "sngm")
-    assert_vector_files(paths, table["provenance"])
+    found = sweep(select(["sngm.theorem_1"], None, "both"), "T", BOWL, replicas=32, out=tmp_path,
+                  progress=False)  # fmt: skip
+    paths = theory.draw(found, tmp_path / "sngm")
+    assert_vector_files(paths, found.to_json()["provenance"])
     (axes,) = canvases[0].axes
     labels = set(axes.get_legend_handles_labels()[1])
     assert labels == {"measured", "printed bound", "repaired bound"}
     drawn = axes.containers[0].lines[0].get_ydata()
-    kept = [r for r in table["rows"] if r["form"] == "printed" and r["bound"] is not None]
-    assert list(drawn) == [r["measured"] for r in kept]
+    kept = [r for r in found if r.form == "printed" and r.bound is not None]
+    assert list(drawn) == [r.measured for r in kept]
 
 
 def test_an_empty_sweep_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="admissible"):
-        theory.draw({"rows": [], "key": "x", "axis": "T"}, tmp_path / "x")
+        theory.draw(SweepReport((sngm.theorem_1,), "T", "quadratic", ()), tmp_path / "x")
 
 
 def test_every_paper_has_its_main_figure() -> None:
-    papers = {key.split(".", 1)[0] for key, _ in registry.statements()}
-    assert set(theory.MAIN) == papers - {"hardt_recht_singer"}
+    assert set(theory.MAIN) == {key.split(".", 1)[0] for key in EXHIBITS}
+    assert {key for key, _ in theory.MAIN.values()} <= {key for key, _ in registry.statements()}
+    for forms, axis in theory.main_rates():
+        assert axis in {s.name for s in forms[-1].hyperparameters}
 
 
 @pytest.mark.parametrize(
@@ -111,7 +118,8 @@ def test_a_true_lemma_is_never_drawn_as_violated(
 ) -> None:
     """Its figure once lowered what the objective certifies, and drew the lemma as false."""
     monkeypatch.chdir(tmp_path)
-    theory.command([key], replicas=16, out=tmp_path)
+    theory.measured_against_bound(select([key], None, "both"), replicas=16, out=tmp_path,
+                                  progress=False)  # fmt: skip
     (path,) = tmp_path.glob(f"{key}.*.json")
     table = json.loads(path.read_text())
     statement = registry.statement(key)
@@ -126,27 +134,29 @@ def test_a_certified_constant_is_no_axis_and_cannot_be_fixed(tmp_path: Path) -> 
     spec = {"family": "relaxed_smooth", "parameters": {"dim": 1}}
     can = "not a choice; choose a parameter of relaxed_smooth: dim, frequency"
     with pytest.raises(UsageError, match=f"L0 is what relaxed_smooth certifies, {can}"):
-        sweep("sngm.lemma_1", "L0", spec, out=tmp_path, progress=False)
+        sweep(sngm.lemma_1, "L0", spec, out=tmp_path, progress=False)
     with pytest.raises(UsageError, match="ell is what quadratic certifies, not a choice"):
-        sweep("tralgo.lemma_1", "B", BOWL, fixed={"ell": 0.1}, out=tmp_path, progress=False)
+        sweep(tralgo.lemma_1, "B", BOWL, fixed={"ell": 0.1}, out=tmp_path, progress=False)
     with pytest.raises(UsageError, match="does not depend on 'wings'; choose one of"):
-        sweep("sngm.theorem_1", "wings", BOWL, out=tmp_path, progress=False)
+        sweep(sngm.theorem_1, "wings", BOWL, out=tmp_path, progress=False)
 
 
 def test_a_familys_parameter_is_certified_anew_at_every_value(tmp_path: Path) -> None:
-    table = sweep("sngm.definition_1", "ell", BOWL, [0.5, 2.0, 8.0], replicas=16, out=tmp_path,
+    found = sweep(sngm.definition_1, "ell", BOWL, [0.5, 2.0, 8.0], replicas=16, out=tmp_path,
                   progress=False)  # fmt: skip
-    assert {row["x"] for row in table["rows"]} == {0.5, 2.0, 8.0}
-    assert "violated" not in {row["verdict"] for row in table["rows"]}
-    assert "ell" not in table["parameters"]
+    assert {row.x for row in found} == {0.5, 2.0, 8.0}
+    assert "violated" not in {row.verdict for row in found}
+    assert "ell" not in found.parameters
 
 
 def test_what_is_held_is_shown_and_can_be_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, canvases: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    theory.command(["sngm.theorem_1"], axis="T", objective="quadratic",
-                   parameters="beta=0.25,ell=3", replicas=16, out=tmp_path)  # fmt: skip
+    theory.measured_against_bound(
+        select(["sngm.theorem_1"], None, "both"), "T", objective_specs("quadratic"),
+        given={"beta": 0.25, "ell": 3}, replicas=16, out=tmp_path, progress=False,
+    )  # fmt: skip
     title = canvases[0].axes[0].get_title()
     assert "beta = 0.25" in title
     assert "ell = 3" in title

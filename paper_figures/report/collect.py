@@ -18,6 +18,7 @@ from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
 from theorylab.plugins.store import read_json
 from theorylab.studies.report import Report
+from theorylab.studies.sweep import SweepRow
 
 __all__ = [
     "Counterexample", "Entry", "Finding", "Hunted", "RunReport", "ShownExhibit", "Solved",
@@ -92,11 +93,11 @@ class Solved:
 @final
 @dataclass(frozen=True)
 class Sweep:
-    """Measured and bound along one axis: rows of form, x, measured, interval, bound."""
+    """Measured and bound along one axis, of a :class:`theorylab.studies.sweep.SweepReport`."""
 
     axis: str
     objective: str
-    rows: tuple[Mapping[str, Any], ...]
+    rows: tuple[SweepRow, ...]
 
 
 @final
@@ -269,7 +270,8 @@ def _read(before: _Gathered, path: Path, table: Mapping[str, Any]) -> _Gathered:
             if "primal" in rows[0] and "dual" in rows[0]:
                 return replace(before, solved=before.solved + tuple(map(_solved, rows)))
         if "axis" in table and "rows" in table and "key" in table:
-            sweep = Sweep(table["axis"], table["objective"], tuple(table["rows"]))
+            points = tuple(map(SweepRow.from_json, table["rows"]))
+            sweep = Sweep(table["axis"], table["objective"], points)
             return replace(before, sweeps={**(before.sweeps or {}), table["key"]: sweep})
         if "exponents" in table and "rows" in table:
             return replace(before, stability=table)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
-from typing import Any, final
+from typing import final
 
 from paper_figures.report.collect import Counterexample, Finding, Solved, Sweep
 
@@ -113,21 +113,20 @@ def sweep(found: Sweep) -> str:
     """Measured with its interval, and each form's bound."""
     series = []
     for form in ("printed", "repaired"):
-        rows = [r for r in found.rows if r["form"] == form and r["bound"] is not None]
-        if rows:
-            series.append(Series(f"{form} bound", form, [r["x"] for r in rows],
-                                 [r["bound"] for r in rows]))  # fmt: skip
+        points = [(r.x, r.bound) for r in found.rows if r.form == form and r.bound is not None]
+        if points:
+            series.append(
+                Series(f"{form} bound", form, [x for x, _ in points], [y for _, y in points])
+            )
     form = series[0].kind if series else "printed"
-    rows = [r for r in found.rows if r["form"] == form and r["measured"] is not None]
-    bars = [_bar(r) for r in rows]
-    series.append(Series("measured", "measured", [r["x"] for r in rows],
-                         [r["measured"] for r in rows], bars, dots=True))  # fmt: skip
+    known = [(r.x, r.measured, _bar(r.measured, *r.interval)) for r in found.rows
+             if r.form == form and r.measured is not None]  # fmt: skip
+    series.append(Series("measured", "measured", [x for x, *_ in known], [y for _, y, _ in known],
+                         [bar for *_, bar in known], dots=True))  # fmt: skip
     return lines(series, found.axis, "measured and bounds")
 
 
-def _bar(row: Mapping[str, Any]) -> tuple[float, float]:
-    low, high = row.get("interval") or (None, None)
-    middle = row["measured"]
+def _bar(middle: float, low: float | None, high: float | None) -> tuple[float, float]:
     low = middle if low is None else low
     high = middle if high is None else high
     return (low if low > 0 else middle, high)

@@ -10,12 +10,13 @@ import typer
 from rich.table import Table
 
 from theorylab.cli.options import MAX_SEED
-from theorylab.cli.statements import Keys, Paper, select
+from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import require_finite
 from theorylab.hunt.search import Hunt
 from theorylab.plugins.store import writable
 from theorylab.studies.falsify import FalsifyReport, falsify
+from theorylab.studies.selection import select
 
 __all__ = ["command"]
 

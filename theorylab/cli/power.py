@@ -10,12 +10,13 @@ import typer
 from rich.table import Table
 
 from theorylab.cli.options import MAX_SEED
-from theorylab.cli.statements import Keys, Paper, select
+from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import UsageError, require_finite
 from theorylab.plugins.store import writable
 from theorylab.studies.pages import fill
 from theorylab.studies.power import PowerReport, alarms_line, kind_name, markdown, power, summary
+from theorylab.studies.selection import select
 
 __all__ = ["command"]
 

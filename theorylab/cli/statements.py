@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import typer
@@ -13,38 +12,9 @@ from bounds.render import latex, text
 from bounds.statement import Statement
 from theorylab.console import console
 from theorylab.plugins import registry
+from theorylab.studies.selection import select
 
-__all__ = ["command", "select"]
-
-
-def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]:
-    """The statements that ``keys`` (or prefixes of keys) and a paper name, in both forms or one.
-
-    Where a statement needed no repair, its printed form stands for the repaired one too.
-    """
-    table = registry.statements()
-    every = list(dict.fromkeys(key for key, _ in table))
-    papers = list(dict.fromkeys(key.split(".", 1)[0] for key in every))
-    if paper is not None and paper not in papers:
-        raise registry.unknown("paper", paper, papers)
-    chosen = [key for key in every if paper is None or key.split(".", 1)[0] == paper]
-    if keys:
-        wanted: list[str] = []
-        for key in keys:
-            hits = [k for k in chosen if k == key or k.startswith((f"{key}_", f"{key}."))]
-            exact = [k for k in chosen if k == key]
-            if not hits:
-                registry.statement(key)  # raises, with the nearest names
-            wanted += exact or hits
-        chosen = list(dict.fromkeys(wanted))
-    found = []
-    for key in chosen:
-        printed, repaired = (table.get((key, f)) for f in ("printed", "repaired"))
-        wanted_forms = {"printed": [printed], "repaired": [repaired or printed]}.get(
-            form, [printed, repaired]
-        )
-        found += [statement for statement in wanted_forms if statement is not None]
-    return found
+__all__ = ["Keys", "Paper", "command"]
 
 
 def _complete(incomplete: str) -> list[str]:

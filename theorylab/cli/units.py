@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from theorylab.cli.statements import Keys, Paper, select
+from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.plugins.store import writable
+from theorylab.studies.selection import select
 from theorylab.studies.units import UnitsReport, units
 
 __all__ = ["command"]

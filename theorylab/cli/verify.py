@@ -11,12 +11,13 @@ import typer
 from rich import box
 from rich.table import Table
 
-from theorylab.cli.statements import Keys, Paper, select
+from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.judge.check import constants_for
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins.specs import build_objective, objective_specs, parse_parameters
 from theorylab.plugins.store import writable
+from theorylab.studies.selection import select
 from theorylab.studies.verify import VerifyReport, verify
 
 __all__ = ["command"]

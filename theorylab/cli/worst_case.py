@@ -11,11 +11,12 @@ import typer
 from rich.table import Table
 
 from theorylab.cli.options import MAX_SEED
-from theorylab.cli.statements import Keys, Paper, select
+from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.plugins.store import writable
 from theorylab.studies.pages import fill
+from theorylab.studies.selection import select
 from theorylab.studies.worst_case import WorstCaseReport, markdown, worst_cases
 
 __all__ = ["command"]

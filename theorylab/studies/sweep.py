@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import numpy as np
+import pandas as pd
 
 from bounds.statement import DomainError, Statement
 from theorylab.errors import UsageError
@@ -18,12 +21,106 @@ from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import Spec, build_objective
 from theorylab.plugins.store import Store, compute
 from theorylab.problem.objective import FiniteSum, Objective, Parameter
+from theorylab.studies import cells
+from theorylab.studies.report import Report
 
-__all__ = ["default_axis", "sweep"]
+__all__ = ["SweepReport", "SweepRow", "default_axis", "sweep"]
+
+
+@final
+@dataclass(frozen=True)
+class SweepRow:
+    """One form at one value of the axis.
+
+    Attributes
+    ----------
+    form : str
+    x : float
+        The value of the axis.
+    measured : float, optional
+        The left-hand side; ``None`` if it is not finite.
+    interval : (float, float), optional ends
+        That it lies in; ``None`` where nothing is known.
+    bound : float, optional
+    verdict : str
+    """
+
+    form: str
+    x: float
+    measured: float | None
+    interval: tuple[float | None, float | None]
+    bound: float | None
+    verdict: str = "not refuted"
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> SweepRow:
+        """What :meth:`SweepReport.to_json` gives for a row.
+
+        >>> SweepRow.from_json({"form": "printed", "x": 1.0, "measured": 0.5,
+        ...                     "interval": [0.4, None], "bound": 2.0}).interval
+        (0.4, None)
+        """
+        low, high = table.get("interval") or (None, None)
+        return cls(table["form"], table["x"], table["measured"], (low, high), table["bound"],
+                   table.get("verdict", "not refuted"))  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class SweepReport(Report):
+    """Measured and bound of the forms of one statement along one axis.
+
+    Attributes
+    ----------
+    statements : tuple of Statement
+        The forms; they have one key.
+    axis, objective : str
+        What varies, and the objective's name.
+    rows : tuple of SweepRow
+        One for each form and each value at which the statement speaks of the objective.
+    fixed : mapping of str to float
+        Hyperparameters that stay.
+    parameters : mapping
+        The family's parameters that were set, but for the axis.
+    seed : int
+    """
+
+    statements: tuple[Statement, ...]
+    axis: str
+    objective: str
+    rows: tuple[SweepRow, ...]
+    fixed: Mapping[str, float] = field(default_factory=dict)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """The statement's."""
+        return self.statements[0].key
+
+    def __iter__(self) -> Iterator[SweepRow]:
+        return iter(self.rows)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to_pandas(self) -> pd.DataFrame:
+        columns = ("key", "form", self.axis, "measured", "low", "high", "bound", "verdict")
+        return pd.DataFrame(
+            [(self.key, r.form, r.x, r.measured, *r.interval, r.bound, r.verdict)
+             for r in self.rows], columns=list(columns),
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": 1, "provenance": provenance(seed=self.seed), "key": self.key,
+            "axis": self.axis, "fixed": dict(self.fixed), "parameters": dict(self.parameters),
+            "objective": self.objective, "rows": [asdict(row) for row in self.rows],
+        }  # fmt: skip
 
 
 def sweep(
-    key: str,
+    forms: Statement | Sequence[Statement],
     axis: str,
     spec: Spec,
     values: Sequence[float] | None = None,
@@ -35,31 +132,47 @@ def sweep(
     jobs: int = 1,
     out: Path | str = "results/sweeps",
     progress: bool | None = None,
-) -> dict[str, Any]:
-    """Measured and bound of every form of ``key`` at each value of ``axis``.
+) -> SweepReport:
+    """Measured and bound of a statement, in one form or several, at each value of ``axis``.
 
-    ``axis`` is a hyperparameter; or ``"n"``, which resizes the data; or a parameter of the
-    objective's family: the objective is then built anew at each value, its constants certified
-    anew. Other hyperparameters stay at ``fixed`` or at typical admissible values, the same for
-    every form. What an objective certifies is never overridden.
-
-    Returns
-    -------
-    dict
-        ``key``, ``axis``, ``fixed``, ``parameters`` (the family's that were set), ``objective``,
-        ``provenance`` and ``rows``: one for each form and value, with ``form``, ``x``,
-        ``measured``, ``interval``, ``bound``.
+    Parameters
+    ----------
+    forms : Statement or sequence of Statement
+        One statement, registered or not, or its forms (one key, each form once). O(.) claims are
+        left out: they have no constant, so no curve.
+    axis : str
+        A hyperparameter; or ``"n"``, which resizes the data; or a parameter of the objective's
+        family: the objective is then built anew at each value, its constants certified anew.
+    spec : mapping
+        The objective, ``{"family": ..., "parameters": {...}}``.
+    values : sequence of float, optional
+        Of the axis; by default about eight over its usual range.
+    fixed : mapping of str to float, optional
+        Other hyperparameters; those not named stay at typical admissible values, the same for
+        every form. What an objective certifies is never overridden.
+    replicas, effort : int, float
+        Of each check; see :func:`theorylab.check`.
+    seed, jobs, out : int, int, path
+        As in :func:`theorylab.studies.falsify.falsify`.
 
     Raises
     ------
     UsageError
-        If ``axis`` or a name in ``fixed`` is none of these, or a certified constant.
+        If ``axis`` or a name in ``fixed`` is none of these, or a certified constant; if the forms
+        are of several statements, or all O(.).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bounds import sngm
+    >>> bowl = {"family": "quadratic", "parameters": {"dim": 2}}
+    >>> found = sweep(sngm.theorem_1_repaired, "T", bowl, [1, 4], replicas=8,
+    ...               out=tempfile.mkdtemp(), progress=False)
+    >>> [(row.form, row.x, row.verdict != "violated") for row in found]
+    [('repaired', 1.0, True), ('repaired', 4.0, True)]
     """
-    # An O(.) claim has no constant, so no curve.
-    forms = [s for (k, _), s in registry.statements().items() if k == key and not s.claim.big_o]
-    if not forms:
-        registry.statement(key)
-    lead = forms[-1]
+    drawn = _forms([forms] if isinstance(forms, Statement) else forms)
+    lead = drawn[-1]
     objective = build_objective(spec)
     given = dict(fixed or {})
     moved = _movable(axis, lead, spec, objective)
@@ -71,20 +184,31 @@ def sweep(
     held = {s.name: float(base[s.name]) for s in lead.hyperparameters if s.name != axis}
     if values is None:
         values = _axis_values(lead, axis, base) if moved is None else _family_values(moved, spec)
-    cells = [
-        {"kind": "sweep", "key": key, "form": s.form, "objective": spec, "axis": axis,
+    table = [
+        {"kind": "sweep", **cells.name(s), "objective": spec, "axis": axis,
          "of_family": moved is not None, "x": float(x), "fixed": {**held, **given},
          "replicas": replicas, "effort": effort, "seed": seed, "family": len(values)}
-        for s in forms for x in values
+        for s in drawn for x in values
     ]  # fmt: skip
-    rows = compute(sweep_cell, cells, Store(out), jobs=jobs, label=f"{key} over {axis}",
-                   progress=progress)  # fmt: skip
-    return {
-        "key": key, "axis": axis, "fixed": {**held, **given},
-        "parameters": {k: v for k, v in spec.get("parameters", {}).items() if k != axis},
-        "objective": objective.name, "provenance": provenance(seed=seed),
-        "rows": [row for row in rows if row],
-    }  # fmt: skip
+    found = compute(partial(sweep_cell, sent=cells.unregistered(drawn)), table, Store(out),
+                    jobs=jobs, label=f"{lead.key} over {axis}", progress=progress)  # fmt: skip
+    return SweepReport(
+        drawn, axis, objective.name, tuple(SweepRow.from_json(row) for row in found if row),
+        {**held, **given},
+        {k: v for k, v in spec.get("parameters", {}).items() if k != axis}, seed,
+    )  # fmt: skip
+
+
+def _forms(statements: Sequence[Statement]) -> tuple[Statement, ...]:
+    """Those that have a curve."""
+    names = [s.form for s in statements]
+    if len({s.key for s in statements}) != 1 or len(set(names)) < len(names):
+        given = ", ".join(f"{s.key} ({s.form})" for s in statements) or "none"
+        raise UsageError(f"a sweep takes the forms of one statement, each once; got {given}")
+    drawn = tuple(s for s in statements if not s.claim.big_o)
+    if not drawn:
+        raise UsageError(f"{statements[0].key}: an O(.) claim has no constant, so no curve")
+    return drawn
 
 
 def default_axis(statement: Statement, spec: Spec) -> str:
@@ -154,9 +278,9 @@ def _axis_values(statement: Statement, axis: str, base: Mapping[str, Any]) -> li
     return [float(v) for v in here * np.geomspace(0.01, 1.0, 8)]
 
 
-def sweep_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+def sweep_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
     """One point of a sweep; outside the statement's domain the row is empty."""
-    statement = registry.statements()[cell["key"], cell["form"]]
+    statement = cells.find(cell, sent)
     spec = cell["objective"]
     if cell["of_family"]:
         x = int(cell["x"]) if float(cell["x"]).is_integer() else cell["x"]

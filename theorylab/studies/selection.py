@@ -1,0 +1,57 @@
+"""Which registered statements a choice of keys, paper and form names."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bounds.statement import Statement
+from theorylab.plugins import registry
+
+__all__ = ["select"]
+
+
+def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]:
+    """The statements that ``keys`` (or prefixes of keys) and a paper name, in both forms or one.
+
+    Where a statement needed no repair, its printed form stands for the repaired one too.
+
+    Parameters
+    ----------
+    keys : sequence of str
+        All statements, if empty.
+    paper : str, optional
+    form : "printed", "repaired" or "both"
+
+    Raises
+    ------
+    UnknownNameError
+        If there is no such key or paper.
+
+    Examples
+    --------
+    >>> [(s.key, s.form) for s in select(["sngm.theorem_1"], None, "both")]
+    [('sngm.theorem_1', 'printed'), ('sngm.theorem_1', 'repaired')]
+    """
+    table = registry.statements()
+    every = list(dict.fromkeys(key for key, _ in table))
+    papers = list(dict.fromkeys(key.split(".", 1)[0] for key in every))
+    if paper is not None and paper not in papers:
+        raise registry.unknown("paper", paper, papers)
+    chosen = [key for key in every if paper is None or key.split(".", 1)[0] == paper]
+    if keys:
+        wanted: list[str] = []
+        for key in keys:
+            hits = [k for k in chosen if k == key or k.startswith((f"{key}_", f"{key}."))]
+            exact = [k for k in chosen if k == key]
+            if not hits:
+                registry.statement(key)  # raises, with the nearest names
+            wanted += exact or hits
+        chosen = list(dict.fromkeys(wanted))
+    found = []
+    for key in chosen:
+        printed, repaired = (table.get((key, f)) for f in ("printed", "repaired"))
+        wanted_forms = {"printed": [printed], "repaired": [repaired or printed]}.get(
+            form, [printed, repaired]
+        )
+        found += [statement for statement in wanted_forms if statement is not None]
+    return found

@@ -32,8 +32,8 @@ from deep.data.splits import FileSplit, Split, TensorSplit, channel_statistics
 from deep.data.stl10 import read_stl10
 from deep.data.svhn import read_svhn
 from deep.data.synthetic import generate_images
-from theorylab.errors import UnknownNameError, UsageError
-from theorylab.plugins.registry import plugins
+from theorylab.errors import UnknownNameError
+from theorylab.plugins.registry import table
 
 __all__ = [
     "CITYSCAPES_PALETTE", "DATASETS", "PHOTO_PALETTE", "AsIs", "Augmentation", "Batch", "Batches",
@@ -71,16 +71,11 @@ def datasets() -> dict[str, Source]:
     Raises
     ------
     UsageError
-        If a plug-in registers something else, or a name twice.
+        If a name is registered twice.
     """
-    found = dict(DATASETS)
-    for origin, item in plugins("datasets", "DATASETS"):
-        if not isinstance(item, Source):
-            raise UsageError(f"plug-in {origin!r}: expected a Source, got {type(item).__name__}")
-        if item.name in found:
-            raise UsageError(f"plug-in {origin!r} registers the data set {item.name!r} again")
-        found[item.name] = item
-    return found
+    return table(
+        "datasets", "DATASETS", lambda item: isinstance(item, Source), "a Source", own=_OWN
+    )
 
 
 def dataset(name: str) -> Source:

@@ -16,8 +16,8 @@ from deep.networks.pix2pix import patchgan, unet256
 from deep.networks.resnet import resnet18, resnet20, resnet50, resnet56, resnet101
 from deep.networks.two_conv import TwoConv
 from deep.networks.vgg import vgg11, vgg16
-from theorylab.errors import UnknownNameError, UsageError
-from theorylab.plugins.registry import plugins
+from theorylab.errors import UnknownNameError
+from theorylab.plugins.registry import table
 
 __all__ = ["NETWORKS", "Network", "network", "networks", "parameter_count"]
 
@@ -80,16 +80,11 @@ def networks() -> dict[str, Network]:
     Raises
     ------
     UsageError
-        If a plug-in registers something else, or a name twice.
+        If a name is registered twice.
     """
-    found = dict(NETWORKS)
-    for origin, item in plugins("networks", "NETWORKS"):
-        if not isinstance(item, Network):
-            raise UsageError(f"plug-in {origin!r}: expected a Network, got {type(item).__name__}")
-        if item.name in found:
-            raise UsageError(f"plug-in {origin!r} registers the network {item.name!r} again")
-        found[item.name] = item
-    return found
+    return table(
+        "networks", "NETWORKS", lambda item: isinstance(item, Network), "a Network", own=_OWN
+    )
 
 
 def network(name: str) -> Network:

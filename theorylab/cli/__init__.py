@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -16,6 +17,7 @@ from theorylab.plugins import registry
 __all__ = ["build", "main"]
 
 _INTERRUPTED = 130
+_OWN = ("theorylab", "deep", "paper_figures")
 
 
 def build() -> typer.Typer:
@@ -41,9 +43,24 @@ def build() -> typer.Typer:
     ) -> None:
         pass
 
-    for name, command in registry.plugins("commands", "COMMANDS"):
-        app.command(name.replace("_", "-"))(command)
+    for name, command in registry.commands().items():
+        if _is_command(name, command):
+            app.command(name)(command)
     return app
+
+
+def _is_command(name: str, command: Callable[..., Any]) -> bool:
+    """Whether a command line can be made of it; a plug-in of which none can is left out."""
+    if command.__module__.split(".")[0] in _OWN:
+        return True
+    alone = typer.Typer()
+    try:
+        alone.command(name)(command)
+        typer.main.get_command(alone)
+    except Exception as error:  # whatever is wrong with it, the other commands work
+        registry.leave_out("commands", name, f"{type(error).__name__}: {error}")
+        return False
+    return True
 
 
 def main() -> None:

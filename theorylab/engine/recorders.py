@@ -217,13 +217,9 @@ def recorders() -> Mapping[str, Recorder]:
     Raises
     ------
     UsageError
-        If one is not a :class:`Recorder`, or has a name that is taken.
+        If one has a name that is taken.
     """
-    found = dict(RECORDERS)
-    for origin, item in registry.plugins("quantities", "RECORDERS", required=False):
-        if not isinstance(item, Recorder):
-            raise UsageError(f"plug-in {origin!r}: expected a Recorder, got {type(item).__name__}")
-        if item.name in found:
-            raise UsageError(f"plug-in {origin!r} registers the recorder {item.name} again")
-        found[item.name] = item
-    return found
+    return registry.table(
+        "quantities", "RECORDERS", lambda item: isinstance(item, Recorder), "a Recorder",
+        own=_BUILT_IN, beside=("QUANTITIES", "PROTOCOLS"), elsewhere=lambda item: True,
+    )  # fmt: skip

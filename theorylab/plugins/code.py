@@ -103,8 +103,11 @@ def modules_behind(roots: frozenset[str]) -> frozenset[str]:
         name = waiting.pop()
         if name in found or name.split(".")[0] not in packages or _source(name) is None:
             continue
+        try:
+            waiting += _imports(name)
+        except SyntaxError:  # a plug-in that does not load: nothing depends on it
+            continue
         found.add(name)
-        waiting += _imports(name)
     return frozenset(found)
 
 
@@ -112,7 +115,8 @@ def modules_behind(roots: frozenset[str]) -> frozenset[str]:
 def _source(name: str) -> Path | None:
     try:
         spec = find_spec(name)
-    except (ImportError, AttributeError, ValueError):  # no module, or __main__ of a session
+    # No module, or __main__ of a session, or a plug-in whose package does not load.
+    except (Exception, SystemExit):
         return None
     if spec is None or not spec.origin or not spec.origin.endswith(".py"):
         return None

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 
+import bounds.quantities
 from bounds.statement import Statement
+from bounds.symbol import Measured
+from theorylab.engine.recorders import Recorder
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
 from theorylab.quantities.beside_sgd import BesideSGD
@@ -23,7 +27,15 @@ from theorylab.quantities.stochastic_batch_size import (
 from theorylab.quantities.twins import TwinRound, TwinRuns
 from theorylab.quantities.whole_run import WholeRun
 
-__all__ = ["PROTOCOLS", "Experiment", "Measurement", "Protocol", "build_rule", "protocol_for"]
+__all__ = [
+    "PROTOCOLS",
+    "Experiment",
+    "Measurement",
+    "Protocol",
+    "build_rule",
+    "protocol_for",
+    "quantities",
+]
 
 PROTOCOLS: tuple[Protocol, ...] = (
     Points(), OneRound(), WholeRun(), RoundLengths(), Budgets(), TwinRuns(),
@@ -32,11 +44,47 @@ PROTOCOLS: tuple[Protocol, ...] = (
 )  # fmt: skip
 
 
+_EXPECTED = "a Measured, a Recorder or a Protocol"
+
+
+def _is_other(item: object) -> bool:
+    return isinstance(item, Recorder | Measured | Protocol)
+
+
 @cache
-def _plugged() -> tuple[Protocol, ...]:
-    return tuple(
-        protocol for _, protocol in registry.plugins("quantities", "PROTOCOLS", required=False)
-    )
+def quantities() -> Mapping[str, Measured]:
+    """Every measured quantity by name; third parties list theirs as ``QUANTITIES``.
+
+    Raises
+    ------
+    UsageError
+        If two have one name.
+
+    Examples
+    --------
+    >>> quantities()["regret"].units
+    Units(F=1, X=0)
+    """
+    own = [item for item in vars(bounds.quantities).values() if isinstance(item, Measured)]
+    return registry.table(
+        "quantities", "QUANTITIES", lambda item: isinstance(item, Measured), _EXPECTED,
+        own=own, beside=("RECORDERS", "PROTOCOLS"), elsewhere=_is_other,
+    )  # fmt: skip
+
+
+@cache
+def _protocols() -> tuple[Protocol, ...]:
+    found = registry.table(
+        "quantities", "PROTOCOLS", lambda item: isinstance(item, Protocol), _EXPECTED,
+        key=lambda item: f"{type(item).__module__}.{type(item).__qualname__}",
+        own=PROTOCOLS, beside=("RECORDERS", "QUANTITIES"), elsewhere=_is_other,
+    )  # fmt: skip
+    by: dict[str, str] = {}
+    for origin, protocol in found.items():
+        for name in protocol.provides & set(by):
+            raise UsageError(f"{name} is measured twice: by {by[name]} and by {origin}")
+        by |= dict.fromkeys(protocol.provides, origin)
+    return tuple(found.values())
 
 
 def protocol_for(statement: Statement) -> Protocol:
@@ -49,11 +97,12 @@ def protocol_for(statement: Statement) -> Protocol:
     UsageError
         If no protocol measures them together.
     """
-    for protocol in (*PROTOCOLS, *_plugged()):
+    quantities()  # whose names must be told apart
+    for protocol in _protocols():
         if protocol.measures(statement.measured):
             return protocol
     names = {symbol.name for symbol in statement.measured}
     raise UsageError(
         f"{statement.key}: nothing measures {', '.join(sorted(names))} together; known: "
-        + "; ".join(", ".join(sorted(p.provides)) for p in PROTOCOLS)
+        + "; ".join(", ".join(sorted(p.provides)) for p in _protocols())
     )

@@ -204,8 +204,11 @@ class Protocol(abc.ABC):
     provides: ClassVar[frozenset[str]]
 
     def measures(self, quantities: frozenset[Measured]) -> bool:
-        """Whether it can measure all of these; by default those that it ``provides`` by name."""
-        return {q.name for q in quantities} <= self.provides
+        """Whether it can measure all of these; by default those that it ``provides`` by name.
+
+        A quantity that declares a path is measured by that, whatever its name.
+        """
+        return all(q.name in self.provides and q.path is None for q in quantities)
 
     @abc.abstractmethod
     def measure(self, experiment: Experiment) -> Measurement:

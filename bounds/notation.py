@@ -17,8 +17,8 @@ __all__ = [
     "FAILURE",
     "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "M", "R", "S", "T", "b0",
     "beta", "beta2", "c", "d", "decay", "delta", "ell", "ell_es", "eps", "eta", "eta_length",
-    "gamma", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi", "q", "radius", "rho", "sigma",
-    "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
+    "gamma", "gap", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi", "q", "radius", "rho",
+    "sigma", "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
 ]  # fmt: skip
 
 _NONNEGATIVE = Domain(0)
@@ -174,6 +174,13 @@ gamma = Symbol(
     Domain(0, 1, True),
     role="derived",
     latex=r"\gamma",
+)
+gap = Symbol(
+    "gap",
+    "the share of the workers' distance from their mean that one mixing takes away, squared",
+    Domain(0, 1, lower_open=True),
+    role="derived",
+    latex="p",
 )
 t0 = Symbol(
     "t0",

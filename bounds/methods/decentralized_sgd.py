@@ -6,14 +6,19 @@ gradients of at most D, all workers' taken together, ``||x_i^k - xbar^k|| <= alp
 beta being the second largest magnitude of W's eigenvalues. Here as the sum over workers, whose
 gradients are at most G each, on a ring with weights 1/3: ``beta = |1/3 + (2/3) cos(2 pi/M)|`` for
 four workers or more. (Paper and number are from memory.)
+
+Koloskova, Loizou, Boreiri, Jaggi & Stich, "A unified theory of decentralized SGD with changing
+topology and local updates" (ICML 2020), Assumption 4: ``||XW - Xbar||^2 <= (1 - p) ||X - Xbar||^2``
+on average, here with the exact p of the ring, after one step from a common point. (Number from
+memory.)
 """
 
 from __future__ import annotations
 
 import sympy as sp
 
-from bounds.assumptions import LIPSCHITZ, PER_WORKER
-from bounds.notation import G, M, T, eta, sigma
+from bounds.assumptions import BOUNDED_VARIANCE, HETEROGENEITY, LIPSCHITZ, PER_WORKER
+from bounds.notation import B, G, M, T, eta, gap, sigma, zeta
 from bounds.proof import Identity
 from bounds.quantities import consensus_distance_squared
 from bounds.statement import Algorithm, Claim, Condition, Statement
@@ -51,5 +56,35 @@ lemma_2_root = Statement(
     "mix, and pulls of T steps add up to eta G (1 - beta^T)/(1 - beta).",
 )
 
-STATEMENTS: tuple[Statement, ...] = (lemma_2,)
-FALSE_NEIGHBOURS: tuple[Statement, ...] = (lemma_2_root,)
+_step = eta**2 * (zeta**2 + sigma**2 / B)
+
+mixing = Statement(
+    key="decentralized_sgd.mixing",
+    label="Assumption 4, after one step",
+    form="printed",
+    claim=Claim(consensus_distance_squared, "<=", (1 - gap) * _step),
+    assumptions=(PER_WORKER, HETEROGENEITY, BOUNDED_VARIANCE),
+    algorithm=Algorithm("decentralized_sgd", {"eta": eta}, horizon=sp.Integer(1)),
+    prescription={gap: 1 - _second**2},
+    conditions=(Condition(M, ">=", 4),),
+    text="On a ring a step and a mixing from one point leave the workers (1 - p) eta^2 "
+    "(zeta^2 + sigma^2/B) apart, mean square.",
+    note="True: the step spreads them by eta^2 (zeta^2 + (1 - 1/M) sigma^2/B), the mixing leaves "
+    "1 - p of it.",
+)
+mixing_twice = Statement(
+    key="decentralized_sgd.mixing.twice",
+    label="Assumption 4, as if mixed twice",
+    form="printed",
+    claim=Claim(consensus_distance_squared, "<=", (1 - gap) ** 2 * _step),
+    assumptions=mixing.assumptions,
+    algorithm=mixing.algorithm,
+    prescription=mixing.prescription,
+    conditions=mixing.conditions,
+    text="(1 - p)^2 in place of 1 - p.",
+    note="False: four workers on a ring, two of them pulled against the other two, keep a ninth of "
+    "the distance, which is 1 - p.",
+)
+
+STATEMENTS: tuple[Statement, ...] = (lemma_2, mixing)
+FALSE_NEIGHBOURS: tuple[Statement, ...] = (lemma_2_root, mixing_twice)

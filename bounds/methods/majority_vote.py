@@ -19,13 +19,9 @@ from bounds.assumptions import (
     UNIMODAL_SYMMETRIC_NOISE,
 )
 from bounds.notation import B, M, T, d, ell, sigma, zeta
+from bounds.notation import eta_length as eta
 from bounds.quantities import mean_gradient_l1_norm, total_decrease
 from bounds.statement import Algorithm, Claim, Condition, Statement
-from bounds.symbol import POSITIVE, Symbol
-from bounds.units import Units
-
-eta = Symbol("eta", "step of every coordinate, a length", POSITIVE, Units(X=1), latex=r"\eta",
-             typical=(1.0, 0.1, 0.01))  # fmt: skip
 
 _claim = Claim(
     total_decrease,

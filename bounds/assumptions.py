@@ -78,9 +78,7 @@ BOUNDED_VARIANCE = Assumption(
     "bounded_variance", "E||g - grad F||^2 <= sigma^2 for one sample, unbiased", (sigma,)
 )
 FINITE_SUM = Assumption("finite_sum", "F = (1/n) sum_i f_i, uniform sampling", (n,))
-PER_SAMPLE = Assumption(
-    "per_sample", "the constants hold for every f_i, one sample a step with replacement", (n,)
-)
+PER_SAMPLE = Assumption("per_sample", "the constants hold for every f_i, one sample a step", (n,))
 PER_WORKER = Assumption(
     "per_worker",
     "F = (1/M) sum_m f_m; the constants hold for every f_m, whose noise is independent of others'",

@@ -15,10 +15,10 @@ from bounds.units import Units
 
 __all__ = [
     "FAILURE",
-    "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "M", "R", "S", "T", "b0",
-    "beta", "beta2", "c", "d", "decay", "delta", "ell", "ell_es", "eps", "eta", "eta_length",
-    "gamma", "gap", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "psi", "q", "radius", "rho",
-    "sigma", "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
+    "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "M", "R", "S", "T", "a",
+    "b0", "beta", "beta2", "c", "d", "decay", "delta", "ell", "ell_es", "eps", "eta",
+    "eta_length", "gamma", "gap", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "nu", "psi", "q",
+    "radius", "rho", "sigma", "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
 ]  # fmt: skip
 
 _NONNEGATIVE = Domain(0)
@@ -140,6 +140,11 @@ psi = Symbol(
     typical=(0.1, 1.0),
 )
 c = Symbol("c", "step multiplier in eta_t = c/(t ell)", POSITIVE, typical=(0.25, 1.0, 2.0))
+a = Symbol("a", "weight of the new gradient alone", Domain(0, 1, True), typical=(0.1, 0.5, 0.01))
+nu = Symbol(
+    "nu", "smoothing length of a finite difference", POSITIVE, Units(X=1), latex=r"\nu",
+    typical=(1e-3, 0.1),
+)  # fmt: skip
 B = Symbol("B", "mini-batch size", COUNT, typical=(1, 4, 16, 64))
 S = Symbol("S", "inner iterations in a round", COUNT, typical=(1, 4, 16, 64))
 T = Symbol("T", "(outer) iterations", COUNT, typical=(1, 10, 100, 400))

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 __all__ = ["PathOf", "Reduction", "Times"]
 
 Reduction = Literal["at", "mean", "sum", "min", "max"]
-Times = Literal["0", "T", "0..T-1", "1..T", "0..T"]
+Times = Literal["0", "T-1", "T", "0..T-1", "1..T", "0..T"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class PathOf:
         What is recorded of the iterate at each round, by the name of its recorder
         (``"gradient_norm"``); ``"output.NAME"`` of the point that the method would return
         there, ``"state.NAME"`` for the norm of an entry of its state.
-    times : "0", "T", "0..T-1", "1..T" or "0..T"
+    times : "0", "T-1", "T", "0..T-1", "1..T" or "0..T"
         Rounds of the algorithm, of which it runs T.
     power : int
         To which the record is raised first.
@@ -54,7 +54,7 @@ class PathOf:
         for value, known in ((self.reduce, get_args(Reduction)), (self.times, get_args(Times))):
             if value not in known:
                 raise ValueError(f"PathOf: {value!r} is none of {', '.join(known)}")
-        if (self.reduce == "at") != (self.times in ("0", "T")):
+        if (self.reduce == "at") != (self.times in ("0", "T-1", "T")):
             raise ValueError(f"PathOf: {self.reduce!r} does not go with the times {self.times}")
         if self.power < 1:
             raise ValueError(f"PathOf: the power must be at least 1, got {self.power}")
@@ -78,9 +78,11 @@ class PathOf:
 
     def rounds(self, horizon: int) -> range:
         """The rounds themselves, of ``0 .. horizon``."""
-        first = horizon if self.times == "T" else int(self.times[0])
+        if self.times in ("T-1", "T"):
+            at = horizon - (self.times == "T-1")
+            return range(at, at + 1)
         last = {"0": 0, "0..T-1": horizon - 1}.get(self.times, horizon)
-        return range(first, last + 1)
+        return range(int(self.times[0]), last + 1)
 
     def __str__(self) -> str:
         raised = self.record if self.power == 1 else f"{self.record}^{self.power}"

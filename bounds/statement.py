@@ -171,8 +171,8 @@ class Algorithm:
     Parameters
     ----------
     rule : str
-    settings : mapping of str to expression
-        The rule's fields (an expression in ``t`` is a schedule).
+    settings : mapping of str to expression or str
+        The rule's fields (an expression in ``t`` is a schedule); a word where a field takes one.
     horizon, batch : expression
         How many rounds are run and how many samples a step takes; the table's ``T`` and ``B``
         where the statement has these very symbols, else 1.
@@ -185,7 +185,7 @@ class Algorithm:
     """
 
     rule: str
-    settings: Mapping[str, sp.Expr] = field(default_factory=dict)
+    settings: Mapping[str, sp.Expr | str] = field(default_factory=dict)
     horizon: sp.Expr = T
     batch: sp.Expr = B
 
@@ -197,7 +197,8 @@ class Algorithm:
     def bound(self) -> tuple[sp.Expr, ...]:
         """Every expression in which the statement binds the rule, defaults left out."""
         given = [e for e, usual in ((self.horizon, T), (self.batch, B)) if e != usual]
-        return (*(sp.sympify(e) for e in self.settings.values()), *given)
+        fields = (sp.sympify(e) for e in self.settings.values() if not isinstance(e, str))
+        return (*fields, *given)
 
 
 @dataclass(frozen=True)

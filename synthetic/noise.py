@@ -89,6 +89,10 @@ class Noisy(Objective):
     def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
         return self.law.mean_noise(draw, w).add_(self.base.gradient(w))
 
+    def batch_value(self, w: Tensor, draw: Tensor) -> Tensor:
+        """``F(w) + <noise, w>``, whose gradient is ``grad F(w) + noise``."""
+        return self.base.value(w) + (self.law.mean_noise(draw, w) * w).sum(-1)
+
     def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
         return self.law.outcomes(self.dim)
 

@@ -47,11 +47,13 @@ def into_ball(w: np.ndarray) -> np.ndarray:
 
 
 def svrg(r: Any, p: Any) -> Iterator[np.ndarray]:
-    w = p.start
+    w, kept = p.start, [p.start]
     for s in steps_of(p):
         if s % r.S == 0:
-            anchor, mean = w, full(p, w)
+            w = w if r.anchor == "last" else np.mean(kept, axis=0)
+            anchor, mean, kept = w, full(p, w), []
         w = w - r.eta * (p.gradient(s, w) - p.gradient(s, anchor) + mean)
+        kept.append(w)
         yield w
 
 
@@ -263,6 +265,7 @@ REFERENCES: dict[type[UpdateRule], Reference] = {
 }  # fmt: skip
 CASES: dict[str, UpdateRule] = {
     "svrg": method.SVRG(0.1, 4),
+    "svrg from the mean": method.SVRG(0.1, 4, anchor="mean"),
     "saga": method.SAGA(0.1),
     "storm": method.STORM(0.1, 0.3),
     "extragradient": method.Extragradient(0.1),

@@ -46,6 +46,7 @@ FAMILIES: dict[str, Any] = {
 }
 RULES: dict[str, Any] = {
     "sgd": SGD(eta=0.3), "msgd": MSGD(eta=0.2, beta=0.6), "svrg": SVRG(eta=0.2, S=2),
+    "svrg from the mean": SVRG(eta=0.2, S=2, anchor="mean"),
     "saga": SAGA(eta=0.2), "storm": STORM(eta=0.2, a=0.3),
     "averaged": AveragedSGD(eta=Harmonic(0.5), weight_decay=0.1),
     "extragradient": Extragradient(eta=0.3), "reshuffled": ReshuffledSGD(eta=0.4),

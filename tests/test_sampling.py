@@ -19,6 +19,7 @@ from torch import Tensor
 import synthetic
 from theorylab import run
 from theorylab.errors import UsageError
+from theorylab.hunt.rescaling import without_noise
 from theorylab.method import (
     FISTA,
     LRSGD_R,
@@ -493,7 +494,6 @@ class Needy(UpdateRule[Stateless]):
         ("prox", "quadratic has no prox"),
         ("projection", "quadratic has no projection"),
         ("linear_minimizer", "quadratic has no linear minimizer"),
-        ("value", "quadratic has no values of a mini-batch"),
         ("every_gradient", "quadratic has no gradients sample by sample: it is no finite sum"),
         ("worker_gradients", "quadratic has no workers"),
     ],
@@ -502,3 +502,15 @@ def test_what_an_objective_cannot_answer_is_said(what: str, message: str) -> Non
     bowl = synthetic.quadratic(dim=2, noise="gaussian", sigma=1.0)
     with pytest.raises(UsageError, match=message):
         run(bowl, Needy(what), 2, replicas=2)
+
+
+@pytest.mark.parametrize("noise", ["none", "shifts", "two_point", "gaussian"])
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_mini_batchs_gradient_is_that_of_its_value(noise: str, quiet: bool) -> None:
+    sigma = 0.0 if noise == "none" else 0.7
+    bowl = synthetic.quadratic(dim=3, noise=noise, sigma=sigma)
+    bowl = without_noise(bowl) if quiet else bowl
+    draw = torch.from_numpy(bowl.draw(np.random.default_rng(0), 1, 4, 2)[0])
+    w = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    (slope,) = torch.autograd.grad(bowl.batch_value(w, draw).sum(), w)
+    torch.testing.assert_close(slope, bowl.sample_gradient(w.detach(), draw))

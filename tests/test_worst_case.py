@@ -12,7 +12,15 @@ import sympy as sp
 from hunting import AVERAGE, DESCENT, GRADIENT_DESCENT, TOO_SHARP
 
 from bounds import Algorithm, Claim, Condition, Statement
-from bounds.assumptions import BOUNDED_BELOW, CONVEX, SMOOTH, STRONGLY_CONVEX, WEAKLY_CONVEX
+from bounds.assumptions import (
+    BOUNDED_BELOW,
+    CONVEX,
+    POLYAK_LOJASIEWICZ,
+    QUADRATIC_GROWTH,
+    SMOOTH,
+    STRONGLY_CONVEX,
+    WEAKLY_CONVEX,
+)
 from bounds.notation import Delta, T, delta, ell, eta, lam, mu, sigma
 from bounds.quantities import (
     buffer_norm,
@@ -29,6 +37,7 @@ from bounds.quantities import (
 )
 from theorylab.errors import UsageError
 from theorylab.exact import function_class as module
+from theorylab.exact.refutation import refutation
 from theorylab.exact.worst_case import (
     FunctionClass,
     MissingExtra,
@@ -324,3 +333,20 @@ def test_the_report_shows_itself(tmp_path: Path) -> None:
     assert kept["results"][0]["rebuilt"]["verdict"] == "violated"
     with pytest.raises(UsageError, match="no such constant"):
         worst_cases([TOO_SHARP], {"nonsense": 1.0})
+
+
+@needs_pep
+@pytest.mark.parametrize("assumption", [QUADRATIC_GROWTH, POLYAK_LOJASIEWICZ])
+def test_a_class_that_is_not_modelled_refutes_nothing(assumption: Any) -> None:
+    """True of strongly convex quadratics and the like; false of the flat ones a program knows."""
+    growth = assumption.constants[0]
+    contraction = Statement(
+        "demo.growth", "Lemma", "printed",
+        Claim(final_suboptimality, "<=", (1 - growth / ell) ** T * Delta),
+        (CONVEX, SMOOTH, assumption), Algorithm("sgd", {"eta": 1 / ell}),
+    )  # fmt: skip
+    found = worst_case(contraction, {"T": 1.0, "ell": 1.0, growth.name: 0.5, "Delta": 1.0})
+    assert found.primal > found.bound
+    assert found.scope == "upper bound"
+    assert not found.refutes
+    assert refutation(contraction) is None

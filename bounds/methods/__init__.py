@@ -12,9 +12,11 @@ from bounds.methods import (
     accelerated_sgd,
     adagrad_norm,
     adamw,
+    averaged_sgd,
     clipped_sgd,
     decentralized_sgd,
     distributed_topk_sgd,
+    extragradient,
     federated_averaging,
     fista,
     frank_wolfe,
@@ -25,9 +27,14 @@ from bounds.methods import (
     polyak_step,
     projected_subgradient,
     proximal_gradient,
+    reshuffled_sgd,
+    saga,
     sam,
     sign_sgd,
     sngd,
+    storm,
+    svrg,
+    two_point_zeroth_order,
 )
 from bounds.statement import Statement
 
@@ -35,9 +42,11 @@ _MODULES: tuple[ModuleType, ...] = (
     accelerated_sgd,
     adagrad_norm,
     adamw,
+    averaged_sgd,
     clipped_sgd,
     decentralized_sgd,
     distributed_topk_sgd,
+    extragradient,
     federated_averaging,
     fista,
     frank_wolfe,
@@ -48,9 +57,14 @@ _MODULES: tuple[ModuleType, ...] = (
     polyak_step,
     projected_subgradient,
     proximal_gradient,
+    reshuffled_sgd,
+    saga,
     sam,
     sign_sgd,
     sngd,
+    storm,
+    svrg,
+    two_point_zeroth_order,
 )
 
 STATEMENTS: tuple[Statement, ...] = tuple(s for m in _MODULES for s in m.STATEMENTS)

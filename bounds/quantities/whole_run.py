@@ -251,3 +251,28 @@ regret = Measured(
     _VALUE,
     r"\mathbb{E}\Bigl[\sum_{t=0}^{T-1}f_t(w_t)-\min_u\sum_{t=0}^{T-1}f_t(u)\Bigr]",
 )
+# Of methods that keep an estimate d of the gradient: d_T is made at w_{T-1}, by step T.
+estimate_error_squared = Measured(
+    "estimate_error_squared",
+    "E||d_T - grad F(w_{T-1})||^2, of the estimate that step T makes",
+    _SLOPE2,
+    r"\mathbb{E}\|d_T-\nabla F(w_{T-1})\|^2",
+    True,
+    path=PathOf("at", "estimate_error", "T", power=2),
+)
+earlier_estimate_error_squared = Measured(
+    "earlier_estimate_error_squared",
+    "E||d_{T-1} - grad F(w_{T-2})||^2, one step earlier",
+    _SLOPE2,
+    r"\mathbb{E}\|d_{T-1}-\nabla F(w_{T-2})\|^2",
+    True,
+    path=PathOf("at", "estimate_error", "T-1", power=2),
+)
+earlier_move_squared = Measured(
+    "earlier_move_squared",
+    "E||w_{T-1} - w_{T-2}||^2, the move before the last step",
+    _LENGTH2,
+    r"\mathbb{E}\|w_{T-1}-w_{T-2}\|^2",
+    True,
+    path=PathOf("at", "last_move", "T-1", power=2),
+)

@@ -175,6 +175,20 @@ def _gap_error(objective: Objective, blur: float, felt: float) -> float:
     return felt * wide + blur * steepest
 
 
+def _last_move(objective: Objective, w: Tensor, state: State) -> Tensor:
+    before = getattr(state, "before", None)
+    if before is None:
+        raise UsageError("last_move: this method does not keep the iterate before its last step")
+    return norm(w - before).squeeze(-1)
+
+
+def _estimate_error(objective: Objective, w: Tensor, state: State) -> Tensor:
+    d, before = (getattr(state, name, None) for name in ("d", "before"))
+    if d is None or before is None:
+        raise UsageError("estimate_error: this method keeps no estimate of a gradient")
+    return norm(d - objective.gradient(before)).squeeze(-1)
+
+
 _BUILT_IN = (
     Recorder("value", lambda F, w: F.value(w), _values),
     Recorder("suboptimality", lambda F, w: F.value(w) - F.minimum(), _excess,
@@ -197,6 +211,9 @@ _BUILT_IN = (
              parameters=("lam",), error=_envelope_error),
     # The largest <grad F(w), w - u> over the set.
     Recorder("frank_wolfe_gap", _frank_wolfe_gap, lambda F: (0.0, math.inf), error=_gap_error),
+    # Of methods that keep an estimate ``d`` of the gradient, made ``before`` their last step.
+    Recorder("last_move", _last_move, lambda F: (0.0, math.inf), whole=True),
+    Recorder("estimate_error", _estimate_error, lambda F: (0.0, math.inf), whole=True),
     Recorder("w", lambda F, w: w),
 )  # fmt: skip
 

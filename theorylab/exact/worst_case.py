@@ -59,6 +59,8 @@ _SHORT = (1.0, 2.0)  # rounds, and whatever else is counted but the batch
 _SOLVER = 1e-6  # what the solver's answers are trusted to, relatively
 _DOUBTED = 0.01  # of the bound: what a solver may err by beyond its gap
 _AS_GOOD = 1e-3  # a function of fewer dimensions may fall this short of the best
+# sigma_star as well where there is no noise; n samples may all be alike.
+_MODELLED_CONSTANTS = frozenset({"ell", "L", "delta", "mu", "G", "Bf", "Delta", "sigma", "n"})
 _WARM = (0, 1, 2, 3)  # rounds before the one that a claim on a single round speaks about
 
 
@@ -138,10 +140,10 @@ class WorstCase:
         solver's word alone is believed from an excess of one part in a hundred: where terms of
         unlike size meet, it errs by more than its gap says.
         """
-        if self.scope != "exact":
-            return False
         if self.rebuilt is not None:
             return self.rebuilt.verdict == "violated"
+        if self.scope != "exact":
+            return False
         slack = _SOLVER * max(1.0, abs(self.bound)) + self.gap + _DOUBTED * abs(self.bound)
         return self.primal > self.bound + slack
 
@@ -250,7 +252,8 @@ def _solve(
         raise UsageError("worst case: nothing measured on the smaller side")
     program.maximise(program.expression(constant, small, concave=True))
     primal, dual, status = program.solve()
-    scope = "exact" if program.family.exact else "upper bound"
+    whole = program.family.exact and _assumes_what_is_modelled(statement)
+    scope = "exact" if whole else "upper bound"
     found = WorstCase(statement.key, statement.form, known, primal, dual, status, bound, scope,
                       warm)  # fmt: skip
     if primal == math.inf and large and not by_sign:
@@ -258,6 +261,18 @@ def _solve(
         other = _solve(statement, known, warm, sign=True)
         return replace(found, rebuilt=other.rebuilt, spec=other.spec, unbuilt=other.unbuilt)
     return _rebuild(statement, program, found)
+
+
+def _assumes_what_is_modelled(statement: Statement) -> bool:
+    """Whether the program's function, its noise and its start satisfy all that is assumed.
+
+    Where they need not (a constant of which it knows nothing, or a dimension), its worst case is
+    that of a larger class.
+    """
+    names = {s.name for s in statement.constants}
+    known = _MODELLED_CONSTANTS | ({"sigma_star"} if "sigma" not in names else set())
+    words = {a.name for a in statement.assumptions if not a.constants}
+    return names <= known and words <= {"convex"}
 
 
 def _rebuild(statement: Statement, program: Program, found: WorstCase) -> WorstCase:

@@ -47,7 +47,8 @@ _RECORDS: Mapping[str, str] = {
     "distance": "np.abs({w} - w0)", "distance_squared": "({w} - w0)**2",
 }  # fmt: skip
 _ROUNDS: Mapping[str, str] = {
-    "0": "W[:, 0]", "T": "W[:, -1]", "0..T-1": "W[:, :-1]", "1..T": "W[:, 1:]", "0..T": "W",
+    "0": "W[:, 0]", "T-1": "W[:, -2]", "T": "W[:, -1]", "0..T-1": "W[:, :-1]",
+    "1..T": "W[:, 1:]", "0..T": "W",
 }  # fmt: skip
 
 _REPLAY = """\

@@ -222,6 +222,13 @@ class _Exact(Objective):
     def batch_value(self, w: Tensor, draw: Tensor) -> Tensor:
         return self.inner.smooth_part.value(w)
 
+    def affine_gradients(self) -> AffineGradients | None:
+        form = self.inner.affine_gradients()
+        if form is None:
+            return None
+        H, c = form.mean
+        return AffineGradients(np.ones(1), H[None], c[None], np.zeros_like(H))
+
     def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
         return np.empty((1, 0), dtype=np.float32), np.ones(1)
 

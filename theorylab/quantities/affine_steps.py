@@ -37,7 +37,7 @@ __all__ = ["Form", "JointMoments", "Nodes", "joint_moments", "nodes_of", "whole_
 _EPS = float(np.finfo(float).eps)
 _LINEAR = 1e-11  # of the terms: more than rounding, less than any bend
 _ENTRIES = 4_000_000  # of all maps of one step
-_OPERATIONS = 2e9
+_OPERATIONS = 5e8
 _STEPS = 2_000
 _OUTCOMES = 4096
 _MEMORIES = 2048
@@ -179,6 +179,9 @@ def joint_moments(
     frame = _Frame.of(objective, rule, np.linalg.lstsq(H, -c, rcond=None)[0])
     nodes = nodes_of(rule, objective.dim)
     if frame is None or nodes is None or len(keep) * (frame.size + 1) ** 2 > _ENTRIES:
+        return None
+    maps = rule.sampler.count(objective, batch) * nodes.between.shape[1]
+    if len(starts) * maps * (frame.size + 1) ** 3 > _OPERATIONS:
         return None
     return _Recursion(frame, nodes, batch).run(starts, set(keep))
 
@@ -392,6 +395,8 @@ class _Recursion:
         total = _sum(held.values())
         root = np.sqrt(np.maximum(np.diagonal(total) + np.diagonal(E), 0.0))
         laws = {key: sampler.branches(objective, self.batch, key) for key in held}
+        if len({m for law in laws.values() if law for m in law.memories}) > _MEMORIES:
+            return None
         place: dict[bytes, int] = {}  # of each mini-batch among those whose maps are found
         distinct: list[np.ndarray] = []
         for law in laws.values():
@@ -424,8 +429,6 @@ class _Recursion:
                 moved[later] = moved[later] + addend if later in moved else addend
                 chance = self.mass[memory] * float(chances[part].sum())
                 mass[later] = mass.get(later, 0.0) + chance
-            if len(moved) > _MEMORIES:
-                return None
         self.mass = mass
         return moved, error, cost
 

@@ -14,10 +14,11 @@ from theorylab.engine.driver import run
 from theorylab.engine.proximal_point import precision, proximal_minimizer
 from theorylab.engine.step import follow
 from theorylab.errors import UsageError
-from theorylab.method.rule import State, UpdateRule, map_state, norm
+from theorylab.method.rule import State, UpdateRule, map_state, norm, round_starts
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch, Oracle
 from theorylab.problem.sampler import weights_of
+from theorylab.quantities.affine_steps import nodes_of
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     LOST,
@@ -38,6 +39,7 @@ __all__ = ["OneRound"]
 _POINTS = 12
 _FRESH, _EARLIER = (0,), (0, 1, 2, 3, 5)
 _OUTCOMES, _SAMPLES = 4096, 1 << 17
+_POLYNOMIAL = 1e-9  # of the terms
 
 
 class OneRound(Protocol):
@@ -66,7 +68,11 @@ class OneRound(Protocol):
         )
         weights = None
         with torch.no_grad():
-            if outcomes is not None:
+            integrated = None if earlier != _FRESH else _integrated(experiment, w)
+            if integrated is not None:
+                after, weights = integrated
+                parts = [(w[:, None], after)]
+            elif outcomes is not None:
                 draws, weights = outcomes
                 reached = [_reached(objective, rule, w[: _rows(k)], draws, k, experiment.seed)
                            for k in earlier]  # fmt: skip
@@ -200,6 +206,47 @@ def _enumeration(
     if not is_one_step(rule) or count > _OUTCOMES or count * b > _SAMPLES:
         return None
     return sampler.batches(objective, b)
+
+
+def _integrated(experiment: Experiment, w: Tensor) -> tuple[Tensor, np.ndarray] | None:
+    """A step from each point on every mini-batch and node of the rule's own normal numbers.
+
+    Where sample gradients are affine in w and the step is a polynomial of degree 2 in these
+    numbers, the nodes integrate its squares exactly. ``None`` where it is not, or draws none.
+
+    Returns
+    -------
+    tuple of Tensor and ndarray
+        Shapes (points, outcomes, d) and (outcomes,): the weights.
+    """
+    objective, rule, size = experiment.objective, experiment.rule, experiment.batch_size
+    starts, nodes = round_starts(rule, 1), nodes_of(rule, objective.dim)
+    if not rule.draws or nodes is None or objective.affine_gradients() is None:
+        return None
+    if starts is None or len(starts) != 1 or rule.lags != 1:
+        return None
+    tried, kept = len(nodes.points), nodes.between.shape[1]
+    if not 1 <= rule.sampler.count(objective, size) * tried <= _OUTCOMES:
+        return None
+    law = rule.sampler.batches(objective, size)
+    if law is None:
+        return None
+    count = len(w) * len(law[1])
+    batch = torch.from_numpy(np.tile(np.repeat(law[0], tried, axis=0),
+                                     (len(w),) + (1,) * (law[0].ndim - 1)))  # fmt: skip
+    own = {name: column.repeat(count, 1)
+           for name, column in nodes.own(rule, objective.dim, 1).items()}  # fmt: skip
+    oracle = MiniBatch(objective, [batch], weights_of(rule.sampler, objective))
+    start = w.repeat_interleave(len(law[1]) * tried, dim=0)
+    *_, (moved, _) = follow(rule, start, lambda k, w: oracle, [True], own=lambda k, w: own)
+    after = moved.reshape(count, tried, -1)
+    between = torch.from_numpy(nodes.between)
+    terms = torch.einsum("tn,cnj->ctj", between.abs(), after[:, :kept].abs())
+    off = (torch.einsum("tn,cnj->ctj", between, after[:, :kept]) - after[:, kept:]).abs()
+    if not bool((off <= _POLYNOMIAL * terms.amax(-1, keepdim=True)).all()):
+        return None
+    weights = np.outer(law[1], nodes.weights[:kept]).ravel()
+    return after[:, :kept].reshape(len(w), -1, objective.dim), weights
 
 
 def _reached(

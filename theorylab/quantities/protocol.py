@@ -354,7 +354,8 @@ def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
     arguments: dict[str, Any] = {}
     for name, spec in specs.items():
         if name in algorithm.settings:
-            arguments[name] = _setting(algorithm.settings[name], known)
+            given = algorithm.settings[name]
+            arguments[name] = given if isinstance(given, str) else _setting(given, known)
         elif spec.default is MISSING and spec.default_factory is MISSING:
             # A field without a default may be named by the statement's symbol of that name.
             if name not in known:

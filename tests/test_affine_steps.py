@@ -29,9 +29,10 @@ from theorylab.method import (
 )
 from theorylab.method.schedules import Harmonic
 from theorylab.quantities import affine_steps
-from theorylab.quantities.affine_steps import joint_moments, nodes_of, whole_run
+from theorylab.quantities.affine_steps import joint_moments, whole_run
 from theorylab.quantities.enumeration import enumerate_paths
 from theorylab.quantities.moments import moments
+from theorylab.quantities.nodes import nodes_of
 from theorylab.quantities.protocol import Experiment
 from theorylab.quantities.whole_run import WholeRun
 

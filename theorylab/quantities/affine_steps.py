@@ -13,7 +13,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -30,9 +29,10 @@ from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 from theorylab.problem.sampler import weights_of
 from theorylab.quantities.moments import Numbers, assembled
+from theorylab.quantities.nodes import Nodes, nodes_of
 from theorylab.quantities.protocol import Experiment, Measurement
 
-__all__ = ["Form", "JointMoments", "Nodes", "joint_moments", "nodes_of", "whole_run"]
+__all__ = ["Form", "JointMoments", "joint_moments", "whole_run"]
 
 _EPS = float(np.finfo(float).eps)
 _LINEAR = 1e-11  # of the terms: more than rounding, less than any bend
@@ -45,7 +45,6 @@ _BIG = 2.0**300
 # A rule that clips is affine only near by. From far away differences of values lose digits.
 _FAR, _FAR_OF_VALUES = 2.0**60, 2.0**20
 _FAR_LINEAR = 1e-3
-_NODES = 3  # a coordinate: degree 2, so that squares are integrated exactly
 
 
 @dataclass(frozen=True, eq=False)
@@ -282,57 +281,6 @@ def _packed(w: Tensor, state: State) -> np.ndarray:
     rows = len(w)
     parts = [part.reshape(rows, -1) for part in state if _of_rows(part, rows)]
     return torch.cat([w, *parts], dim=1).double().numpy()
-
-
-# --- the rule's own normal numbers --------------------------------------------------------------
-@dataclass(frozen=True, eq=False)
-class Nodes:
-    """Points and weights that integrate polynomials over the rule's own normal numbers.
-
-    Attributes
-    ----------
-    points : ndarray, shape (q, c)
-        One row a node, over all numbers of a step; last come rows that only test whether the
-        step is a polynomial of degree 2 in each.
-    weights : ndarray, shape (q,)
-        0 for those that test.
-    between : ndarray, shape (tests, nodes)
-        The values at the tests are these combinations of those at the nodes.
-    """
-
-    points: np.ndarray
-    weights: np.ndarray
-    between: np.ndarray
-
-    def own(self, rule: UpdateRule, dim: int, repeat: int) -> dict[str, Tensor]:
-        """Each draw of the rule, every node ``repeat`` times."""
-        found, at = {}, 0
-        for draw in rule.draws:
-            width = dim if draw.per == "coordinate" else 1
-            column = np.repeat(self.points[:, at : at + width], repeat, axis=0)
-            found[draw.name], at = torch.from_numpy(column), at + width
-        return found
-
-
-def nodes_of(rule: UpdateRule, dim: int) -> Nodes | None:
-    """Gauss-Hermite nodes for the normal numbers of one step; ``None`` where there are others."""
-    if any(draw.law != "normal" for draw in rule.draws):
-        return None
-    count = sum(dim if draw.per == "coordinate" else 1 for draw in rule.draws)
-    if _NODES**count > _OUTCOMES:
-        return None
-    if not count:
-        return Nodes(np.zeros((1, 0)), np.ones(1), np.zeros((0, 1)))
-    x, p = np.polynomial.hermite_e.hermegauss(_NODES)
-    p = p / p.sum()
-    picks = np.array(list(product(range(_NODES), repeat=count)))
-    points, weights = x[picks], p[picks].prod(1)
-    tests = np.random.default_rng(3).standard_normal((4, count)) * [[1.0], [1.0], [4.0], [8.0]]
-    gaps = [[np.prod([(tests - x[k]) / (x[j] - x[k]) for k in range(_NODES) if k != j], axis=0)]
-            for j in range(_NODES)]  # fmt: skip
-    single = np.concatenate(gaps)  # (node, test, coordinate)
-    between = np.stack([single[pick, :, np.arange(count)].prod(0) for pick in picks], axis=1)
-    return Nodes(np.vstack([points, tests]), np.r_[weights, np.zeros(len(tests))], between)
 
 
 # --- the recursion ------------------------------------------------------------------------------

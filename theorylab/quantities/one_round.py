@@ -18,7 +18,7 @@ from theorylab.method.rule import State, UpdateRule, map_state, norm, round_star
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch, Oracle
 from theorylab.problem.sampler import weights_of
-from theorylab.quantities.affine_steps import nodes_of
+from theorylab.quantities.nodes import nodes_of
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     LOST,

@@ -6,11 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import synthetic
 from bounds import Algorithm, Claim, Statement, quantities
 from bounds.notation import T
+from bounds.path import PathOf
 from theorylab import run
+from theorylab.errors import UsageError
 from theorylab.method import (
     MSGD,
     SAGA,
@@ -28,12 +31,12 @@ from theorylab.method import (
     TwoPointZerothOrder,
 )
 from theorylab.method.schedules import Harmonic
-from theorylab.quantities import affine_steps
+from theorylab.quantities import affine_steps, protocol_for
 from theorylab.quantities.affine_steps import joint_moments, whole_run
 from theorylab.quantities.enumeration import enumerate_paths
 from theorylab.quantities.moments import moments
 from theorylab.quantities.nodes import nodes_of
-from theorylab.quantities.protocol import Experiment
+from theorylab.quantities.protocol import Experiment, Measurement, build_rule
 from theorylab.quantities.whole_run import WholeRun
 
 RNG = np.random.default_rng(3)
@@ -177,3 +180,59 @@ def test_nodes_integrate_what_they_claim() -> None:
     tests = x[nodes.between.shape[1] :]
     np.testing.assert_allclose(nodes.between @ (inner[:, 0] ** 2 * inner[:, 1]),
                                tests[:, 0] ** 2 * tests[:, 1], rtol=1e-9)  # fmt: skip
+
+
+def _one_step(objective: Any, nu: float) -> Measurement:
+    claim = Claim(quantities.displacement_squared, "<=", quantities.gradient_norm_squared)
+    rule = Algorithm("two_point_zeroth_order", {"eta": 0.5, "mu": nu})  # type: ignore[dict-item]
+    statement = Statement("made_up.step", "X", "printed", claim, (), rule)
+    return protocol_for(statement).measure(Experiment(statement, objective, {}, replicas=2000))
+
+
+@pytest.mark.parametrize("dim", [1, 4])
+def test_a_step_without_gradients_has_a_known_second_moment(dim: int) -> None:
+    """``E (z^T g)^2 ||z||^2 = (d + 2) ||g||^2`` on a quadratic, whatever the smoothing length."""
+    found = _one_step(synthetic.quadratic(dim=dim), nu=0.3)
+    assert found.law == "law"
+    squares = found.values["gradient_norm_squared"]
+    np.testing.assert_allclose(
+        found.values["displacement_squared"], 0.25 * (dim + 2) * squares, rtol=1e-9, atol=1e-12
+    )
+
+
+def test_a_step_without_gradients_is_sampled_where_no_polynomial() -> None:
+    assert _one_step(synthetic.huber(), nu=0.3).law == "samples"
+
+
+def test_the_error_of_an_estimate_and_the_move_before_it() -> None:
+    """STORM by hand: what step T estimates, and what step T - 1 did."""
+    F = FAMILIES["squares"]
+    record = ("estimate_error", "last_move", "w")
+    out = run(F, STORM(eta=0.2, a=1.0), rounds=3, replicas=4, record=record, at=range(4))
+    w = out["w"]
+    moves = np.linalg.norm(w[1:] - w[:-1], axis=-1)
+    np.testing.assert_allclose(out["last_move"][1:], moves, rtol=1e-12)
+    # At a = 1 the estimate is the fresh gradient, d = (w_{t-1} - w_t)/eta.
+    d = (w[:-1] - w[1:]) / 0.2
+    full = np.stack([F.gradient(torch.from_numpy(rows)).numpy() for rows in w[:-1]])
+    np.testing.assert_allclose(out["estimate_error"][1:], np.linalg.norm(d - full, axis=-1),
+                               rtol=1e-9)  # fmt: skip
+    with pytest.raises(UsageError, match="keeps no estimate"):
+        run(F, SGD(eta=0.2), rounds=1, replicas=1, record=("estimate_error",))
+
+
+def test_a_statement_may_set_a_word() -> None:
+    claim = Claim(quantities.output_suboptimality, "<=", T)
+    rule = Algorithm("svrg", {"eta": 0.1, "S": 3, "anchor": "mean"})  # type: ignore[dict-item]
+    statement = Statement("made_up.word", "X", "printed", claim, (), rule)
+    built = build_rule(statement, {"T": 2.0})
+    assert isinstance(built, SVRG)
+    assert built.anchor == "mean"
+    with pytest.raises(ValueError, match="'last' or 'mean'"):
+        SVRG(eta=0.1, anchor="median")  # type: ignore[arg-type]
+
+
+def test_the_round_before_the_last() -> None:
+    assert list(PathOf("at", "last_move", "T-1").rounds(5)) == [4]
+    with pytest.raises(ValueError, match="does not go with"):
+        PathOf("mean", "last_move", "T-1")

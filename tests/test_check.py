@@ -186,7 +186,8 @@ def test_a_run_that_diverges_is_a_violation(bowl: Any) -> None:
 
 def test_where_a_diverged_run_ends_is_unknown() -> None:
     """It may have come back; the mean over its way may not."""
-    bowl = synthetic.quadratic(dim=40, noise="two_point", sigma=0.5)  # too large for exact moments
+    # Kinks leave no exact law, and every way out is steep.
+    bowl = synthetic.strongly_convex(ell=1.0, condition=4.0, noise="two_point", sigma=0.5)
     claim = Claim(final_gradient_norm_squared, "<=", 2 * Delta * ell)
     bold = statement(claim, conditions=(Condition(eta, "<=", 10 / ell),))
     assert check(bold, bowl, values={"eta": 5, "T": 1000, "B": 1}).verdict == "not refuted"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar, final
 
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import synthetic
 from bounds import Algorithm, Claim, Statement, quantities
@@ -30,7 +32,9 @@ from theorylab.method import (
     SignSGD,
     TwoPointZerothOrder,
 )
+from theorylab.method.rule import Drawn, Stateless, UpdateRule
 from theorylab.method.schedules import Harmonic
+from theorylab.problem.oracle import Oracle
 from theorylab.quantities import affine_steps, protocol_for
 from theorylab.quantities.affine_steps import joint_moments, whole_run
 from theorylab.quantities.enumeration import enumerate_paths
@@ -145,6 +149,28 @@ def test_moments_of_a_long_run_that_diverges_stay_numbers() -> None:
     shifted = np.ldexp(exact.table[0, 1, 1], 2 * int(exact.exponents[0] - found.exponents[0]))
     scale = found.frame.scale**2
     assert found.table[0, 1, 1] * scale == pytest.approx(shifted, rel=1e-8)
+
+
+@final
+@dataclass(frozen=True)
+class OneSided(UpdateRule[Stateless]):
+    """SGD that never goes below the minimizer of ``FAMILIES["rare"]``."""
+
+    name: ClassVar[str] = "one_sided"
+    source: ClassVar[str] = "nowhere"
+    eta: float = 0.1
+    sign: float = 1.0
+
+    def update(
+        self, w: Tensor, oracle: Oracle, state: Stateless, draw: Drawn
+    ) -> tuple[Tensor, Stateless]:
+        moved = w - self.eta * oracle.gradient(w)
+        return self.sign * (self.sign * moved).clamp_min(0), state
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_bend_at_the_centre_is_seen_from_both_sides(sign: float) -> None:
+    assert joint_moments(FAMILIES["rare"], OneSided(sign=sign), 3, 1, [3]) is None
 
 
 @pytest.mark.parametrize(

@@ -105,7 +105,8 @@ class JointMoments:
         frame = self.frame
         size = frame.size
         first, second = np.triu_indices(size)
-        probes = np.random.default_rng(11).standard_normal((2, size)) * [[1.0], [2.0**20]]
+        one, two = np.random.default_rng(11).standard_normal((2, size))
+        probes = np.stack([one, -one, 2.0**20 * two, -(2.0**20) * two])
         x = np.zeros((1 + size + len(first) + len(probes), size))
         x[1 : size + 1] = np.eye(size)
         between = slice(size + 1, size + 1 + len(first))
@@ -291,8 +292,10 @@ class _Recursion:
         self.weights = weights_of(rule.sampler, objective)
         values = rule.needs & {"value", "full_value"}
         far, loose = (_FAR_OF_VALUES, _FAR_LINEAR) if values else (_FAR, _LINEAR)
-        self.near = np.array([[_LINEAR], [loose]])  # what rounding may do to the probes
-        probes = np.random.default_rng(7).standard_normal((2, size)) * [[1.0], [far]]
+        # What rounding may do to the probes: two near, two far, each with its opposite.
+        self.near = np.array([[_LINEAR], [_LINEAR], [loose], [loose]])
+        one, two = np.random.default_rng(7).standard_normal((2, size))
+        probes = np.stack([one, -one, far * two, -far * two])
         self.basis = np.vstack([np.zeros((1, size)), np.eye(size), probes])
         self.state = frame.state  # with what all runs share, as of this step
         self.lost = 0.0
@@ -409,7 +412,7 @@ class _Recursion:
         B[:, 0, 0] = 1.0
         B[:, 1:, 0] = moved[:, 0]
         B[:, 1:, 1:] = (moved[:, 1 : size + 1] - moved[:, :1]).swapaxes(1, 2)
-        probes = np.hstack([np.ones((2, 1)), self.basis[size + 1 :]])
+        probes = np.hstack([np.ones((len(self.near), 1)), self.basis[size + 1 :]])
         modelled = (B @ probes.T).swapaxes(1, 2)[..., 1:]
         terms = (np.abs(B) @ np.abs(probes).T).swapaxes(1, 2)[..., 1:]
         terms = terms + np.abs(frame.centre) / frame.scale
@@ -417,7 +420,7 @@ class _Recursion:
         off = np.abs(modelled - moved[:, size + 1 :])
         if (off > self.near * terms).any():
             return None
-        self.lost = max(self.lost, 16 * float((off[:, 0] / terms[:, 0]).max()))
+        self.lost = max(self.lost, 16 * float((off[:, :2] / terms[:, :2]).max()))
         maps = B.reshape(len(draws), points, size + 1, size + 1)
         nodes = self.nodes.between.shape[1]
         if points > nodes:  # is it a polynomial of the rule's own numbers?

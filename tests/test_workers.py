@@ -192,19 +192,6 @@ def test_refusals_are_one_clear_line() -> None:
             require_followed(rule)
         with pytest.raises(UsageError, match=f"'{rule.name}' needs what no network offers"):
             method(rule.name)
-    smooth = Statement(
-        "demo.s",
-        "S",
-        "printed",
-        Claim(final_suboptimality, "<=", Delta),
-        (PER_WORKER, SMOOTH, CONVEX),
-        Algorithm("local_sgd", {"eta": eta, "S": S}),
-    )
-    values = {"ell": 1.0, "eta": 0.5, "S": 2, "T": 2, "Delta": 1.0}
-    with pytest.raises(
-        UsageError, match="local_sgd asks for more, and the semidefinite model has no workers"
-    ):
-        worst_case(smooth, values)
     for sampler in (Reshuffled(), WithoutReplacement(), Importance((0.5, 0.5))):
         with pytest.raises(UsageError, match="every worker draws its own"):
             run(shared, SGD(0.1), 3, replicas=2, sampler=sampler)
@@ -214,6 +201,23 @@ def test_refusals_are_one_clear_line() -> None:
         Workers("odd", [synthetic.quadratic(dim=1), synthetic.quadratic(dim=2)])
     with pytest.raises(UsageError, match="randomness of one shape"):
         Workers("odd", [plain, synthetic.quadratic(noise="two_point", sigma=1.0)])
+
+
+def test_a_semidefinite_model_has_no_workers() -> None:
+    smooth = Statement(
+        "demo.s",
+        "S",
+        "printed",
+        Claim(final_suboptimality, "<=", Delta),
+        (PER_WORKER, SMOOTH, CONVEX),
+        Algorithm("local_sgd", {"eta": eta, "S": S}),
+    )
+    pytest.importorskip("PEPit")
+    values = {"ell": 1.0, "eta": 0.5, "S": 2, "T": 2, "Delta": 1.0}
+    with pytest.raises(
+        UsageError, match="local_sgd asks for more, and the semidefinite model has no workers"
+    ):
+        worst_case(smooth, values)
 
 
 @pytest.mark.parametrize("mixing", [((0.5, 0.6), (0.5, 0.4)), ((1.5, -0.5), (-0.5, 1.5)),

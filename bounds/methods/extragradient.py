@@ -3,7 +3,7 @@
 Korpelevich, "The extragradient method for finding saddle points and other problems" (1976), the
 inequality that its convergence rests on, as in Facchinei & Pang, "Finite-dimensional variational
 inequalities and complementarity problems" (2003), Lemma 12.1.10: for a monotone operator, here
-the gradient of a convex function.
+the gradient of a convex function. The lemma's number is from memory.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Mishchenko, Khaled & Richtarik, "Random reshuffling: simple analysis with vast improvements"
 (NeurIPS 2020), Theorem 1 with the shuffling radius bounded by Proposition 1. Each f_i is strongly
-convex; T are epochs.
+convex; T are epochs. The numbers are from memory.
 """
 
 from __future__ import annotations

@@ -13,12 +13,15 @@ import sympy as sp
 
 from bounds.statement import Statement, evaluate
 from bounds.symbol import Symbol
+from theorylab.errors import UsageError
 from theorylab.hunt.instance import FAILURES, Instance
 from theorylab.judge.check import constants_for, speaks_of_workers
 from theorylab.judge.domain import place, points
+from theorylab.method.rule import UpdateRule
 from theorylab.plugins import registry
 from theorylab.plugins.specs import Spec, build_objective, objective_specs
 from theorylab.problem.objective import FiniteSum, Objective, Parameter
+from theorylab.quantities.protocol import build_rule, steps_per_round
 
 __all__ = ["Arm", "arms", "finer_values", "grid", "too_long", "typical_values", "with_ends"]
 
@@ -149,7 +152,7 @@ class Arm:
     ) -> float:
         """``term/bound`` at a point, ``-inf`` where that is no number or would run too long."""
         table = place(statement, known, self._fractions(u))
-        if table is None or too_long(table):
+        if table is None or too_long(statement, table):
             return -math.inf
         try:
             with np.errstate(all="ignore"):
@@ -306,9 +309,22 @@ def _fraction(parameter: Parameter, value: float) -> float:
     return (value - low) / (high - low)
 
 
-def too_long(values: Mapping[str, float]) -> bool:
+def too_long(statement: Statement, values: Mapping[str, float]) -> bool:
     """Whether one replica would take more sample gradients than one evaluation may."""
-    product = 1.0
-    for name in ("T", "B", "S"):
-        product *= max(1.0, float(values.get(name, 1.0)))
-    return product / max(1e-3, min(1.0, float(values.get("theta", 1.0)))) > _LONGEST
+    try:
+        steps = statement.rounds(values) * statement.batch_size(values)
+    except OverflowError:  # an infinite horizon
+        return True
+    return steps * _inner_steps(statement, values) > _LONGEST
+
+
+def _inner_steps(statement: Statement, values: Mapping[str, float]) -> float:
+    """Steps of one round, as far as they follow from the values; constants are put at 1."""
+    algorithm = statement.algorithm
+    if algorithm is None or registry.rule(algorithm.rule).restarts is UpdateRule.restarts:
+        return 1.0
+    known = {s.name: 1.0 for s in (*statement.symbols, *statement.constants)} | dict(values)
+    try:
+        return steps_per_round(build_rule(statement, known))
+    except (UsageError, KeyError, ArithmeticError):
+        return 1.0

@@ -138,15 +138,12 @@ def _tabulate(statement: Statement, instance: Instance) -> Iterator[Tabular]:
         known = statement.validate({**constants_for(statement, objective), **instance.values})
     except (ValueError, KeyError):
         return
-    names = {s.name for s in statement.claim.measured}
     if not all(map(tabulates, statement.claim.measured)) or statement.algorithm is None:
         return
     experiment = Experiment(statement, objective, known, seed=instance.seed)
     draws = torch.from_numpy(np.ascontiguousarray(law[0]))
     starts = [objective.start]
-    if "decrease" in names or not any(
-        k.startswith(("mean", "final", "total", "min")) for k in names
-    ):
+    if any(quantity.path is None for quantity in statement.claim.measured):  # of any w_t
         starts = list(sample_points(objective, 12, instance.seed))
     least = objective.minimizer()
     for start in starts:
@@ -222,7 +219,7 @@ def _search_on_line(statement: Statement, instance: Instance, budget: float) -> 
         if table is None:
             return 2.0, None
         try:
-            if table.known.get("T", 1.0) > _ROUNDS:
+            if statement.rounds(table.known) > _ROUNDS:
                 return 2.0, None
             small, large = table.sides()
         except (ValueError, KeyError, ArithmeticError, IndexError):

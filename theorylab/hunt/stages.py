@@ -104,7 +104,7 @@ class Search:
 
     def _evaluate(self, instance: Instance | None, closer: int = 1) -> Evaluation | None:
         self.asked += 1
-        if instance is None or too_long(instance.values):
+        if instance is None or too_long(self.statement, instance.values):
             return None
         self.evaluations += 1
         try:

@@ -30,7 +30,7 @@ def worst_instance(
     if found is None:
         return None
     if found.spec is not None:
-        free = {s.name for s in statement.hyperparameters} | {"T", "B"} & set(found.values)
+        free = {s.name for s in (*statement.hyperparameters, *statement.lengths)}
         values = {k: v for k, v in found.values.items() if k in free}
         instance = Instance(found.spec, values)
         try:

@@ -170,9 +170,10 @@ def covers(repaired: Statement, printed: Statement, tables: Sequence[Mapping[str
 
 def _same_run(repaired: Statement, printed: Statement, table: Mapping[str, Any]) -> bool:
     theirs = repaired.validate(_table(repaired, table))
-    for name in ("T", "B"):
-        if not math.isclose(float(table.get(name, 1)), float(theirs.get(name, 1)), rel_tol=_SAME):
-            return False
+    lengths = (printed.rounds(table), repaired.rounds(theirs))
+    batches = (printed.batch_size(table), repaired.batch_size(theirs))
+    if not all(math.isclose(*pair, rel_tol=_SAME) for pair in (lengths, batches)):
+        return False
     one, other = build_rule(printed, table), build_rule(repaired, theirs)
     return all(
         _same_setting(getattr(one, field.name), getattr(other, field.name))

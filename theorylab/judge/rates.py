@@ -16,7 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from bounds.notation import n as samples
 from bounds.statement import DomainError, Statement, evaluate
+from bounds.symbol import Symbol
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import _trivial, _verdict, constants_for
 from theorylab.judge.comparison import Comparison, compare
@@ -127,7 +129,7 @@ def _experiments(
     first: Mapping[str, Any] | None = None
     for size in sizes:
         here = objective
-        if name == "n":
+        if _grows_data(rate.scale):
             assert isinstance(objective, FiniteSum)
             here = objective.resize(int(size), seed)
         known = {**constants_for(statement, here), **fixed, name: size}
@@ -232,11 +234,16 @@ def _telling(statement: Statement, table: list[dict[str, Any]]) -> dict[str, Any
     return table[0]
 
 
+def _grows_data(scale: Symbol) -> bool:
+    """Whether what grows is the number of samples, a certified constant, and no free symbol."""
+    return scale.role == "constant" and scale.name == samples.name
+
+
 def _sizes(statement: Statement, objective: Objective, effort: float) -> list[float]:
     """Sizes of the growing symbol, evenly spaced in its logarithm, as far as the effort goes."""
     assert statement.rate is not None
     scale = statement.rate.scale
-    if scale.name == "n":
+    if _grows_data(scale):
         if not isinstance(objective, FiniteSum):
             raise AssumptionError(f"{statement.key} grows n; {objective.name} is no finite sum")
         return [float(16 * 2**k) for k in range(_SIZES + 1)]

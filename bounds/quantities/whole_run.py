@@ -276,3 +276,11 @@ earlier_move_squared = Measured(
     True,
     path=PathOf("at", "last_move", "T-1", power=2),
 )
+mean_suboptimality = Measured(
+    "mean_suboptimality",
+    "E[(1/T) sum_{t=0}^{T-1} F(w_t)] - F*",
+    _VALUE,
+    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}F(w_t)-F^*",
+    True,
+    path=PathOf("mean", "suboptimality", "0..T-1"),
+)

@@ -145,10 +145,13 @@ def dots(
     with style.rc():
         axes = upper.subplots(deep, wide, squeeze=False, sharey=True)
         places = {row: len(rows) - 1 - i for i, row in enumerate(rows)}
+        data_of = {c: _stand_in(table[table.column == c].scale) for c in columns}
         for place, column in zip(axes.ravel(), columns, strict=False):
             for r in table[table.column == column].to_dict("records"):
                 _dot(place, places[r["row"]], r)
             head, *rest = column.split("/", 1)
+            used = data_of[column]
+            rest += [f"({used})"] if used and len(set(data_of.values())) > 1 else []
             place.set_title("\n".join((head, *rest)), fontsize=style.size - (wide > 6))
             place.set_ylim(-0.6, len(rows) - 0.4)
             place.set_yticks(list(places.values()), list(places))
@@ -167,6 +170,16 @@ def dots(
         if lower is not None:
             gain_panel(lower, gains)
     return canvas
+
+
+def _stand_in(scales: Iterable[str]) -> str:
+    """The data sets that cells ran on in the place of the paper's.
+
+    >>> _stand_in(["digits for cifar10; 1% of the gradients", "as in the paper"])
+    'digits'
+    """
+    first = [text.split(";")[0].split(" for ") for text in scales if " for " in text.split(";")[0]]
+    return ", ".join(dict.fromkeys(words[0] for words in first))
 
 
 def _dot(axes: Axes, y: float, r: Mapping[str, Any]) -> None:

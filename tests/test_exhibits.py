@@ -565,7 +565,7 @@ def test_mistakes_get_one_clear_line(tmp_path: Path) -> None:
         exhibit("sngm.table_9")
 
 
-COMMITTED = sorted((Path(__file__).parent.parent / "docs" / "exhibits").glob("*.csv"))
+COMMITTED = sorted((Path(__file__).parent.parent / "docs" / "exhibits").rglob("*.csv"))
 
 
 @pytest.mark.parametrize("path", COMMITTED, ids=lambda path: path.name)

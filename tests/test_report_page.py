@@ -214,6 +214,19 @@ def choose(browser: Any, name: Any, value: Any) -> None:
         field.value = {value!r}; field.dispatchEvent(new Event('input')); }})()""")
 
 
+def test_what_is_closed_costs_nothing_when_the_page_opens(browser: Any) -> None:
+    # How long it takes to open is the machine's matter; that little is laid out is the page's.
+    boxes = "document.querySelectorAll({!r}).length"
+    drawn = "[...document.querySelectorAll({!r})].filter(e => e.checkVisibility()).length"
+    for selector in ("math", "svg", "pre"):
+        assert browser.run(boxes.format(selector)) > 0
+        assert browser.run(drawn.format(selector)) == 0
+    pictures = "[...document.querySelectorAll('img')].every(i => i.loading === 'lazy' && "
+    assert browser.run(pictures + "i.closest('details') && !i.closest('details').open)")
+    # The filters stay in sight over the verdicts they act on, and no further.
+    assert browser.run("document.getElementById('exhibits').closest('section') === null")
+
+
 def test_the_browser_filters(browser: Any, run: Any) -> None:
     every = len(collect(run))
     assert browser.run(f"{VISIBLE}.length") == every
@@ -278,6 +291,18 @@ def test_the_browser_has_dark_and_light(browser: Any) -> None:
     before = browser.run(colour)
     browser.run("document.getElementById('theme').click()")
     assert browser.run(colour) != before
+
+
+def test_paper_is_light_whatever_the_screen_shows(browser: Any) -> None:
+    ink = "getComputedStyle(document.body).color"
+    for theme in ("dark", "light"):
+        browser.run(f"document.documentElement.dataset.theme = {theme!r}")
+        browser.call("Emulation.setEmulatedMedia", media="print",
+                     features=[{"name": "prefers-color-scheme", "value": "dark"}])  # fmt: skip
+        assert browser.run(ink) == "rgb(0, 0, 0)"
+        assert browser.run("getComputedStyle(document.querySelector('.filters')).display") == "none"
+        browser.call("Emulation.setEmulatedMedia", media="", features=[])
+    browser.run("delete document.documentElement.dataset.theme")
 
 
 def test_nothing_is_wider_than_a_phone(browser: Any) -> None:

@@ -76,7 +76,7 @@ def test_it_is_checked_and_strict_sees_the_false_one(environment: Any, tmp_path:
 
 
 def test_the_hunt_treats_it_like_the_rest(environment: Any, tmp_path: Path) -> None:
-    done = theorylab(environment, "falsify", "--paper", "mine", "--budget", "9", "--json",
+    done = theorylab(environment, "falsify", "--paper", "mine", "--instances", "120", "--json",
                      "--out", "hunt", cwd=tmp_path)  # fmt: skip
     assert done.returncode == 0, done.stderr
     rows = {r["key"]: r for r in json.loads(done.stdout)["results"]}

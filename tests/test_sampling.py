@@ -410,6 +410,12 @@ def test_sets_answer_by_their_definitions(domain: Any, numbers: list[float]) -> 
     torch.testing.assert_close(domain.projection(moved), moved, atol=1e-12, rtol=0)
 
 
+def test_the_minimizer_of_a_tiny_linear_function_lies_in_the_ball() -> None:
+    for size in (2e-192, 5e-324, 0.0):
+        found = Ball(2.0).linear_minimizer(torch.tensor([size, -size], dtype=torch.float64))
+        assert float(found.norm()) <= 2.0 + 1e-12
+
+
 def test_the_mirror_step_on_the_simplex_is_the_entropys(data: Any) -> None:
     w, g = torch.tensor([0.2, 0.3, 0.5]), torch.tensor([1.0, -1.0, 0.5])
     weights = w * torch.exp(-g)

@@ -112,8 +112,10 @@ class Ball(ConvexSet):
         return w * (self.radius / length.clamp_min(self.radius))
 
     def linear_minimizer(self, g: Tensor) -> Tensor:
+        # Of entries near 1: the squares of tiny ones underflow, and their length with them.
+        g = g / g.abs().amax(-1, keepdim=True).clamp_min(torch.finfo(g.dtype).tiny)
         length = torch.linalg.vector_norm(g, dim=-1, keepdim=True)
-        return -self.radius * g / length.clamp_min(torch.finfo(g.dtype).tiny)
+        return -self.radius * g / length.clamp_min(1.0)
 
     def diameter(self, dim: int) -> float:
         return 2 * self.radius

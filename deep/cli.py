@@ -4,33 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from statistics import mean, stdev
-from typing import Annotated, Any
+from statistics import mean
+from typing import Annotated
 
-import torch
 import typer
 from rich.table import Table
 
-from deep import experiments, results
-from deep.arms import arms, gains, report
-from deep.data import Dataset
-from deep.measures import hitting, relaxed_smoothness
+from deep import experiments
 from deep.networks import network
-from deep.schedules import SCHEDULES, schedule
+from deep.schedules import SCHEDULES
 from deep.settings import MAX_SEED, METHODS, Option, Settings, method
-from deep.training import Trainer, device_named, load_data, processes
+from deep.study import TrainReport, TwinsReport, train_study, twin_study
 from theorylab.console import console
 from theorylab.errors import UsageError
-from theorylab.plugins.provenance import provenance
-from theorylab.plugins.store import writable, write_json
+from theorylab.studies.report import Report
 
 __all__ = ["command", "compare"]
-
-_TUNING = (0.1, 0.316, 1.0, 3.16, 10.0)
-_TUNING_SEED = 1000
 
 Out = Annotated[Path, typer.Option(help="Where results are kept; the same command goes on there.")]
 Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
@@ -114,91 +106,33 @@ def command(
         evaluations=evaluations, measures=measures, amp=amp, channels_last=channels_last,
         compile=compile_, cuda_graphs=cuda_graphs, step_graph=step_graph,
     )  # fmt: skip
-    if seed + seeds - 1 > MAX_SEED:
-        raise UsageError(f"--seed and --seeds: seeds must be at most {MAX_SEED}")
-    # What is bad is refused before data is read.
-    schedule(schedule_, settings.step_size, 1, round(warmup > 0), warmup_from)
-    if twins and (with_arms or tune or seeds > 1):
-        raise UsageError("--twins compares a run with its twins: leave out --arms, --tune, --seeds")
-    found = arms(settings) if with_arms else {optimizer: settings}
-    target = writable(out / "results.json")
-    before = {} if twins else results.kept(target)
-    if not tune:
-        for name, arm in found.items():
-            results.merged(before, name, arm, {})
-    with processes(device_named(device)) as (rank, world, where):
-        if twins:
-            if world > 1:
-                raise UsageError("--twins runs in one process")
-            _twins(settings, data_dir, where, twins, out, as_json, checkpoint_every)
-            return
-        session = _Session(data_dir, where, (rank, world), out, checkpoint_every)
-        if tune:
-            found = {name: session.tuned(name, arm) for name, arm in found.items()}
-        runs = {
-            name: [session.run(replace(arm, seed=seed + i), name) for i in range(seeds)]
-            for name, arm in found.items()
-        }
-        if rank:
-            return
-    table = _results(found, runs, threshold, seed)
-    every = before | {
-        name: results.merged(before, name, arm, dict(enumerate(runs[name], seed)))
-        | {k: v for k, v in table["arms"][name].items() if k in ("hitting", "relaxed_smoothness")}
-        for name, arm in found.items()
-    }
-    write_json(target, {"schema": results.SCHEMA, "provenance": provenance(seed=seed),
-                        **table, "arms": every})  # fmt: skip
-    results.tidy(every).to_csv(out / "results.csv", index=False)
+    if twins:
+        if with_arms or tune or seeds > 1:
+            raise UsageError(
+                "--twins compares a run with its twins: leave out --arms, --tune, --seeds"
+            )
+        pairs = twin_study(settings, data_dir, count=twins, device=device,
+                           checkpoint_every=checkpoint_every, out=out)  # fmt: skip
+        if as_json:
+            _print_json(pairs)
+        else:
+            _print_twins(pairs, out)
+        return
+    study = train_study(settings, data_dir, arms=with_arms, tune=tune, seeds=seeds,
+                        threshold=threshold, device=device, checkpoint_every=checkpoint_every,
+                        out=out)  # fmt: skip
+    if not len(study):  # of several processes, the first one speaks
+        return
     if as_json:
-        print(json.dumps(table, indent=1, allow_nan=False))
+        _print_json(study)
     else:
-        _print(table, out)
+        _print(study, out)
 
 
-class _Session:
-    """Where runs are executed and kept."""
-
-    def __init__(
-        self,
-        data_dir: Path | None,
-        device: torch.device,
-        process: tuple[int, int],
-        out: Path,
-        checkpoint_every: float,
-    ) -> None:
-        self.data_dir = data_dir
-        self.device = device
-        self.process = process
-        self.out = out
-        self.checkpoint_every = checkpoint_every
-        self._data: dict[tuple[Any, ...], Dataset] = {}
-
-    def run(self, settings: Settings, name: str) -> list[dict[str, Any]]:
-        key = (settings.data, settings.holdout, settings.train_samples, settings.augment)
-        if key not in self._data:
-            self._data[key] = load_data(settings, self.data_dir)
-        folder = self.out / name.replace(" ", "_") / f"seed-{settings.seed}"
-        trainer = Trainer(settings, self._data[key], folder=folder, device=self.device,
-                          process=self.process)  # fmt: skip
-        return trainer.run(checkpoint_every=self.checkpoint_every,
-                           label=f"{name} seed {settings.seed}")  # fmt: skip
-
-    def tuned(self, name: str, settings: Settings) -> Settings:
-        """With the step of a grid that does best on a tenth held out, at a seed of its own."""
-        scores = []
-        for factor in _TUNING:
-            lr = settings.step_size * factor
-            trial = replace(settings, lr=lr, holdout=0.1, seed=_TUNING_SEED, evaluations=1)
-            history = self.run(trial, f"tuning/{name}/{lr:.3g}")
-            # Processes other than the first measure nothing: they take part and are told.
-            scores.append((history[-1]["test_accuracy"] or 0.0 if history else 0.0, lr))
-        best = max(scores)[1]
-        if self.process[1] > 1:
-            told = [best]
-            torch.distributed.broadcast_object_list(told, src=0)
-            best = told[0]
-        return replace(settings, lr=best)
+def _print_json(study: Report) -> None:
+    table = study.to_json()
+    shown = {name: table[name] for name in table if name not in ("schema", "provenance")}
+    print(json.dumps(shown, indent=1, allow_nan=False))
 
 
 def _options(name: str, items: Sequence[str], **named: float | None) -> dict[str, Option]:
@@ -247,36 +181,7 @@ def _parsed(text: str) -> Option:
     return {"true": True, "false": False}.get(text.lower(), text)
 
 
-def _results(
-    found: Mapping[str, Settings],
-    runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]],
-    threshold: float | None,
-    seed: int,
-) -> dict[str, Any]:
-    table: dict[str, Any] = {"arms": {}}
-    for name, histories in runs.items():
-        entry = results.entry(found[name], dict(enumerate(histories, seed)))
-        if threshold is not None:
-            entry["hitting"] = [hitting(h, "train_loss", threshold) for h in histories]
-        if found[name].measures:
-            points = [row for h in histories for row in h if row.get("hessian_norm") is not None]
-            if len(points) > 1:
-                fit = relaxed_smoothness([row["gradient_norm"] for row in points],
-                                         [row["hessian_norm"] for row in points])  # fmt: skip
-                entry["relaxed_smoothness"] = vars(fit)
-        table["arms"][name] = entry
-    scores = {
-        name: [h[-1]["test_accuracy"] or 0.0 for h in histories] for name, histories in runs.items()
-    }
-    if len(scores) > 1:
-        differences = gains(scores)
-        table["report"] = report(differences)
-        if all(gain.seeds > 1 for gain in differences):
-            table["gains"] = [{**vars(g), "survives": g.survives} for g in differences]
-    return table
-
-
-def _print(table: Mapping[str, Any], out: Path) -> None:
+def _print(study: TrainReport, out: Path) -> None:
     terminal = console()
     # Two-line heads keep the table within 80 columns.
     shown = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
@@ -284,66 +189,43 @@ def _print(table: Mapping[str, Any], out: Path) -> None:
     for name in ("lr", "rounds", "gradients", "time\ns", "train\nloss", "test\nloss", "gap",
                  "accuracy\n%", "last tenth\n%", "most\n%"):  # fmt: skip
         shown.add_column(name, justify="right", no_wrap=True)
-    for name, entry in table["arms"].items():
-        last = [h[-1] for h in entry["history"]]
-
-        def column(key: str, digits: str, rows: Sequence[Mapping[str, Any]] = last) -> str:
-            values = [row[key] for row in rows if row[key] is not None]
-            return format(mean(values), digits) if values else "diverged"
-
-        scores = [100 * row["test_accuracy"] for row in last if row["test_accuracy"] is not None]
-        accuracy = f"{mean(scores):.2f}" if scores else "-"
-        if len(scores) > 1:
-            accuracy += f" ± {stdev(scores):.2f}"
-        late, most = (
-            format(100 * mean(known), ".2f")
-            if (known := [x for x in entry[key] if x is not None]) else "-"
-            for key in ("last_tenth", "maximum")
-        )  # fmt: skip
-        shown.add_row(
-            name, f"{entry['lr']:.3g}", column("rounds", ".0f"), column("gradients", ".0f"),
-            column("seconds", ".3g"), column("train_loss", ".4f"), column("test_loss", ".4f"),
-            column("gap", ".3f"), accuracy, late, most,
-        )  # fmt: skip
+    for line in study.summaries:
+        ends = [
+            "diverged" if value is None else format(value, digits)
+            for value, digits in (
+                (line.rounds, ".0f"), (line.gradients, ".0f"), (line.seconds, ".3g"),
+                (line.train_loss, ".4f"), (line.test_loss, ".4f"), (line.gap, ".3f"),
+            )
+        ]  # fmt: skip
+        accuracy = _percent(line.accuracy)
+        if line.spread is not None:
+            accuracy += f" ± {100 * line.spread:.2f}"
+        shown.add_row(line.arm, f"{line.lr:.3g}", *ends, accuracy, _percent(line.last_tenth),
+                      _percent(line.most))  # fmt: skip
     terminal.print(shown)
-    for name, entry in table["arms"].items():
-        for place in entry.get("hitting", []):
+    for arm in study:
+        for place in arm.hitting or ():
             reached = "never" if place is None else ", ".join(
                 f"{axis} {value:.4g}" for axis, value in place.items())  # fmt: skip
-            terminal.print(f"{name} reaches the threshold: {reached}")
-        if fit := entry.get("relaxed_smoothness"):
-            terminal.print(f"{name}: ||Hessian|| ~ {fit['L']:.3g} + {fit['lambda_']:.3g} "
-                          f"||gradient||, R^2 = {fit['explained']:.2f} (an estimate)")  # fmt: skip
-    if "report" in table:
-        terminal.print(table["report"], highlight=False)
+            terminal.print(f"{arm.name} reaches the threshold: {reached}")
+        if fit := arm.smoothness:
+            terminal.print(f"{arm.name}: ||Hessian|| ~ {fit.L:.3g} + {fit.lambda_:.3g} "
+                          f"||gradient||, R^2 = {fit.explained:.2f} (an estimate)")  # fmt: skip
+    if study.gains:
+        terminal.print(study.words, highlight=False)
     terminal.print(f"results: {out / 'results.json'}")
 
 
-def _twins(
-    settings: Settings,
-    data_dir: Path | None,
-    device: torch.device,
-    count: int,
-    out: Path,
-    as_json: bool,
-    checkpoint_every: float,
-) -> None:
-    from deep.twins import train_twins
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.2f}"
 
-    found = train_twins(settings, load_data(settings, data_dir), count=count, device=device,
-                        folder=out / "twins", checkpoint_every=checkpoint_every)  # fmt: skip
-    table = {"settings": settings.to_json(), "twins": [pair.to_json() for pair in found]}
-    write_json(
-        out / "twins.json", {"schema": 1, "provenance": provenance(seed=settings.seed), **table}
-    )
-    if as_json:
-        print(json.dumps(table, indent=1, allow_nan=False))
-        return
+
+def _print_twins(study: TwinsReport, out: Path) -> None:
     shown = Table(title="Twins that differ in one training sample", title_justify="left")
     for name in ("sample", "first drawn at", "largest loss gap", "mean loss gap", "distance",
                  "disagreement"):  # fmt: skip
         shown.add_column(name, justify="right")
-    for pair in found:
+    for pair in study:
         row = pair.rows[-1]
         shown.add_row(str(pair.sample), str(pair.first_drawn), f"{row['largest_loss_gap']:.4g}",
                       f"{row['mean_loss_gap']:.4g}", f"{row['distance']:.4g}",

@@ -1,0 +1,418 @@
+"""``train_study``: a training run, its control arms, each at its own step and several seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, final
+
+import pandas as pd
+import torch
+
+from deep import results
+from deep.arms import Gain, gains, report
+from deep.arms import arms as control_arms
+from deep.data import Dataset
+from deep.measures import Fit, hitting, relaxed_smoothness
+from deep.schedules import schedule
+from deep.settings import MAX_SEED, Settings
+from deep.training import Trainer, device_named, load_data, processes
+from deep.twins import TwinPair, train_twins
+from theorylab.errors import UsageError
+from theorylab.plugins.provenance import provenance
+from theorylab.plugins.store import writable, write_json
+from theorylab.studies.report import Report
+
+__all__ = ["Arm", "Summary", "TrainReport", "TwinsReport", "train_study", "twin_study"]
+
+_TUNING = (0.1, 0.316, 1.0, 3.16, 10.0)
+_TUNING_SEED = 1000
+
+
+@final
+@dataclass(frozen=True)
+class Summary:
+    """One arm in a line: means over its seeds, at the end of the runs.
+
+    ``None`` where no run has the value (it diverged). Accuracies are shares of the test set;
+    ``spread`` is their standard deviation over seeds, ``last_tenth`` the mean of a run's last
+    tenth, ``most`` its largest.
+    """
+
+    arm: str
+    lr: float
+    seeds: int
+    rounds: float | None
+    gradients: float | None
+    seconds: float | None
+    train_loss: float | None
+    test_loss: float | None
+    gap: float | None
+    accuracy: float | None
+    spread: float | None
+    last_tenth: float | None
+    most: float | None
+
+
+@final
+@dataclass(frozen=True)
+class Arm:
+    """The runs of one arm.
+
+    Attributes
+    ----------
+    name : str
+    settings : Settings
+        At the first seed; the step is the tuned one.
+    histories : mapping of int to sequence of mapping
+        By seed, the measurements of :class:`deep.training.Trainer`.
+    hitting : tuple, optional
+        For each seed, where the training loss first reached the threshold (``None``: never).
+    smoothness : Fit, optional
+        ``||Hessian|| ~ L + lambda ||gradient||`` along the runs, where that was measured.
+    """
+
+    name: str
+    settings: Settings
+    histories: Mapping[int, Sequence[results.Row]]
+    hitting: tuple[Mapping[str, float] | None, ...] | None = None
+    smoothness: Fit | None = None
+
+    @property
+    def scores(self) -> list[float]:
+        """Every seed's test accuracy at the end; 0 where it diverged."""
+        return [h[-1]["test_accuracy"] or 0.0 for h in self.histories.values()]
+
+    @property
+    def summary(self) -> Summary:
+        """The arm in a line."""
+        last = [h[-1] for h in self.histories.values()]
+
+        def average(name: str) -> float | None:
+            return _mean([row[name] for row in last])
+
+        known = [row["test_accuracy"] for row in last if row["test_accuracy"] is not None]
+        table = self.to_json()
+        return Summary(
+            self.name, self.settings.step_size, len(last), average("rounds"),
+            average("gradients"), average("seconds"), average("train_loss"),
+            average("test_loss"), average("gap"), average("test_accuracy"),
+            stdev(known) if len(known) > 1 else None, _mean(table["last_tenth"]),
+            _mean(table["maximum"]),
+        )  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``results.json`` keeps an arm."""
+        return results.entry(self.settings, self.histories) | self.measured
+
+    @property
+    def measured(self) -> dict[str, Any]:
+        """What was asked for beside the histories, JSON-ready."""
+        table: dict[str, Any] = {}
+        if self.hitting is not None:
+            table["hitting"] = list(self.hitting)
+        if self.smoothness is not None:
+            table["relaxed_smoothness"] = vars(self.smoothness)
+        return table
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return mean(known) if known else None
+
+
+@final
+@dataclass(frozen=True)
+class TrainReport(Report):
+    """What the arms of a training study reached.
+
+    ``to_pandas`` has one row a measurement of a run; web page and LaTeX show one row an arm.
+
+    Attributes
+    ----------
+    arms : tuple of Arm
+        The method first. Empty in every process but the first of several.
+    seed : int
+        The first seed.
+    """
+
+    arms: tuple[Arm, ...]
+    seed: int = 0
+
+    def __iter__(self) -> Iterator[Arm]:
+        return iter(self.arms)
+
+    def __getitem__(self, name: str) -> Arm:
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def __len__(self) -> int:
+        return len(self.arms)
+
+    @property
+    def gains(self) -> tuple[Gain, ...]:
+        """How much better the method did than each arm beside it, paired over seeds."""
+        return tuple(gains({arm.name: arm.scores for arm in self.arms}))
+
+    @property
+    def words(self) -> str:
+        """One sentence an arm: which part of the method's gain survives it."""
+        return report(self.gains)
+
+    @property
+    def summaries(self) -> tuple[Summary, ...]:
+        """One line an arm."""
+        return tuple(arm.summary for arm in self.arms)
+
+    def to_pandas(self) -> pd.DataFrame:
+        return results.tidy({arm.name: arm.to_json() for arm in self.arms})
+
+    def _repr_html_(self) -> str:
+        return str(self._lines().to_html(index=False))
+
+    def to_latex(self) -> str:
+        """One line an arm (``booktabs``)."""
+        return str(self._lines().to_latex(index=False, escape=True, float_format="%.4g"))
+
+    def _lines(self) -> pd.DataFrame:
+        return pd.DataFrame([asdict(line) for line in self.summaries])
+
+    def to_json(self) -> dict[str, Any]:
+        table: dict[str, Any] = {
+            "schema": results.SCHEMA, "provenance": provenance(seed=self.seed),
+            "arms": {arm.name: arm.to_json() for arm in self.arms},
+        }  # fmt: skip
+        if found := self.gains:
+            table["report"] = self.words
+            if all(gain.seeds > 1 for gain in found):
+                table["gains"] = [{**vars(g), "survives": g.survives} for g in found]
+        return table
+
+
+def train_study(
+    settings: Settings,
+    data_dir: Path | str | None = None,
+    *,
+    arms: bool | Mapping[str, Settings] = False,
+    tune: bool = False,
+    seeds: int = 1,
+    threshold: float | None = None,
+    device: str = "auto",
+    checkpoint_every: float = 30.0,
+    out: Path | str = "results/train",
+    progress: bool | None = None,
+) -> TrainReport:
+    """Train a network with a method and its control arms, each at several seeds.
+
+    Stopped anywhere, the same call goes on bit for bit. ``out/results.json`` and ``results.csv``
+    keep every arm and seed, those of earlier calls too.
+
+    Parameters
+    ----------
+    settings : Settings
+        The method's run at the first seed.
+    data_dir : path, optional
+        The data's folder or archive.
+    arms : bool or mapping of str to Settings
+        Whether to run the control arms of :func:`deep.arms.arms`; or arms of your own, by name.
+    tune : bool
+        Choose each arm's step, of five around its own, on a tenth of the training samples held
+        out, at a seed of its own.
+    seeds : int
+        Seeds ``settings.seed, settings.seed + 1, ...``
+    threshold : float, optional
+        Say when the training loss first reaches this.
+    device : str
+        ``cpu``, ``cuda`` or ``auto``. Under ``torchrun`` each process takes a share of a batch.
+    checkpoint_every : float
+        Seconds.
+    out : path
+        Where runs are kept.
+
+    Raises
+    ------
+    UsageError
+        If settings do not fit each other or the data, or ``out`` holds runs of other settings.
+    DataError
+        If the data, or what ``out`` holds, cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> tiny = Settings(model="two_conv", optimizer="sgd", steps=2, train_samples=32, batch_size=16)
+    >>> found = train_study(tiny, seeds=2, device="cpu", out=tempfile.mkdtemp(), progress=False)
+    >>> found["sgd"].settings.optimizer, sorted(found["sgd"].histories)
+    ('sgd', [0, 1])
+    """
+    first, out = settings.seed, Path(out)
+    if seeds < 1 or first + seeds - 1 > MAX_SEED:
+        raise UsageError(f"--seed and --seeds: seeds must be at most {MAX_SEED}")
+    # What is bad is refused before data is read.
+    schedule(settings.schedule, settings.step_size, 1, round(settings.warmup > 0),
+             settings.warmup_from)  # fmt: skip
+    if isinstance(arms, Mapping):
+        found = dict(arms)
+    else:
+        found = control_arms(settings) if arms else {settings.optimizer: settings}
+    target = writable(out / "results.json")
+    before = results.kept(target)
+    if not tune:
+        for name, arm in found.items():
+            results.merged(before, name, arm, {})
+    with processes(device_named(device)) as (rank, world, where):
+        runs = _Runs(data_dir, where, (rank, world), out, checkpoint_every, progress)
+        if tune:
+            found = {name: runs.tuned(name, arm) for name, arm in found.items()}
+        histories = {
+            name: {first + i: runs.run(replace(arm, seed=first + i), name) for i in range(seeds)}
+            for name, arm in found.items()
+        }
+    if rank:
+        return TrainReport((), first)
+    study = TrainReport(
+        tuple(_arm(name, found[name], runs, threshold) for name, runs in histories.items()), first
+    )
+    every = before | {
+        arm.name: results.merged(before, arm.name, arm.settings, arm.histories) | arm.measured
+        for arm in study
+    }
+    write_json(target, {**study.to_json(), "arms": every})
+    results.tidy(every).to_csv(out / "results.csv", index=False)
+    return study
+
+
+def _arm(
+    name: str, settings: Settings, histories: Mapping[int, Sequence[results.Row]],
+    threshold: float | None,
+) -> Arm:  # fmt: skip
+    reached, fit = None, None
+    if threshold is not None:
+        reached = tuple(hitting(h, "train_loss", threshold) for h in histories.values())
+    if settings.measures:
+        points = [row for h in histories.values() for row in h
+                  if row.get("hessian_norm") is not None]  # fmt: skip
+        if len(points) > 1:
+            fit = relaxed_smoothness([row["gradient_norm"] for row in points],
+                                     [row["hessian_norm"] for row in points])  # fmt: skip
+    return Arm(name, settings, histories, reached, fit)
+
+
+@final
+class _Runs:
+    """Where runs are executed and kept."""
+
+    def __init__(
+        self,
+        data_dir: Path | str | None,
+        device: torch.device,
+        process: tuple[int, int],
+        out: Path,
+        checkpoint_every: float,
+        progress: bool | None,
+    ) -> None:
+        self.data_dir = data_dir
+        self.device = device
+        self.process = process
+        self.out = out
+        self.checkpoint_every = checkpoint_every
+        self.progress = progress
+        self._data: dict[tuple[str, float, int | None, bool], Dataset] = {}
+
+    def run(self, settings: Settings, name: str) -> list[dict[str, Any]]:
+        key = (settings.data, settings.holdout, settings.train_samples, settings.augment)
+        if key not in self._data:
+            self._data[key] = load_data(settings, self.data_dir)
+        folder = self.out / name.replace(" ", "_") / f"seed-{settings.seed}"
+        trainer = Trainer(settings, self._data[key], folder=folder, device=self.device,
+                          process=self.process)  # fmt: skip
+        return trainer.run(checkpoint_every=self.checkpoint_every, progress=self.progress,
+                           label=f"{name} seed {settings.seed}")  # fmt: skip
+
+    def tuned(self, name: str, settings: Settings) -> Settings:
+        """With the step of a grid that does best on a tenth held out, at a seed of its own."""
+        scores = []
+        for factor in _TUNING:
+            lr = settings.step_size * factor
+            trial = replace(settings, lr=lr, holdout=0.1, seed=_TUNING_SEED, evaluations=1)
+            history = self.run(trial, f"tuning/{name}/{lr:.3g}")
+            # Processes other than the first measure nothing: they take part and are told.
+            scores.append((history[-1]["test_accuracy"] or 0.0 if history else 0.0, lr))
+        best = max(scores)[1]
+        if self.process[1] > 1:
+            told = [best]
+            torch.distributed.broadcast_object_list(told, src=0)
+            best = told[0]
+        return replace(settings, lr=best)
+
+
+@final
+@dataclass(frozen=True)
+class TwinsReport(Report):
+    """Twins of one run that differ from it in one training sample each.
+
+    Attributes
+    ----------
+    settings : Settings
+    pairs : tuple of TwinPair
+    """
+
+    settings: Settings
+    pairs: tuple[TwinPair, ...]
+
+    def __iter__(self) -> Iterator[TwinPair]:
+        return iter(self.pairs)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def to_pandas(self) -> pd.DataFrame:
+        return pd.DataFrame([
+            {"sample": pair.sample, "first_drawn": pair.first_drawn, **row}
+            for pair in self.pairs for row in pair.rows
+        ])  # fmt: skip
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "schema": 1, "provenance": provenance(seed=self.settings.seed),
+            "settings": self.settings.to_json(), "twins": [pair.to_json() for pair in self.pairs],
+        }  # fmt: skip
+
+
+def twin_study(
+    settings: Settings,
+    data_dir: Path | str | None = None,
+    *,
+    count: int = 1,
+    device: str = "auto",
+    checkpoint_every: float = 30.0,
+    out: Path | str = "results/train",
+    progress: bool | None = None,
+) -> TwinsReport:
+    """Train a network and ``count`` twins of it; the report is kept as ``out/twins.json``.
+
+    Parameters
+    ----------
+    settings, data_dir, device, checkpoint_every, out
+        As in :func:`train_study`.
+    count : int
+        Twins; see :func:`deep.twins.train_twins`.
+
+    Raises
+    ------
+    UsageError
+        If the settings do not fit, or under ``torchrun``.
+    """
+    out = Path(out)
+    schedule(settings.schedule, settings.step_size, 1, round(settings.warmup > 0),
+             settings.warmup_from)  # fmt: skip
+    target = writable(out / "twins.json")
+    with processes(device_named(device)) as (_, world, where):
+        if world > 1:
+            raise UsageError("--twins runs in one process")
+        pairs = train_twins(settings, load_data(settings, data_dir), count=count, device=where,
+                            folder=out / "twins", checkpoint_every=checkpoint_every,
+                            progress=progress)  # fmt: skip
+    study = TwinsReport(settings, tuple(pairs))
+    study.save(target)
+    return study

@@ -12,6 +12,7 @@ from scipy import stats
 from twin_objectives import Robust
 
 import synthetic
+from bounds import lrsgd
 from bounds.statement import evaluate
 from theorylab.engine.driver import run
 from theorylab.errors import UsageError
@@ -419,7 +420,7 @@ def test_mistakes_are_named(data: Any, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--c must be positive"):
         stability(["sgd"], spec, multipliers=[-1.0], out=tmp_path)
     with pytest.raises(UsageError, match="no explicit bound"):
-        stability(["sgd"], spec, keys=["lrsgd.lemma_3_1"], out=tmp_path)
+        stability(["sgd"], spec, statements=[lrsgd.lemma_3_1], out=tmp_path)
 
 
 def test_a_leak_between_twins_would_show(data: Any, monkeypatch: pytest.MonkeyPatch) -> None:

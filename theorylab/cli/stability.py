@@ -10,8 +10,10 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
+from bounds.statement import Statement
 from theorylab.console import console
 from theorylab.errors import UsageError
+from theorylab.plugins import registry
 from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import writable
 from theorylab.studies.stability import StabilityReport, stability
@@ -74,7 +76,7 @@ def command(
         [name.strip() for name in rule.split(",")], specs[0], sizes=_numbers(n, int, "--n"),
         horizons=_numbers(steps, int, "--steps"), multipliers=_numbers(c, float, "--c"),
         thetas=_numbers(theta, float, "--theta"), inner=inner, pairs=pairs, seeds=seeds, seed=seed,
-        keys=[key.strip() for key in statement.split(",")] if statement else None, remove=remove,
+        statements=_named(statement), remove=remove,
         search=search, jobs=jobs, out=out,
     )  # fmt: skip
     report.save(target)
@@ -82,6 +84,13 @@ def command(
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:
         _print(report, target)
+
+
+def _named(keys: str | None) -> list[Statement] | None:
+    """The statements of those keys, repaired where they are."""
+    if not keys:
+        return None
+    return [registry.statement(key.strip(), "repaired") for key in keys.split(",")]
 
 
 def _print(report: StabilityReport, target: Path) -> None:

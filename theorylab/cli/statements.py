@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
 
-from bounds.render import latex, text
-from bounds.statement import Statement
+from bounds.render import text
 from theorylab.console import console
 from theorylab.plugins import registry
+from theorylab.studies.catalogue import catalogue
 from theorylab.studies.selection import select
 
 __all__ = ["Keys", "Paper", "command"]
@@ -43,7 +43,7 @@ def command(
     """List the statements, or show some of them in full."""
     chosen = select(keys or [], paper, form)
     if as_json:
-        print(json.dumps({"schema": 1, "statements": [_row(s) for s in chosen]}, indent=1))
+        print(json.dumps(catalogue(chosen).to_json(), indent=1))
         return
     terminal = console()
     if keys:
@@ -56,26 +56,3 @@ def command(
         colour = "red" if s.units == "inconsistent" else "green"
         table.add_row(s.key, s.form, s.label, str(s.claim), f"[{colour}]{s.units}[/]")
     terminal.print(table)
-
-
-def _row(s: Statement) -> dict[str, Any]:
-    return {
-        "key": s.key,
-        "form": s.form,
-        "paper": s.paper,
-        "label": s.label,
-        "text": s.text,
-        "claim": str(s.claim),
-        "latex": latex(s),
-        "assumptions": [a.name for a in s.assumptions],
-        "algorithm": s.algorithm.rule if s.algorithm else None,
-        "prescription": {k.name: str(v) for k, v in s.prescription.items()},
-        "conditions": [str(c) for c in s.conditions],
-        "constants": [c.name for c in s.constants],
-        "hyperparameters": [h.name for h in s.hyperparameters],
-        "rate": {k.name: str(v) for k, v in s.rate.exponents.items()} if s.rate else None,
-        "units": s.units,
-        "units_fault": str(s.units_fault) if s.units_fault else None,
-        "note": s.note,
-        "proof": [step.text for step in s.proof],
-    }

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 import pandas as pd
 from jinja2 import Environment, StrictUndefined
@@ -17,9 +17,10 @@ from theorylab.hunt.search import Hunt
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
 from theorylab.plugins.store import read_json
+from theorylab.studies.falsify import FalsifyReport
 from theorylab.studies.report import Report
 
-__all__ = ["Errata", "errata", "write_errata"]
+__all__ = ["Errata", "Erratum", "errata", "write_errata"]
 
 _PAGE = """\
 # Errata
@@ -57,52 +58,89 @@ _STAGES = {"orders": "a grid of its hyperparameters", "worst case": "a semidefin
            "random": "random search", "cma": "CMA-ES"}  # fmt: skip
 
 
+@final
+@dataclass(frozen=True)
+class Erratum:
+    """One printed statement that was hunted, in words.
+
+    ``repaired`` and ``tightness`` are empty where it needed no repair; ``how`` and
+    ``counterexample`` where none was found.
+    """
+
+    key: str
+    label: str
+    claim: str
+    verdict: str
+    evaluations: int
+    how: str
+    units: str
+    counterexample: str
+    repaired: str = ""
+    tightness: str = ""
+
+
+@final
 @dataclass(frozen=True)
 class Errata(Report):
     """One row for each printed statement that was hunted; ``markdown`` is the page.
 
-    ``rows`` are strings ready to print; ``scripts`` the counterexamples' files, relative to the
-    results; ``source`` what wrote the results (``command`` and ``code``).
+    ``scripts`` are the counterexamples' files, relative to the results; ``source`` what wrote the
+    results (``command`` and ``code``).
     """
 
-    rows: tuple[Mapping[str, Any], ...]
+    rows: tuple[Erratum, ...]
     scripts: tuple[str, ...]
     source: Mapping[str, Any]
     confidence: float = 1.0
 
     def to_pandas(self) -> pd.DataFrame:
-        return pd.DataFrame(list(self.rows))
+        return pd.DataFrame([asdict(row) for row in self.rows],
+                            columns=[f.name for f in fields(Erratum)])  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": 1, "provenance": dict(self.source), "confidence": self.confidence,
-                "results": [dict(row) for row in self.rows]}  # fmt: skip
+                "results": [asdict(row) for row in self.rows]}  # fmt: skip
 
     @property
     def markdown(self) -> str:
         """The page."""
-        papers: dict[str, list[Mapping[str, Any]]] = {}
+        papers: dict[str, list[Erratum]] = {}
         for row in self.rows:
-            papers.setdefault(row["key"].split(".")[0], []).append(row)
+            papers.setdefault(row.key.split(".")[0], []).append(row)
         environment = Environment(undefined=StrictUndefined, autoescape=False)
         return environment.from_string(_PAGE).render(
             papers=list(papers.items()), total=len(self.rows),
-            violated=sum(row["verdict"].startswith("violated") for row in self.rows),
-            odd=sum(row["units"].startswith("inconsistent") for row in self.rows),
+            violated=sum(row.verdict.startswith("violated") for row in self.rows),
+            odd=sum(row.units.startswith("inconsistent") for row in self.rows),
             risk=f"{1 - self.confidence:.3g}",
             command=self.source.get("command", ""), code=self.source.get("code", ""),
         ).rstrip() + "\n"  # fmt: skip
 
 
-def errata(report: Mapping[str, Any], statements: Sequence[Statement] | None = None) -> Errata:
+def errata(
+    hunted: FalsifyReport | Mapping[str, Any], statements: Sequence[Statement] | None = None
+) -> Errata:
     """The corrections that a hunt's results call for.
 
     Parameters
     ----------
-    report : mapping
-        What :meth:`theorylab.studies.falsify.FalsifyReport.to_json` gives.
+    hunted : FalsifyReport or mapping
+        The report, or what its ``to_json`` gave.
     statements : sequence of Statement, optional
-        Both forms of what was hunted; by default all that are registered.
+        Both forms of what was hunted, registered or not; by default all that are registered.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from bounds import Claim, Statement
+    >>> from bounds.notation import beta
+    >>> from theorylab.studies.falsify import falsify
+    >>> mine = Statement("demo.false", "Remark", "printed", Claim(1 / (1 - beta), "<=", 3))
+    >>> found = falsify([mine], limit=20, out=tempfile.mkdtemp(), progress=False)
+    >>> [(row.key, row.units) for row in errata(found, [mine]).rows]
+    [('demo.false', 'consistent')]
     """
+    report = hunted.to_json() if isinstance(hunted, FalsifyReport) else hunted
     found = {(row["key"], row["form"]): row for row in report["results"]}
     table: Mapping[Any, Statement] = (
         registry.statements() if statements is None else {(s.key, s.form): s for s in statements}
@@ -152,27 +190,24 @@ def _scripts(report: Mapping[str, Any]) -> Iterable[str]:
 def _row(
     statement: Statement, found: Mapping[tuple[str, str], Mapping[str, Any]],
     table: Mapping[Any, Statement],
-) -> dict[str, Any]:  # fmt: skip
+) -> Erratum:  # fmt: skip
     result = found[statement.key, "printed"]
     fault = statement.units_fault
-    row: dict[str, Any] = {
-        "key": statement.key, "label": statement.label, "claim": str(statement.claim),
-        "verdict": result["verdict"], "evaluations": result["evaluations"],
-        "how": _STAGES.get(result["how"], "") if result["verdict"] == "violated" else "",
-        "units": "consistent" if fault is None else f"inconsistent: {fault}",
-        "counterexample": _one_line(result) if result["verdict"] == "violated" else "",
-        "repaired": "", "tightness": "",
-    }  # fmt: skip
-    if result["verdict"] == "violated":
-        best = Verdict.from_json({**result["best"], "verdict": "violated"})
-        row["verdict"] = best.told
-    if result["reason"] and result["verdict"] == "not applicable":
-        row["verdict"] += f" ({result['reason']})"
+    violated = result["verdict"] == "violated"
+    verdict = result["verdict"]
+    if violated:
+        verdict = Verdict.from_json({**result["best"], "verdict": "violated"}).told
+    elif result["reason"] and verdict == "not applicable":
+        verdict += f" ({result['reason']})"
     repaired = table.get((statement.key, "repaired"))
-    if repaired is not None:
-        row["repaired"] = str(repaired.claim)
-        row["tightness"] = _tightness(found.get((statement.key, "repaired")))
-    return row
+    return Erratum(
+        statement.key, statement.label, str(statement.claim), verdict, result["evaluations"],
+        _STAGES.get(result["how"], "") if violated else "",
+        "consistent" if fault is None else f"inconsistent: {fault}",
+        _one_line(result) if violated else "",
+        "" if repaired is None else str(repaired.claim),
+        "" if repaired is None else _tightness(found.get((statement.key, "repaired"))),
+    )  # fmt: skip
 
 
 def _one_line(result: Mapping[str, Any]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -14,7 +15,7 @@ import pandas as pd
 from bounds.lrsgd import gain, geometric
 from bounds.notation import gamma
 from bounds.notation import theta as theta_symbol
-from bounds.statement import evaluate
+from bounds.statement import Statement, evaluate
 from theorylab.errors import UsageError
 from theorylab.judge.verdict import json_ready
 from theorylab.plugins import registry
@@ -23,6 +24,7 @@ from theorylab.plugins.specs import Spec, build_objective
 from theorylab.plugins.store import Store, compute
 from theorylab.problem.objective import FiniteSum
 from theorylab.stability.exponents import fit_exponent
+from theorylab.studies import cells
 from theorylab.studies.report import Report
 from theorylab.studies.twin_cells import (
     expansion_cell,
@@ -130,7 +132,7 @@ def stability(
     pairs: int = 8,
     seeds: int = 512,
     seed: int = 0,
-    keys: Sequence[str] | None = None,
+    statements: Sequence[Statement] | None = None,
     remove: bool = False,
     search: int = 0,
     jobs: int = 1,
@@ -149,8 +151,9 @@ def stability(
         The grid: n (the objective's own by default), T, c of ``eta_t = c/(t ell)``, theta.
     inner, pairs, seeds, seed : int
         Inner steps of a round, twins of each data set, repetitions, randomness.
-    keys : sequence of str, optional
-        Statements whose steps and bounds to use; by default the first that applies.
+    statements : sequence of Statement, optional
+        Explicit bounds on a rule's stability gap, registered or not, whose steps to take and
+        whose bounds to compare with; by default the first registered one that applies.
     remove : bool
         Remove a sample instead of replacing it.
     search : int
@@ -161,7 +164,17 @@ def stability(
     Raises
     ------
     UsageError
-        If a value is out of range, a name unknown, or the objective is no finite sum.
+        If a value is out of range, a name unknown, the objective is no finite sum, or a statement
+        no explicit bound on the stability gap of a rule.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> twins = {"family": "stability_twins", "parameters": {"n": 10}}
+    >>> found = stability(["sgd"], twins, horizons=[4], pairs=2, seeds=8, out=tempfile.mkdtemp(),
+    ...                   progress=False)
+    >>> [(row["n"], row["T"], row["verdict"]) for row in found.rows]
+    [(10, 4, 'not refuted')]
     """
     base = build_objective(spec)
     if not isinstance(base, FiniteSum):
@@ -173,20 +186,23 @@ def stability(
         raise UsageError("--c must be positive and --theta between 0 and 1")
     common = {"kind": "stability", "objective": spec, "inner": inner, "pairs": pairs,
               "seeds": seeds, "seed": seed, "remove": remove, "search": search}  # fmt: skip
-    cells: list[dict[str, Any]] = []
+    grid: list[dict[str, Any]] = []
+    work = partial(stability_cell, sent=cells.unregistered(statements or ()))
     for name in rules:
         uses_theta = "theta" in {f.name for f in fields(registry.rule(name))}
-        chosen = [None] if keys is None else [k for k in keys if rule_of(explicit_bound(k)) == name]
-        cells += [
-            {**common, "rule": name, "statement": key, "n": size, "T": T, "c": c, "theta": theta}
-            for key in chosen for size in (sizes or [base.n]) for T in horizons
+        chosen = [None] if statements is None else [
+            cells.name(s) for s in statements if rule_of(explicit_bound(s)) == name
+        ]  # fmt: skip
+        grid += [
+            {**common, "rule": name, "statement": who, "n": size, "T": T, "c": c, "theta": theta}
+            for who in chosen for size in (sizes or [base.n]) for T in horizons
             for c in multipliers for theta in (thetas if uses_theta else [None])
         ]  # fmt: skip
     store = Store(out)
-    found = compute(stability_cell, cells, store, jobs=jobs, label="twins", progress=progress)
+    found = compute(work, grid, store, jobs=jobs, label="twins", progress=progress)
     rows = [row for row in found if row]
-    matched = [cell for row in rows for cell in _matches(row, common, rules, keys)]
-    against = compute(stability_cell, [cell for _, _, cell in matched], store, jobs=jobs,
+    matched = [cell for row in rows for cell in _matches(row, common, rules, statements)]
+    against = compute(work, [cell for _, _, cell in matched], store, jobs=jobs,
                       label="comparisons", progress=progress)  # fmt: skip
     checks = [
         {"kind": "expansion", "objective": spec, "key": key, "form": form, "seed": seed,
@@ -247,7 +263,7 @@ def _matches(
     row: Mapping[str, Any],
     common: Mapping[str, Any],
     rules: Sequence[str],
-    keys: Sequence[str] | None,
+    statements: Sequence[Statement] | None,
 ) -> list[tuple[Mapping[str, Any], str, dict[str, Any]]]:
     """SGD at the same outer step, the same effective step, and as many gradient evaluations."""
     if "sgd" not in rules or row["rule"] not in ("lrsgd_r", "lrsgd_c"):
@@ -257,12 +273,11 @@ def _matches(
         law = geometric.subs(theta_symbol, row["theta"])
         multiplier = float(gain(0).subs(gamma, law).subs(theta_symbol, row["theta"]))
     # With statements named, SGD takes its steps from the one named for it.
-    named = (
-        None if keys is None else next((k for k in keys if rule_of(explicit_bound(k)) == "sgd"), "")
-    )
-    if named == "":
+    named = [cells.name(s) for s in statements or () if rule_of(explicit_bound(s)) == "sgd"]
+    if statements is not None and not named:
         return []
-    plain = {**common, "rule": "sgd", "statement": named, "n": row["n"], "theta": None}
+    plain = {**common, "rule": "sgd", "statement": named[0] if named else None, "n": row["n"],
+             "theta": None}  # fmt: skip
     return [
         (row, "outer step", {**plain, "T": row["T"], "c": row["c"]}),
         (row, "effective step", {**plain, "T": row["T"], "c": multiplier * row["c"]}),

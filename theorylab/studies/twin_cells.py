@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from functools import lru_cache
 from typing import Any
@@ -28,6 +28,7 @@ from theorylab.quantities import build_rule
 from theorylab.stability.generalization import generalization_gap
 from theorylab.stability.supremum import Estimate, estimate, largest_gap, search_replacements
 from theorylab.stability.twins import Twins, run_twins
+from theorylab.studies import cells
 
 __all__ = ["expansion_cell", "explicit_bound", "rule_of", "stability_cell"]
 
@@ -36,13 +37,14 @@ _MOST_BURN_IN = 400
 _POPULATION_NUMBERS, _POPULATION_SEEDS = 3e7, 4096
 
 
-def stability_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+def stability_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
     """Twins of one rule at one (n, T, c, theta): the row of the issue's table, and its curve."""
     base = _sized(json.dumps(cell["objective"], sort_keys=True), int(cell["n"]), int(cell["seed"]))
     run_seed = _run_seed(cell)
     twins = base.replacement(int(cell["seed"]), int(cell["pairs"]))
     certified = _constants(base, twins[1])
-    statement, values = _prescribed(cell, base, certified)
+    named = None if cell["statement"] is None else cells.find(cell["statement"], sent)
+    statement, values = _prescribed(cell, named, base, certified)
     rule = _rule(cell, statement, values, certified)
     T, seeds = int(cell["T"]), int(cell["seeds"])
     if cell["search"]:
@@ -150,18 +152,17 @@ def rule_of(statement: Statement) -> str:
     return statement.algorithm.rule
 
 
-def explicit_bound(key: str) -> Statement:
-    """The explicit bound on a rule's stability gap of that key, repaired where it is.
+def explicit_bound(statement: Statement) -> Statement:
+    """The statement itself, if it is an explicit bound on a rule's stability gap.
 
     Raises
     ------
     UsageError
-        If the key is unknown, or of another kind.
+        If it is of another kind.
     """
-    statement = registry.statement(key, "repaired")
     names = {symbol.name for symbol in statement.claim.measured}
     if names != {"stability_gap"} or statement.claim.big_o or statement.algorithm is None:
-        raise UsageError(f"{key} is no explicit bound on the stability gap of a rule")
+        raise UsageError(f"{statement.key} is no explicit bound on the stability gap of a rule")
     return statement
 
 
@@ -170,7 +171,7 @@ def _statements(rule: str) -> list[Statement]:
     found = []
     for key in dict.fromkeys(key for key, _ in registry.statements()):
         try:
-            statement = explicit_bound(key)
+            statement = explicit_bound(registry.statement(key, "repaired"))
         except UsageError:
             continue
         if rule_of(statement) == rule:
@@ -184,15 +185,17 @@ def _statements(rule: str) -> list[Statement]:
 
 
 def _prescribed(
-    cell: Mapping[str, Any], base: FiniteSum, certified: Mapping[str, float]
+    cell: Mapping[str, Any],
+    named: Statement | None,
+    base: FiniteSum,
+    certified: Mapping[str, float],
 ) -> tuple[Statement | None, dict[str, Any]]:
-    """The first statement that applies, at its best burn-in, with all of its values."""
-    named = cell["statement"]
-    for statement in [explicit_bound(named)] if named else _statements(cell["rule"]):
+    """The statement named, or the first that applies, at its best burn-in, with all its values."""
+    for statement in _statements(cell["rule"]) if named is None else [explicit_bound(named)]:
         try:
             constants_for(statement, base)
         except AssumptionError:
-            if named:
+            if named is not None:
                 raise
             continue
         wanted = {"T": float(cell["T"]), "c": cell["c"], "theta": cell["theta"],
@@ -215,8 +218,8 @@ def _prescribed(
                 best = bound, values
         if best is not None:
             return statement, best[1]
-        if named:
-            raise UsageError(reason or f"{named} does not apply here")
+        if named is not None:
+            raise UsageError(reason or f"{named.key} does not apply here")
     return None, dict(certified)
 
 
@@ -291,8 +294,9 @@ def _predicted(statement: Statement | None, values: Mapping[str, Any]) -> dict[s
     """The leading exponents the theory gives, and those of the older expansion 1 + gamma ell."""
     if statement is None:
         return None
+    every = {**registry.statements(), (statement.key, statement.form): statement}
     rated = [
-        s for (key, form), s in registry.statements().items()
+        s for (key, form), s in every.items()
         if key.startswith(statement.key) and form == statement.form and s.rate is not None
     ]  # fmt: skip
     if not rated:

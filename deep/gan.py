@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, final
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 import typer
@@ -19,17 +20,21 @@ from deep.data import PHOTO_PALETTE, Dataset, dataset, denormalise, label_map
 from deep.images import made_in_order, shown_pairs, write_images
 from deep.metrics import confusion, l1, psnr, segmentation, ssim
 from deep.networks import network
-from deep.segmentation import Segmenter, load_segmenter, on_truth
+from deep.segmentation import Segmentation, Segmenter, load_segmenter, on_truth
 from deep.settings import AUTHORS_PULL, MAX_SEED
 from deep.training import device_named
 from theorylab.console import console
 from theorylab.errors import DataError, UsageError, require_finite
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.store import writable, write_json
+from theorylab.plugins.store import writable
 from theorylab.progress import bar
+from theorylab.studies.report import Report
 from theorylab.torch.optim import Adam, RuleOptimizer, TRAdam
 
-__all__ = ["GanSettings", "GanTrainer", "Segmenter", "command", "nearest_colour", "score"]
+__all__ = [
+    "GanReport", "GanSettings", "GanTrainer", "Segmenter", "command", "nearest_colour", "score",
+    "train_gan",
+]  # fmt: skip
 
 _LAYERS = 5
 
@@ -249,6 +254,112 @@ def score(
     return result
 
 
+@final
+@dataclass(frozen=True)
+class GanReport(Report):
+    """What a pix2pix run reached.
+
+    Attributes
+    ----------
+    settings : GanSettings
+    steps : int
+    losses : mapping of str to float
+        Of the last step.
+    scores : mapping of str to float
+        As :func:`score` gives them.
+    segmenter : str
+        What read the classes: ``module:factory``, ``colour``, or empty if nothing did.
+    ground_truth : Segmentation, optional
+        The segmenter's scores on the true photos.
+    """
+
+    settings: GanSettings
+    steps: int
+    losses: Mapping[str, float]
+    scores: Mapping[str, float]
+    segmenter: str = ""
+    ground_truth: Segmentation | None = None
+
+    def to_pandas(self) -> pd.DataFrame:
+        """One row: the run, and another for the true photos where they were read."""
+        rows = [{"photos": f"made with {self.settings.optimizer}", **self.scores}]
+        if self.ground_truth is not None:
+            rows.append({"photos": "true", **asdict(self.ground_truth)})
+        return pd.DataFrame(rows)
+
+    def to_json(self) -> dict[str, Any]:
+        table: dict[str, Any] = {
+            "schema": 1, "provenance": provenance(seed=self.settings.seed),
+            "settings": asdict(self.settings),
+            "result": {"steps": self.steps, "losses": dict(self.losses), **self.scores},
+        }  # fmt: skip
+        if self.ground_truth is not None:
+            table |= {"segmenter": self.segmenter, "ground_truth": asdict(self.ground_truth)}
+        return table
+
+
+def train_gan(
+    settings: GanSettings,
+    data_dir: Path | None = None,
+    *,
+    segmenter: str | None = None,
+    weights: Path | None = None,
+    images: int = 4,
+    device: str = "auto",
+    out: Path | str = "results/gan",
+    progress: bool | None = None,
+) -> GanReport:
+    """Train pix2pix and score it on the test pairs; the report is kept as ``out/results.json``.
+
+    Stopped anywhere, the same call goes on.
+
+    Parameters
+    ----------
+    settings : GanSettings
+    data_dir : Path, optional
+        The data's folder.
+    segmenter, weights : str, Path, optional
+        A segmentation network for the FCN-scores; see :func:`deep.segmentation.load_segmenter`.
+        Without one, classes of generated streets are read off by colour.
+    images : int
+        Test pairs to show in ``out/images.png``.
+    device : str
+        ``cpu``, ``cuda`` or ``auto``.
+    out : path
+
+    Raises
+    ------
+    UsageError
+        If settings, segmenter or ``out`` do not fit.
+    DataError
+        If the data or the weights cannot be read.
+    """
+    out = Path(out)
+    target = writable(out / "results.json")
+    content = dataset(settings.data).load(data_dir, image_size=settings.image_size)
+    if settings.samples is not None:
+        content = _shortened(content, settings.samples)
+    where = device_named(device)
+    if (segmenter is None) != (weights is None):
+        raise UsageError("gan: --segmenter and --weights go together")
+    read: Segmenter | None = None
+    by = ""
+    if segmenter is not None and weights is not None:
+        read, by = load_segmenter(segmenter, weights, len(content.classes), where), segmenter
+    elif settings.data == "generated-pairs":
+        read, by = nearest_colour, "colour"
+    trainer = GanTrainer(settings, content, folder=out, device=where)
+    result = trainer.run(segmenter=read, progress=progress)
+    if images:
+        write_images(out, shown_pairs(trainer.generator, trainer.data, images, seed=settings.seed))
+    found = GanReport(
+        settings, result.pop("steps"), result.pop("losses"), result, by,
+        None if read is None else on_truth(trainer.data, read),
+    )  # fmt: skip
+    found.save(target)
+    return found
+
+
 def command(
     optimizer: Annotated[str, typer.Option(help="adam or tradam")] = "adam",
     data: Annotated[str, typer.Option(help="A registered set of pairs.")] = "generated-pairs",
@@ -282,36 +393,21 @@ def command(
         lr=lr, lam=lam, S=inner, variant=variant, epochs=epochs, batch_size=batch_size,
         image_size=image_size, width=width, data=data, samples=samples, seed=seed,
     )  # fmt: skip
-    target = writable(out / "results.json")
-    content = dataset(data).load(data_dir, image_size=image_size)
-    if samples is not None:
-        content = _shortened(content, samples)
-    where = device_named(device)
-    if (segmenter is None) != (weights is None):
-        raise UsageError("gan: --segmenter and --weights go together")
-    read: Segmenter | None = nearest_colour if data == "generated-pairs" else None
-    by = "colour"
-    if segmenter is not None and weights is not None:
-        read, by = load_segmenter(segmenter, weights, len(content.classes), where), segmenter
-    trainer = GanTrainer(settings, content, folder=out, device=where)
-    result = trainer.run(segmenter=read)
-    table: dict[str, Any] = {"settings": asdict(settings), "result": result}
-    if read is not None:
-        table["segmenter"] = by
-        table["ground_truth"] = asdict(on_truth(trainer.data, read))
-    if images:
-        write_images(out, shown_pairs(trainer.generator, trainer.data, images, seed=seed))
-    write_json(target, {"schema": 1, "provenance": provenance(seed=seed), **table})
+    found = train_gan(settings, data_dir, segmenter=segmenter, weights=weights, images=images,
+                      device=device, out=out)  # fmt: skip
     if as_json:
-        print(json.dumps(table, indent=1, allow_nan=False))
+        table = found.to_json()
+        shown = {name: table[name] for name in table if name not in ("schema", "provenance")}
+        print(json.dumps(shown, indent=1, allow_nan=False))
         return
     terminal = console()
     names = ("l1", "psnr", "ssim", "per_pixel", "per_class", "class_iou")
-    terminal.print(", ".join(f"{n} {result[n]:.4g}" for n in names if n in result), highlight=False)
-    if "ground_truth" in table:
-        truth = ", ".join(f"{n} {v:.4g}" for n, v in table["ground_truth"].items())
+    scores = ", ".join(f"{n} {found.scores[n]:.4g}" for n in names if n in found.scores)
+    terminal.print(scores, highlight=False)
+    if found.ground_truth is not None:
+        truth = ", ".join(f"{n} {v:.4g}" for n, v in vars(found.ground_truth).items())
         terminal.print(f"the true photos: {truth}", highlight=False)
-    if by == "colour":
+    if found.segmenter == "colour":
         terminal.print("classes are read off by colour, in place of a segmentation network")
     terminal.print(f"results: {out / 'results.json'}")
 

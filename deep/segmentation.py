@@ -25,8 +25,8 @@ from theorylab.errors import DataError, UsageError
 from theorylab.plugins.store import writable
 from theorylab.progress import track
 
-__all__ = ["Segmenter", "SmallSegmenter", "command", "load_segmenter", "on_truth", "segmenter",
-           "train_segmenter"]  # fmt: skip
+__all__ = ["Segmenter", "SmallSegmenter", "command", "keep_segmenter", "load_segmenter",
+           "on_truth", "segmenter", "train_segmenter"]  # fmt: skip
 
 Segmenter = Callable[[Tensor], Tensor]
 """Photos, uint8 (n, 3, h, w), to classes, int64 (n, h, w)."""
@@ -176,6 +176,31 @@ def _factory(spec: str) -> Callable[..., Any]:
     return factory
 
 
+def keep_segmenter(
+    out: Path,
+    data: str = "generated-pairs",
+    data_dir: Path | None = None,
+    *,
+    image_size: int = 64,
+    epochs: int = 5,
+    seed: int = 0,
+    device: str = "auto",
+) -> Segmentation:
+    """:func:`train_segmenter` on a registered set of pairs; its weights are kept at ``out``.
+
+    Returns
+    -------
+    Segmentation
+        Its scores on the true test photos.
+    """
+    target = writable(out)
+    where = device_named(device)
+    content = dataset(data).load(data_dir, image_size=image_size)
+    module = train_segmenter(content, epochs=epochs, seed=seed, device=where)
+    checkpoint.save(target, {name: value.cpu() for name, value in module.state_dict().items()})
+    return on_truth(content.to(where), segmenter(module))
+
+
 def command(
     data: Annotated[str, typer.Option(help="A registered set of pairs.")] = "generated-pairs",
     data_dir: Annotated[Path | None, typer.Option(help="The data's folder.")] = None,
@@ -186,16 +211,12 @@ def command(
     out: Annotated[Path, typer.Option(help="The weights file.")] = Path("results/segmenter.pt"),
 ) -> None:
     """Train a small segmentation network on a set of pairs, for the FCN-score of theorylab gan."""
-    target = writable(out)
-    where = device_named(device)
-    content = dataset(data).load(data_dir, image_size=image_size)
-    module = train_segmenter(content, epochs=epochs, seed=seed, device=where)
-    checkpoint.save(target, {name: value.cpu() for name, value in module.state_dict().items()})
-    scores = on_truth(content.to(where), segmenter(module))
+    scores = keep_segmenter(out, data, data_dir, image_size=image_size, epochs=epochs, seed=seed,
+                            device=device)  # fmt: skip
     terminal = console()
     terminal.print(
         f"on the true test photos: per pixel {scores.per_pixel:.4f}, per class "
         f"{scores.per_class:.4f}, class IoU {scores.class_iou:.4f}", highlight=False,
     )  # fmt: skip
     terminal.print("use it: theorylab gan --segmenter deep.segmentation:SmallSegmenter --weights "
-                   f"{target}", highlight=False)  # fmt: skip
+                   f"{out}", highlight=False)  # fmt: skip

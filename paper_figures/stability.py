@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 
+from paper_figures.exhibit import Refused
 from paper_figures.style import PAGE, decade_ticks, figure, rc, save
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.plugins.store import read_json
 
-__all__ = ["command", "draw_exponents", "draw_map", "draw_over_time", "draw_trade_off"]
+__all__ = [
+    "command",
+    "draw_every",
+    "draw_exponents",
+    "draw_map",
+    "draw_over_time",
+    "draw_trade_off",
+]
 
 Report = Mapping[str, Any]
 
@@ -30,23 +38,31 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Where figures go; beside the report.")] = None,
 ) -> None:
     """Draw the stability figures (PDF and SVG) from a stored report; nothing is computed."""
+    for made in draw_every(report, out or report.parent):
+        said = f"{made.key}: {made.reason}" if isinstance(made, Refused) else str(made)
+        console().print(said, highlight=False)
+
+
+def draw_every(report: Path, folder: Path) -> Iterator[Path | Refused]:
+    """Draw the figures of a stored report into a folder; what it has no rows for is named.
+
+    Raises
+    ------
+    UsageError
+        If there is no such report, or it is something else.
+    """
     table = read_json(report, "theorylab stability")
-    folder = out or report.parent
-    terminal = console()
     for name, draw in (("over_time", draw_over_time), ("exponents", draw_exponents),
                        ("map", draw_map), ("trade_off", draw_trade_off)):  # fmt: skip
         try:
-            written = draw(table, folder / f"stability_{name}")
+            yield from draw(table, folder / f"stability_{name}")
         except UsageError as error:
-            terminal.print(f"{name}: {error}", highlight=False)
-            continue
+            yield Refused(name, str(error))
         except (KeyError, TypeError, AttributeError) as error:
             raise UsageError(
                 f"{report} is not what `theorylab stability` writes "
                 f"({type(error).__name__}: {error})"
             ) from error
-        for path in written:
-            terminal.print(str(path), highlight=False)
 
 
 def draw_over_time(report: Report, path: Path) -> list[Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,7 @@ from paper_figures.style import FORMATS, STYLES, Style, save, style
 from theorylab.console import console
 from theorylab.errors import UsageError
 
-__all__ = ["command", "draw_errata", "draw_tightness"]
+__all__ = ["command", "draw_errata", "draw_run", "draw_tightness"]
 
 FORMS = ("printed", "repaired")
 # Heaviest first; hatches tell the bars apart in grey.
@@ -36,13 +37,22 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Where figures go; RUN_DIR by default.")] = None,
 ) -> None:
     """Draw tightness and verdicts of a run, from its results alone."""
-    report, look = collect(run_dir), style(style_)
+    for path in draw_run(collect(run_dir), style(style_), out or run_dir):
+        console().print(str(path), highlight=False, soft_wrap=True)
+
+
+def draw_run(report: RunReport, look: Style, folder: Path) -> Iterator[Path]:
+    """Draw tightness and verdicts into a folder; each file as it is there.
+
+    Raises
+    ------
+    UsageError
+        If the run holds no verdicts.
+    """
     if not len(report):
-        raise UsageError(f"{run_dir} holds no verdicts")
-    folder = out or run_dir
+        raise UsageError(f"{report.folder} holds no verdicts")
     for name, draw in (("tightness", draw_tightness), ("verdicts", draw_errata)):
-        for path in save(draw(report, look), folder / name, report.provenance or {}, FORMATS):
-            console().print(str(path), highlight=False, soft_wrap=True)
+        yield from save(draw(report, look), folder / name, report.provenance or {}, FORMATS)
 
 
 def draw_tightness(report: RunReport, look: Style) -> Figure:

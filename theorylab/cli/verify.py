@@ -13,12 +13,11 @@ from rich.table import Table
 
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
-from theorylab.judge.check import constants_for
 from theorylab.judge.verdict import Verdict
-from theorylab.plugins.specs import build_objective, objective_specs, parse_parameters
+from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import writable
 from theorylab.studies.selection import select
-from theorylab.studies.verify import VerifyReport, verify
+from theorylab.studies.verify import VerifyReport, require_applicable, verify
 
 __all__ = ["command"]
 
@@ -61,9 +60,7 @@ def command(
     chosen = select(keys or [], paper, form)
     specs = objective_specs(objective, data, parse_parameters(parameters))
     if keys and objective is not None:
-        for statement in chosen:  # an explicit pair that cannot be checked is a mistake
-            if statement.claim.measured:
-                constants_for(statement, build_objective(specs[0]))
+        require_applicable(chosen, specs[0])  # an explicit pair that cannot be checked
     target = writable(out / "results.json")
     named = specs if objective is not None or data is not None else None
     report = verify(chosen, named, form=form, replicas=replicas, budget=budget,

@@ -28,7 +28,7 @@ from theorylab.studies import cells
 from theorylab.studies.falsify import hunt_cell
 from theorylab.studies.report import Report
 
-__all__ = ["Checked", "VerifyReport", "check_cell", "verify"]
+__all__ = ["Checked", "VerifyReport", "check_cell", "require_applicable", "verify"]
 
 _CONFIDENCE = 0.99
 _RATE_OBJECTIVES = 4
@@ -234,6 +234,19 @@ def verify(
                           left, progress)  # fmt: skip
     data = tuple(str(s["digest"]) for s in specs if "digest" in s)
     return VerifyReport(tuple(_with_repaired(statements, checked, form)), seed, data)
+
+
+def require_applicable(statements: Sequence[Statement], spec: Spec) -> None:
+    """Refuse an objective that was named for statements it does not satisfy.
+
+    Raises
+    ------
+    AssumptionError
+        With what it lacks, for the first statement that it cannot be checked on.
+    """
+    for statement in statements:
+        if statement.claim.measured:
+            constants_for(statement, build_objective(spec))
 
 
 def _plan(

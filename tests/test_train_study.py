@@ -1,0 +1,82 @@
+"""Training studies from Python: the loop over arms, steps and seeds, twins, and pix2pix."""
+
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from deep.gan import GanSettings, train_gan
+from deep.settings import MAX_SEED, Settings
+from deep.study import train_study, twin_study
+from theorylab.errors import UsageError
+from theorylab.studies.report import Report
+
+TINY = Settings(model="two_conv", optimizer="sgd", steps=2, train_samples=32, batch_size=16,
+                evaluations=2)  # fmt: skip
+PIX = GanSettings(epochs=1, samples=2, width=4, image_size=32)
+
+
+@cache
+def made(name: str) -> Report:
+    out = mkdtemp()
+    if name == "train":
+        return train_study(
+            TINY,
+            arms={"sgd": TINY, "half": replace(TINY, lr=TINY.step_size / 2)},
+            seeds=2,
+            threshold=99.0,
+            device="cpu",
+            out=out,
+            progress=False,
+        )
+    if name == "twins":
+        return twin_study(TINY, count=2, device="cpu", out=out, progress=False)
+    return train_gan(PIX, device="cpu", images=0, out=out, progress=False)
+
+
+@pytest.mark.parametrize("name", ["train", "twins", "gan"])
+def test_its_report_shows_itself_in_every_form(name: str, tmp_path: Path) -> None:
+    report = made(name)
+    assert len(report.to_pandas())
+    assert "<table" in report._repr_html_()
+    assert "\\begin{tabular}" in report.to_latex()
+    for ending in ("json", "csv", "tex", "html"):
+        assert report.save(tmp_path / f"report.{ending}").stat().st_size > 0
+    kept = json.loads((tmp_path / "report.json").read_text())
+    assert {"schema", "provenance"} <= set(kept)
+
+
+def test_arms_of_ones_own_are_run_at_every_seed(tmp_path: Path) -> None:
+    half = replace(TINY, lr=TINY.step_size / 2)
+    found = train_study(TINY, arms={"sgd": TINY, "half": half}, seeds=2, threshold=99.0,
+                        device="cpu", out=tmp_path, progress=False)  # fmt: skip
+    assert [arm.name for arm in found] == ["sgd", "half"]
+    assert found["half"].settings.step_size == TINY.step_size / 2
+    assert {seed for arm in found for seed in arm.histories} == {0, 1}
+    assert all(place is not None for arm in found for place in arm.hitting or (None,))
+    assert [gain.arm for gain in found.gains] == ["half"]
+    assert [line.seeds for line in found.summaries] == [2, 2]
+    assert len(found.to_pandas()) == 2 * 2 * 3  # arms, seeds, measurements
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert kept["arms"] == json.loads(json.dumps(found.to_json()["arms"]))
+
+
+def test_a_later_call_adds_to_what_is_kept_and_reports_its_own(tmp_path: Path) -> None:
+    train_study(TINY, device="cpu", out=tmp_path, progress=False)
+    found = train_study(replace(TINY, seed=4), device="cpu", out=tmp_path, progress=False)
+    assert list(found["sgd"].histories) == [4]
+    kept = json.loads((tmp_path / "results.json").read_text())
+    assert kept["arms"]["sgd"]["seeds"] == [0, 4]
+    with pytest.raises(UsageError, match="the results kept for sgd have batch_size 16"):
+        train_study(replace(TINY, batch_size=8), device="cpu", out=tmp_path, progress=False)
+
+
+def test_a_mistake_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="seeds must be at most"):
+        train_study(replace(TINY, seed=MAX_SEED), seeds=2, out=tmp_path)
+    with pytest.raises(UsageError, match="unknown schedule"):
+        train_study(replace(TINY, schedule="cosine"), out=tmp_path)
+    assert not (tmp_path / "sgd").exists()

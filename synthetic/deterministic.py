@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -27,6 +28,10 @@ class Deterministic(Objective):
         """Certified constants of F, all but ``sigma``, ``d`` and ``Delta``."""
 
     def constants(self) -> Mapping[str, Constant]:
+        return self._constants
+
+    @cached_property
+    def _constants(self) -> Mapping[str, Constant]:
         found = dict(self.deterministic_constants())
         if np.isfinite(self.minimum()):
             found["Delta"] = initial_suboptimality(self, self.minimizer() is not None)

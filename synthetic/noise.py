@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -97,6 +98,10 @@ class Noisy(Objective):
         return self.law.outcomes(self.dim)
 
     def constants(self) -> Mapping[str, Constant]:
+        return self._constants
+
+    @cached_property
+    def _constants(self) -> Mapping[str, Constant]:
         own = ("sigma", "sigma_star", "n")
         found = {k: v for k, v in self.base.constants().items() if k not in own}
         sigma = self.law.sigma()
@@ -207,6 +212,10 @@ class ShiftedSum(FiniteSum):
         return found
 
     def constants(self) -> Mapping[str, Constant]:
+        return self._constants
+
+    @cached_property
+    def _constants(self) -> Mapping[str, Constant]:
         n = Constant(float(len(self.shifts.vectors)), "closed form", attained=True)
         if len(self._extra):
             # Both twins: F + <s, w> with ||s|| <= 2 max||s_i||/n, spread at most max||s_i||.

@@ -15,6 +15,8 @@ Item = TypeVar("Item")
 
 def bar(enabled: bool | None = None) -> Progress:
     """A rich progress display on stderr; by default only if stderr is a terminal."""
+    if enabled is False:
+        return Progress(disable=True)  # thousands of short runs ask for none
     console = Console(stderr=True)
     show = (console.is_terminal or console.is_jupyter) if enabled is None else enabled
     return Progress(

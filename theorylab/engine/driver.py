@@ -16,6 +16,7 @@ from torch import Tensor
 
 from theorylab.engine.chunks import Job, Remap, Samples, time_chunks
 from theorylab.engine.counting import costs
+from theorylab.engine.metering import spend
 from theorylab.engine.plan import Stratified
 from theorylab.engine.plan import plan as planned
 from theorylab.engine.recorders import RECORDERS
@@ -282,6 +283,8 @@ def _run_chunk(
                 assert step is not None
                 w, state = step(w, lagged, state, draw)
             last = len(block.draws)
+            drawn = sum(batch.shape[1] for batch in block.samples[:last])
+            spend(last + len(block.records), drawn * real)
             advance(last * real)
             if (where := block.records.get(last)) is not None:
                 recording.take(where, w, state)

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from theorylab.engine.metering import spend
 from theorylab.errors import UsageError
 from theorylab.method.rule import Drawn, State, UpdateRule, entries, map_state
 from theorylab.problem.objective import Objective
@@ -100,6 +101,7 @@ def follow(
             torch.tensor(k + 1.0, dtype=w.dtype), bool(begin), own(k, w) if own is not None else {}
         )
         w, state = rule.update(w, oracle_of(k, w), state, draw)
+        spend(1, len(w))
     yield w, state
 
 

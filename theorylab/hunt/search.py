@@ -122,6 +122,7 @@ def hunt(
     watch: Callable[[Evaluation], None] | None = None,
     stop: bool = True,
     limit: int | None = None,
+    work: float = math.inf,
     programs: int = 12,
 ) -> Hunt:
     """Search for an instance on which the statement fails.
@@ -149,6 +150,9 @@ def hunt(
     limit : int, optional
         Instances to try, in place of ``budget``: the hunt is then the same, bit for bit, on any
         machine.
+    work : float
+        With ``limit``: sample gradients after which no further instance is tried, each step
+        of a run counted as 500 more; confirmations come on top.
     programs : int
         Semidefinite programs to solve, at most, where nothing else refutes.
 
@@ -167,7 +171,7 @@ def hunt(
     ('violated', 0.7)
     """
     begun = time.monotonic()
-    search = Search(statement, specs, _SEARCH * budget, limit, seed, replicas, watch)
+    search = Search(statement, specs, _SEARCH * budget, limit, seed, replicas, watch, work)
     risk = (1 - confidence) / max(1, family) / (_TRIES + _GUESSES + 1)
     tries, promise, how = 0, 0.0, ""
     guesses = 0

@@ -16,6 +16,7 @@ import sympy as sp
 
 from bounds.statement import Statement, evaluate
 from bounds.symbol import Measured
+from theorylab.engine.metering import metered
 from theorylab.errors import UsageError
 from theorylab.hunt.arms import (
     Arm,
@@ -49,6 +50,8 @@ _CLOSER = (8, 3)  # of an O(.) claim: how many of the best get how many times th
 class Search:
     """Candidates stage by stage, until ``budget`` seconds or ``limit`` instances are spent.
 
+    With a ``limit``, also until the measurements took ``allowed`` sample gradients in all.
+
     A true order has no instance that grows, so for O(.) claims the whole budget goes to the
     stage ``orders``; every other claim is hunted in the others.
     """
@@ -60,6 +63,8 @@ class Search:
     seed: int
     replicas: int
     watch: Callable[[Evaluation], None] | None
+    allowed: float = math.inf
+    work: float = 0.0
     asked: int = 0
     evaluations: int = 0
     how: str = ""
@@ -108,7 +113,7 @@ class Search:
             return None
         self.evaluations += 1
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), metered() as meter:
                 warnings.simplefilter("ignore", RuntimeWarning)
                 verdict = instance.check(
                     self.statement, replicas=closer * self.replicas, effort=1e5 * closer
@@ -116,6 +121,8 @@ class Search:
         except FAILURES as error:
             self.reason = str(error)
             return None
+        finally:
+            self.work += meter.work
         found = Evaluation(instance, verdict)
         if self.watch is not None:
             self.watch(found)
@@ -321,7 +328,7 @@ class Search:
     def _spent(self) -> float:
         """The share of the search that is over."""
         if self.limit is not None:
-            return self.asked / self.limit
+            return max(self.asked / self.limit, self.work / self.allowed)
         spent = time.monotonic() - self.begun
         return spent / self.budget if self.budget > 0 else math.inf
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -131,7 +132,7 @@ def _experiments(
         here = objective
         if _grows_data(rate.scale):
             assert isinstance(objective, FiniteSum)
-            here = objective.resize(int(size), seed)
+            here = _resized(objective, int(size), seed)
         known = {**constants_for(statement, here), **fixed, name: size}
         follow = {s.name: float(evaluate(e, known)) for s, e in rate.along.items()}
         known |= follow
@@ -152,6 +153,12 @@ def _experiments(
         if too_long or experiment.steps * experiment.batch_size > effort:
             continue  # too long to run
         yield size, experiment
+
+
+@lru_cache(maxsize=256)
+def _resized(objective: FiniteSum, n: int, seed: int) -> FiniteSum:
+    # Its certificates cost more than most measurements; a hunt asks for the same sizes each time.
+    return objective.resize(n, seed)
 
 
 def _at(size: float, compared: Comparison, i: int, verdict: Verdict) -> _Size:

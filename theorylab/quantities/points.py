@@ -29,6 +29,7 @@ __all__ = ["Points", "sample_points"]
 
 _RADII = (1e-3, 1e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 _ENUMERABLE = 4096
+_ROWS = 2**14  # of gradients computed together: what fits a cache
 _NOISE = frozenset({"gradient_variance", "gradient_deviation", "batch_variance",
                     "shuffled_batch_variance"})  # fmt: skip
 
@@ -180,12 +181,14 @@ def _deviations(
     if law is not None and len(law[0]) <= _ENUMERABLE:
         draws, weights = law
         rows = []
-        for point, full in zip(w, gradient, strict=True):
+        at_once = max(1, _ROWS // len(draws))
+        for points, full in zip(w.split(at_once), gradient.split(at_once), strict=True):
+            every = torch.from_numpy(draws).repeat(len(points), *[1] * (draws.ndim - 1))
             g = objective.sample_gradient(
-                point.expand(len(draws), -1), torch.from_numpy(draws[:, None])
-            )
-            rows.append((g - full).square().sum(-1).numpy())
-        return np.stack(rows), weights, True
+                points.repeat_interleave(len(draws), dim=0), every.unsqueeze(1)
+            ).reshape(len(points), len(draws), -1)
+            rows.append((g - full.unsqueeze(1)).square().sum(-1).numpy())
+        return np.concatenate(rows), weights, True
     samples = experiment.affordable(len(w))
     draws = objective.draw(np.random.default_rng(experiment.run_seed), samples, len(w), 1)
     columns = [

@@ -147,7 +147,7 @@ def falsify(
 
 def hunt_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
     """Hunt one statement."""
-    allowed = {name: cell[name] for name in ("budget", "limit", "programs") if name in cell}
+    allowed = {name: cell[name] for name in ("budget", "limit", "work", "programs") if name in cell}
     found = hunt(cells.find(cell, sent), cell.get("specs"), **allowed, seed=cell["seed"],
                  family=cell["family"])  # fmt: skip
     return found.to_json()

@@ -36,6 +36,11 @@ _HUNT_SEED = 0
 """Of the closing hunt, whatever the study's seed: what is false must not depend on luck."""
 _INSTANCES, _ORDER_INSTANCES = 60, 16
 _PROGRAMS = 2  # semidefinite ones of a closing hunt; each takes a second or more
+_WORK, _ORDER_WORK = 2e7, 1e8
+"""Sample gradients of one closing hunt's search: its ``work`` in :func:`theorylab.hunt.hunt`.
+
+Most hunts end well before; without an end, a few claims on long runs took as long as all others.
+"""
 _OBJECTIVES = 12
 """Checked for each statement beside the user's data; the others are named, not dropped."""
 _LOOKS_APART = 1000  # between the randomness of two seeds: more than one check ever draws afresh
@@ -389,6 +394,7 @@ def _hunted(
     table = [
         {"kind": "hunt", **cells.name(statements[i]), "seed": _HUNT_SEED, **chosen,
          "family": len(statements), "programs": _PROGRAMS,
+         "work": _ORDER_WORK if statements[i].claim.big_o else _WORK,
          "limit": min(instances, _ORDER_INSTANCES) if statements[i].claim.big_o else instances}
         for i in standing
     ]  # fmt: skip

@@ -11,6 +11,7 @@ import torch
 import synthetic
 from theorylab import Stratified, run
 from theorylab.engine.driver import BLOCK
+from theorylab.engine.metering import metered
 from theorylab.errors import UsageError
 from theorylab.method import LRSGD_C, LRSGD_R, SGD, SNGM, TRSGD
 from theorylab.method.schedules import Harmonic, Warmup
@@ -177,3 +178,13 @@ def test_memory_stays_under_a_gigabyte_at_100_000_replicas(compile: bool) -> Non
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     peak = int(done.stdout) * (1 if sys.platform == "darwin" else 1024)
     assert peak < 1e9
+
+
+def test_a_meter_counts_the_sample_gradients_of_every_row_and_the_steps() -> None:
+    bowl = synthetic.quadratic(dim=2, noise="gaussian", sigma=1.0)
+    with metered() as meter:
+        run(bowl, SGD(eta=0.1), steps=10, batch_size=2, replicas=3, progress=False)
+        with metered() as inner:
+            run(bowl, SGD(eta=0.1), steps=1, progress=False)
+    assert meter.work == 500 * (10 + 1) + 10 * 2 * 3
+    assert inner.work == 500 * (1 + 1) + 1000

@@ -70,6 +70,16 @@ def test_the_demonstration_takes_a_few_measurements() -> None:
     assert half.check(GRADIENT_DESCENT).verdict == "holds"  # a quadratic does not show it there
 
 
+def test_a_hunt_ends_after_so_many_sample_gradients_the_same_bits() -> None:
+    whole = hunt(HALF_ATTAINED, SPECS, limit=20, stop=False)
+    first, again = (hunt(HALF_ATTAINED, SPECS, limit=20, stop=False, work=5e4).to_json()
+                    for _ in range(2))  # fmt: skip
+    assert 0 < first["evaluations"] < whole.evaluations
+    assert first.pop("seconds") > 0
+    assert again.pop("seconds") > 0
+    assert first == again
+
+
 def test_a_hunt_of_so_many_instances_is_the_same_bits() -> None:
     first, again = (hunt(TRUE[0], SPECS, limit=60, seed=3).to_json() for _ in range(2))
     assert first.pop("seconds") > 0

@@ -151,8 +151,8 @@ def hunt(
         Instances to try, in place of ``budget``: the hunt is then the same, bit for bit, on any
         machine.
     work : float
-        With ``limit``: sample gradients after which no further instance is tried, each step
-        of a run counted as 500 more; confirmations come on top.
+        With ``limit``: sample gradients after which no further instance is tried, each step and
+        each record of a run counted as 500; confirmations come on top.
     programs : int
         Semidefinite programs to solve, at most, where nothing else refutes.
 

@@ -178,7 +178,7 @@ def verify(
         Seconds after which no new check or hunt starts; the claims left are named.
     instances : int
         Of the closing hunt, for each claim (fewer for O(.), whose instances are whole
-        experiments); 0 for none.
+        experiments); 0 for none. Its search also ends after 2e7 sample gradients (1e8 for O(.)).
     seed, jobs, out : int, int, path
         As in :func:`theorylab.studies.falsify.falsify`.
 

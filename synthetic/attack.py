@@ -297,6 +297,15 @@ def _push(
                  constant.attained)  # fmt: skip
 
 
+def rounding_at(objective: Objective, best: Tensor) -> float:
+    """What values vary by around a minimizer where F cannot: its terms cancel, and round."""
+    rng = np.random.default_rng(0)
+    tiny = 1e-10 * (1 + best.norm()) * torch.from_numpy(rng.standard_normal((64, len(best))))
+    with torch.no_grad():
+        values = objective.value(torch.cat([best + tiny, best.unsqueeze(0)]))
+    return 8 * float((values - values[-1]).abs().max())
+
+
 def _descend(
     objective: Objective, constant: Constant, w: Tensor, z: Tensor, scale: Tensor, steps: int
 ) -> Reach:
@@ -309,6 +318,8 @@ def _descend(
         first = float(objective.value(objective.start.unsqueeze(0))[0])
     k = int(values.nan_to_num(math.inf).argmin())
     slack = 1e-12 * (abs(first) + abs(float(values[k])))
+    if best is not None:
+        slack += rounding_at(objective, best)
     return Reach("F", "Delta", float(constant), first - float(values[k]), slack,
                  tuple(candidates[k].tolist()), constant.attained)  # fmt: skip
 

@@ -83,6 +83,8 @@ def relative_to_minimum(
         with torch.no_grad():
             value = objective.value(points)
             lost = (1e-13 * (value.abs() + abs(low) + abs(start)) + noise) / (value - low)
+        # Of a gap that may be all rounding, its ratio may be anything.
+        lost = torch.where(lost < 0.5, lost / (1 - lost), math.inf)
         slack = reached.abs() * (lost + 1e-12)
         proof = (sign * reached - slack).nan_to_num(-math.inf, -math.inf, -math.inf)
         proof = torch.where(value > low, proof, -math.inf)

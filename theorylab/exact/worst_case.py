@@ -60,7 +60,10 @@ _SOLVER = 1e-6  # what the solver's answers are trusted to, relatively
 _DOUBTED = 0.01  # of the bound: what a solver may err by beyond its gap
 _AS_GOOD = 1e-3  # a function of fewer dimensions may fall this short of the best
 # sigma_star as well where there is no noise; n samples may all be alike.
-_MODELLED_CONSTANTS = frozenset({"ell", "L", "delta", "mu", "G", "Bf", "Delta", "sigma", "n"})
+_MODELLED_CONSTANTS = frozenset(
+    {"ell", "L", "delta", "mu", "G", "Bf", "Delta", "sigma", "n", "D", "R"}
+)
+_MODELLED_WORDS = frozenset({"convex", "composite", "constrained"})
 _WARM = (0, 1, 2, 3)  # rounds before the one that a claim on a single round speaks about
 
 
@@ -272,7 +275,7 @@ def _assumes_what_is_modelled(statement: Statement) -> bool:
     names = {s.name for s in statement.constants}
     known = _MODELLED_CONSTANTS | ({"sigma_star"} if "sigma" not in names else set())
     words = {a.name for a in statement.assumptions if not a.constants}
-    return names <= known and words <= {"convex"}
+    return names <= known and words <= _MODELLED_WORDS
 
 
 def _rebuild(statement: Statement, program: Program, found: WorstCase) -> WorstCase:

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import abc
 import dataclasses
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from method_references import CASES as MORE_CASES
-from method_references import DOMAIN, SIMPLE, WORKERS
 from method_references import REFERENCES as MORE_REFERENCES
-from scipy import stats
+from optimizer_references import (
+    CASES,
+    DIM,
+    STEPS,
+    Batches,
+    Problem,
+    every_case,
+    path,
+)
 from torch import Tensor
 
-from bounds.notation import t as t_symbol
 from theorylab.method import (
     LARS,
     LRSGD_C,
@@ -30,167 +31,21 @@ from theorylab.method import (
     SGD,
     SNGD,
     SNGM,
-    SVRG,
     TRSGD,
     AcceleratedSGD,
     Adam,
     Alternating,
     AMSGrad,
     EntropySGD,
-    LocalSGD,
     Nesterov,
     RMSprop,
     StochasticBatchSize1,
     StochasticBatchSize2,
     TRAdam,
     proximal,
-    sngm,
 )
-from theorylab.method.rule import Drawn, Stateless, UpdateRule, entries, map_state
-from theorylab.method.schedules import Exponential, Expression, Harmonic, Sigmoid, Staircase, Warmup
-from theorylab.method.stochastic_batch_size import update_probability
-from theorylab.problem.oracle import FunctionOracle, Oracle
-
-DIM, STEPS = 6, 25
-LAYOUT = (("a", 2), ("b", 1), ("a", 3))
-
-
-# --- a small problem and everything random about it ------------------------------------------
-@dataclass(frozen=True)
-class Problem:
-    """Gradients ``H w - b_s`` of 25 mini-batches, and the draws of one run."""
-
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        rng = np.random.default_rng(self.seed)
-        root = rng.standard_normal((DIM, DIM))
-        object.__setattr__(self, "H", root @ root.T / DIM + 0.1 * np.eye(DIM))
-        object.__setattr__(self, "b", rng.standard_normal((STEPS, DIM)))
-        object.__setattr__(self, "start", rng.standard_normal(DIM))
-        object.__setattr__(self, "uniform", rng.random((STEPS, DIM)))
-        object.__setattr__(self, "normal", rng.standard_normal((STEPS, DIM)))
-
-    def gradient(self, batch: int, w: np.ndarray) -> np.ndarray:
-        return self.H @ w - self.b[batch]  # type: ignore[attr-defined]
-
-    def worker_gradient(self, batch: int, worker: int, w: np.ndarray) -> np.ndarray:
-        """Worker m's: another mini-batch, and m + 1 times the curvature's first row."""
-        bend = self.H.copy()  # type: ignore[attr-defined]
-        bend[0] *= worker + 1
-        return bend @ w - self.b[(batch + worker) % STEPS]  # type: ignore[attr-defined]
-
-    def restarts(self, rule: UpdateRule) -> list[bool]:
-        mask = rule.restarts(np.random.default_rng(self.seed + 1), 0, STEPS, 1)
-        return [True] * STEPS if mask is None else [bool(x) for x in mask[:, 0]]
-
-    def draw(self, rule: UpdateRule, s: int, dtype: torch.dtype = torch.float64) -> Drawn:
-        tables = {"uniform": self.uniform, "normal": self.normal}  # type: ignore[attr-defined]
-        own = {d.name: torch.as_tensor(tables[d.law][s]).to(dtype) for d in rule.draws}
-        restart = torch.tensor([self.restarts(rule)[s]])
-        return Drawn(torch.tensor(s + 1, dtype=dtype), restart, own)
-
-
-class Shaped(Oracle):
-    """The geometry of the tests, and sample by sample what a subclass says of a mini-batch."""
-
-    @abc.abstractmethod
-    def every_gradient(self, w: Tensor) -> Tensor: ...
-
-    def sample_gradients(self, w: Tensor) -> Tensor:
-        return self.gradient(w).unsqueeze(-2)
-
-    def prox(self, w: Tensor, step: Any) -> Tensor:
-        return SIMPLE.prox(w, step)
-
-    def projection(self, w: Tensor) -> Tensor:
-        return DOMAIN.projection(w)
-
-    def linear_minimizer(self, g: Tensor) -> Tensor:
-        return DOMAIN.linear_minimizer(g)
-
-    def mirror(self, w: Tensor, g: Tensor) -> Tensor:
-        return DOMAIN.mirror(w, g)
-
-    @property
-    def workers(self) -> int:
-        return WORKERS
-
-
-class Batches(Shaped):
-    """The problem's mini-batch ``s`` and those before it; mini-batches are its samples."""
-
-    def __init__(self, problem: Problem, s: int) -> None:
-        super().__init__()
-        self.problem, self.s = problem, s
-
-    def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
-        row = self.problem.gradient(max(self.s - lag, 0), w.double().numpy())
-        return torch.as_tensor(row).to(w.dtype)
-
-    def value(self, w: Tensor, lag: int = 0) -> Tensor:
-        at, p = w.double().numpy(), self.problem
-        found = at @ p.H @ at / 2 - p.b[self.s] @ at  # type: ignore[attr-defined]
-        return torch.as_tensor([found]).to(w.dtype)
-
-    def full_gradient(self, w: Tensor, when: Tensor | bool = True) -> Tensor:
-        return self.every_gradient(w).mean(0)
-
-    def every_gradient(self, w: Tensor) -> Tensor:
-        at = w.double().numpy()
-        rows = np.array([self.problem.gradient(j, at) for j in range(STEPS)])
-        return torch.as_tensor(rows).to(w.dtype)
-
-    @property
-    def samples(self) -> Tensor:
-        return torch.tensor([self.s])
-
-    def worker_gradients(self, w: Tensor) -> Tensor:
-        rows = [self.problem.worker_gradient(self.s, m, x.double().numpy())
-                for m, x in enumerate(w)]  # fmt: skip
-        return torch.as_tensor(np.array(rows)).to(w.dtype)
-
-
-class Given(Shaped):
-    """The same gradients (the last of them again) wherever it is asked: shape (lags, ..., d)."""
-
-    def __init__(self, g: Tensor) -> None:
-        super().__init__()
-        self.g = g
-
-    def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
-        return self.g[min(lag, len(self.g) - 1)]
-
-    def value(self, w: Tensor, lag: int = 0) -> Tensor:
-        return (self.g[0] * w).sum(-1, keepdim=True)
-
-    def full_gradient(self, w: Tensor, when: Tensor | bool = True) -> Tensor:
-        return self.g[-1] / 2
-
-    def every_gradient(self, w: Tensor) -> Tensor:
-        return torch.stack([self.g[0], -2 * self.g[0], 3 * self.g[0]], -2)
-
-    @property
-    def samples(self) -> Tensor:
-        return torch.ones_like(self.g[0, ..., :1]).int()
-
-    def worker_gradients(self, w: Tensor) -> Tensor:
-        return torch.stack([(m + 1) * self.g[0] for m in range(WORKERS)], -2)
-
-
-ONES = FunctionOracle(torch.ones_like)
-FIRST = Drawn(torch.tensor(1.0))
-
-
-def path(rule: UpdateRule, problem: Problem, dtype: torch.dtype = torch.float64) -> np.ndarray:
-    """The iterates of ``rule``, shape (STEPS, DIM)."""
-    w = torch.as_tensor(problem.start).to(dtype)  # type: ignore[attr-defined]
-    state, points = rule.init(w, Batches(problem, 0)), []
-    for s in range(STEPS):
-        w, state = rule.update(w, Batches(problem, s), state, problem.draw(rule, s, dtype))
-        points.append(w.double().numpy())
-    return np.array(points)
-
+from theorylab.method.rule import UpdateRule, entries
+from theorylab.problem.oracle import Oracle
 
 # --- the references: each method written out as a loop ---------------------------------------
 Reference = Callable[[Any, Problem], Iterator[np.ndarray]]
@@ -436,89 +291,8 @@ REFERENCES: dict[type[UpdateRule], Reference] = {
     StochasticBatchSize1: batch_size, StochasticBatchSize2: batch_size, Alternating: halves,
 }  # fmt: skip
 
-GROWING = Expression(1.5 * t_symbol)
-EACH = torch.linspace(0.05, 0.2, DIM, dtype=torch.float64)
-LOCAL_DECAY = torch.tensor([0.1, 0.1, 0.0, 0.0, 0.0, 0.3], dtype=torch.float64)
-SETTINGS = {
-    "momentum and decay": {"beta": 0.8, "weight_decay": 0.1},
-    "authors": {"inner": 0.1, "beta": 0.8, "weight_decay": 0.1, "variant": "authors"},
-}
-CASES: dict[str, UpdateRule] = {
-    "sgd": SGD(0.1, weight_decay=0.2),
-    "alternating": Alternating(0.1),
-    "sgd, schedule": SGD(Harmonic(0.5, floor=3)),
-    "sgd, groups": SGD(EACH, weight_decay=LOCAL_DECAY),
-    "msgd": MSGD(0.1, 0.8, weight_decay=0.2),
-    "msgd, groups": MSGD(EACH, EACH, weight_decay=LOCAL_DECAY),
-    "nesterov": Nesterov(0.1, 0.8, weight_decay=0.2),
-    "sngm": SNGM(0.1, 0.8, weight_decay=0.2),
-    "sngm, decoupled": SNGM(0.1, 0.8, weight_decay=0.2, decoupled=True),
-    "sngm, groups": SNGM(EACH, 0.5, weight_decay=LOCAL_DECAY),
-    "sngd": SNGD(0.1, weight_decay=0.2),
-    "sngd, decoupled": SNGD(Harmonic(0.5), weight_decay=0.2, decoupled=True),
-    "trsgd": TRSGD(6.0, 0.5, 4),
-    "trsgd, own step": TRSGD(0.7, 0.0, 4, inner=0.2),
-    "trsgd, schedule only": TRSGD(0.0, 0.0, 4, inner=0.2),
-    "trsgd, momentum and decay": TRSGD(6.0, 0.5, 4, **SETTINGS["momentum and decay"]),
-    "trsgd, groups": TRSGD(0.7, 0.0, 4, inner=EACH, beta=0.5, weight_decay=LOCAL_DECAY),
-    "trsgd, authors": TRSGD(0.02, 0.0, 4, **SETTINGS["authors"]),
-    "trsgd, authors, falling rate": TRSGD(
-        0.02, 0.0, 4, inner=Staircase(0.1, (3,), 0.1), variant="authors"
-    ),
-    "lrsgd_r": LRSGD_R(2.0, 0.25),
-    "lrsgd_r, after sgd": LRSGD_R(GROWING, 0.2, t0=3, eta=Harmonic(0.4)),
-    "lrsgd_r, momentum and decay": LRSGD_R(
-        GROWING, 0.2, t0=3, eta=0.1, **SETTINGS["momentum and decay"]
-    ),
-    "lrsgd_r, authors": LRSGD_R(0.02, gamma=0.1, **SETTINGS["authors"]),
-    "lrsgd_c": LRSGD_C(6.0, 0.5, 4),
-    "lrsgd_c, after sgd": LRSGD_C(GROWING, 1.5, 4, t0=3, eta=Harmonic(0.4)),
-    "lrsgd_c, momentum and decay": LRSGD_C(
-        GROWING, 0.5, 4, t0=2, eta=0.1, **SETTINGS["momentum and decay"]
-    ),
-    "lrsgd_c, authors": LRSGD_C(0.02, 0.0, 4, **SETTINGS["authors"]),
-    "lrsgd_c, constant step": LRSGD_C(0.7, 0.0, 4, inner=0.1, falling=False),
-    "lrsgd_c, constant step of lam": LRSGD_C(GROWING, 0.5, 4, t0=2, eta=0.1, falling=False),
-    "batch size 1": StochasticBatchSize1(0.1, 0.5, -2.0, memory=8),
-    "batch size 1, short memory": StochasticBatchSize1(
-        0.1, 0.5, -2.0, LAYOUT, beta=0.5, weight_decay=0.1, memory=2
-    ),
-    "batch size 1, no memory": StochasticBatchSize1(0.1, 0.5, -2.0, LAYOUT, memory=1),
-    "batch size 2": StochasticBatchSize2(0.1, 0.5, -2.0),
-    "batch size 2, kinds": StochasticBatchSize2(
-        0.1, 0.5, -2.0, LAYOUT, beta=0.5, weight_decay=0.1
-    ),
-    "batch size 2, all layers": StochasticBatchSize2(0.1, 0.5, -2.0, LAYOUT, across="all"),
-    "batch size 2, k eta": StochasticBatchSize2(0.05, 0.5, -2.0, LAYOUT, step="k_eta"),
-    "batch size 2, global": StochasticBatchSize2(0.1, 0.0, -2.0, LAYOUT),
-    "adam": Adam(0.1, 0.8, 0.9, weight_decay=0.2),
-    "adam, groups": Adam(EACH, weight_decay=LOCAL_DECAY),
-    "amsgrad": AMSGrad(0.1, 0.8, 0.9, weight_decay=0.2),
-    "amsgrad, torch": AMSGrad(0.1, 0.8, 0.9, weight_decay=0.2, variant="torch"),
-    "rmsprop": RMSprop(0.02, 0.9, beta=0.5, weight_decay=0.2),
-    "tradam": TRAdam(0.7, 4, 0.1, 0.8, 0.9, weight_decay=0.2),
-    "tradam, authors": TRAdam(
-        0.02, 4, 0.1, 0.8, 0.9, eps=0.1, weight_decay=0.2, variant="authors"
-    ),
-    "tradam, amsgrad": TRAdam(0.02, 4, 0.1, 0.8, 0.9, variant="authors", amsgrad=True),
-    "lars": LARS(0.5, 0.8, 0.1, trust=0.1, layout=LAYOUT),
-    "lars, one layer": LARS(0.5, 0.8, 0.1, trust=0.1),
-    "lars, outside": LARS(Harmonic(2.0), 0.8, 0.1, 0.1, LAYOUT, "outside"),
-    "lars, falling rate": LARS(Harmonic(2.0), 0.8, 0.1, 0.1, LAYOUT),
-    "lars, decayed norm": LARS(0.5, 0.8, 0.1, 0.1, LAYOUT, "decayed_norm"),
-    "lars, no decay": LARS(0.1, 0.8, 0.0, 0.1, LAYOUT, "skip_without_decay"),
-    "entropy_sgd": EntropySGD(
-        0.9, 4, 0.5, 0.1, inner=0.1, average=0.75, gamma0=0.5, gamma1=0.1, eps=0.1
-    ),
-    "entropy_sgd, authors": EntropySGD(
-        0.9, 4, 0.5, 0.1, inner=0.1, average=0.75, gamma0=0.5, gamma1=0.1, eps=0.1,
-        variant="authors",
-    ),
-    "accelerated_sgd": AcceleratedSGD(0.02, 50.0, 5.0, weight_decay=0.1),
-}  # fmt: skip
-CASES |= MORE_CASES
+
 REFERENCES |= MORE_REFERENCES
-every_case = pytest.mark.parametrize("case", CASES)
 
 
 def reference(rule: UpdateRule, problem: Problem) -> np.ndarray:
@@ -675,317 +449,3 @@ def test_needs_are_what_is_asked(case: str) -> None:
     rule.update(w, oracle, state, problem.draw(rule, 0))
     inner = {"gradient", "every_gradient"} if "full_gradient" in rule.needs else {"gradient"}
     assert (asked | oracle.asked) - inner == rule.needs - inner
-
-
-# --- laws of every rule ----------------------------------------------------------------------
-def batched(rule: UpdateRule, runs: int = 5) -> tuple[Tensor, Tensor, Drawn]:
-    torch.manual_seed(0)
-    w = torch.randn(runs, DIM, dtype=torch.float64)
-    g = torch.randn((rule.lags, *w.shape), dtype=torch.float64)
-    own = {item.name: torch.rand_like(w) for item in rule.draws}
-    t = torch.tensor(1.0, dtype=torch.float64)
-    return w, g, Drawn(t, torch.ones(runs, 1, dtype=torch.bool), own)
-
-
-def several_steps(rule: UpdateRule, steps: int = 4) -> Iterator[tuple[Any, ...]]:
-    """Inputs and outputs of some batched steps, restarts differing between runs."""
-    w, g, draw = batched(rule)
-    state = rule.init(w, Given(g))
-    for s in range(steps):
-        draw = draw._replace(t=draw.t + (s > 0))
-        if s:
-            draw = draw._replace(restart=torch.rand(w.shape[0], 1) < 0.5)
-        moved, new = rule.update(w, Given(g), state, draw)
-        yield w, g, state, draw, moved, new
-        w, state = moved, new
-
-
-def one(x: Tensor, run: int) -> Tensor:
-    return x[run] if x.ndim >= 2 else x
-
-
-def rows_of(cut: Callable[[Tensor], Tensor], w: Tensor, g: Tensor, state: Any, draw: Drawn) -> Any:
-    """The arguments of an update for some of the runs."""
-    fewer = Drawn(draw.t, cut(draw.restart), {n: cut(x) for n, x in draw.own.items()})  # type: ignore[arg-type]
-    fed = Given(torch.stack([cut(x) for x in g]))
-    return cut(w), fed, map_state(cut, state), fewer
-
-
-@every_case
-def test_batched_is_one_by_one(case: str) -> None:
-    rule = CASES[case]
-    for w, g, state, draw, moved, new in several_steps(rule):
-        for run in range(w.shape[0]):
-            alone, kept = rule.update(*rows_of(lambda x, run=run: one(x, run), w, g, state, draw))
-            torch.testing.assert_close(moved[run], alone, rtol=1e-14, atol=1e-14)
-            for name, x in entries(kept).items():
-                torch.testing.assert_close(one(getattr(new, name), run), x, rtol=1e-14, atol=1e-14)
-
-
-@every_case
-def test_a_row_does_not_depend_on_how_many_there_are(case: str) -> None:
-    rule = CASES[case]
-    for w, g, state, draw, moved, new in several_steps(rule):
-        for rows in (slice(0, 2), slice(3, 4)):
-            cut = lambda x, rows=rows: x[rows] if x.ndim >= 2 else x
-            some, kept = rule.update(*rows_of(cut, w, g, state, draw))
-            assert torch.equal(some, moved[rows])
-            assert all(torch.equal(cut(getattr(new, n)), x) for n, x in entries(kept).items())
-
-
-@every_case
-def test_inputs_are_left_alone(case: str) -> None:
-    rule = CASES[case]
-    w, g, draw = batched(rule)
-    state = rule.init(w, Given(g))
-    for _ in range(3):
-        given = (w, g, draw.t, draw.restart, *draw.own.values())
-        before = [x.clone() for x in (*given, *entries(state).values())]  # type: ignore[union-attr]
-        moved, new = rule.update(w, Given(g), state, draw)
-        after = (*given, *entries(state).values())
-        assert all(torch.equal(x, y) for x, y in zip(before, after, strict=True))
-        assert moved.data_ptr() not in {x.data_ptr() for x in after}
-        w, state = moved, new
-
-
-@every_case
-def test_no_branch_on_values(case: str) -> None:
-    rule = CASES[case]
-    for w, g, state, draw, moved, _ in several_steps(rule):
-        parts = tuple(None if part is None else 0 for part in state)
-        over = (0, 1, type(state)(*parts), Drawn(None, 0, dict.fromkeys(draw.own, 0)))  # type: ignore[arg-type]
-        step = lambda w, g, state, draw: rule.update(w, Given(g), state, draw)[0]
-        mapped = torch.func.vmap(step, in_dims=over)(w, g, state, draw)
-        torch.testing.assert_close(mapped, moved, rtol=1e-12, atol=1e-14)
-
-
-@every_case
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_zero_and_tiny_gradients_give_no_nan(case: str, dtype: torch.dtype) -> None:
-    rule = CASES[case]
-    for size in (0.0, 1e-30, 1e-42):
-        w, g, draw = batched(rule)
-        w, g = torch.zeros_like(w).to(dtype), torch.full_like(g, size).to(dtype)
-        own = {n: x.to(dtype) for n, x in draw.own.items()}
-        draw = Drawn(draw.t.to(dtype), draw.restart, own)
-        state = rule.init(w, Given(g))
-        for _ in range(3):
-            w, state = rule.update(w, Given(g), state, draw)
-            assert torch.isfinite(w).all()
-            assert all(torch.isfinite(x).all() for x in entries(state).values())
-
-
-def test_without_the_guard_sngm_is_nan(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sngm, "guarded_norm", sngm.norm)
-    w = torch.ones(3)
-    moved, _ = SNGD(0.1).update(w, FunctionOracle(torch.zeros_like), Stateless(), FIRST)
-    assert torch.isnan(moved).all()
-
-
-@given(st.floats(-44, 18), st.floats(0, 0.99))
-@settings(deadline=None, max_examples=50)
-def test_sngm_keeps_lemma_2_at_any_scale(exponent: float, beta: float) -> None:
-    rule, w = SNGM(0.1, beta), torch.zeros(8)
-    g = torch.linspace(-1, 1, 8) * 10.0**exponent
-    state = rule.init(w, Given(g[None]))
-    for t in range(1, 6):
-        w, state = rule.update(w, Given(g[None]), state, Drawn(torch.tensor(float(t))))
-        length = state.u.norm().item()
-        assert length <= (1 - beta**t) / (1 - beta) * (1 + 1e-5)
-        if exponent > -15:
-            assert length >= (1 - beta**t) / (1 - beta) * (1 - 1e-4)
-
-
-@every_case
-def test_one_value_a_replica(case: str) -> None:
-    """A table of step sizes is as good as one run for each."""
-    rule = CASES[case]
-    numbers = [n for n in ("inner", "eta", "lam") if isinstance(getattr(rule, n, None), float)]
-    name = next((n for n in numbers if getattr(rule, n) != 0), None)
-    if name is None:
-        pytest.skip("no number to vary")
-    table = getattr(rule, name) * torch.linspace(1, 2, 5, dtype=torch.float64)[:, None]
-    wide = dataclasses.replace(rule, **{name: table})
-    assert torch.equal(getattr(wide.rows(slice(1, 3)), name), table[1:3])
-    for w, g, state, draw, moved, _ in several_steps(wide):
-        for run in range(5):
-            single = dataclasses.replace(rule, **{name: table[run].item()})
-            alone, _ = single.update(*rows_of(lambda x, run=run: one(x, run), w, g, state, draw))
-            torch.testing.assert_close(moved[run], alone, rtol=1e-12, atol=1e-14)
-
-
-# --- rounds ----------------------------------------------------------------------------------
-ROUNDED = [
-    TRSGD(2.0, 0.5, 4),
-    LRSGD_R(2.0, 0.2),
-    LRSGD_R(2.0, 0.2, t0=5, eta=0.1),
-    LRSGD_R(2.0, gamma=0.1),
-    LRSGD_C(2.0, 0.5, 4),
-    LRSGD_C(2.0, 0.5, 4, t0=5, eta=0.1),
-    TRAdam(1.0, 3),
-    EntropySGD(0.1, 3),
-    SVRG(0.1, 3),
-    LocalSGD(0.1, 3),
-]
-
-
-def test_rules_with_rounds_are_listed() -> None:
-    with_rounds = {
-        type(rule)
-        for rule in CASES.values()
-        if rule.restarts(np.random.default_rng(0), 0, 1, 1) is not None
-    }
-    assert with_rounds == {type(rule) for rule in ROUNDED}
-
-
-@pytest.mark.parametrize("rule", ROUNDED, ids=lambda r: r.name)
-@given(st.lists(st.integers(0, 9), min_size=1, max_size=6), st.integers(0, 99))
-@settings(deadline=None, max_examples=25)
-def test_restarts_in_pieces_are_the_whole(rule: Any, pieces: list[int], seed: int) -> None:
-    whole = rule.restarts(np.random.default_rng(seed), 0, sum(pieces), 3)
-    rng, first, parts = np.random.default_rng(seed), 0, []
-    for length in pieces:
-        parts.append(rule.restarts(rng, first, length, 3))
-        first += length
-    assert np.array_equal(np.concatenate(parts), whole)
-    assert whole.dtype == bool
-    assert not len(whole) or whole[0].all()
-
-
-ROUNDED_CASES = [
-    name for name, rule in CASES.items()
-    if rule.restarts(np.random.default_rng(0), 0, 1, 1) is not None
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("case", ROUNDED_CASES)
-def test_a_restart_all_runs_share_may_be_a_plain_bool(case: str) -> None:
-    rule = CASES[case]
-    w, _, draw = batched(rule)
-    oracle = FunctionOracle(torch.sin, workers=WORKERS)
-    points, states = [w, w], [rule.init(w, oracle), rule.init(w, oracle)]
-    for t in range(1, 8):
-        begins = t % 3 == 1
-        for j, restart in enumerate((begins, torch.full((len(w), 1), begins))):
-            draw = Drawn(torch.tensor(float(t), dtype=w.dtype), restart, draw.own)
-            points[j], states[j] = rule.update(points[j], oracle, states[j], draw)
-        assert torch.allclose(points[0], points[1], rtol=1e-14, atol=0)
-
-
-def lengths(rule: LRSGD_R, steps: int = 4000, replicas: int = 50) -> np.ndarray:
-    mask = rule.restarts(np.random.default_rng(7), 0, steps, replicas)
-    found = [np.diff(np.flatnonzero(column)) for column in mask.T]
-    return np.concatenate(found)
-
-
-def chi_square(sample: np.ndarray, gamma: float) -> float:
-    cells = np.arange(1, 16)
-    law = (1 - gamma) ** (cells - 1) * gamma
-    seen = [np.sum(sample == k) for k in cells] + [np.sum(sample > 15)]
-    return float(stats.chisquare(seen, len(sample) * np.append(law, 1 - law.sum())).pvalue)
-
-
-@pytest.mark.parametrize("theta", [0.25, 0.1])
-def test_rounds_are_geometric(theta: float) -> None:
-    gamma = math.log(1 / (1 - theta)) / math.log(1 / theta)
-    rule = LRSGD_R(2.0, theta)
-    sample = lengths(rule)
-    assert rule.ends_with == pytest.approx(gamma)
-    error = math.sqrt((1 - gamma) / gamma**2 / len(sample))
-    assert abs(sample.mean() - 1 / gamma) < 4 * error
-    assert chi_square(sample, gamma) > 1e-3
-    assert chi_square(sample, 1.3 * gamma) < 1e-6
-
-
-def test_plain_rounds_come_first() -> None:
-    for rule in (LRSGD_R(2.0, 0.1, t0=5, eta=0.1), LRSGD_C(2.0, 0.5, 4, t0=5, eta=0.1)):
-        mask = rule.restarts(np.random.default_rng(0), 0, 200, 8)
-        assert mask[:6].all()
-        assert not mask[6:].all()
-    assert mask[5:, 0].nonzero()[0].tolist()[:3] == [0, 4, 8]
-
-
-@pytest.mark.parametrize(
-    ("build", "named"),
-    [
-        (lambda: TRSGD(1.0, 1.0, 3), "lam > delta"),
-        (lambda: TRSGD(2.0, 1.0, 0), "S must"),
-        (lambda: TRSGD(2.0, 1.0, torch.ones(3, 1)), "S must"),
-        (lambda: TRSGD(2.0, 1.0, 3, variant="authors"), "inner"),
-        (lambda: TRSGD(2.0, 1.0, 3, variant="theirs"), "variant"),
-        (lambda: LRSGD_R(2.0, 1.0), "theta"),
-        (lambda: LRSGD_R(2.0, 0.2, gamma=0.0), "gamma"),
-        (lambda: LRSGD_R(2.0, 0.2, t0=4), "eta"),
-        (lambda: LRSGD_C(2.0, 0.5, 3, t0=-1), "t0"),
-        (lambda: StochasticBatchSize1(0.1, memory=0), "memory"),
-        (lambda: StochasticBatchSize2(0.1, layout=(("a", 0),)), "layout"),
-        (lambda: StochasticBatchSize2(0.1, across="none"), "across"),
-        (lambda: LARS(0.1, variant="mine"), "variant"),
-        (lambda: EntropySGD(0.1, 0), "S must"),
-        (lambda: AMSGrad(0.1, variant="mine"), "variant"),
-    ],
-)
-def test_errors_name_the_field(build: Callable[[], Any], named: str) -> None:
-    with pytest.raises(ValueError, match=named):
-        build()
-
-
-# --- what is known about single methods ------------------------------------------------------
-def test_values_from_numpy_are_taken() -> None:
-    rule = SGD(np.float64(0.5))
-    assert type(rule.eta) is float
-    assert type(SGD(np.array(0.5)).eta) is float
-
-
-def test_probabilities() -> None:
-    g = torch.tensor([3.0, 3.0, 3.0, -5.0, 1.0])
-    layout = (("a", 3), ("b", 1), ("b", 1))
-    half = torch.full((5,), 0.5)
-    assert torch.equal(update_probability(g, 0.0, 0.0, layout), half)
-    # Equal magnitudes and layers of one parameter: standardised values are 0 by convention.
-    torch.testing.assert_close(update_probability(g, 5.0, 0.0, layout), half)
-    across = update_probability(g, 5.0, 1.0, layout)
-    torch.testing.assert_close(across[:3], half[:3])
-    torch.testing.assert_close(across[3:], torch.sigmoid(torch.tensor([1.0, -1.0])))
-
-
-def test_certain_updates_are_sgd() -> None:
-    """p = 1 is SGD, for both algorithms and both step conventions."""
-    problem, expected = Problem(), path(SGD(0.1), Problem())
-    object.__setattr__(problem, "uniform", np.full((STEPS, DIM), -1.0))
-    for build in (StochasticBatchSize1, StochasticBatchSize2):
-        for step in ("eta", "k_eta"):
-            np.testing.assert_allclose(path(build(0.1, step=step), problem), expected, rtol=1e-12)
-
-
-def test_reductions_between_methods() -> None:
-    p = Problem()
-    np.testing.assert_array_equal(path(SNGM(0.1, 0.0), p), path(SNGD(0.1), p))
-    np.testing.assert_allclose(path(MSGD(0.1, 0.0), p), path(SGD(0.1), p), rtol=1e-14)
-    np.testing.assert_allclose(path(TRSGD(5.0, 1.0, 1), p), path(SGD(0.25), p), rtol=1e-12)
-    np.testing.assert_allclose(path(LRSGD_C(5.0, 1.0, 4), p), path(TRSGD(5.0, 1.0, 4), p))
-    alone = LRSGD_R(5.0, 0.25, gamma=1.0)
-    np.testing.assert_allclose(path(alone, p), path(SGD(0.05), p), rtol=1e-12)
-
-
-def test_lars_trains_a_layer_that_starts_at_zero() -> None:
-    rule, w = LARS(0.1, layout=(("a", 2), ("a", 2))), torch.tensor([0.0, 0.0, 1.0, 1.0])
-    moved, _ = rule.update(w, ONES, rule.init(w, ONES), FIRST)
-    assert (moved[:2] < 0).all()
-    moved, _ = rule.update(w, FunctionOracle(torch.zeros_like), rule.init(w, ONES), FIRST)
-    assert torch.isfinite(moved).all()
-
-
-@pytest.mark.parametrize(
-    "schedule",
-    [
-        Harmonic(2.0, 3.0), Staircase(1.0, (2, 4)), Exponential(1.0, 10, 2.0),
-        Sigmoid(0.1, 0.001, 10), Warmup(Harmonic(2.0), 5), Expression(1 / t_symbol**0.5),
-        Expression(2 * t_symbol),
-    ],
-)  # fmt: skip
-def test_schedules_agree_on_numbers_and_tensors(schedule: Any) -> None:
-    ts = torch.arange(1.0, 12.0, dtype=torch.float64)[:, None]
-    numbers = [[float(schedule(float(x)))] for x in ts]
-    torch.testing.assert_close(schedule(ts), torch.tensor(numbers, dtype=torch.float64))
-    assert schedule(ts.float()).dtype == torch.float32

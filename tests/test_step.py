@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from method_references import CASES as MORE_CASES
-from test_optimizers import CASES, DIM
+from optimizer_references import CASES, DIM
 
 import synthetic
 import theorylab.engine.step

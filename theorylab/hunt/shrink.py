@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -252,6 +253,10 @@ def _started_at(objective: Any, start: torch.Tensor) -> Any:
     """The objective with another start."""
     moved = copy.copy(objective)
     moved.start = start
+    for name in [
+        n for n in vars(moved) if isinstance(getattr(type(moved), n, None), cached_property)
+    ]:
+        del vars(moved)[name]  # what was kept may speak of the old start
     return moved
 
 

@@ -5,19 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 
-import synthetic
 from theorylab.problem.sampler import (
     Sampler,
 )
 
 N = 6
-
-
-@pytest.fixture(scope="module")
-def data() -> Any:
-    return synthetic.robust_regression(n=N, dim=3)
 
 
 def drawn(sampler: Sampler, data: Any, pieces: list[int], size: int = 2, seed: int = 0) -> Any:

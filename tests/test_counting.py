@@ -39,6 +39,11 @@ from theorylab.problem.geometry import L1, Ball, Box, L1Ball, Simple, Simplex, S
 from theorylab.problem.oracle import Calls, Oracle
 
 
+@pytest.fixture(scope="module")
+def data() -> Any:
+    return synthetic.robust_regression(n=N, dim=3)
+
+
 # --- what runs count, and what they return -------------------------------------------------------
 class Sums(NamedTuple):
     anchor: Tensor

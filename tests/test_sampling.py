@@ -28,6 +28,12 @@ from theorylab.problem.sampler import (
     WithReplacement,
 )
 
+
+@pytest.fixture(scope="module")
+def data() -> Any:
+    return synthetic.robust_regression(n=N, dim=3)
+
+
 CHANCES = (0.1, 0.1, 0.1, 0.2, 0.2, 0.3)
 
 

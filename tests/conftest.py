@@ -1,0 +1,26 @@
+"""Fixtures that several test files ask for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exhibit_session import TINY, invented
+
+from paper_figures import session as session_module
+from paper_figures.session import Session
+from theorylab.plugins.store import Store
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Any:
+    return Session(Store(tmp_path / "store"), TINY, progress=False)
+
+
+@pytest.fixture
+def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    def compute(function: Any, cells: Any, store: Any, **options: Any) -> Any:
+        return [invented(cell) for cell in cells]
+
+    monkeypatch.setattr(session_module, "compute", compute)

@@ -185,3 +185,11 @@ def test_symbols_of_one_name_and_other_units_differ() -> None:
     assert one == Symbol("x", units=Units(F=1))
     assert hash(one) == hash(Symbol("x", units=Units(F=1)))
     assert Measured("x") != Symbol("x")
+
+
+def test_what_the_first_objectives_violate_is_not_checked_on_the_rest(tmp_path: Path) -> None:
+    false = registry.statements()["tralgo.lemma_2", "printed"]
+    (entry,) = verify([false], form="printed", instances=0, out=tmp_path, progress=False).checked
+    assert entry.verdict.verdict == "violated"
+    assert len(entry.rows) - len([v for v in entry.rows if v.verdict == "not applicable"]) <= 3
+    assert any(v.reason == study._SETTLED for v in entry.not_run)

@@ -43,6 +43,9 @@ Most hunts end well before; without an end, a few claims on long runs took as lo
 """
 _OBJECTIVES = 12
 """Checked for each statement beside the user's data; the others are named, not dropped."""
+_FIRST = 3
+"""Of these; on the others only what the first do not violate."""
+_SETTLED = "violated on another objective; name it to check it"
 _LOOKS_APART = 1000  # between the randomness of two seeds: more than one check ever draws afresh
 
 
@@ -158,8 +161,9 @@ def verify(
     assumptions (with exact gradients where it asks for no noise; of an O(.) claim four in all),
     intervals corrected for all checks together. One instance of each family comes first, those
     that attain the constants before others, one without noise among them where there is any;
-    objectives left out are named in ``not_run``. Every printed claim that stands is then hunted
-    over ``instances`` instances, with a seed of the hunt's own.
+    objectives left out are named in ``not_run``, also those after the first three for a statement
+    that these violate. Every printed claim that stands is then hunted over ``instances`` instances,
+    with a seed of the hunt's own.
 
     ``seed`` changes the randomness alone: objectives, points of the domain and the closing hunt
     are the same at every seed, so that no verdict depends on which instances were met.
@@ -213,12 +217,31 @@ def verify(
         for _, i, spec, quiet in queue
     ]  # fmt: skip
     sent = cells.unregistered(statements)
-    results = compute(partial(check_cell, sent=sent), table, Store(out), jobs=jobs,
-                      label="checking", budget=budget, progress=progress)  # fmt: skip
+    work, store = partial(check_cell, sent=sent), Store(out)
+    results: list[Any] = [None] * len(queue)
+
+    def left() -> float | None:
+        return None if budget is None else max(0.0, budget - (time.monotonic() - begun))
+
+    def run(which: Sequence[int], label: str) -> None:
+        done = compute(work, [table[k] for k in which], store, jobs=jobs, label=label,
+                       budget=left(), progress=progress)  # fmt: skip
+        for k, result in zip(which, done, strict=True):
+            results[k] = result
+
+    late = {k for k, (rank, _, spec, _) in enumerate(queue)
+            if not given and rank >= _FIRST and not _is_own(spec)}  # fmt: skip
+    run([k for k in range(len(queue)) if k not in late], "checking")
+    violated = {queue[k][1] for k, r in enumerate(results) if r and r["verdict"] == "violated"}
+    settled = {k for k in late if queue[k][1] in violated}
+    run(sorted(late - settled), "checking further")
     found: dict[int, list[Verdict]] = {i: [] for i in range(len(statements))}
     own: dict[int, list[Verdict]] = {i: [] for i in range(len(statements))}
     not_run: list[list[Verdict]] = [list(left) for _, _, left in plans]
-    for (_, i, spec, quiet), result in zip(queue, results, strict=True):
+    for k, ((_, i, spec, quiet), result) in enumerate(zip(queue, results, strict=True)):
+        if k in settled:
+            not_run[i].append(_blank(statements[i], spec, quiet, seed, _SETTLED))
+            continue
         blank = _blank(statements[i], spec, quiet, seed, "the budget ran out")
         if result is None:
             not_run[i].append(blank)
@@ -234,9 +257,8 @@ def verify(
         for i, statement in enumerate(statements)
     ]  # fmt: skip
     if instances:
-        left = None if budget is None else max(0.0, budget - (time.monotonic() - begun))
         checked = _hunted(statements, checked, specs if given else None, instances, jobs, out,
-                          left, progress)  # fmt: skip
+                          left(), progress)  # fmt: skip
     data = tuple(str(s["digest"]) for s in specs if "digest" in s)
     return VerifyReport(tuple(_with_repaired(statements, checked, form)), seed, data)
 

@@ -1,8 +1,10 @@
 """Rounding refutes nothing: differences carry it, and what is written down is exact."""
 
+import math
 import subprocess
 import sys
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,7 @@ from theorylab.hunt.search import Hunt, hunt
 from theorylab.judge.comparison import compare
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective
+from theorylab.problem.sampler import _multisets
 from theorylab.quantities.protocol import LOST, Measurement
 
 STEEP = {
@@ -217,3 +220,46 @@ def test_single_precision_cannot_break_a_true_claim(family: Callable[..., Object
     with pytest.raises(UsageError, match=r"torch.float32.* needs torch.float64"):
         check(true, family(dtype=torch.float32))
     assert check(true, family()).verdict != "violated"
+
+
+# --- what a long hunt once called violated, all of it rounding ------------------------------------
+FEIGNED = {
+    # The probabilities of a large batch, each off by 1e-13, times F.
+    "tralgo.descent": {
+        "spec": {"family": "quadratic_dip", "parameters": {
+            "ell": 100.0, "kappa": 0.05695683862425727, "radius": 6.294179204190745,
+            "start": 0.41640592538528176, "sigma": 7.588008264711091}},
+        "values": {"B": 352.0, "eta": 0.0004955027131443009},
+    },
+    # The bound's own exp(x) - x - 1 at x = 1e-12.
+    "sngd.step": {
+        "spec": {"family": "relaxed_smooth", "parameters": {
+            "dim": 20, "shape": "power", "p": 4, "noise": "two_point", "sigma": 0.0182,
+            "frequency": 5.671639843941986, "amplitude": 1.5677364199912753, "L1": 8.0,
+            "start": -0.0048911747889270885, "n": 3}},
+        "values": {"B": 448.0, "eta": 3.782076427856344e-14}, "quiet": True,
+    },
+    # A step that is a difference of values of size 1e3, at a point where they agree.
+    "two_point_zeroth_order.theorem_4": {
+        "spec": {"family": "strongly_convex_twins", "parameters": {
+            "n": 2, "slope": 5.823594922954873, "mu": 0.017039685072960165, "condition": 1.0}},
+        "values": {"eta": 0.005868653063235742, "nu": 2.930732399736484e-07},
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("key", FEIGNED)
+def test_rounding_feigns_no_violation(key: str) -> None:
+    table = {"seed": 0, "a": 1.0, "b": 1.0, "quiet": False, **FEIGNED[key]}
+    instance = Instance.from_json(table)
+    found = instance.check(registry.statement(key, "repaired"), replicas=256, effort=3e5)
+    assert found.verdict in ("holds", "not refuted"), found
+
+
+def test_probabilities_of_a_large_batch_are_rounded_once() -> None:
+    picks, likely = _multisets(np.array([0.3, 0.7]), 300)
+    for row in (0, 90, 210, 300):
+        k = int((picks[row] == 1).sum())
+        exact = math.comb(300, k) * Fraction(0.3) ** (300 - k) * Fraction(0.7) ** k
+        assert likely[row] == pytest.approx(float(exact), rel=1e-14)
+    assert math.fsum(likely) == pytest.approx(1, abs=1e-15)

@@ -7,7 +7,6 @@ counterexample no longer leans on any certificate.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import math
 import time
@@ -15,7 +14,6 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from theorylab.exact.tabular import Tabular, tabulates
 from theorylab.hunt.search import Hunt, Instance
 from theorylab.judge.check import constants_for
 from theorylab.judge.domain import place
+from theorylab.problem.objective import started_at
 from theorylab.quantities.enumeration import enumerate_paths
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import Experiment
@@ -148,7 +147,7 @@ def _tabulate(statement: Statement, instance: Instance) -> Iterator[Tabular]:
         starts = list(sample_points(objective, 12, instance.seed))
     least = objective.minimizer()
     for start in starts:
-        here = _started_at(objective, start)
+        here = started_at(objective, start)
         walked = enumerate_paths(replace(experiment, objective=here))
         if walked is None:
             continue
@@ -247,17 +246,6 @@ def _search_on_line(statement: Statement, instance: Instance, budget: float) -> 
                     break
     table = best[1]
     return table if table is not None and table.violates else None
-
-
-def _started_at(objective: Any, start: torch.Tensor) -> Any:
-    """The objective with another start."""
-    moved = copy.copy(objective)
-    moved.start = start
-    for name in [
-        n for n in vars(moved) if isinstance(getattr(type(moved), n, None), cached_property)
-    ]:
-        del vars(moved)[name]  # what was kept may speak of the old start
-    return moved
 
 
 def _greedy(table: Tabular, deadline: float) -> Tabular:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import abc
+import copy
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -329,3 +331,13 @@ class FiniteSum(Objective):
 
     def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
         return np.arange(self.n, dtype=np.int32), np.full(self.n, 1.0 / self.n)
+
+
+def started_at(objective: Objective, start: Tensor) -> Objective:
+    """The objective with another start; nothing that was kept of the old one is."""
+    moved = copy.copy(objective)
+    moved.start = start
+    kept = [n for n in vars(moved) if isinstance(getattr(type(moved), n, None), cached_property)]
+    for name in kept:
+        del vars(moved)[name]
+    return moved

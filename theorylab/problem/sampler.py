@@ -6,12 +6,12 @@ import abc
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import combinations, combinations_with_replacement
 from typing import Literal, NamedTuple, final
 
 import numpy as np
 import torch
-from scipy import special
 from torch import Tensor
 
 from theorylab.errors import UsageError
@@ -109,9 +109,25 @@ def _multisets(chances: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     ([[0, 0, 0], [0, 0, 1], [0, 1, 1], [1, 1, 1]], [0.729, 0.243, 0.027, 0.001])
     """
     picks = np.array(list(combinations_with_replacement(range(len(chances)), size)))
+    if size == 1:
+        return picks, np.asarray(chances, dtype=float)
     often = np.stack([(picks == k).sum(1) for k in range(len(chances))], axis=1)
-    orders = special.gammaln(size + 1) - special.gammaln(often + 1).sum(1)
-    return picks, np.exp(orders + special.xlogy(often, chances).sum(1))
+    # In integers, each probability rounded once: an error of 1e-13 in them, times F, would hide or
+    # feign what a step of a large batch does.
+    shift = max(Fraction(float(c)).denominator.bit_length() - 1 for c in chances)
+    whole = [int(Fraction(float(c)) * 2**shift) for c in chances]
+    powers = [[w**j for j in range(size + 1)] for w in whole]
+    factorials = [math.factorial(j) for j in range(size + 1)]
+    total = sum(whole) ** size
+    likely = []
+    for row in often.tolist():
+        orders = factorials[size]
+        weight = 1
+        for k, j in enumerate(row):
+            orders //= factorials[j]
+            weight *= powers[k][j]
+        likely.append(orders * weight / total)
+    return picks, np.array(likely)
 
 
 def _multiset_count(outcomes: int, size: int) -> float:

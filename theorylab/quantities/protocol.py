@@ -36,6 +36,7 @@ __all__ = [
     "is_one_step",
     "square_scale",
     "steps_per_round",
+    "value_grain",
     "value_scale",
 ]
 
@@ -223,14 +224,36 @@ def value_scale(objective: Objective, *values: Any) -> float:
     """The size of the numbers that values of F are computed from.
 
     Near a minimum F is small, but not what it is the sum or difference of: a certified bound on
-    the values counts as well.
+    the values counts as well, and what they vary by between neighbouring floats.
     """
     bound = objective.constants().get("Bf")
     sizes = np.abs(np.concatenate([np.ravel(np.asarray(v, dtype=float)) for v in values]))
     # A run that diverged says nothing of rounding.
     return max(
-        float(sizes[np.isfinite(sizes)].max(initial=0.0)), 0.0 if bound is None else float(bound)
+        float(sizes[np.isfinite(sizes)].max(initial=0.0)),
+        0.0 if bound is None else float(bound),
+        value_grain(objective) / float(np.finfo(float).eps),
     )
+
+
+def value_grain(objective: Objective) -> float:
+    """The largest jump of F between neighbouring floats, around the start and the minimizer.
+
+    There F itself hardly moves: the jumps are the rounding of terms that cancel.
+
+    >>> import synthetic
+    >>> value_grain(synthetic.quadratic(dim=1, start=0.0))
+    0.0
+    """
+    least = objective.minimizer()
+    jumps = [0.0]
+    for point in (objective.start,) if least is None else (objective.start, least):
+        steps = torch.arange(-8, 9, dtype=point.dtype).unsqueeze(-1)
+        near = point * (1 + torch.finfo(point.dtype).eps * steps)
+        with torch.no_grad():
+            values = objective.value(objective.inside(near))
+        jumps.append(float(values.diff().abs().nan_to_num(0.0, 0.0, 0.0).max()))
+    return max(jumps)
 
 
 def gradient_scale(objective: Objective, *at: tuple[Tensor, Tensor]) -> np.ndarray:

@@ -193,3 +193,12 @@ def test_what_the_first_objectives_violate_is_not_checked_on_the_rest(tmp_path: 
     assert entry.verdict.verdict == "violated"
     assert len(entry.rows) - len([v for v in entry.rows if v.verdict == "not applicable"]) <= 3
     assert any(v.reason == study._SETTLED for v in entry.not_run)
+
+
+@pytest.mark.slow
+def test_the_closing_hunt_goes_on_until_a_false_order_shows(tmp_path: Path) -> None:
+    """Beside data of the user's own, too, whose instances are tried first."""
+    false = registry.statements()["lrsgd.theorem_4_9", "printed"]
+    specs = objective_specs(data="breast_cancer")
+    report = verify([false], specs, form="printed", out=tmp_path, progress=False)
+    assert report.verdicts[0].verdict == "violated"

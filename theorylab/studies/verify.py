@@ -36,7 +36,7 @@ _HUNT_SEED = 0
 """Of the closing hunt, whatever the study's seed: what is false must not depend on luck."""
 _INSTANCES, _ORDER_INSTANCES = 60, 16
 _PROGRAMS = 2  # semidefinite ones of a closing hunt; each takes a second or more
-_WORK, _ORDER_WORK = 2e7, 1e8
+_WORK, _ORDER_WORK = 2e7, 3e8
 """Sample gradients of one closing hunt's search: its ``work`` in :func:`theorylab.hunt.hunt`.
 
 Most hunts end well before; without an end, a few claims on long runs took as long as all others.
@@ -182,7 +182,7 @@ def verify(
         Seconds after which no new check or hunt starts; the claims left are named.
     instances : int
         Of the closing hunt, for each claim (fewer for O(.), whose instances are whole
-        experiments); 0 for none. Its search also ends after 2e7 sample gradients (1e8 for O(.)).
+        experiments); 0 for none. Its search also ends after 2e7 sample gradients (3e8 for O(.)).
     seed, jobs, out : int, int, path
         As in :func:`theorylab.studies.falsify.falsify`.
 

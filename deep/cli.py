@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import typer
 from rich.table import Table
 
 from deep import experiments
+from deep.comparison import Comparison, Plan
 from deep.networks import network
 from deep.schedules import SCHEDULES
 from deep.settings import MAX_SEED, METHODS, Option, Settings, method
@@ -264,31 +264,33 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """LRSGD against SGD and control arms on LeNet, at equal iterations and at equal gradients."""
-    plan = experiments.Plan(share=share, batch_sizes=_numbers(batch_sizes), seeds=seeds, data=data,
+    plan = Plan(share=share, batch_sizes=_numbers(batch_sizes), seeds=seeds, data=data,
                             tune=tune)  # fmt: skip
     if not gamma:
         plan = replace(plan, gammas=())
     found = experiments.compare(plan, out, data_dir, jobs=jobs, budget=budget)
     if page is not None:
-        experiments.write_tables(page, found)
+        found.write_tables(page)
     if as_json:
-        json.dump(found, sys.stdout, indent=1, allow_nan=False)
-        print()
+        print(json.dumps(found.to_json(), indent=1, allow_nan=False))
         return
+    _print_comparison(found, out)
+
+
+def _print_comparison(found: Comparison, out: Path) -> None:
     terminal = console()
-    for name, group in found["groups"].items():
-        if "gains" not in group:
+    for group in found:
+        if group.name == "gamma":
             continue
-        terminal.print(f"[bold]{found['label']}, {name}[/]")
-        for arm, entry in group["arms"].items():
-            scores = [100 * (run["test_accuracy"][-1] or 0.0) for run in entry["runs"]]
-            terminal.print(f"  {arm}: {mean(scores):.2f}% at step {entry['lr']:.3g}, "
-                          f"{entry['steps']} steps, {len(scores)} seeds")  # fmt: skip
-        for first, rows in group["gains"].items():
-            for row in rows:
-                terminal.print(f"  {first} - {row['arm']}: {100 * row['mean']:+.2f} "
-                              f"[{100 * row['low']:+.2f}, {100 * row['high']:+.2f}] points: "
-                              f"gain {row['survives']}", highlight=False)  # fmt: skip
-    if found["missing"]:
-        terminal.print(f"{found['missing']} runs are missing; the same command goes on")
+        terminal.print(f"[bold]{found.label}, {group.name}[/]")
+        for arm in group.arms:
+            terminal.print(f"  {arm.name}: {100 * mean(arm.scores):.2f}% at step {arm.lr:.3g}, "
+                          f"{arm.steps} steps, {len(arm.runs)} seeds")  # fmt: skip
+        for first, each in group.gains.items():
+            for gain in each:
+                terminal.print(f"  {first} - {gain.arm}: {100 * gain.mean:+.2f} "
+                              f"[{100 * gain.low:+.2f}, {100 * gain.high:+.2f}] points: "
+                              f"gain {gain.survives}", highlight=False)  # fmt: skip
+    if found.missing:
+        terminal.print(f"{found.missing} runs are missing; the same command goes on")
     terminal.print(f"results: {out / 'results.json'}")

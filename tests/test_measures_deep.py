@@ -13,8 +13,9 @@ import torch
 from torch import nn
 
 from deep.arms import arms, gains, mean_step, per_round, per_step, report
+from deep.comparison import Group, Plan, RunsOfArm, markdown
 from deep.data import Batch, load
-from deep.experiments import Plan, compare, markdown, matching, scope, write_tables
+from deep.experiments import compare, matching, scope
 from deep.gan import GanSettings, GanTrainer, nearest_colour, score
 from deep.measures import gradient_noise, hessian_norm, hitting, relaxed_smoothness
 from deep.schedules import schedule
@@ -153,26 +154,51 @@ def test_the_comparison_is_matched_both_ways(tmp_path: Path) -> None:
         assert settings.steps == scope(Plan(share=0.1), 50_000)[twin].steps
     plan = Plan(share=0.02, batch_sizes=(16,), seeds=2, data="digits", gammas=(0.5,))
     first = compare(plan, tmp_path, progress=False)
-    assert first["missing"] == 0
-    group = first["groups"]["batch 16"]
-    assert {len(entry["runs"]) for entry in group["arms"].values()} == {2}
-    assert {row["arm"] for row in group["gains"]["lrsgd_c"]} == set(found) - {"lrsgd_r", "lrsgd_c"}
+    assert first.missing == 0
+    group = first["batch 16"]
+    assert {arm.seeds for arm in group.arms} == {(0, 1)}
+    assert {gain.arm for gain in group.gains["lrsgd_c"]} == set(found) - {"lrsgd_r", "lrsgd_c"}
     page = tmp_path / "page.md"
     page.write_text("before\n<!-- results -->\nstale\n<!-- end of results -->\nafter\n")
     for _ in range(2):
-        write_tables(page, first)
-        assert markdown(first) in page.read_text()
+        first.write_tables(page)
+        assert first.markdown() in page.read_text()
         assert "stale" not in page.read_text()
-    assert "- lrsgd_c against `mean step`: " in markdown(first)
+    assert "- lrsgd_c against `mean step`: " in first.markdown()
     page.write_text("no markers")
     with pytest.raises(UsageError, match="needs the lines"):
-        write_tables(page, first)
+        first.write_tables(page)
+    kept = json.loads((tmp_path / "results.json").read_text())
+    read = [Group.from_json(name, table) for name, table in kept["groups"].items()]
+    assert tuple(read) == first.groups
+    frame = first.to_pandas()
+    assert set(frame.group) == {"batch 16", "gamma"}
+    assert frame[frame.group == "batch 16"].groupby(["arm", "seed"]).ngroups == 2 * len(found)
+    for shown in (
+        first._repr_html_(),
+        first.to_latex(),
+        first.save(tmp_path / "a.tex").read_text(),
+    ):
+        assert "same gradients" in shown
+        assert "survives" in shown
     # Started again, nothing runs: a budget of no time still finds every run.
     again = compare(plan, tmp_path, budget=0.0, progress=False)
-    assert again["groups"] == first["groups"]
+    assert again.groups == first.groups
     halved = compare(dataclasses.replace(plan, seeds=3), tmp_path, budget=0.0, progress=False)
-    assert halved["missing"] == 8
-    assert halved["groups"]["batch 16"]["gains"] == {}
+    assert halved.missing == 8
+    assert halved["batch 16"].gains == {}
+
+
+def test_a_run_that_diverged_scores_nothing() -> None:
+    def arm(name: str, *ends: float | None) -> RunsOfArm:
+        runs = tuple({"train_loss": [1.0, end], "test_loss": [1.0, end],
+                      "test_accuracy": [0.5, end]} for end in ends)  # fmt: skip
+        return RunsOfArm(name, 0.1, 5, (0, 1), runs)
+
+    group = Group.of("batch 4", [arm("lrsgd_r", 0.5, None), arm("same gradients", 0.5, 0.5)], 2)
+    assert group.arms[0].scores == [0.5, 0.0]
+    assert math.isclose(group.gains["lrsgd_r"][0].mean, -0.25)
+    assert "| lrsgd_r | 0.1 | 5 | 2 | 25.00 ± 35.36 | 0.500 |" in markdown("x", [group])
 
 
 PAGES = Path(__file__).parent.parent / "docs"
@@ -184,17 +210,15 @@ def test_the_page_shows_what_was_measured(name: str) -> None:
     if not path.exists():
         pytest.skip("the comparison has not been run")
     results = json.loads(path.read_text())
-    assert markdown(results) in (PAGES / "deep.md").read_text()
-    for group in results["groups"].values():
-        for first, rows in group.get("gains", {}).items():
-            scores = {
-                arm: [run["test_accuracy"][-1] for run in entry["runs"]]
-                for arm, entry in group["arms"].items()
-            }
-            for row in rows:
-                again = gains({first: scores[first], row["arm"]: scores[row["arm"]]})[0]
-                assert math.isclose(again.mean, row["mean"], abs_tol=1e-12)
-                assert again.survives == row["survives"]
+    groups = [Group.from_json(group, table) for group, table in results["groups"].items()]
+    shown = markdown(results["label"], groups, results["missing"])
+    assert shown in (PAGES / "deep.md").read_text()
+    for group in groups:
+        again = Group.of(group.name, group.arms, results["plan"]["seeds"])
+        for first, each in group.gains.items():
+            for gain, other in zip(each, again.gains[first], strict=True):
+                assert math.isclose(gain.mean, other.mean, abs_tol=1e-12)
+                assert (gain.arm, gain.survives) == (other.arm, other.survives)
 
 
 def test_figures_2_and_3_run_at_the_papers_values() -> None:

@@ -22,7 +22,8 @@ from deep.recipes import DROPS
 from deep.settings import Settings
 from deep.training import Trainer, load_data
 from theorylab.plugins.provenance import file_digest, provenance
-from theorylab.plugins.store import Store, compute
+from theorylab.plugins.store import Store
+from theorylab.studies.compute import compute
 
 __all__ = ["DATA_VARIABLE", "compare", "matching", "scope"]
 

@@ -29,7 +29,8 @@ from deep.training import Trainer, device_named, load_data
 from paper_figures.scale import Run, Scale, scaled
 from theorylab.errors import UsageError
 from theorylab.plugins.provenance import file_digest
-from theorylab.plugins.store import Store, compute
+from theorylab.plugins.store import Store
+from theorylab.studies.compute import compute
 
 __all__ = ["READERS", "GanRun", "Session", "recorded"]
 

@@ -9,7 +9,8 @@ import pytest
 
 from theorylab.errors import UsageError
 from theorylab.plugins.code import code_of, modules_behind
-from theorylab.plugins.store import Store, compute, read_json, writable, write_json
+from theorylab.plugins.store import Store, read_json, writable, write_json
+from theorylab.studies.compute import compute
 
 
 def square(cell: Any) -> Any:

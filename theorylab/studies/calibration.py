@@ -25,8 +25,9 @@ from theorylab.errors import require_integer
 from theorylab.judge.check import check
 from theorylab.judge.verdict import json_ready
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.store import Store, compute
+from theorylab.plugins.store import Store
 from theorylab.problem.objective import Constant, Objective
+from theorylab.studies.compute import compute
 from theorylab.studies.pages import markdown_table
 from theorylab.studies.report import Report
 

@@ -17,8 +17,9 @@ from theorylab.hunt.counterexample import write_counterexample
 from theorylab.hunt.search import CONFIDENCE, Hunt, hunt
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import Spec
-from theorylab.plugins.store import Store, compute
+from theorylab.plugins.store import Store
 from theorylab.studies import cells
+from theorylab.studies.compute import compute
 from theorylab.studies.report import Report
 
 __all__ = ["FalsifyReport", "falsify", "hunt_cell"]

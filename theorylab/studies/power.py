@@ -25,8 +25,9 @@ from theorylab.exact.worst_case import MissingExtra, solve_points
 from theorylab.hunt.instance import guess
 from theorylab.hunt.search import CONFIDENCE, Evaluation, Hunt, hunt
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.store import Store, compute
+from theorylab.plugins.store import Store
 from theorylab.studies import cells
+from theorylab.studies.compute import compute
 from theorylab.studies.mutants import FACTORS, Mutant, mutants
 from theorylab.studies.pages import markdown_table, source
 from theorylab.studies.report import Report

@@ -21,10 +21,11 @@ from theorylab.judge.verdict import json_ready
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import Spec, build_objective
-from theorylab.plugins.store import Store, compute
+from theorylab.plugins.store import Store
 from theorylab.problem.objective import FiniteSum
 from theorylab.stability.exponents import fit_exponent
 from theorylab.studies import cells
+from theorylab.studies.compute import compute
 from theorylab.studies.report import Report
 from theorylab.studies.twin_cells import (
     expansion_cell,

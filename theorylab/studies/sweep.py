@@ -19,9 +19,10 @@ from theorylab.judge.domain import points
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import Spec, build_objective
-from theorylab.plugins.store import Store, compute
+from theorylab.plugins.store import Store
 from theorylab.problem.objective import FiniteSum, Objective, Parameter
 from theorylab.studies import cells
+from theorylab.studies.compute import compute
 from theorylab.studies.report import Report
 
 __all__ = ["SweepReport", "SweepRow", "default_axis", "sweep"]

@@ -22,9 +22,10 @@ from theorylab.judge.verdict import Verdict, worst
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import DATA_FAMILY, Spec, build_objective, objective_specs
-from theorylab.plugins.store import Store, compute
+from theorylab.plugins.store import Store
 from theorylab.problem.objective import Objective
 from theorylab.studies import cells
+from theorylab.studies.compute import compute
 from theorylab.studies.falsify import hunt_cell
 from theorylab.studies.report import Report
 

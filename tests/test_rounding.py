@@ -35,6 +35,7 @@ from bounds.quantities import (
     total_decrease,
     twin_distance,
 )
+from bounds.statement import evaluate
 from theorylab import check
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.exact.tabular import Tabular
@@ -263,3 +264,15 @@ def test_probabilities_of_a_large_batch_are_rounded_once() -> None:
         exact = math.comb(300, k) * Fraction(0.3) ** (300 - k) * Fraction(0.7) ** k
         assert likely[row] == pytest.approx(float(exact), rel=1e-14)
     assert math.fsum(likely) == pytest.approx(1, abs=1e-15)
+
+
+def test_a_bound_that_rounding_makes_too_large_lets_nothing_hold() -> None:
+    """At x = 1.2e-8, exp(x) - x - 1 is x**2 / 2, and 1.6 x**2 in floats."""
+    x = 1.1937766417144358e-8
+    bowl = synthetic.quadratic(dim=1, ell=1.0)
+    room = sp.exp(eta) - eta - 1
+    assert evaluate(room, {"eta": x}) > x**2
+    false = Statement("made_up.tiny", "L", "printed", Claim(eta**2, "<=", room), (SMOOTH,))
+    assert check(false, bowl, values={"eta": x}).verdict != "holds"
+    true = Statement("made_up.roomy", "L", "printed", Claim(eta**2 / 3, "<=", room), (SMOOTH,))
+    assert check(true, bowl, values={"eta": 0.001}).verdict == "holds"

@@ -200,7 +200,7 @@ def compare(
     # A side that overflowed has no size; its rounding must not grow beyond every number with it.
     tolerance = np.minimum(tolerance, np.finfo(float).max)
     gap = small - large
-    tolerance = tolerance + _evaluation_error(claim, table, gap.mean(-1), tolerance, shape)
+    tolerance = tolerance + _evaluation_error(claim, table, shape)
     low, high = np.full(len(gap), -np.inf), np.full(len(gap), np.inf)
     left = np.zeros(len(gap), dtype=bool)
     if sampled:
@@ -269,30 +269,29 @@ def _inherited(
     return lost
 
 
-def _evaluation_error(
-    claim: Claim, table: Mapping[str, Any], gap: np.ndarray, tolerance: np.ndarray,
-    shape: tuple[int, ...],
-) -> np.ndarray:  # fmt: skip
-    """What floating point takes from the two formulas themselves, where they seem to be broken.
+def _evaluation_error(claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
+    """What floating point takes from the two formulas themselves.
 
     ``exp(x) - x - 1`` at a tiny x is all rounding: the sides are evaluated anew with 60 digits.
     """
-    lost = np.zeros(len(gap))
-    off = np.abs(gap) if claim.sense == "==" else gap
-    for row in np.flatnonzero(off > tolerance):
-        for side in claim.sides:
-            symbols, exactly = _in_digits(side)
-            here = {
-                s.name: float(np.broadcast_to(np.atleast_2d(table[s.name]), shape)[row].mean())
-                for s in symbols
-            }
-            plain = float(np.ravel(evaluate(side, here))[0])
-            with mpmath.workdps(60):
+    lost = np.zeros(shape[:-1])
+    for side in claim.sides:
+        symbols, exactly = _in_digits(side)
+        if side.is_Atom or not symbols:
+            continue
+        columns = [np.broadcast_to(np.atleast_2d(table[s.name]), shape).mean(-1) for s in symbols]
+        points, of = np.unique(np.stack(columns, -1), axis=0, return_inverse=True)
+        plain = evaluate(side, {s.name: points[:, j] for j, s in enumerate(symbols)})
+        off = np.zeros(len(points))
+        with mpmath.workdps(60):
+            for row, (point, found) in enumerate(
+                zip(points.tolist(), np.ravel(plain), strict=True)
+            ):
                 try:
-                    sharp = exactly(*(mpmath.mpf(here[s.name]) for s in symbols))
-                    lost[row] += 2 * float(abs(sharp - plain))
+                    off[row] = 2 * float(abs(exactly(*map(mpmath.mpf, point)) - found))
                 except (ArithmeticError, TypeError, ValueError):  # beyond what it computes
                     continue
+        lost += off[of.ravel()]
     return np.nan_to_num(lost, nan=0.0, posinf=0.0)
 
 

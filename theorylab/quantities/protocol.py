@@ -6,6 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -236,6 +237,7 @@ def value_scale(objective: Objective, *values: Any) -> float:
     )
 
 
+@lru_cache(maxsize=64)
 def value_grain(objective: Objective) -> float:
     """The largest jump of F between neighbouring floats, around the start and the minimizer.
 

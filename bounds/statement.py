@@ -50,7 +50,7 @@ class Condition:
         object.__setattr__(self, "lhs", sp.sympify(self.lhs))
         object.__setattr__(self, "rhs", sp.sympify(self.rhs))
 
-    @property
+    @cached_property
     def measured(self) -> frozenset[Measured]:
         """The measured quantities it names."""
         return frozenset((self.lhs + self.rhs).atoms(Measured))
@@ -70,6 +70,10 @@ class Condition:
         return np.asarray(ok)
 
     def __str__(self) -> str:
+        return self._shown
+
+    @cached_property
+    def _shown(self) -> str:  # sympy writes slowly, and every point outside the domain is told why
         return f"{self.lhs} {self.op} {self.rhs}"
 
 

@@ -7,6 +7,7 @@ comparing units is a free proof-reader.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import sympy as sp
@@ -31,13 +32,13 @@ class Units:
         object.__setattr__(self, "X", sp.sympify(self.X))
 
     def __mul__(self, other: Units) -> Units:
-        return Units(sp.simplify(self.F + other.F), sp.simplify(self.X + other.X))
+        return Units(_simple(self.F + other.F), _simple(self.X + other.X))
 
     def __truediv__(self, other: Units) -> Units:
         return self * other**-1
 
     def __pow__(self, exponent: sp.Expr | int) -> Units:
-        return Units(sp.simplify(self.F * exponent), sp.simplify(self.X * exponent))
+        return Units(_simple(self.F * exponent), _simple(self.X * exponent))
 
     def __str__(self) -> str:
         over = [(name, power) for name, power in (("F", self.F), ("X", self.X)) if power != 0]
@@ -48,7 +49,16 @@ class Units:
 
     def scale(self, a: float, b: float) -> float:
         """The factor by which a quantity of these units grows under ``f -> a f, w -> b w``."""
-        return float(a ** float(self.F) * b ** float(self.X))
+        powers = self._powers
+        return float(a ** powers[0] * b ** powers[1])
+
+    @cached_property
+    def _powers(self) -> tuple[float, float]:
+        return float(self.F), float(self.X)
+
+
+def _simple(power: sp.Expr) -> sp.Expr:
+    return power if power.is_Rational else sp.simplify(power)  # which takes its time over a 1
 
 
 def _power(name: str, power: sp.Expr) -> str:

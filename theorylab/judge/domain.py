@@ -32,10 +32,13 @@ def natural_scale(symbol: Symbol, known: Mapping[str, Any]) -> float:
     >>> natural_scale(eta, {"ell": 4.0, "Delta": 1.0})
     0.25
     """
-    positive = {k: float(v) for k, v in known.items() if np.ndim(v) == 0 and float(v) > 0}
-    curvature = next((positive[k] for k in _CURVATURES if k in positive), 1.0)
-    value = next((positive[k] for k in _VALUES if k in positive), 1.0)
+    curvature, value = _first_positive(known, _CURVATURES), _first_positive(known, _VALUES)
     return symbol.units.scale(value, math.sqrt(value / curvature))
+
+
+def _first_positive(known: Mapping[str, Any], names: tuple[str, ...]) -> float:
+    given = (known[name] for name in names if name in known)
+    return next((float(v) for v in given if np.ndim(v) == 0 and float(v) > 0), 1.0)
 
 
 def points(
@@ -76,7 +79,7 @@ def points(
         wishes += [{symbol.name: "upper"}, {symbol.name: "lower"}]
     found: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
-    attempts = max(60, 12 * count)
+    attempts = max(60, 12 * count) if _possible(statement, known) else 0
     for attempt in range(attempts):
         if len(found) >= count:
             break
@@ -99,6 +102,15 @@ def points(
             + ("" if admit is None else "; points too long to run do not count")
         )
     return found
+
+
+def _possible(statement: Statement, known: Mapping[str, Any]) -> bool:
+    """Whether the values that are fixed meet the conditions that speak of nothing else."""
+    decided = (
+        c for c in statement.conditions
+        if not c.measured and _known(c.lhs, known) and _known(c.rhs, known)
+    )  # fmt: skip
+    return all(condition.holds(known) for condition in decided)
 
 
 def place(

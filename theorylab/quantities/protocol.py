@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -108,7 +108,7 @@ class Experiment:
         """Whether the claim is of each run's own numbers, so that means of them will not do."""
         return self.statement.claim.mode in ("every run", "with probability")
 
-    @property
+    @cached_property
     def rule(self) -> UpdateRule:
         """The statement's algorithm at these values."""
         return build_rule(self.statement, self.values)
@@ -123,14 +123,14 @@ class Experiment:
         """The algorithm's batch, or 1."""
         return self.statement.batch_size(self.values)
 
-    @property
+    @cached_property
     def steps(self) -> float:
         """Expected stochastic steps of one replica, which must follow one another."""
         if self.statement.algorithm is None:
             return 1.0
         return self.rounds * steps_per_round(self.rule)
 
-    @property
+    @cached_property
     def deterministic(self) -> bool:
         """Whether every repetition gives the same numbers: no noise and no random choices."""
         if self.statement.algorithm is None:
@@ -141,7 +141,7 @@ class Experiment:
         mask = rule.restarts(np.random.default_rng(0), 0, 1, 2)
         return quiet and not rule.draws and (mask is None or mask.shape[1] == 1)
 
-    @property
+    @cached_property
     def feasible(self) -> bool:
         """Whether the effort pays for the fewest replicas that still give an interval."""
         return (

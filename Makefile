@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= results/verify
 
-.PHONY: verify test bench gpu clean
+.PHONY: verify test coverage bench gpu clean
 .DELETE_ON_ERROR:
 
 verify: $(VENV)/installed
@@ -18,7 +18,12 @@ test: $(VENV)/installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/mypy --config-file tests/mypy.ini
+	$(BIN)/python -m deptry .
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+# What no test runs, by file; fails below the floor in pyproject.toml.
+coverage: $(VENV)/installed-dev
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only -o addopts=""

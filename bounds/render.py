@@ -9,6 +9,7 @@ by their own ``latex``; plain text uses their meaning and Unicode letters.
 from __future__ import annotations
 
 import re
+import textwrap
 from collections.abc import Callable
 from html import unescape
 from typing import TYPE_CHECKING, Any
@@ -21,13 +22,14 @@ from sympy.printing.precedence import PRECEDENCE
 from sympy.printing.pretty.pretty import PrettyPrinter
 from sympy.printing.pretty.pretty_symbology import pretty_symbol, pretty_use_unicode
 from sympy.printing.pretty.stringpict import prettyForm
+from sympy.printing.str import StrPrinter
 
 from bounds.symbol import Measured, Symbol
 
 if TYPE_CHECKING:
     from bounds.statement import Claim, Condition, Statement
 
-__all__ = ["claim_latex", "expression_latex", "latex", "mathml", "text"]
+__all__ = ["claim_latex", "expression_latex", "formulas", "latex", "mathml", "text"]
 
 _LATEX_SENSES = {"<=": r"\leq", ">=": r"\geq", "==": "=", "<": "<", ">": ">"}
 _SIGNS = {"<=": "≤", ">=": "≥", "==": "=", "<": "<", ">": ">"}
@@ -131,8 +133,10 @@ def mathml(statement: Statement) -> str:
     )
 
 
-def text(statement: Statement) -> str:
+def text(statement: Statement, width: int | None = None) -> str:
     """The statement for a terminal: its label, the claim, what symbols stand for, conditions.
+
+    A formula wider than ``width`` columns is written in one line, broken between its terms.
 
     >>> from bounds import sngm
     >>> print(text(sngm.lemma_2))
@@ -140,36 +144,60 @@ def text(statement: Statement) -> str:
                                                   1
       max_{t<=T} ||u_t||, the momentum buffer ≤ ─────
                                                 1 - β
+    >>> print(text(sngm.lemma_2, 40))
+    Lemma 2 (sngm.lemma_2, printed)
+      max_{t<=T} ||u_t||, the momentum
+        buffer ≤ 1/(1 - β)
     """
+    blocks = [f"{statement.label} ({statement.key}, {statement.form})"]
+    blocks += formulas(statement, width)
+    if statement.assumptions:
+        assumed = "assuming " + "; ".join(str(a) for a in statement.assumptions)
+        blocks.append(_wrapped(assumed, width))
+    return "\n".join(blocks)
+
+
+def formulas(statement: Statement, width: int | None = None) -> list[str]:
+    """The claim, what symbols stand for and the conditions, as :func:`text` shows them."""
+    claim = statement.claim
+    blocks = [_relation_text("", claim.lhs, _SIGNS[claim.sense], claim.rhs, width, claim.big_o)]
+    if claim.mode == "every run":
+        blocks.append("  in every run")
+    elif claim.failure is not None:
+        blocks.append(f"  with probability at least 1 - {claim.failure}")
+    blocks += [_relation_text("where ", s, "=", e, width) for s, e in _prescribed(statement)]
+    blocks += [
+        _relation_text("for ", c.lhs, _SIGNS[c.op], c.rhs, width) for c in statement.conditions
+    ]
+    return blocks
+
+
+def _relation_text(
+    word: str, left: sp.Expr, sign: str, right: sp.Expr, width: int | None, big_o: bool = False
+) -> str:
     uses_unicode = pretty_use_unicode(True)
     try:
         printer = _Pretty({"order": "none", "use_unicode": True, "wrap_line": False})
-
-        def show(expression: sp.Expr) -> prettyForm:
-            return printer._print(_arranged(expression))
-
-        def line(word: str, left: sp.Expr, sign: str, right: prettyForm) -> str:
-            form = prettyForm(*prettyForm(word).right(show(left), f" {sign} ", right))
-            return "\n".join("  " + row.rstrip() for row in str(form).splitlines())
-
-        right = show(statement.claim.rhs)
-        if statement.claim.big_o:
-            right = prettyForm(*prettyForm(*right.parens()).left("O"))
-        blocks = [
-            f"{statement.label} ({statement.key}, {statement.form})",
-            line("", statement.claim.lhs, _SIGNS[statement.claim.sense], right),
-        ]
-        if statement.claim.mode == "every run":
-            blocks.append("  in every run")
-        elif statement.claim.failure is not None:
-            blocks.append(f"  with probability at least 1 - {statement.claim.failure}")
-        blocks += [line("where ", s, "=", show(e)) for s, e in _prescribed(statement)]
-        blocks += [line("for ", c.lhs, _SIGNS[c.op], show(c.rhs)) for c in statement.conditions]
+        shown = printer._print(_arranged(right))
+        if big_o:
+            shown = prettyForm(*prettyForm(*shown.parens()).left("O"))
+        whole = prettyForm(word).right(printer._print(_arranged(left)), f" {sign} ", shown)
+        rows = [f"  {row.rstrip()}" for row in str(prettyForm(*whole)).splitlines()]
+        if width is None or max(map(len, rows)) <= width:
+            return "\n".join(rows)
+        linear = _Linear({"order": "none"})
+        after = linear.doprint(_arranged(right))
+        line = f"{word}{linear.doprint(_arranged(left))} {sign} {f'O({after})' if big_o else after}"
     finally:
         pretty_use_unicode(uses_unicode)
-    if statement.assumptions:
-        blocks.append("  assuming " + "; ".join(str(a) for a in statement.assumptions))
-    return "\n".join(blocks)
+    return _wrapped(line.replace("**", "^"), width)
+
+
+def _wrapped(line: str, width: int | None) -> str:
+    if width is None:
+        return f"  {line}"
+    return textwrap.fill(line, max(width, 20), initial_indent="  ", subsequent_indent="    ",
+                         break_long_words=False, break_on_hyphens=False)  # fmt: skip
 
 
 def _character(entity: re.Match[str]) -> str:
@@ -205,6 +233,11 @@ class _Pretty(PrettyPrinter):
 
     def _print_Max(self, expression: sp.Expr) -> prettyForm:
         return self._helper_print_function(expression.func, expression.args, func_name="max")
+
+
+class _Linear(StrPrinter):
+    def _print_Symbol(self, symbol: sp.Symbol) -> str:
+        return _letters(symbol)
 
 
 class _MathML(MathMLPresentationPrinter):

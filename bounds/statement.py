@@ -425,6 +425,9 @@ class Statement:
     def __str__(self) -> str:
         return f"{self.key} ({self.form}): {self.claim}"
 
+    def __repr__(self) -> str:
+        return f"<{self}>"
+
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {latex(self)}$"
 

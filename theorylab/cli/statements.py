@@ -7,11 +7,11 @@ from typing import Annotated, Literal
 
 import typer
 from rich.table import Table
+from rich.text import Text
 
-from bounds.render import text
 from theorylab.console import console
 from theorylab.plugins import registry
-from theorylab.studies.catalogue import catalogue
+from theorylab.studies.catalogue import catalogue, describe
 from theorylab.studies.selection import select
 
 __all__ = ["Keys", "Paper", "command"]
@@ -40,7 +40,10 @@ def command(
     ] = "both",
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """List the statements, or show some of them in full."""
+    """List the statements, or show some in full: claim, symbols and ranges, algorithm, note.
+
+    Example: theorylab statements sngm.theorem_1 --form repaired
+    """
     chosen = select(keys or [], paper, form)
     if as_json:
         print(json.dumps(catalogue(chosen).to_json(), indent=1))
@@ -48,11 +51,18 @@ def command(
     terminal = console()
     if keys:
         for statement in chosen:
-            terminal.print(text(statement), highlight=False, markup=False)
-            terminal.print()
+            print(describe(statement, terminal.width) + "\n")
         return
-    table = Table("key", "form", "label", "claim", "units", title=f"{len(chosen)} statements")
+    # Keys are to be copied: the claim gives way, and nothing is cut.
+    table = Table(title=f"{len(chosen)} statements", title_justify="left")
+    table.add_column("key", min_width=max(len(s.key) for s in chosen), overflow="fold")
+    for name in ("form", "algorithm"):
+        table.add_column(name, overflow="fold")
+    table.add_column("claim", overflow="fold", ratio=1)
     for s in chosen:
-        colour = "red" if s.units == "inconsistent" else "green"
-        table.add_row(s.key, s.form, s.label, str(s.claim), f"[{colour}]{s.units}[/]")
+        claim = Text(str(s.claim))
+        if s.units == "inconsistent":
+            claim.append("  units differ", style="red")
+        table.add_row(s.key, s.form, s.algorithm.rule if s.algorithm else "", claim)
     terminal.print(table)
+    terminal.print("theorylab statements KEY shows one in full.")

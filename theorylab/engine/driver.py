@@ -58,6 +58,10 @@ class Trajectory:
     seed: int
     _count: Callable[[], Calls] = field(repr=False)
 
+    def __repr__(self) -> str:
+        records, runs = self.rounds.shape
+        return f"<{runs} runs, {records} records each: {', '.join(self.quantities)}>"
+
     @cached_property
     def calls(self) -> Calls:
         """What was asked of the oracle before each record, every entry of shape (m, R)."""

@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 from bounds.statement import Statement
@@ -66,6 +67,17 @@ class Hunt:
     evaluations: int = 0
     seconds: float = 0.0
     reason: str = ""
+
+    def __repr__(self) -> str:
+        told = f"{self.key} ({self.form}): {self.verdict}, {self.evaluations} evaluations"
+        if self.best is not None:
+            told += f", best ratio {self.ratio:.3g}"
+            told += "" if self.best.objective == "-" else f" on {self.best.objective}"
+        return f"<{told}>" if self.best or not self.reason else f"<{told}: {self.reason}>"
+
+    def _repr_html_(self) -> str:
+        shown = f"<div>{escape(repr(self)[1:-1])}</div>"
+        return shown if self.best is None else f"{shown}{self.best._repr_html_()}"
 
     @property
     def ratio(self) -> float:

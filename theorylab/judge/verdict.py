@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
+from theorylab.judge import display
+
 __all__ = ["Evidence", "Outcome", "Verdict", "json_ready", "worst"]
 
 Outcome = Literal["violated", "holds", "not refuted", "vacuous", "not applicable"]
@@ -85,6 +87,12 @@ class Verdict:
     growth: tuple[float, float, float] | None = None
     evidence: Evidence = ""
     standard_error: float = 0.0
+
+    def __repr__(self) -> str:
+        return f"<{display.line(self)}>"
+
+    def _repr_html_(self) -> str:
+        return display.html(self)
 
     @property
     def exact(self) -> bool:

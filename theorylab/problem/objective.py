@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from html import escape
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,23 @@ class Objective(abc.ABC):
     def dim(self) -> int:
         """The dimension d."""
         return int(self.start.shape[0])
+
+    def __repr__(self) -> str:
+        # Constants are left out: some take long to compute.
+        return f"<{self.name}: d = {self.dim}>"
+
+    def _repr_html_(self) -> str:
+        """The name, and the certified constants with how each is certified."""
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{c.value:.6g}</td><td>{escape(c.how)}</td>"
+            f"<td>{'yes' if c.attained else ''}</td></tr>"
+            for name, c in self.constants().items()
+        )
+        return (
+            f"<div>{escape(repr(self)[1:-1])}</div><table><thead><tr><th>constant</th>"
+            "<th>value</th><th>certified by</th><th>attained</th></tr></thead>"
+            f"<tbody>{rows}</tbody></table>"
+        )
 
     # --- the function ------------------------------------------------------------------------
     @abc.abstractmethod
@@ -298,6 +316,9 @@ class FiniteSum(Objective):
     @abc.abstractmethod
     def n(self) -> int:
         """The number of samples."""
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: d = {self.dim}, n = {self.n}>"
 
     @abc.abstractmethod
     def sample_value(self, w: Tensor, draw: Tensor) -> Tensor:

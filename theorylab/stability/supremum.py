@@ -45,6 +45,13 @@ class Estimate:
     index: int
     samples: np.ndarray
 
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"<gap {self.value:.4g} [{low:.4g}, {high:.4g}], from below, at twin {self.pair} and "
+            f"{self.point}, {len(self.samples)} repetitions>"
+        )
+
 
 def largest_gap(
     twins: Twins,

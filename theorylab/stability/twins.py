@@ -83,6 +83,12 @@ class Twins:
     first_drawn: np.ndarray
     horizon: int
 
+    def __repr__(self) -> str:
+        return (
+            f"<{self.pairs} twins of {self.objective.name} (n = {self.n}), {self.seeds} "
+            f"repetitions, recorded {len(self.times)} times up to {self.horizon}>"
+        )
+
     @property
     def pairs(self) -> int:
         """The number of twins P."""

@@ -13,12 +13,30 @@ from theorylab.plugins.store import writable, write_json
 
 __all__ = ["Report"]
 
+# By number where both cells are numbers, else by text; again the other way round.
+_SORT = (
+    "const h=this,i=h.cellIndex,b=h.closest('table').tBodies[0],s=h.dataset.up=h.dataset.up=="
+    "'1'?'':'1',c=r=>r.cells[i].innerText;[...b.rows].sort((p,q)=>{const x=c(p),y=c(q),d=x-y;"
+    "return (isNaN(d)?x.localeCompare(y):d)*(s?1:-1)}).forEach(r=>b.append(r))"
+)
+
 
 class Report(abc.ABC):
     """The outcome of a study: frozen records that show themselves.
 
     A study's report is a frozen dataclass derived from this one.
     """
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        # Before ``dataclass`` looks: its own repr of a report is hundreds of lines.
+        super().__init_subclass__(**options)
+        if "__repr__" not in vars(cls):
+            cls.__repr__ = Report.__repr__  # type: ignore[method-assign]
+
+    def __repr__(self) -> str:
+        frame = self.to_pandas()
+        told = f"{len(frame)} row" + ("s" if len(frame) != 1 else "")
+        return f"<{type(self).__name__}: {told} of {', '.join(map(str, frame.columns))}>"
 
     @abc.abstractmethod
     def to_pandas(self) -> pd.DataFrame:
@@ -29,7 +47,9 @@ class Report(abc.ABC):
         """All of it, JSON-ready, with ``schema`` and ``provenance``."""
 
     def _repr_html_(self) -> str:
-        return str(self.to_pandas().to_html(index=False))
+        """The table; a click on a column's head sorts by it."""
+        table = str(self.to_pandas().to_html(index=False))
+        return table.replace("<th>", f'<th style="cursor:pointer" onclick="{_SORT}">')
 
     def to_latex(self) -> str:
         """The table as LaTeX (``booktabs``)."""

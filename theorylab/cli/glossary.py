@@ -1,0 +1,71 @@
+"""``theorylab symbols``, ``quantities``, ``assumptions``: what statements are made of."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from theorylab.console import console
+from theorylab.errors import UnknownNameError
+from theorylab.studies.glossary import Glossary, Kind, glossary
+
+__all__ = ["assumptions", "quantities", "symbols"]
+
+Word = Annotated[
+    str | None, typer.Argument(metavar="[WORD]", help="Only where this is in name or meaning.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
+
+
+def symbols(word: Word = None, as_json: AsJson = False) -> None:
+    """List the symbols: meaning, domain, units, and how many statements use each.
+
+    Example: theorylab symbols step
+    """
+    _show("symbols", word, as_json)
+
+
+def quantities(word: Word = None, as_json: AsJson = False) -> None:
+    """List the measured quantities that a statement may use, with their units.
+
+    Example: theorylab quantities suboptimality
+    """
+    _show("quantities", word, as_json)
+
+
+def assumptions(word: Word = None, as_json: AsJson = False) -> None:
+    """List the assumptions, with the constants that an objective must certify.
+
+    Example: theorylab assumptions convex
+    """
+    _show("assumptions", word, as_json)
+
+
+def _show(kind: Kind, word: str | None, as_json: bool) -> None:
+    found = glossary(kind)
+    if word is not None:
+        found = found.matching(word)
+        if not len(found):
+            raise UnknownNameError(f"no name or meaning among the {kind} contains {word!r}")
+    if as_json:
+        print(json.dumps(found.to_json(), indent=1))
+    else:
+        _print(found)
+
+
+def _print(found: Glossary) -> None:
+    frame = found.to_pandas()
+    table = Table(title=f"{len(found)} {found.kind}", title_justify="left")
+    names = max(len(term.name) for term in found)
+    for column in frame.columns:
+        if column == "name":
+            table.add_column(column, min_width=names, overflow="fold")
+        else:
+            table.add_column(column, overflow="fold")
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(str(cell)) for cell in row))  # brackets are no markup
+    console().print(table)

@@ -22,6 +22,7 @@ from bounds.notation import (
     mu_pl,
     mu_qg,
     n,
+    s_min,
     sigma,
     sigma_star,
     zeta,
@@ -31,11 +32,12 @@ from bounds.symbol import Symbol
 
 __all__ = [
     "BOUNDED", "BOUNDED_BELOW", "BOUNDED_DOMAIN", "BOUNDED_ENTRIES", "BOUNDED_SET",
-    "BOUNDED_VARIANCE", "COMPOSITE", "CONSTRAINED", "CONVEX", "EXPECTED_SMOOTHNESS",
+    "BOUNDED_VARIANCE", "COMPOSITE", "CONSTRAINED", "CONVEX", "EXPANDING", "EXPECTED_SMOOTHNESS",
     "FINITE_SUM", "FITTED", "FROM_CENTRE", "HETEROGENEITY", "HETEROGENEITY_AT_MINIMIZER",
-    "KNOWN_DISTANCE", "LIPSCHITZ", "LIPSCHITZ_ON_REGION", "NOISE_AT_MINIMIZER",
+    "KNOWN_DISTANCE", "LIPSCHITZ", "LIPSCHITZ_ON_REGION", "MONOTONE", "NOISE_AT_MINIMIZER",
     "ONE_SIDED_SMOOTH", "PER_SAMPLE", "PER_WORKER", "POLYAK_LOJASIEWICZ", "QUADRATIC_GROWTH",
-    "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX", "UNIMODAL_SYMMETRIC_NOISE", "WEAKLY_CONVEX",
+    "RELAXED_SMOOTH", "SMOOTH", "STRONGLY_CONVEX", "STRONGLY_MONOTONE",
+    "UNIMODAL_SYMMETRIC_NOISE", "WEAKLY_CONVEX",
     "Assumption",
 ]  # fmt: skip
 
@@ -45,13 +47,15 @@ class Assumption:
     """A named condition. An objective satisfies it when it certifies ``constants``.
 
     Assumptions without constants (convexity, say) are declared by the objective by name.
-    With ``on_region`` the constants need hold only on a convex set that no iterate leaves.
+    With ``on_region`` the constants need hold only on a convex set that no iterate leaves. Any
+    one of ``implied_by`` that is declared will do in its stead.
     """
 
     name: str
     text: str
     constants: tuple[Symbol, ...] = ()
     on_region: bool = False
+    implied_by: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return self.text
@@ -114,6 +118,15 @@ BOUNDED_DOMAIN = Assumption(
     on_region=True,
 )
 STRONGLY_CONVEX = Assumption("strongly_convex", "f is mu-strongly convex", (mu,))
+
+# --- fields that need be no gradients: of a game each player's gradient in its own variables ------
+# A game is spoken of only by statements that assume a monotone field.
+MONOTONE = Assumption(
+    "monotone", "<g(u) - g(w), u - w> >= 0 for the field g; g may be no gradient",
+    implied_by=("convex",),
+)  # fmt: skip
+STRONGLY_MONOTONE = Assumption("strongly_monotone", "<g(u) - g(w), u - w> >= mu ||u - w||^2", (mu,))
+EXPANDING = Assumption("expanding", "||g(u) - g(w)|| >= s_min ||u - w||", (s_min,))
 
 # --- F with a simple part, or on a convex set ---------------------------------------------------
 # An objective of these kinds is spoken of only by statements that assume so.

@@ -18,7 +18,7 @@ __all__ = [
     "B", "Bf", "C", "D", "D1", "Delta", "G", "G_inf", "L", "L0", "L1", "M", "R", "S", "T", "a",
     "b0", "beta", "beta2", "c", "d", "decay", "delta", "ell", "ell_es", "eps", "eta",
     "eta_length", "gamma", "gap", "kappa", "lam", "mu", "mu_pl", "mu_qg", "n", "nu", "psi", "q",
-    "radius", "rho", "sigma", "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
+    "radius", "rho", "s_min", "sigma", "sigma_star", "t", "t0", "theta", "zeta", "zeta_star",
 ]  # fmt: skip
 
 _NONNEGATIVE = Domain(0)
@@ -38,6 +38,9 @@ def _constant(
 ell = _constant("ell", "Lipschitz constant of the gradient (smoothness)", _CURVATURE, r"\ell")
 delta = _constant("delta", "weak-convexity constant", _CURVATURE, r"\delta", _NONNEGATIVE)
 mu = _constant("mu", "strong-convexity constant", _CURVATURE, r"\mu")
+s_min = _constant(
+    "s_min", "least singular value of the gradient's Jacobian", _CURVATURE, r"s_{\min}"
+)
 mu_pl = _constant("mu_pl", "Polyak-Lojasiewicz constant", _CURVATURE, r"\mu_{\mathrm{PL}}")
 mu_qg = _constant("mu_qg", "quadratic-growth constant", _CURVATURE, r"\mu_{\mathrm{QG}}")
 ell_es = _constant("ell_es", "expected smoothness", _CURVATURE, r"\mathcal{L}")

@@ -15,6 +15,7 @@ from synthetic.datasets import Dataset, load
 from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
 from synthetic.dips import dip_chain, quadratic_dip
 from synthetic.families import FAMILIES
+from synthetic.games import quadratic_game
 from synthetic.interpolated import interpolated
 from synthetic.laws import Gaussian, Rare, Shifts, StudentT, two_point
 from synthetic.linear_sum import LinearSum, linear_twins, strongly_convex_twins
@@ -47,8 +48,7 @@ __all__ = [
     "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "lasso", "linear_twins",
     "linear_workers", "load",
     "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",
-    "quadratic", "quadratic_dip", "regression_workers", "relaxed_smooth", "robust_regression",
-    "shifted_workers", "stability_twins",
-    "strongly_convex",
+    "quadratic", "quadratic_dip", "quadratic_game", "regression_workers", "relaxed_smooth",
+    "robust_regression", "shifted_workers", "stability_twins", "strongly_convex",
     "strongly_convex_twins", "two_point",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from synthetic.extent import on_the_set
 from synthetic.heterogeneity import apart
 from synthetic.reach import Reach, ascend
 from theorylab.errors import UsageError
+from theorylab.problem.field import Field
 from theorylab.problem.objective import Constant, FiniteSum, Objective
 from theorylab.problem.workers import Workers
 
@@ -85,13 +87,14 @@ def attack(
     found: list[Reach] = []
     certified = objective.constants() if constants is None else constants
     w, z, scale = _begin(objective, rng, points)
+    value = None if isinstance(objective, Field) else objective.smooth_part.value
 
     for name in certified:
         if name in _SCORES and not (name == "L0" and "L1" not in certified):
             # What bounds sizes holds where F is minimised; what bounds curvature anywhere.
             place = objective.inside if name in _ON_THE_SET else _anywhere
-            found.append(_push("F", name, certified, objective.smooth_part.value,
-                               objective.gradient, w, z, scale, steps, place))  # fmt: skip
+            found.append(_push("F", name, certified, value, objective.gradient, w, z, scale,
+                               steps, place))  # fmt: skip
     found += on_the_set(objective, certified, w)
     if "Delta" in certified:
         found.append(_descend(objective, certified["Delta"], w, z, scale, steps))
@@ -212,6 +215,11 @@ def _delta(w: Tensor, z: Tensor, value: Function, gradient: Function) -> tuple[T
     return -score, error
 
 
+def _s_min(w: Tensor, z: Tensor, value: Function, gradient: Function) -> tuple[Tensor, Tensor]:
+    score, error = _ell(w, z, value, gradient)
+    return -score, error
+
+
 def _G(w: Tensor, z: Tensor, value: Function, gradient: Function) -> tuple[Tensor, Tensor]:
     size = gradient(w).norm(dim=-1)
     return size, 1e-13 * size.detach()
@@ -228,8 +236,8 @@ def _Bf(w: Tensor, z: Tensor, value: Function, gradient: Function) -> tuple[Tens
 
 
 _SCORES: Mapping[str, Score | None] = {
-    "ell": _ell, "L": _L, "delta": _delta, "mu": _delta, "G": _G, "G_inf": _G_inf, "Bf": _Bf,
-    "L0": None,
+    "ell": _ell, "L": _L, "delta": _delta, "mu": _delta, "s_min": _s_min, "G": _G,
+    "G_inf": _G_inf, "Bf": _Bf, "L0": None,
 }  # fmt: skip
 _ON_THE_SET = frozenset({"G", "G_inf", "Bf"})
 
@@ -261,7 +269,7 @@ def _push(
     scope: str,
     name: str,
     certified: Mapping[str, Constant],
-    value: Function,
+    value: Function | None,
     gradient: Function,
     w: Tensor,
     z: Tensor,
@@ -274,21 +282,24 @@ def _push(
     if name == "L0":
         chosen = _relaxed(float(constant), float(certified["L1"]))
     assert chosen is not None
+    # A field that is no gradient is differentiated itself; no score of its constants asks values.
+    known = gradient if value is None else value
+    slope = gradient if value is None else partial(_slope, value)
 
     def score(x: Tensor) -> Tensor:
         at, apart = place(x[:, :d]), _apart(x[:, d:], scale)
-        return chosen(at, apart, value, lambda p: _slope(value, p))[0]
+        return chosen(at, apart, known, slope)[0]
 
     x = ascend(score, torch.cat([w, z], 1), scale, steps)
     with torch.no_grad():
         pairs = [(place(x[:, :d]), _apart(x[:, d:], scale)), (place(w), _apart(z, scale))]
-        results = [chosen(w, z, value, gradient) for w, z in pairs]
+        results = [chosen(w, z, known, gradient) for w, z in pairs]
     scores, errors = (torch.cat([r[k] for r in results]) for k in (0, 1))
     # The winner by what it proves: its score less its own rounding error.
     proof = (scores - errors).nan_to_num(-math.inf, -math.inf, -math.inf)
     k = int(proof.argmax())
     reached, slack = float(scores[k]), float(errors[k])
-    if name == "mu":
+    if name in ("mu", "s_min"):
         reached = -reached
     if name == "L0":
         reached, slack = reached * float(constant), slack * float(constant)

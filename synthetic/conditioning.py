@@ -29,11 +29,40 @@ def relative_to_minimum(
     Nothing is tried where no minimizer is known. Additive noise cancels in ``g(w) - g(w*)``, so
     random draws serve ``ell_es`` as well as all outcomes do; ``sigma_star`` needs the outcomes.
     """
-    best, low = objective.minimizer(), objective.minimum()
+    best = objective.minimizer()
     if best is None:
         return []
-    start = float(objective.value(objective.start.unsqueeze(0))[0])
     draws, weights = _law(objective, rng)
+    found = []
+    if certified.keys() & {"mu_pl", "mu_qg", "ell_es"}:
+        found += _relative_to_values(
+            objective, certified, best, w, scale, steps, rng, (draws, weights)
+        )
+    if "sigma_star" in certified and objective.outcomes() is not None:
+        square = 0.0
+        for draw, weight in zip(draws, weights, strict=True):
+            gradient = objective.sample_gradient(best.unsqueeze(0), draw.expand(1, 1, *draw.shape))
+            square += float(weight) * float(gradient.square().sum())
+        constant = certified["sigma_star"]
+        found.append(Reach("F", "sigma_star", float(constant), math.sqrt(square),
+                           1e-9 * float(scale.min()), tuple(best.tolist()),
+                           constant.attained))  # fmt: skip
+    return found
+
+
+def _relative_to_values(
+    objective: Objective,
+    certified: Mapping[str, Constant],
+    best: Tensor,
+    w: Tensor,
+    scale: Tensor,
+    steps: int,
+    rng: np.random.Generator,
+    law: tuple[Tensor, Tensor],
+) -> list[Reach]:
+    low = objective.minimum()
+    start = float(objective.value(objective.start.unsqueeze(0))[0])
+    draws, weights = law
 
     # The terms that cancel at the minimum leave their rounding: what values vary by where F cannot,
     # and a few units in the last place of what F is farther away.
@@ -93,15 +122,6 @@ def relative_to_minimum(
             found.append(Reach("F", name, float(certified[name]), float(reached[k]),
                                float(slack[k]), tuple(points[k].tolist()),
                                certified[name].attained))  # fmt: skip
-    if "sigma_star" in certified and objective.outcomes() is not None:
-        square = 0.0
-        for draw, weight in zip(draws, weights, strict=True):
-            gradient = objective.sample_gradient(best.unsqueeze(0), draw.expand(1, 1, *draw.shape))
-            square += float(weight) * float(gradient.square().sum())
-        constant = certified["sigma_star"]
-        found.append(Reach("F", "sigma_star", float(constant), math.sqrt(square),
-                           1e-9 * float(scale.min()), tuple(best.tolist()),
-                           constant.attained))  # fmt: skip
     return found
 
 

@@ -12,6 +12,7 @@ from synthetic.data_backed import classification, dataset_objective, robust_regr
 from synthetic.datasets import BUNDLED
 from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
 from synthetic.dips import dip_chain, quadratic_dip
+from synthetic.games import quadratic_game
 from synthetic.interpolated import interpolated
 from synthetic.linear_sum import linear_twins, strongly_convex_twins
 from synthetic.one_sided import one_sided
@@ -142,6 +143,13 @@ FAMILIES: tuple[Family, ...] = (
         (_ELL, _KAPPA, Parameter("fall", 0.05, 0.95), Parameter("waves", 1, 6, integer=True),
          Parameter("width", 0.1, 10.0, log=True), Parameter("start", -10.0, 10.0)),
         ({}, {"noise": "two_point", "sigma": 0.5}),
+    ),
+    Family(
+        "quadratic_game",
+        quadratic_game,
+        (Parameter("pairs", 1, 10, integer=True), Parameter("coupling", 0.01, 100.0, log=True),
+         _CONDITION, Parameter("mu", 0.0, 10.0), Parameter("start", 0.01, 100.0, log=True)),
+        ({}, {"mu": 0.5}, {"pairs": 1, "coupling": 1e-3, "condition": 1.0, "mu": 1.0}),
     ),
     Family(
         "piecewise_quadratic",

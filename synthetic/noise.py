@@ -71,6 +71,10 @@ class Noisy(Objective):
         return self.base.minimizer()
 
     @property
+    def setting(self) -> frozenset[str]:
+        return self.base.setting
+
+    @property
     def declared(self) -> frozenset[str]:
         own = {"unimodal_symmetric_noise"} if self.law.unimodal_symmetric else set()
         return self.base.declared | own
@@ -179,6 +183,10 @@ class ShiftedSum(FiniteSum):
 
     def minimizer(self) -> Tensor | None:
         return None if len(self._extra) else self.base.minimizer()
+
+    @property
+    def setting(self) -> frozenset[str]:
+        return self.base.setting
 
     @property
     def declared(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 __all__ = ["LOWER", "Reach", "ascend"]
 
-LOWER = frozenset({"mu", "mu_pl", "mu_qg"})
+LOWER = frozenset({"mu", "mu_pl", "mu_qg", "s_min"})
 """Constants that bound from below."""
 
 

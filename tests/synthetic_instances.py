@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 import synthetic
+from theorylab.problem.field import Field
 from theorylab.problem.objective import Objective
 
 DEFAULTS = [
@@ -32,6 +33,13 @@ INSTANCES = DEFAULTS + [
     for family in synthetic.FAMILIES
     if family.name in EXTRA
 ]
+
+FUNCTIONS = [
+    instance
+    for instance in INSTANCES
+    if not isinstance(instance.values[0].build(**instance.values[1]), Field)
+]
+"""Those that have values: all but games."""
 
 
 def points(objective: Objective, rows: int, seed: int = 0, radius: float = 1.0) -> Tensor:

@@ -47,7 +47,7 @@ def proximal_minimizer(objective: Objective, anchor: Tensor, lam: float, delta: 
         ahead = w + momentum * (w - before)
         gradient = objective.gradient(ahead) + lam * (ahead - anchor)
         before, w = w, ahead - gradient / smooth
-        if objective.setting:
+        if "composite" in objective.setting:
             w = objective.prox(w, 1 / smooth)
             gradient = 2 * smooth * (ahead - w)
         largest = float(norm(gradient).max())

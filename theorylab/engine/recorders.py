@@ -132,7 +132,7 @@ def _consensus(objective: Objective, w: Tensor, state: State) -> Tensor:
 
 def _step_back(objective: Objective, w: Tensor, step: float) -> Tensor:
     ahead = w - step * objective.gradient(w)
-    return objective.prox(ahead, step) if objective.setting else ahead
+    return objective.prox(ahead, step) if "composite" in objective.setting else ahead
 
 
 def _mapping(objective: Objective, w: Tensor, step: float) -> Tensor:

@@ -24,8 +24,9 @@ SimplePart = Literal["none", "convex function", "convex set"]
 _MODELLED = frozenset(
     {
         "bounded", "bounded_below", "bounded_set", "bounded_variance", "composite", "constrained",
-        "convex", "finite_sum", "known_distance", "lipschitz", "lipschitz_on_region",
-        "one_sided_smooth", "per_sample", "smooth", "strongly_convex", "weakly_convex",
+        "convex", "expanding", "finite_sum", "known_distance", "lipschitz", "lipschitz_on_region",
+        "monotone", "one_sided_smooth", "per_sample", "smooth", "strongly_convex",
+        "strongly_monotone", "weakly_convex",
     }
 )  # fmt: skip
 
@@ -44,6 +45,10 @@ class FunctionClass:
     all there is to ask. ``simple`` is added to f, a set of at most the ``diameter``. ``relaxed``
     says that more is assumed of f than stands here.
 
+    With ``field``, no function but a field g with ``<g(u) - g(w), u - w> >= lower ||u - w||^2``
+    and ``expansion <= ||g(u) - g(w)||/||u - w|| <= upper``, of which pairs of points are asked
+    alone: that relaxes the class too.
+
     >>> FunctionClass(lower=-1.0, upper=2.0).exact, FunctionClass(-1.0, 2.0, gradient=3.0).exact
     (True, False)
     """
@@ -55,11 +60,15 @@ class FunctionClass:
     simple: SimplePart = "none"
     diameter: float | None = None
     relaxed: bool = False
+    field: bool = False
+    expansion: float = 0.0
 
     @property
     def exact(self) -> bool:
         """Whether the interpolation conditions are necessary and sufficient."""
-        if self.relaxed or self.value is not None or (self.simple != "none" and self.lower < 0):
+        if self.relaxed or self.field or self.value is not None:
+            return False
+        if self.simple != "none" and self.lower < 0:
             return False
         return self.gradient is None or (self.lower == 0 and self.upper == math.inf)
 
@@ -89,14 +98,16 @@ class FunctionClass:
             )
         if "delta" in table:
             lower = max(lower, -table["delta"])
-        if convex or "mu" in table:
+        field = "monotone" in assumed
+        if convex or field or "mu" in table:
             lower = table.get("mu", 0.0)
         simple: SimplePart = "convex function" if "composite" in assumed else "none"
         if "constrained" in assumed:
             simple = "convex set"
         diameter = table.get("D") if "bounded_set" in assumed else None
         relaxed = not assumed <= _MODELLED
-        return cls(lower, upper, table.get("G"), table.get("Bf"), simple, diameter, relaxed)
+        return cls(lower, upper, table.get("G"), table.get("Bf"), simple, diameter, relaxed, field,
+                   table.get("s_min", 0.0))  # fmt: skip
 
 
 def interpolation(family: FunctionClass) -> Any:
@@ -126,11 +137,26 @@ def interpolation(family: FunctionClass) -> Any:
             bent = turn - lower * step
             return fi - fj >= gj * step + lower / 2 * step**2 + bent**2 / (2 * (upper - lower))
 
+        def _turns_with(self, xi: Any, gi: Any, fi: Any, xj: Any, gj: Any, fj: Any) -> Any:
+            return (gi - gj) * (xi - xj) >= lower * (xi - xj) ** 2
+
+        def _at_most(self, xi: Any, gi: Any, fi: Any, xj: Any, gj: Any, fj: Any) -> Any:
+            return (gi - gj) ** 2 <= upper**2 * (xi - xj) ** 2
+
+        def _at_least(self, xi: Any, gi: Any, fi: Any, xj: Any, gj: Any, fj: Any) -> Any:
+            return (gi - gj) ** 2 >= family.expansion**2 * (xi - xj) ** 2
+
         def add_class_constraints(self) -> None:
-            self.add_constraints_from_two_lists_of_points(
-                list_of_points_1=self.list_of_points, list_of_points_2=self.list_of_points,
-                constraint_name="curvature", set_class_constraint_i_j=self._condition,
-            )  # fmt: skip
+            conditions = {"curvature": self._condition}
+            if family.field:
+                conditions = {"monotone": self._turns_with, "Lipschitz": self._at_most,
+                              "expanding": self._at_least}  # fmt: skip
+            for name, condition in conditions.items():
+                self.add_constraints_from_two_lists_of_points(
+                    list_of_points_1=self.list_of_points, list_of_points_2=self.list_of_points,
+                    constraint_name=name, set_class_constraint_i_j=condition,
+                    symmetry=family.field,
+                )  # fmt: skip
 
     return CurvatureBetween
 

@@ -112,7 +112,7 @@ class Tabular:
         for assumption in self.statement.assumptions:
             missing = [s.name for s in assumption.constants if s.name not in constants]
             certified = bool(assumption.constants) and not missing
-            if assumption.name == "convex":
+            if "convex" in (assumption.name, *assumption.implied_by):
                 mean = [sum(column) for column in zip(*self.slopes, strict=True)]
                 certified = all(p <= q for p, q in itertools.pairwise(mean))
             elif assumption.name == "per_sample":  # the constants are those of the mean

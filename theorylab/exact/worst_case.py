@@ -61,9 +61,9 @@ _DOUBTED = 0.01  # of the bound: what a solver may err by beyond its gap
 _AS_GOOD = 1e-3  # a function of fewer dimensions may fall this short of the best
 # sigma_star as well where there is no noise; n samples may all be alike.
 _MODELLED_CONSTANTS = frozenset(
-    {"ell", "L", "delta", "mu", "G", "Bf", "Delta", "sigma", "n", "D", "R"}
+    {"ell", "L", "delta", "mu", "s_min", "G", "Bf", "Delta", "sigma", "n", "D", "R"}
 )
-_MODELLED_WORDS = frozenset({"convex", "composite", "constrained"})
+_MODELLED_WORDS = frozenset({"convex", "composite", "constrained", "monotone"})
 _WARM = (0, 1, 2, 3)  # rounds before the one that a claim on a single round speaks about
 
 

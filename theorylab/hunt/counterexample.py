@@ -96,7 +96,7 @@ def script(table: Tabular) -> str:
         source = f"{_source(condition.lhs)} {condition.op} {_source(condition.rhs)}"
         slack = " + 1e-12" if condition.op == "<=" else ""
         lines.append(f"assert {source}{slack}")
-    if any(a.name == "convex" for a in statement.assumptions):
+    if any("convex" in (a.name, *a.implied_by) for a in statement.assumptions):
         lines.append("assert np.all(np.diff(mean) >= 0)  # F is convex")
     if table.knots:
         lines += _path_lines(table)

@@ -173,7 +173,8 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
         if assumption.on_region:
             table |= {s.name: region[s.name] for s in assumption.constants if s.name in region}
         missing = [s.name for s in assumption.constants if s.name not in table]
-        undeclared = not assumption.constants and assumption.name not in declared
+        enough = {assumption.name, *assumption.implied_by}
+        undeclared = not assumption.constants and not enough & declared
         if missing or undeclared:
             kind = f"{assumption.name} sample by sample" if per_sample else assumption.name
             lacking = f"certifies no {missing[0]}" if missing else f"is not {kind}"

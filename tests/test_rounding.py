@@ -136,7 +136,7 @@ STEEP_WELLS = [
 def test_noise_beside_a_huge_gradient_is_not_refuted(key: str, seed: Any, parameters: Any) -> None:
     """Gradients of 1e15 leave no digit of a noise of 0.5: g - grad F is their rounding."""
     steep = synthetic.relaxed_smooth(**parameters)
-    statement = registry.statement(key, "repaired")
+    statement = registry.statement(key.split()[0], "repaired")
     try:
         found = check(statement, steep, seed=seed, count=4)
     except AssumptionError:
@@ -246,6 +246,12 @@ FEIGNED = {
             "n": 2, "slope": 5.823594922954873, "mu": 0.017039685072960165, "condition": 1.0}},
         "values": {"eta": 0.005868653063235742, "nu": 2.930732399736484e-07},
     },
+    # The same in every run, by the law of many: a radius of 5e-13 beside values of size 1.
+    "two_point_zeroth_order.theorem_4 on average": {
+        "spec": {"family": "strongly_convex_twins", "parameters": {
+            "n": 24, "slope": 0.7164609549242197, "mu": 0.7079212748723261, "condition": 1.0}},
+        "values": {"eta": 0.00014125864492211388, "nu": 4.736289603036945e-13},
+    },
 }  # fmt: skip
 
 
@@ -253,7 +259,7 @@ FEIGNED = {
 def test_rounding_feigns_no_violation(key: str) -> None:
     table = {"seed": 0, "a": 1.0, "b": 1.0, "quiet": False, **FEIGNED[key]}
     instance = Instance.from_json(table)
-    found = instance.check(registry.statement(key, "repaired"), replicas=256, effort=3e5)
+    found = instance.check(registry.statement(key.split()[0], "repaired"), replicas=256, effort=3e5)
     assert found.verdict in ("holds", "not refuted"), found
 
 

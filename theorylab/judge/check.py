@@ -22,9 +22,9 @@ from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
 from theorylab.plugins import registry
-from theorylab.problem.objective import Objective, started_at
+from theorylab.problem.objective import Objective, coarsened, started_at
 from theorylab.quantities import Experiment, Measurement, Protocol, protocol_for
-from theorylab.quantities.protocol import Law
+from theorylab.quantities.protocol import Law, value_scale
 
 __all__ = ["check", "constants_for", "speaks_of_workers"]
 
@@ -256,10 +256,10 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
                 break  # one run that breaks it is enough, and none proves nothing
         else:
             outcomes = compared.outcomes()
+        if "violated" in outcomes and _asks_values(statement):
+            steady = _steady(protocol, now, compared, risk / _LOOKS)
+            outcomes = np.where((outcomes == "violated") & ~steady, "unknown", outcomes)
         if compared.law != "samples":
-            if "violated" in outcomes and _asks_values(statement):
-                steady = _steady(protocol, now, compared, risk / _LOOKS)
-                outcomes = np.where((outcomes == "violated") & ~steady, "unknown", outcomes)
             break
         violated = outcomes == "violated"
         seen = seen + violated
@@ -292,19 +292,29 @@ def _asks_values(statement: Statement) -> bool:
 def _steady(
     protocol: Protocol, experiment: Experiment, compared: Comparison, risk: float
 ) -> np.ndarray:  # fmt: skip
-    """Where the sides stay as they are, but for a tenth of their gap, if the start moves a little.
+    """Where the sides stay as they are, but for a tenth of their gap, if rounding is another.
 
-    A step that is made of rounding is another one then.
+    Steps are made of it where they change with a start that moves a little, or with values that
+    are rounded four bits before their last.
     """
-    start = experiment.objective.start
+    objective = experiment.objective
+    start = objective.start
     apart = 1e-9 * start.abs() + 1e-12 * max(1e-3, float(start.abs().max()))
-    there = replace(experiment, objective=started_at(experiment.objective, start + apart))
-    again = compare(experiment.statement.claim, experiment.values, protocol.measure(there), risk)
-    if again.gap.shape != compared.gap.shape:
-        return np.zeros(len(compared.gap), dtype=bool)
-    with np.errstate(all="ignore"):
-        moved = np.abs(again.measured - compared.measured) + np.abs(again.bound - compared.bound)
-        return np.asarray(moved <= 0.1 * np.abs(compared.measured - compared.bound))
+    grain = 16 * float(np.finfo(float).eps) * value_scale(objective, objective.value(start[None]))
+    others = [started_at(objective, start + apart)]
+    if grain > 0:
+        others.append(coarsened(objective, grain))
+    steady = np.ones(len(compared.gap), dtype=bool)
+    for other in others:
+        measured = protocol.measure(replace(experiment, objective=other))
+        again = compare(experiment.statement.claim, experiment.values, measured, risk)
+        if again.gap.shape != compared.gap.shape:
+            return np.zeros(len(compared.gap), dtype=bool)
+        with np.errstate(all="ignore"):
+            moved = np.abs(again.measured - compared.measured)
+            moved += np.abs(again.bound - compared.bound)
+            steady &= moved <= 0.1 * np.abs(compared.measured - compared.bound)
+    return steady
 
 
 def _trivial(statement: Statement, values: Mapping[str, Any]) -> float:

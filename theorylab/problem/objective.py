@@ -362,3 +362,23 @@ def started_at(objective: Objective, start: Tensor) -> Objective:
     for name in kept:
         del vars(moved)[name]
     return moved
+
+
+def coarsened(objective: Objective, grain: float) -> Objective:
+    """The objective whose mini-batches answer with values rounded to multiples of ``grain``.
+
+    Gradients, and F itself, stay as they are.
+
+    >>> import synthetic
+    >>> bowl = synthetic.quadratic(dim=1)
+    >>> w, none = torch.full((1, 1), 0.6, dtype=torch.float64), torch.zeros(1, 1, 0)
+    >>> coarsened(bowl, 0.25).batch_value(w, none).item()
+    0.25
+    """
+    rough = copy.copy(objective)
+
+    def batch_value(w: Tensor, batch: Tensor) -> Tensor:
+        return (objective.batch_value(w, batch) / grain).round() * grain
+
+    vars(rough)["batch_value"] = batch_value
+    return rough

@@ -24,6 +24,8 @@ from theorylab.studies.report import Report
 
 __all__ = ["FalsifyReport", "falsify", "hunt_cell"]
 
+_ORDER = 4  # shares of the seconds that an O(.) claim gets
+
 
 @dataclass(frozen=True)
 class FalsifyReport(Report):
@@ -102,7 +104,8 @@ def falsify(
     specs : sequence of mapping, optional
         Objectives to start from; every registered family's default instances otherwise.
     budget : float
-        Seconds in all, shared equally: the search stops early enough to confirm what it found.
+        Seconds in all: the search stops early enough to confirm what it found. An O(.) claim,
+        which is measured at many sizes, takes four shares, every other one.
     limit : int, optional
         Instances tried for each statement, in place of ``budget``: the same bits on any machine.
     seed : int
@@ -129,12 +132,13 @@ def falsify(
     Counter({'violated': 1})
     """
     begun = time.monotonic()
-    each = budget * jobs / max(1, len(statements))
+    shares = [_ORDER if s.claim.big_o else 1 for s in statements]
+    each = budget * jobs / max(1, sum(shares))
     chosen: dict[str, Any] = {} if specs is None else {"specs": [dict(s) for s in specs]}
     table = [
         {"kind": "hunt", **cells.name(s), "seed": seed, "family": len(statements), **chosen,
-         **({"budget": each} if limit is None else {"limit": limit})}
-        for s in statements
+         **({"budget": each * share} if limit is None else {"limit": limit})}
+        for s, share in zip(statements, shares, strict=True)
     ]  # fmt: skip
     work = partial(hunt_cell, sent=cells.unregistered(statements))
     results = compute(work, table, Store(out), jobs=jobs, label="hunting", progress=progress)

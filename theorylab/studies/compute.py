@@ -1,21 +1,72 @@
-"""The one parallel map: a function over cells, through the store."""
+"""The one parallel map: a function over cells, through the store, on any backend."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
-
-import torch
-from joblib import Parallel, delayed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, final
 
 from theorylab.errors import UsageError
 from theorylab.plugins.code import code_of
 from theorylab.plugins.store import Cell, Store
 from theorylab.progress import bar
+from theorylab.studies.scale import Scale
+from theorylab.studies.workers import Failure, Task, spread
 
-__all__ = ["compute"]
+__all__ = ["Computed", "Lost", "compute", "title"]
+
+_NAMED = 5
+
+
+@final
+@dataclass(frozen=True)
+class Lost:
+    """A cell that has no result because it failed.
+
+    Attributes
+    ----------
+    cell : str
+        Its name, for people.
+    reason : str
+        The error, in a line.
+    """
+
+    cell: str
+    reason: str
+
+
+@final
+@dataclass(frozen=True)
+class Computed(Sequence[Any]):
+    """A result for each cell, ``None`` where there is none.
+
+    Attributes
+    ----------
+    results : tuple
+    failed : mapping of int to Lost
+        By place, the cells that failed; the others without a result were not begun.
+    """
+
+    results: tuple[Any | None, ...]
+    failed: Mapping[int, Lost] = field(default_factory=dict)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self.results[index]
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    def why(self, index: int) -> str:
+        """Why there is no result at this place."""
+        lost = self.failed.get(index)
+        return "the budget ran out" if lost is None else f"it failed: {lost.reason}"
+
+    @property
+    def lost(self) -> tuple[Lost, ...]:
+        """The cells that failed."""
+        return tuple(self.failed.values())
 
 
 def compute(
@@ -23,79 +74,112 @@ def compute(
     cells: Sequence[Cell],
     store: Store,
     *,
-    jobs: int = 1,
+    jobs: int | Scale = 1,
     label: str = "checking",
     budget: float | None = None,
     progress: bool | None = None,
-) -> list[Any | None]:
+) -> Computed:
     """``function(cell)`` for every cell, from the store where it is finished, in cell order.
 
-    A stored result counts as long as the code behind it is the same (:func:`.code.code_of`).
+    A stored result counts as long as the code behind it is the same (:func:`.code.code_of`). A
+    cell that raises, or whose worker dies twice, is named on stderr and has no result; the others
+    go on.
 
     Parameters
     ----------
     function : callable
         Maps a cell to a JSON-ready result; importable by name, so that workers find it. It may
-        depend on the cell alone: results are the same bits for any number of jobs.
+        depend on the cell alone: results are the same bits wherever it runs.
     cells : sequence of mapping
     store : Store
-    jobs : int
-        Worker processes.
+    jobs : int or Scale
+        Worker processes; or workers elsewhere.
     budget : float, optional
         Seconds after which no new cell is started; those left are ``None``.
 
     Raises
     ------
     UsageError
-        If ``jobs`` is not positive.
+        If ``jobs`` is not positive, the backend cannot be used, or every cell fails by the same
+        mistake in what was asked for.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> def halve(cell):
+    ...     return 1 / cell["x"]
+    >>> found = compute(halve, [{"x": 2}, {"x": 4}], Store(tempfile.mkdtemp()), progress=False)
+    >>> list(found), found.lost
+    ([0.5, 0.25], ())
     """
-    if jobs < 1:
-        raise UsageError(f"--jobs must be at least 1, got {jobs}")
-    codes = [code_of(function, cell) for cell in cells]
+    scale = Scale.of(jobs)
+    task = Task(function, cells, [code_of(function, cell) for cell in cells])
     results: list[Any | None] = [
-        store.get(cell, code) for cell, code in zip(cells, codes, strict=True)
+        store.get(cell, code) for cell, code in zip(cells, task.codes, strict=True)
     ]
     missing = [i for i, result in enumerate(results) if result is None]
-    if damaged := [i for i in missing if store.path(cells[i], codes[i]).exists()]:
+    if damaged := [i for i in missing if store.path(cells[i], task.codes[i]).exists()]:
         said = f"{len(damaged)} damaged results in {store.root / 'cells'} are computed again"
         print(said, file=sys.stderr)
     deadline = None if budget is None else time.monotonic() + budget
-    with bar(progress) as display:
-        task = display.add_task(label, total=len(cells), completed=len(cells) - len(missing))
-        for i, result in _completed(function, cells, missing, jobs, deadline):
-            store.put(cells[i], result, codes[i])
-            results[i] = result
-            display.advance(task)
-    return results
 
-
-def _completed(
-    function: Callable[[Any], Any],
-    cells: Sequence[Cell],
-    missing: Sequence[int],
-    jobs: int,
-    deadline: float | None,
-) -> Iterator[tuple[int, Any]]:
     def in_time() -> Iterator[int]:
         for i in missing:
             if deadline is None or time.monotonic() < deadline:
                 yield i
 
-    if jobs == 1 or len(missing) <= 1:
-        for i in in_time():
-            yield _one(function, i, cells[i])
-        return
-    parallel = Parallel(n_jobs=min(jobs, len(missing)), return_as="generator_unordered",
-                        pre_dispatch="2*n_jobs", batch_size=1)  # fmt: skip
-    yield from parallel(delayed(_one)(function, i, cells[i]) for i in in_time())
+    if scale.backend == "local":
+        scale = Scale(min(scale.jobs, max(1, len(missing))))
+    failed: dict[int, Failure] = {}
+    with bar(progress) as display:
+        shown = display.add_task(label, total=len(cells), completed=len(cells) - len(missing))
+        for i, result in spread(task, in_time(), scale, store):
+            if isinstance(result, Failure):
+                failed[i] = result
+            else:
+                if scale.backend != "slurm":  # there a job keeps what it finds
+                    store.put(cells[i], result, task.codes[i])
+                results[i] = result
+            display.advance(shown)
+    _tell(failed, cells, results)
+    lost = {i: Lost(title(cells[i]), failed[i].reason) for i in sorted(failed)}
+    return Computed(tuple(results), lost)
 
 
-def _one(function: Callable[[Any], Any], index: int, cell: Cell) -> tuple[int, Any]:
-    # One thread everywhere: several processes beat several threads, and a sum's order (so its
-    # bits) must not depend on how many workers there are.
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        return index, function(cell)
-    finally:
-        torch.set_num_threads(before)
+def _tell(
+    failed: Mapping[int, Failure], cells: Sequence[Cell], results: Sequence[Any | None]
+) -> None:
+    """Name what failed; one mistake that every cell shares is the command's."""
+    kinds = {(failure.reason, failure.usage) for failure in failed.values()}
+    if len(kinds) == 1 and all(result is None for result in results):
+        reason, usage = next(iter(kinds))
+        if usage:
+            raise UsageError(reason)
+    for i in sorted(failed)[:_NAMED]:
+        print(f"failed: {title(cells[i])}: {failed[i].reason}", file=sys.stderr)
+    if len(failed) > _NAMED:
+        print(f"failed: {len(failed) - _NAMED} more, each named in the JSON", file=sys.stderr)
+
+
+def title(cell: Cell) -> str:
+    """A cell's name, for people.
+
+    >>> title({"kind": "check", "key": "sngm.lemma_2", "form": "printed", "seed": 0,
+    ...        "objective": {"family": "quadratic", "parameters": {"dim": 2}}})
+    'check sngm.lemma_2 printed on quadratic(dim=2), seed 0'
+    """
+    settings = cell.get("settings")
+    table = {**cell, **settings} if isinstance(settings, Mapping) else cell
+    parts = [str(table[name]) for name in _SHOWN if isinstance(table.get(name), str)]
+    parts += [f"{name}={table[name]:g}" for name in _NUMBERS
+              if isinstance(table.get(name), int | float)]  # fmt: skip
+    objective = table.get("objective")
+    if isinstance(objective, Mapping):
+        given = ", ".join(f"{k}={v}" for k, v in (objective.get("parameters") or {}).items())
+        parts.append(f"on {objective.get('family')}" + (f"({given})" if given else ""))
+    text = " ".join(parts) or "a cell"
+    return text if table.get("seed") is None else f"{text}, seed {table['seed']}"
+
+
+_SHOWN = ("kind", "key", "form", "rule", "axis", "model", "optimizer")
+_NUMBERS = ("x", "n", "T", "c", "theta", "batch_size", "lr")

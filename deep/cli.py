@@ -20,7 +20,9 @@ from deep.settings import MAX_SEED, METHODS, Option, Settings, method
 from deep.study import TrainReport, TwinsReport, train_study, twin_study
 from theorylab.console import console
 from theorylab.errors import UsageError
+from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.studies.report import Report
+from theorylab.studies.scale import Scale
 
 __all__ = ["command", "compare"]
 
@@ -253,7 +255,9 @@ def compare(
         bool, typer.Option("--tune", help="Choose each arm's step on held-out samples.")
     ] = False,
     data: Annotated[str, typer.Option(help="A registered data set.")] = "cifar10-jpeg",
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    jobs: Jobs = 1,
+    backend: BackendName = "local",
+    scheduler: Scheduler = None,
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which no new run starts.")
     ] = None,
@@ -264,17 +268,20 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """LRSGD against SGD and control arms on LeNet, at equal iterations and at equal gradients."""
+    scale = Scale(jobs, backend, scheduler).capped()
     plan = Plan(share=share, batch_sizes=_numbers(batch_sizes), seeds=seeds, data=data,
                             tune=tune)  # fmt: skip
     if not gamma:
         plan = replace(plan, gammas=())
-    found = experiments.compare(plan, out, data_dir, jobs=jobs, budget=budget)
+    found = experiments.compare(plan, out, data_dir, jobs=scale, budget=budget)
     if page is not None:
         found.write_tables(page)
     if as_json:
         print(json.dumps(found.to_json(), indent=1, allow_nan=False))
-        return
-    _print_comparison(found, out)
+    else:
+        _print_comparison(found, out)
+    if found.lost:
+        raise typer.Exit(1)
 
 
 def _print_comparison(found: Comparison, out: Path) -> None:

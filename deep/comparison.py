@@ -14,6 +14,7 @@ import pandas as pd
 from deep.arms import Gain, gains
 from deep.measures import hitting
 from theorylab.errors import UsageError, require_finite
+from theorylab.studies.compute import Lost
 from theorylab.studies.pages import fill, markdown_table
 from theorylab.studies.report import Report
 
@@ -212,7 +213,7 @@ class Comparison(Report):
     groups : tuple of Group
         By batch size, the comparison over gamma last.
     missing : int
-        Runs that the budget left out.
+        Runs that the budget left out, or that failed.
     provenance : mapping
     """
 
@@ -222,6 +223,7 @@ class Comparison(Report):
     groups: tuple[Group, ...]
     missing: int
     provenance: Mapping[str, Any]
+    lost: tuple[Lost, ...] = ()
 
     def __iter__(self) -> Iterator[Group]:
         return iter(self.groups)
@@ -267,6 +269,7 @@ class Comparison(Report):
         return {
             "schema": 1, "label": self.label, "plan": {**vars(self.plan), **sizes},
             "samples": self.samples, "missing": self.missing,
+            "failed": [vars(lost) for lost in self.lost],
             "groups": {group.name: group.to_json() for group in self.groups},
             "provenance": dict(self.provenance),
         }  # fmt: skip

@@ -23,7 +23,8 @@ from deep.settings import Settings
 from deep.training import Trainer, load_data
 from theorylab.plugins.provenance import file_digest, provenance
 from theorylab.plugins.store import Store
-from theorylab.studies.compute import compute
+from theorylab.studies.compute import Lost, compute
+from theorylab.studies.scale import Scale
 
 __all__ = ["DATA_VARIABLE", "compare", "matching", "scope"]
 
@@ -77,7 +78,7 @@ def compare(
     out: Path | str,
     data_dir: Path | str | None = None,
     *,
-    jobs: int = 1,
+    jobs: int | Scale = 1,
     budget: float | None = None,
     progress: bool | None = None,
 ) -> Comparison:
@@ -90,8 +91,8 @@ def compare(
         Where finished runs are kept.
     data_dir : path, optional
         The data's folder or archive; by default ``$THEORYLAB_CIFAR10_JPEG``.
-    jobs : int
-        Worker processes.
+    jobs : int or Scale
+        Worker processes; or workers elsewhere.
     budget : float, optional
         Seconds after which no run starts; the report says how many are missing.
 
@@ -118,13 +119,15 @@ def compare(
     digest = None
     if directory is not None and Path(directory).is_file():
         digest = file_digest(directory)
-    store = Store(out)
+    store, lost = Store(out), list[Lost]()
     execute = partial(_run, directory=None if directory is None else str(directory))
 
     def run(runs: Sequence[Settings], label: str) -> list[Any]:
         cells = [{"settings": s.to_json(), "data": digest} for s in runs]
-        return compute(execute, cells, store, jobs=jobs, label=label, budget=budget,
-                       progress=progress)  # fmt: skip
+        found = compute(execute, cells, store, jobs=jobs, label=label, budget=budget,
+                        progress=progress)  # fmt: skip
+        lost.extend(found.lost)
+        return list(found)
 
     # Middle batch sizes first: should the budget run out, the ends are what is missing.
     sizes = sorted(plan.batch_sizes, key=lambda b: abs(b - 16))
@@ -159,7 +162,7 @@ def compare(
         ]
         compared.append(Group.of(name, of_arms, plan.seeds))
     missing = sum(history is None for history in histories)
-    report = Comparison(data.label, plan, samples, tuple(compared), missing, made)
+    report = Comparison(data.label, plan, samples, tuple(compared), missing, made, tuple(lost))
     report.save(out / "results.json")
     return report
 

@@ -21,9 +21,11 @@ from paper_figures.session import Session, recorded
 from paper_figures.style import FORMATS, STYLES, style
 from theorylab.console import console
 from theorylab.errors import DataError, UnknownNameError, UsageError
+from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins import registry
 from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import Store, writable
+from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
 
 __all__ = ["command"]
@@ -68,7 +70,9 @@ def command(
     ] = None,
     replicas: Annotated[int, typer.Option(min=2, help="Statements: independent runs.")] = 256,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    jobs: Jobs = 1,
+    backend: BackendName = "local",
+    scheduler: Scheduler = None,
     device: Annotated[str, typer.Option(help="Exhibits: cpu, cuda or auto.")] = "auto",
     budget: Annotated[
         float | None,
@@ -99,17 +103,20 @@ def command(
     if list_:
         _list()
         return
+    workers = Scale(jobs, backend, scheduler).capped()
     keys = list(EXHIBITS) if all_ else list(keys or [])
     chosen = [key for key in keys if key in EXHIBITS and axis is None]
     others = [key for key in keys if key not in chosen]
     _known(others)
     refused: list[Refused] = []
+    lost = False
     if others or not keys:
         wanted = [(forms, axis) for forms in _forms(others)] if others else theory.main_rates()
-        refused += _print_curves(theory.each(
+        faults, lost = _print_curves(theory.each(
             wanted, specs=objective_specs(objective, data), given=parse_parameters(parameters),
-            replicas=replicas, seed=seed, jobs=jobs, out=out,
+            replicas=replicas, seed=seed, jobs=workers, out=out,
         ))  # fmt: skip
+        refused += faults
     if chosen:
         kinds = tuple(part.strip() for part in formats.split(","))
         if unknown := set(kinds) - set(FORMATS):
@@ -127,19 +134,22 @@ def command(
         reader = None if segmenter is None or weights is None else (segmenter, weights)
         elsewhere = recorded(*recorded_ or ())
         writable(out / f"{chosen[0]}.csv")
-        session = Session(Store(out), amount, data_dir, seed=seed, jobs=jobs, device=device,
+        session = Session(Store(out), amount, data_dir, seed=seed, jobs=workers, device=device,
                           budget=budget, recorded=elsewhere, segmenter=reader)  # fmt: skip
         refused += _print_exhibits(produce_each(chosen, session, out, look, kinds))
+        lost = lost or bool(session.lost)
     if refused:
         what = "exhibits" if chosen else "statements"
         raise UsageError(
             f"{len(refused)} of {len(chosen or others)} {what} were not drawn; the rest were"
         )
+    if lost:
+        raise typer.Exit(1)
 
 
-def _print_curves(found: Iterable[theory.Curves | Refused]) -> list[Refused]:
-    """Print the files as they are drawn; those that were not."""
-    refused = []
+def _print_curves(found: Iterable[theory.Curves | Refused]) -> tuple[list[Refused], bool]:
+    """Print the files as they are drawn; those that were not, and whether cells failed."""
+    refused, lost = [], False
     for made in found:
         if isinstance(made, Refused):
             refused.append(made)
@@ -147,7 +157,8 @@ def _print_curves(found: Iterable[theory.Curves | Refused]) -> list[Refused]:
             continue
         for path in made.files[1:]:
             console().print(f"figure: {path}")
-    return refused
+        lost = lost or bool(made.report.lost)
+    return refused, lost
 
 
 def _print_exhibits(found: Iterable[Drawn | Refused]) -> list[Refused]:

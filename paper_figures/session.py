@@ -30,7 +30,8 @@ from paper_figures.scale import Run, Scale, scaled
 from theorylab.errors import UsageError
 from theorylab.plugins.provenance import file_digest
 from theorylab.plugins.store import Store
-from theorylab.studies.compute import compute
+from theorylab.studies.compute import Lost, compute
+from theorylab.studies.scale import Scale as Workers
 
 __all__ = ["READERS", "GanRun", "Session", "recorded"]
 
@@ -65,7 +66,7 @@ class Session:
         A data set's folder or archive, or a folder with one of those for each data set.
     seed : int
         The first seed.
-    jobs : int
+    jobs : int or Scale
     device : str
         ``cpu``, ``cuda`` or ``auto``.
     budget : float, optional
@@ -93,7 +94,7 @@ class Session:
         data_dir: Path | None = None,
         *,
         seed: int = 0,
-        jobs: int = 1,
+        jobs: int | Workers = 1,
         device: str = "cpu",
         budget: float | None = None,
         progress: bool | None = None,
@@ -106,6 +107,7 @@ class Session:
         self.recorded, self.segmenter = recorded or {}, segmenter
         self.label = ""
         self.missing = 0
+        self.lost: list[Lost] = []
         self.digests: dict[str, str] = {}
 
     # --- training ------------------------------------------------------------------------------
@@ -199,6 +201,7 @@ class Session:
         found = compute(execute, list(unique.values()), self.store, jobs=self.jobs,
                         label=self.label + stage, budget=self.budget,
                         progress=self.progress)  # fmt: skip
+        self.lost += found.lost
         by_cell = dict(zip(unique, found, strict=True))
         return [by_cell[json.dumps(cell, sort_keys=True)] for cell in cells]
 

@@ -19,6 +19,7 @@ from theorylab.judge.check import constants_for
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import Spec, build_objective, objective_specs, with_parameters
 from theorylab.problem.objective import FiniteSum
+from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
 from theorylab.studies.sweep import SweepReport, SweepRow, default_axis, sweep
 
@@ -51,7 +52,7 @@ def measured_against_bound(
     given: Mapping[str, float | str] | None = None,
     replicas: int = 256,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | Scale = 1,
     out: Path | str = "results/figures",
     progress: bool | None = None,
 ) -> Curves:

@@ -11,6 +11,7 @@ from exhibit_session import TINY, invented
 from paper_figures import session as session_module
 from paper_figures.session import Session
 from theorylab.plugins.store import Store
+from theorylab.studies.compute import Computed
 
 
 @pytest.fixture
@@ -21,6 +22,6 @@ def session(tmp_path: Path) -> Any:
 @pytest.fixture
 def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
     def compute(function: Any, cells: Any, store: Any, **options: Any) -> Any:
-        return [invented(cell) for cell in cells]
+        return Computed(tuple(invented(cell) for cell in cells))
 
     monkeypatch.setattr(session_module, "compute", compute)

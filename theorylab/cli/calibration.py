@@ -11,9 +11,11 @@ from rich.table import Table
 
 from theorylab.cli.options import MAX_SEED
 from theorylab.console import console
+from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins.store import writable, write_json
 from theorylab.studies.calibration import Calibration, calibrate
 from theorylab.studies.pages import fill
+from theorylab.studies.scale import Scale
 
 __all__ = ["command"]
 
@@ -24,7 +26,9 @@ def command(
     ] = 200,
     replicas: Annotated[int, typer.Option(min=2, help="Samples of a first look.")] = 4096,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    jobs: Jobs = 1,
+    backend: BackendName = "local",
+    scheduler: Scheduler = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(
         "results/calibration"
     ),
@@ -34,8 +38,9 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Check claims on eight laws of exactly known mean, and count false verdicts."""
+    scale = Scale(jobs, backend, scheduler).capped()
     target = writable(out / "results.json")
-    found = calibrate(repetitions=repetitions, replicas=replicas, seed=seed, jobs=jobs,
+    found = calibrate(repetitions=repetitions, replicas=replicas, seed=seed, jobs=scale,
                       out=str(out))  # fmt: skip
     write_json(target, found.to_json())
     if page is not None:
@@ -44,7 +49,7 @@ def command(
         print(json.dumps(found.to_json(), indent=1, allow_nan=False))
     else:
         _print(found, target)
-    if not found.calibrated:
+    if found.lost or not found.calibrated:
         raise typer.Exit(1)
 
 

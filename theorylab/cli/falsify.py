@@ -14,8 +14,10 @@ from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import require_finite
 from theorylab.hunt.search import Hunt
+from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins.store import writable
 from theorylab.studies.falsify import FalsifyReport, falsify
+from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
 
 __all__ = ["command"]
@@ -42,22 +44,27 @@ def command(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    jobs: Jobs = 1,
+    backend: BackendName = "local",
+    scheduler: Scheduler = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/falsify"),
     write: Annotated[bool, typer.Option(help="Shrink and write counterexamples.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Search for an instance on which each statement fails, and write it as a counterexample."""
     require_finite("falsify", {"budget": budget})
+    scale = Scale(jobs, backend, scheduler).capped()
     chosen = select(keys or [], paper, form)
     target = writable(out / "results.json")
-    report = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=jobs, out=out,
+    report = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=scale, out=out,
                      write=write)  # fmt: skip
     report.save(target)
     if as_json:
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:
         _print(report, target)
+    if report.lost:
+        raise typer.Exit(1)
 
 
 def _print(report: FalsifyReport, target: Path) -> None:

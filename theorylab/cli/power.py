@@ -13,9 +13,11 @@ from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import UsageError, require_finite
+from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins.store import writable
 from theorylab.studies.pages import fill
 from theorylab.studies.power import PowerReport, alarms_line, kind_name, markdown, power, summary
+from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
 
 __all__ = ["command"]
@@ -34,7 +36,9 @@ def command(
         int, typer.Option(min=1, help="Instances of each statement tried at each further seed.")
     ] = 12,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    jobs: Jobs = 1,
+    backend: BackendName = "local",
+    scheduler: Scheduler = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/power"),
     page: Annotated[
         Path | None, typer.Option(help="A page to write the tables into, between its markers.")
@@ -45,9 +49,10 @@ def command(
     require_finite("power", {"budget": budget})
     if seed + seeds > MAX_SEED:
         raise UsageError(f"--seed plus --seeds must be at most {MAX_SEED}, got {seed + seeds}")
+    scale = Scale(jobs, backend, scheduler).capped()
     chosen = select(keys or [], paper, "repaired")
     target = writable(out / "results.json")
-    report = power(chosen, budget=budget, seeds=seeds, instances=instances, seed=seed, jobs=jobs,
+    report = power(chosen, budget=budget, seeds=seeds, instances=instances, seed=seed, jobs=scale,
                    out=out)  # fmt: skip
     report.save(target)
     if page is not None:
@@ -56,6 +61,8 @@ def command(
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:
         _print(report)
+    if report.lost:
+        raise typer.Exit(1)
 
 
 def _print(report: PowerReport) -> None:

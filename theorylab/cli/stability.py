@@ -13,9 +13,11 @@ from rich.table import Table
 from bounds.statement import Statement
 from theorylab.console import console
 from theorylab.errors import UsageError
+from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins import registry
 from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import writable
+from theorylab.studies.scale import Scale
 from theorylab.studies.stability import StabilityReport, stability
 
 __all__ = ["command"]
@@ -61,7 +63,9 @@ def command(
     ] = None,
     remove: Annotated[bool, typer.Option("--remove-one", help="Remove, not replace.")] = False,
     search: Annotated[int, typer.Option(min=0, help="Generations of a search for twins.")] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    jobs: Jobs = 1,
+    backend: BackendName = "local",
+    scheduler: Scheduler = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/stability"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
@@ -71,19 +75,22 @@ def command(
     specs = objective_specs(objective, data, parse_parameters(parameters))
     if not specs:
         raise UsageError(f"{objective} has no default instance; name its data with --data")
+    scale = Scale(jobs, backend, scheduler).capped()
     target = writable(out / "stability.json")
     report = stability(
         [name.strip() for name in rule.split(",")], specs[0], sizes=_numbers(n, int, "--n"),
         horizons=_numbers(steps, int, "--steps"), multipliers=_numbers(c, float, "--c"),
         thetas=_numbers(theta, float, "--theta"), inner=inner, pairs=pairs, seeds=seeds, seed=seed,
         statements=_named(statement), remove=remove,
-        search=search, jobs=jobs, out=out,
+        search=search, jobs=scale, out=out,
     )  # fmt: skip
     report.save(target)
     if as_json:
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:
         _print(report, target)
+    if report.lost:
+        raise typer.Exit(1)
 
 
 def _named(keys: str | None) -> list[Statement] | None:

@@ -14,8 +14,10 @@ from rich.table import Table
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.judge.verdict import Verdict
+from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import writable
+from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
 from theorylab.studies.verify import VerifyReport, require_applicable, verify
 
@@ -51,12 +53,15 @@ def command(
         int, typer.Option(min=0, help="Instances of the closing hunt of each printed claim.")
     ] = 60,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = 1,
+    jobs: Jobs = 1,
+    backend: BackendName = "local",
+    scheduler: Scheduler = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/verify"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any violation.")] = False,
 ) -> None:
     """Check every statement (or those named by KEY) against measured runs."""
+    scale = Scale(jobs, backend, scheduler).capped()
     chosen = select(keys or [], paper, form)
     specs = objective_specs(objective, data, parse_parameters(parameters))
     if keys and objective is not None:
@@ -64,13 +69,13 @@ def command(
     target = writable(out / "results.json")
     named = specs if objective is not None or data is not None else None
     report = verify(chosen, named, form=form, replicas=replicas, budget=budget,
-                    instances=instances, seed=seed, jobs=jobs, out=out)  # fmt: skip
+                    instances=instances, seed=seed, jobs=scale, out=out)  # fmt: skip
     report.save(target)
     if as_json:
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:
         _print(report, target)
-    if strict and any(v.verdict == "violated" for v in report):
+    if report.lost or (strict and any(v.verdict == "violated" for v in report)):
         raise typer.Exit(1)
 
 

@@ -27,9 +27,10 @@ from theorylab.judge.verdict import json_ready
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import Constant, Objective
-from theorylab.studies.compute import compute
+from theorylab.studies.compute import Lost, compute
 from theorylab.studies.pages import markdown_table
 from theorylab.studies.report import Report
+from theorylab.studies.scale import Scale
 
 __all__ = ["CLAIMS", "LAWS", "Calibration", "Law", "Row", "calibrate"]
 
@@ -197,6 +198,7 @@ class Calibration(Report):
     risk: float
     replicas: int
     provenance: Mapping[str, Any]
+    lost: tuple[Lost, ...] = ()
 
     @property
     def calibrated(self) -> bool:
@@ -212,6 +214,7 @@ class Calibration(Report):
         return {
             "schema": 1, "provenance": dict(self.provenance), "risk": self.risk,
             "replicas": self.replicas, "calibrated": self.calibrated,
+            "failed": [vars(lost) for lost in self.lost],
             "results": [
                 {**asdict(row), "wrong": row.wrong, "interval": row.interval(row.wrong)}
                 for row in self.rows
@@ -254,7 +257,7 @@ def calibrate(
     repetitions: int = 200,
     replicas: int = 4096,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | Scale = 1,
     out: str = "results/calibration",
     progress: bool | None = None,
 ) -> Calibration:
@@ -269,8 +272,8 @@ def calibrate(
     replicas : int
         Samples of a first look.
     seed : int
-    jobs : int
-        Worker processes.
+    jobs : int or Scale
+        Worker processes; or workers elsewhere.
 
     Raises
     ------
@@ -296,7 +299,7 @@ def calibrate(
     found = compute(calibration_cell, cells, Store(out), jobs=jobs, label="calibrating",
                     progress=progress)  # fmt: skip
     rows = tuple(Row(**table) for table in found if table is not None)
-    return Calibration(rows, _RISK, replicas, provenance(seed=seed))
+    return Calibration(rows, _RISK, replicas, provenance(seed=seed), found.lost)
 
 
 def calibration_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:

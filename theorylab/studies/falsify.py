@@ -19,8 +19,9 @@ from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import Spec
 from theorylab.plugins.store import Store
 from theorylab.studies import cells
-from theorylab.studies.compute import compute
+from theorylab.studies.compute import Lost, compute
 from theorylab.studies.report import Report
+from theorylab.studies.scale import Scale
 
 __all__ = ["FalsifyReport", "falsify", "hunt_cell"]
 
@@ -47,6 +48,7 @@ class FalsifyReport(Report):
     counterexamples: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     seconds: float = 0.0
     seed: int = 0
+    lost: tuple[Lost, ...] = ()
 
     def __iter__(self) -> Iterator[Hunt]:
         return iter(self.hunts)
@@ -81,7 +83,8 @@ class FalsifyReport(Report):
             if written is not None:
                 row["counterexample"] = dict(written)
         return {"schema": 1, "provenance": provenance(seed=self.seed), "confidence": CONFIDENCE,
-                "seconds": round(self.seconds, 1), "results": rows}  # fmt: skip
+                "seconds": round(self.seconds, 1),
+                "failed": [vars(lost) for lost in self.lost], "results": rows}  # fmt: skip
 
 
 def falsify(
@@ -91,7 +94,7 @@ def falsify(
     budget: float = 600.0,
     limit: int | None = None,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | Scale = 1,
     out: Path | str = "results/falsify",
     write: bool = False,
     progress: bool | None = None,
@@ -109,8 +112,8 @@ def falsify(
     limit : int, optional
         Instances tried for each statement, in place of ``budget``: the same bits on any machine.
     seed : int
-    jobs : int
-        Worker processes.
+    jobs : int or Scale
+        Worker processes; or workers elsewhere.
     out : path
         Where finished cells are kept and counterexamples written.
     write : bool
@@ -132,8 +135,12 @@ def falsify(
     Counter({'violated': 1})
     """
     begun = time.monotonic()
+<<<<<<< HEAD
     shares = [_ORDER if s.claim.big_o else 1 for s in statements]
     each = budget * jobs / max(1, sum(shares))
+=======
+    each = budget * Scale.of(jobs).jobs / max(1, len(statements))
+>>>>>>> ddd4dbf (A cell that fails is named and the rest goes on; the same cells on Dask or under Slurm)
     chosen: dict[str, Any] = {} if specs is None else {"specs": [dict(s) for s in specs]}
     table = [
         {"kind": "hunt", **cells.name(s), "seed": seed, "family": len(statements), **chosen,
@@ -142,12 +149,15 @@ def falsify(
     ]  # fmt: skip
     work = partial(hunt_cell, sent=cells.unregistered(statements))
     results = compute(work, table, Store(out), jobs=jobs, label="hunting", progress=progress)
-    hunts = tuple(Hunt.from_json(result) for result in results if result is not None)
+    done = [
+        (s, result) for s, result in zip(statements, results, strict=True) if result is not None
+    ]
+    hunts = tuple(Hunt.from_json(result) for _, result in done)
     written = {}
-    for statement, found in zip(statements, hunts, strict=True) if write else ():
+    for (statement, _), found in zip(done, hunts, strict=True) if write else ():
         if found.verdict == "violated":
             written[found.key, found.form] = write_counterexample(statement, found, out)
-    return FalsifyReport(hunts, written, time.monotonic() - begun, seed)
+    return FalsifyReport(hunts, written, time.monotonic() - begun, seed, results.lost)
 
 
 def hunt_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:

@@ -27,10 +27,11 @@ from theorylab.hunt.search import CONFIDENCE, Evaluation, Hunt, hunt
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.store import Store
 from theorylab.studies import cells
-from theorylab.studies.compute import compute
+from theorylab.studies.compute import Lost, compute
 from theorylab.studies.mutants import FACTORS, Mutant, mutants
 from theorylab.studies.pages import markdown_table, source
 from theorylab.studies.report import Report
+from theorylab.studies.scale import Scale
 
 __all__ = [
     "Outcome", "PowerReport", "Score", "alarms_line", "kind_name", "markdown", "measure_power",
@@ -101,6 +102,7 @@ class PowerReport(Report):
     results: tuple[Mapping[str, Any], ...]
     false_alarms: Mapping[str, Any]
     seed: int = 0
+    lost: tuple[Lost, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
         return pd.DataFrame(summary(self.results))
@@ -108,6 +110,7 @@ class PowerReport(Report):
     def to_json(self) -> dict[str, Any]:
         return {"schema": 2, "provenance": provenance(seed=self.seed),
                 "summary": summary(self.results), "false_alarms": dict(self.false_alarms),
+                "failed": [vars(lost) for lost in self.lost],
                 "results": [dict(row) for row in self.results]}  # fmt: skip
 
 
@@ -118,7 +121,7 @@ def power(
     seeds: int = 0,
     instances: int = 12,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | Scale = 1,
     out: Path | str = "results/power",
     progress: bool | None = None,
 ) -> PowerReport:
@@ -137,7 +140,7 @@ def power(
         As in :func:`theorylab.studies.falsify.falsify`.
     """
     chosen = [s for s in statements if not s.claim.big_o]
-    each = budget * jobs / max(1, len(chosen))
+    each = budget * Scale.of(jobs).jobs / max(1, len(chosen))
     sent, store = cells.unregistered(chosen), Store(out)
     table = [
         {"kind": "power", **cells.name(s), "budget": each, "seed": seed, "family": len(chosen)}
@@ -159,7 +162,7 @@ def power(
     return PowerReport(results, {
         "seeds": seeds + 1, "statements": len(chosen), "instances": instances,
         "called_violated": called, "expected_at_most": (seeds + 1) * (1 - CONFIDENCE),
-    }, seed)  # fmt: skip
+    }, seed, rows.lost + alarms.lost)  # fmt: skip
 
 
 def _power_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from theorylab.errors import UsageError
 from theorylab.plugins.store import writable, write_json
+from theorylab.studies.compute import Lost
 
 __all__ = ["Report"]
 
@@ -24,9 +25,11 @@ _SORT = (
 class Report(abc.ABC):
     """The outcome of a study: frozen records that show themselves.
 
-    A study's report is a frozen dataclass derived from this one.
+    A study's report is a frozen dataclass derived from this one. One that runs cells keeps as
+    ``lost`` those that failed: the rest of it speaks of the others alone.
     """
 
+<<<<<<< HEAD
     def __init_subclass__(cls, **options: Any) -> None:
         # Before ``dataclass`` looks: its own repr of a report is hundreds of lines.
         super().__init_subclass__(**options)
@@ -37,6 +40,9 @@ class Report(abc.ABC):
         frame = self.to_pandas()
         told = f"{len(frame)} row" + ("s" if len(frame) != 1 else "")
         return f"<{type(self).__name__}: {told} of {', '.join(map(str, frame.columns))}>"
+=======
+    lost: tuple[Lost, ...] = ()
+>>>>>>> ddd4dbf (A cell that fails is named and the rest goes on; the same cells on Dask or under Slurm)
 
     @abc.abstractmethod
     def to_pandas(self) -> pd.DataFrame:

@@ -25,8 +25,9 @@ from theorylab.plugins.store import Store
 from theorylab.problem.objective import FiniteSum
 from theorylab.stability.exponents import fit_exponent
 from theorylab.studies import cells
-from theorylab.studies.compute import compute
+from theorylab.studies.compute import Lost, compute
 from theorylab.studies.report import Report
+from theorylab.studies.scale import Scale
 from theorylab.studies.twin_cells import (
     expansion_cell,
     explicit_bound,
@@ -101,6 +102,7 @@ class StabilityReport(Report):
     map: Mapping[str, Any] | None = None
     seed: int = 0
     data: str | None = None
+    lost: tuple[Lost, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
         kept = ("rule", "n", "T", "c", "theta", "gap", "bound", "ratio", "verdict", "evidence",
@@ -112,6 +114,7 @@ class StabilityReport(Report):
         return {
             "schema": 1,
             "provenance": provenance(seed=self.seed, data=self.data),
+            "failed": [vars(lost) for lost in self.lost],
             "objective": dict(self.objective),
             "rows": list(self.rows),
             "exponents": list(self.exponents),
@@ -136,7 +139,7 @@ def stability(
     statements: Sequence[Statement] | None = None,
     remove: bool = False,
     search: int = 0,
-    jobs: int = 1,
+    jobs: int | Scale = 1,
     out: Path | str = "results/stability",
     progress: bool | None = None,
 ) -> StabilityReport:
@@ -227,7 +230,7 @@ def stability(
     return StabilityReport(
         clean["objective"], tuple(clean["rows"]), tuple(clean["exponents"]),
         tuple(clean["comparisons"]), tuple(clean["expansions"]), clean["map"], seed,
-        spec.get("digest"),
+        spec.get("digest"), found.lost + against.lost + expansions.lost,
     )  # fmt: skip
 
 

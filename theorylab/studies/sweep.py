@@ -22,8 +22,9 @@ from theorylab.plugins.specs import Spec, build_objective
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import FiniteSum, Objective, Parameter
 from theorylab.studies import cells
-from theorylab.studies.compute import compute
+from theorylab.studies.compute import Lost, compute
 from theorylab.studies.report import Report
+from theorylab.studies.scale import Scale
 
 __all__ = ["SweepReport", "SweepRow", "default_axis", "sweep"]
 
@@ -93,6 +94,7 @@ class SweepReport(Report):
     fixed: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    lost: tuple[Lost, ...] = ()
 
     @property
     def key(self) -> str:
@@ -117,6 +119,7 @@ class SweepReport(Report):
             "schema": 1, "provenance": provenance(seed=self.seed), "key": self.key,
             "axis": self.axis, "fixed": dict(self.fixed), "parameters": dict(self.parameters),
             "objective": self.objective, "rows": [asdict(row) for row in self.rows],
+            "failed": [vars(lost) for lost in self.lost],
         }  # fmt: skip
 
 
@@ -130,7 +133,7 @@ def sweep(
     replicas: int = 256,
     effort: float = 3e5,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | Scale = 1,
     out: Path | str = "results/sweeps",
     progress: bool | None = None,
 ) -> SweepReport:
@@ -197,6 +200,7 @@ def sweep(
         drawn, axis, objective.name, tuple(SweepRow.from_json(row) for row in found if row),
         {**held, **given},
         {k: v for k, v in spec.get("parameters", {}).items() if k != axis}, seed,
+        found.lost,
     )  # fmt: skip
 
 

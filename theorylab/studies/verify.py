@@ -25,9 +25,10 @@ from theorylab.plugins.specs import DATA_FAMILY, Spec, build_objective, objectiv
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import Objective
 from theorylab.studies import cells
-from theorylab.studies.compute import compute
+from theorylab.studies.compute import Lost, compute
 from theorylab.studies.falsify import hunt_cell
 from theorylab.studies.report import Report
+from theorylab.studies.scale import Scale
 
 __all__ = ["Checked", "VerifyReport", "check_cell", "require_applicable", "verify"]
 
@@ -86,6 +87,7 @@ class VerifyReport(Report):
     checked: tuple[Checked, ...]
     seed: int = 0
     data: tuple[str, ...] = ()
+    lost: tuple[Lost, ...] = ()
 
     def __iter__(self) -> Iterator[Verdict]:
         return (entry.verdict for entry in self.checked)
@@ -138,7 +140,7 @@ class VerifyReport(Report):
                                "instances": entry.hunt.evaluations}  # fmt: skip
             rows.append(row)
         return {"schema": 1, "provenance": provenance(seed=self.seed, data=list(self.data)),
-                "results": rows}  # fmt: skip
+                "failed": [vars(lost) for lost in self.lost], "results": rows}  # fmt: skip
 
 
 def verify(
@@ -152,7 +154,7 @@ def verify(
     budget: float | None = None,
     instances: int = _INSTANCES,
     seed: int = 0,
-    jobs: int = 1,
+    jobs: int | Scale = 1,
     out: Path | str = "results/verify",
     progress: bool | None = None,
 ) -> VerifyReport:
@@ -220,6 +222,7 @@ def verify(
     sent = cells.unregistered(statements)
     work, store = partial(check_cell, sent=sent), Store(out)
     results: list[Any] = [None] * len(queue)
+    failed: dict[int, Lost] = {}
 
     def left() -> float | None:
         return None if budget is None else max(0.0, budget - (time.monotonic() - begun))
@@ -229,6 +232,7 @@ def verify(
                        budget=left(), progress=progress)  # fmt: skip
         for k, result in zip(which, done, strict=True):
             results[k] = result
+        failed.update({which[k]: lost for k, lost in done.failed.items()})
 
     late = {k for k, (rank, _, spec, _) in enumerate(queue)
             if not given and rank >= _FIRST and not _is_own(spec)}  # fmt: skip
@@ -243,7 +247,8 @@ def verify(
         if k in settled:
             not_run[i].append(_blank(statements[i], spec, quiet, seed, _SETTLED))
             continue
-        blank = _blank(statements[i], spec, quiet, seed, "the budget ran out")
+        why = f"it failed: {failed[k].reason}" if k in failed else "the budget ran out"
+        blank = _blank(statements[i], spec, quiet, seed, why)
         if result is None:
             not_run[i].append(blank)
         (own if _is_own(spec) else found)[i].append(
@@ -257,11 +262,13 @@ def verify(
                 tuple(own[i]), None, tuple(not_run[i]))
         for i, statement in enumerate(statements)
     ]  # fmt: skip
+    lost = [failed[k] for k in sorted(failed)]
     if instances:
-        checked = _hunted(statements, checked, specs if given else None, instances, jobs, out,
-                          left(), progress)  # fmt: skip
+        checked, hunts_lost = _hunted(statements, checked, specs if given else None, instances,
+                                      jobs, out, left(), progress)  # fmt: skip
+        lost += hunts_lost
     data = tuple(str(s["digest"]) for s in specs if "digest" in s)
-    return VerifyReport(tuple(_with_repaired(statements, checked, form)), seed, data)
+    return VerifyReport(tuple(_with_repaired(statements, checked, form)), seed, data, tuple(lost))
 
 
 def require_applicable(statements: Sequence[Statement], spec: Spec) -> None:
@@ -403,11 +410,11 @@ def _hunted(
     checked: Sequence[Checked],
     specs: Sequence[Spec] | None,
     instances: int,
-    jobs: int,
+    jobs: int | Scale,
     out: Path | str,
     budget: float | None,
     progress: bool | None,
-) -> list[Checked]:
+) -> tuple[list[Checked], tuple[Lost, ...]]:
     """The checks, with a short hunt of every printed claim that they did not refute."""
     standing = [
         i for i, (statement, entry) in enumerate(zip(statements, checked, strict=True))
@@ -425,12 +432,12 @@ def _hunted(
     results = compute(work, table, Store(out), jobs=jobs, label="hunting", budget=budget,
                       progress=progress)  # fmt: skip
     after = list(checked)
-    for i, result in zip(standing, results, strict=True):
+    for k, (i, result) in enumerate(zip(standing, results, strict=True)):
         if result is None:
-            after[i] = replace(checked[i], not_hunted="the budget ran out")
+            after[i] = replace(checked[i], not_hunted=results.why(k))
         else:
             after[i] = _after(checked[i], Hunt.from_json(result))
-    return after
+    return after, results.lost
 
 
 def _after(entry: Checked, hunt: Hunt) -> Checked:

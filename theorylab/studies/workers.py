@@ -167,11 +167,11 @@ def _here(task: Task, wanted: Iterator[int], jobs: int, threads: int) -> Found:
 # --- a Dask cluster ------------------------------------------------------------------------------
 def _on_dask(task: Task, wanted: Iterator[int], scale: Scale, threads: int) -> Found:
     try:
-        from distributed import Client
+        import distributed
     except ImportError:
         raise UsageError("--backend dask needs the extra: pip install 'theorylab[dask]'") from None
     try:
-        client = Client(scale.scheduler, set_as_default=False, timeout=10)
+        client = distributed.Client(scale.scheduler, set_as_default=False, timeout=10)
     except (OSError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(f"no Dask scheduler at {scale.scheduler}: {reason}") from None
@@ -249,9 +249,12 @@ def _under_slurm(
                         yield i, failed[k]
                     else:
                         lost.append(i)
-                # The cell at which a job died is given up, the ones behind it go on.
+                if died is not None and not died.killed:  # it could not even begin
+                    yield from ((i, died.why) for i in lost)
+                    continue
+                # The cell at which a job was killed is given up, the ones behind it go on.
                 if died is not None and lost:
-                    yield lost.pop(0), died
+                    yield lost.pop(0), died.why
                 left += lost
         finally:
             for job in jobs:
@@ -259,11 +262,25 @@ def _under_slurm(
                     job.cancel()
 
 
-def _outcome(job: Any) -> tuple[Mapping[int, Failure], Failure | None]:
+@final
+@dataclass(frozen=True)
+class _Death:
+    """Why a job gave no answer, and whether it was killed while it ran."""
+
+    why: Failure
+    killed: bool
+
+
+def _outcome(job: Any) -> tuple[Mapping[int, Failure], _Death | None]:
+    from submitit.core.utils import UncompletedJobError
+
     try:
         return job.result(), None
+    except UncompletedJobError:  # killed, out of memory or of time
+        return {}, _Death(Failure(f"its job died, see {job.paths.stderr}"), True)
     except Exception as error:
-        return {}, Failure(f"its job died: {' '.join(str(error).split())[:200]}")
+        last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+        return {}, _Death(Failure(f"its job failed: {last[0]}, see {job.paths.stderr}"), False)
 
 
 def _share(task: Task, root: str, threads: int) -> dict[int, Failure]:

@@ -1,0 +1,22 @@
+"""Command-line options that commands of several packages share."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import typer
+
+__all__ = ["BackendName", "Jobs", "Scheduler"]
+
+Jobs = Annotated[int, typer.Option(min=1, help="Workers; results are the same bits.")]
+BackendName = Annotated[
+    Literal["local", "dask", "slurm"],
+    typer.Option("--backend", help="Where cells run: this machine, a Dask cluster, or Slurm."),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="Dask: tcp://HOST:PORT. Slurm: what submitit takes, as "
+        "slurm_partition=cpu,timeout_min=240.",
+    ),
+]

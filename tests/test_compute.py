@@ -220,11 +220,11 @@ def test_verify_names_a_check_that_fails_and_exits_with_1(
         return real(statement, *arguments, **options)
 
     monkeypatch.setattr(module, "check", fails)
-    done = CliRunner().invoke(
-        build(),
-        ["verify", "sngm.lemma_2", "sngm.theorem_1", "--form", "printed", "--objective", "quadratic",
-         "--instances", "0", "--replicas", "16", "--out", str(tmp_path)],
-    )  # fmt: skip
+    arguments = (
+        "verify sngm.lemma_2 sngm.theorem_1 --form printed --objective quadratic --instances 0 "
+        f"--replicas 16 --out {tmp_path}"
+    )
+    done = CliRunner().invoke(build(), arguments.split())
     assert done.exit_code == 1
     assert "failed: check sngm.lemma_2 printed on quadratic" in done.stderr
     assert "RuntimeError: a bug" in done.stderr

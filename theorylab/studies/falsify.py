@@ -135,12 +135,8 @@ def falsify(
     Counter({'violated': 1})
     """
     begun = time.monotonic()
-<<<<<<< HEAD
     shares = [_ORDER if s.claim.big_o else 1 for s in statements]
-    each = budget * jobs / max(1, sum(shares))
-=======
-    each = budget * Scale.of(jobs).jobs / max(1, len(statements))
->>>>>>> ddd4dbf (A cell that fails is named and the rest goes on; the same cells on Dask or under Slurm)
+    each = budget * Scale.of(jobs).jobs / max(1, sum(shares))
     chosen: dict[str, Any] = {} if specs is None else {"specs": [dict(s) for s in specs]}
     table = [
         {"kind": "hunt", **cells.name(s), "seed": seed, "family": len(statements), **chosen,

@@ -29,7 +29,8 @@ class Report(abc.ABC):
     ``lost`` those that failed: the rest of it speaks of the others alone.
     """
 
-<<<<<<< HEAD
+    lost: tuple[Lost, ...] = ()
+
     def __init_subclass__(cls, **options: Any) -> None:
         # Before ``dataclass`` looks: its own repr of a report is hundreds of lines.
         super().__init_subclass__(**options)
@@ -40,9 +41,6 @@ class Report(abc.ABC):
         frame = self.to_pandas()
         told = f"{len(frame)} row" + ("s" if len(frame) != 1 else "")
         return f"<{type(self).__name__}: {told} of {', '.join(map(str, frame.columns))}>"
-=======
-    lost: tuple[Lost, ...] = ()
->>>>>>> ddd4dbf (A cell that fails is named and the rest goes on; the same cells on Dask or under Slurm)
 
     @abc.abstractmethod
     def to_pandas(self) -> pd.DataFrame:

@@ -133,6 +133,11 @@ def _one(task: Task, index: int, threads: int) -> tuple[int, Any]:
 
 
 def _pool(task: Task, indices: Iterable[int], jobs: int, threads: int) -> Found:
+    # loky's tracker frees the semaphores of a process that was stopped, and need not say so.
+    quiet = "ignore:resource_tracker:UserWarning"
+    if quiet not in os.environ.get("PYTHONWARNINGS", ""):
+        given = os.environ.get("PYTHONWARNINGS")
+        os.environ["PYTHONWARNINGS"] = f"{given},{quiet}" if given else quiet
     parallel = Parallel(
         n_jobs=jobs, backend="loky", return_as="generator_unordered", pre_dispatch="2*n_jobs",
         batch_size=1, initializer=_serve, initargs=(os.getpid(),),

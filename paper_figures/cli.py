@@ -5,8 +5,9 @@ from __future__ import annotations
 import difflib
 import sys
 from collections.abc import Iterable
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -19,7 +20,9 @@ from paper_figures.exhibits import EXHIBITS, Drawn, produce_each
 from paper_figures.scale import SCALES, scale
 from paper_figures.session import Session, recorded
 from paper_figures.style import FORMATS, STYLES, style
+from theorylab.cli.options import Target, say_data
 from theorylab.console import console
+from theorylab.data.record import Choices
 from theorylab.errors import DataError, UnknownNameError, UsageError
 from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins import registry
@@ -57,8 +60,9 @@ def command(
     data: Annotated[
         str | None,
         typer.Option(help="Exhibits: a data set in place of the paper's first. Statements: "
-                     "a bundled data set, a CSV or NPZ file."),
+                     "a bundled data set or a file of yours."),
     ] = None,
+    column: Target = None,
     axis: Annotated[
         str | None,
         typer.Option(help="Statements: what to vary: T, eta, B, n, ... or a family's parameter."),
@@ -113,7 +117,7 @@ def command(
     if others or not keys:
         wanted = [(forms, axis) for forms in _forms(others)] if others else theory.main_rates()
         faults, lost = _print_curves(theory.each(
-            wanted, specs=objective_specs(objective, data), given=parse_parameters(parameters),
+            wanted, **_objectives(objective, data, column, parse_parameters(parameters)),
             replicas=replicas, seed=seed, jobs=workers, out=out,
         ))  # fmt: skip
         refused += faults
@@ -145,6 +149,20 @@ def command(
         )
     if lost:
         raise typer.Exit(1)
+
+
+def _objectives(
+    objective: str | None, data: str | None, column: str | None, given: dict[str, Any]
+) -> dict[str, Any]:
+    """Where curves are measured, and what else --set names: hyper-parameters, or of the family."""
+    reading = {k: given.pop(k) for k in set(given) & {f.name for f in fields(Choices)}}
+    if objective is None and data is None and not reading and column is None:
+        return {"given": given}
+    specs = objective_specs(objective, data, reading, column)
+    if data is not None:
+        specs = specs[:1]  # on these data or not at all
+        say_data(specs)
+    return {"specs": specs, "given": given}
 
 
 def _print_curves(found: Iterable[theory.Curves | Refused]) -> tuple[list[Refused], bool]:

@@ -78,9 +78,12 @@ def measured_against_bound(
     """
     lead, given = forms[-1], given or {}
     free = {s.name for s in lead.hyperparameters}
-    spec = fitting(lead, objective_specs() if specs is None else specs)
-    if others := {k: v for k, v in given.items() if k not in free}:
-        spec = with_parameters(spec, others)
+    others = {k: v for k, v in given.items() if k not in free}
+    if specs is None:
+        spec = fitting(lead, objective_specs())
+        spec = with_parameters(spec, others) if others else spec
+    else:
+        spec = fitting(lead, [with_parameters(s, others) for s in specs] if others else specs)
     along = axis or default_axis(lead, spec)
     found = sweep(forms, along, spec, fixed={k: float(v) for k, v in given.items() if k in free},
                   replicas=replicas, seed=seed, jobs=jobs, out=out, progress=progress)  # fmt: skip

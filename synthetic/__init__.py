@@ -11,7 +11,6 @@ from synthetic.data_backed import (
     from_file,
     robust_regression,
 )
-from synthetic.datasets import Dataset, load
 from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
 from synthetic.dips import dip_chain, quadratic_dip
 from synthetic.families import FAMILIES
@@ -38,6 +37,8 @@ from synthetic.workers import (
     regression_workers,
     shifted_workers,
 )
+from theorylab.data.reader import load
+from theorylab.data.record import Dataset
 
 __all__ = [
     "FAMILIES", "LOSSES", "Dataset", "Gaussian", "LinearSum", "Noisy", "PiecewiseQuadratic",

@@ -139,11 +139,13 @@ def lasso(
     form = data.affine_gradients()
     assert form is not None  # the loss is squared
     best = _lasso_minimizer(*form.mean, weight)
-    return Composite(
+    objective = Composite(
         data if sampled else without_noise(data), L1(weight),
         torch.full((data.dim,), float(start), dtype=dtype),
         minimizer=torch.tensor(best, dtype=dtype), parameters=parameters,
     )  # fmt: skip
+    objective.data = data.data
+    return objective
 
 
 def _lasso_minimizer(H: np.ndarray, c: np.ndarray, weight: float) -> np.ndarray:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from synthetic.datasets import BUNDLED, Dataset, bundled_dataset, load
 from synthetic.losses import loss_named
 from synthetic.margin_sum import MarginSum
 from synthetic.populations import Pool, Population, SphereLaw
-from synthetic.shared import count, positive, refuse
-from theorylab.errors import DataError
+from synthetic.shared import count, refuse
+from synthetic.shared import positive as require_positive
+from theorylab.data.reader import bundled_dataset, load
+from theorylab.data.record import BUNDLED, Dataset, few_values, with_note
+from theorylab.errors import DataError, UsageError
 
 __all__ = [
     "classification", "dataset_objective", "finite_sum", "from_file", "robust_regression",
@@ -80,7 +83,7 @@ def robust_regression(
     parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
     who = "robust_regression"
     n, dim = count(who, "n", n), count(who, "dim", dim)
-    positive(who, scale=scale)
+    require_positive(who, scale=scale)
     if not 0 <= outliers <= 1:
         raise refuse(who, "outliers", "in [0, 1]", outliers)
     if alpha < 0:
@@ -136,7 +139,7 @@ def classification(
     parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
     who = "classification"
     n, dim = count(who, "n", n), count(who, "dim", dim)
-    positive(who, scale=scale)
+    require_positive(who, scale=scale)
     if not 0 <= flips <= 1:
         raise refuse(who, "flips", "in [0, 1]", flips)
     if alpha < 0:
@@ -152,13 +155,24 @@ def classification(
 
 
 def dataset_objective(
-    source: str | Path = "breast_cancer",
+    source: str | Path | Any = "breast_cancer",
     loss: str = "geman_mcclure",
     scale: float = 1.0,
     alpha: float = 0.0,
     n: int | None = None,
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
+    *,
+    target: str | int | None = None,
+    header: str | bool | None = None,
+    index: str | int | bool | None = None,
+    delimiter: str | None = None,
+    decimal: str | None = None,
+    text: str | None = None,
+    impute: str | None = None,
+    positive: str | float | None = None,
+    labels: str | None = None,
+    digest: str | None = None,
 ) -> MarginSum:
     """A finite sum over the standardised rows of a data set.
 
@@ -169,9 +183,9 @@ def dataset_objective(
 
     Parameters
     ----------
-    source : str or Path
-        ``"breast_cancer"``, ``"digits"``, ``"diabetes"``, or a CSV or NPZ file
-        (see :func:`synthetic.load`).
+    source : str, Path or frame
+        ``"breast_cancer"``, ``"digits"``, ``"diabetes"``, or a file or frame of yours (see
+        :func:`theorylab.data.load`).
     loss : str
         See :data:`synthetic.losses.LOSSES`.
     scale : float
@@ -182,27 +196,40 @@ def dataset_objective(
         How many rows to draw; all of them, once each, if ``None``.
     seed : int
         Of that draw.
+    target, header, index, delimiter, decimal, text, impute, positive, labels
+        How to read the data; see :class:`theorylab.data.Choices`.
+    digest : str, optional
+        The SHA-256 that the file must have, in hex.
 
     Raises
     ------
     DataError
-        If the file cannot be used.
+        If the data cannot be used, or a loss of margins meets three classes or more.
     UsageError
         If a parameter is out of range.
 
     Examples
     --------
     >>> F = dataset_objective("diabetes", loss="welsch")
-    >>> F.n, F.dim
-    (442, 10)
+    >>> F.n, F.dim, F.data.rows
+    (442, 10, 442)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
-    parameters["source"] = str(source)
+    given: dict[str, Any] = {
+        "target": target, "header": header, "index": index, "delimiter": delimiter,
+        "decimal": decimal, "text": text, "impute": impute, "positive": positive,
+        "labels": labels, "digest": digest,
+    }  # fmt: skip
+    parameters: dict[str, Any] = {"loss": loss, "scale": scale, "alpha": alpha, "n": n,
+                                  "seed": seed}  # fmt: skip
+    parameters |= {k: v for k, v in given.items() if v is not None}
     chosen = loss_named(loss)
-    positive("dataset_objective", scale=scale)
+    require_positive("dataset_objective", scale=scale)
     if alpha < 0:
         raise refuse("dataset_objective", "alpha", "at least 0", alpha)
-    raw: Dataset = bundled_dataset(str(source)) if str(source) in BUNDLED else load(source)
+    raw = _read(source, given)
+    parameters["source"] = str(source) if isinstance(source, str | Path) else raw.name
+    if chosen.of_margin:
+        raw = _two_classes(raw)
     data = raw.standardised()
     A, b = data.X / scale, data.y / scale
     if chosen.of_margin:
@@ -212,7 +239,31 @@ def dataset_objective(
         n = count("dataset_objective", "n", n)
         A, b = pool.sample(np.random.default_rng([1, seed]), n)
     start = np.zeros(A.shape[1])
-    return MarginSum(data.name, chosen, A, b, start, alpha, pool, parameters, dtype)
+    objective = MarginSum(data.name, chosen, A, b, start, alpha, pool, parameters, dtype)
+    objective.data = data.reading
+    return objective
+
+
+def _read(source: str | Path | Any, given: Mapping[str, Any]) -> Dataset:
+    if not isinstance(source, str | Path) or str(source) not in BUNDLED:
+        return load(source, **given)
+    positive = given["positive"]
+    if odd := [k for k, v in given.items() if v is not None and k != "positive"]:
+        raise UsageError(f"{source} is bundled and needs no {odd[0]}; leave it out")
+    return bundled_dataset(str(source), None if positive is None else str(positive))
+
+
+def _two_classes(data: Dataset) -> Dataset:
+    """The data with a target for losses of margins; of a quantity, a split at its mean is said."""
+    different = len(np.unique(data.y))
+    if different == 2:
+        low, high = np.unique(data.y)
+        known = data.reading is not None and data.reading.classes
+        return data if known else with_note(data, f"classes: {low:g} = -1, {high:g} = +1")
+    if few_values(data.y):
+        raise DataError(f"{data.name}: a loss of margins takes two classes, the target has "
+                        f"{different}; --set positive=LABEL sets one against the rest")  # fmt: skip
+    return with_note(data, "classes: target above its mean = +1, else -1")
 
 
 def finite_sum(
@@ -262,7 +313,5 @@ def finite_sum(
 
 
 def from_file(path: str | Path, **parameters: Any) -> MarginSum:
-    """:func:`dataset_objective` on a CSV or NPZ file of yours, whatever its name."""
-    if not Path(path).is_file():
-        load(path)  # raises the error that says why
+    """:func:`dataset_objective` on a file of yours, even if it is called as a bundled one."""
     return dataset_objective(Path(path).absolute(), **parameters)

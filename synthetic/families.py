@@ -9,7 +9,6 @@ from synthetic.composite import composite_quadratic, lasso
 from synthetic.constrained import constrained_huber, constrained_linear, constrained_quadratic
 from synthetic.convex import huber, strongly_convex
 from synthetic.data_backed import classification, dataset_objective, robust_regression
-from synthetic.datasets import BUNDLED
 from synthetic.delta_nonconvex import bounded_nonconvex, delta_nonconvex
 from synthetic.dips import dip_chain, quadratic_dip
 from synthetic.games import quadratic_game
@@ -27,6 +26,7 @@ from synthetic.workers import (
     regression_workers,
     shifted_workers,
 )
+from theorylab.data.record import BUNDLED
 from theorylab.problem.objective import Family, Parameter
 
 __all__ = ["FAMILIES"]

@@ -20,8 +20,8 @@ FILES = [
 
 # Each folder of theorylab imports only those before it (and errors, progress, console).
 LAYERS = (
-    "problem", "method", "plugins", "engine", "stability", "quantities", "judge", "exact", "hunt",
-    "studies", "torch", "cli",
+    "data", "problem", "method", "plugins", "engine", "stability", "quantities", "judge", "exact",
+    "hunt", "studies", "torch", "cli",
 )  # fmt: skip
 
 

@@ -83,7 +83,10 @@ def test_what_a_file_cannot_serve_is_named_with_the_reason(theorylab: Any, mine:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--set", "los=welsch"), "data has no parameter 'los'; it has alpha, loss, n, scale"),
+        (
+            ("--set", "los=welsch"),
+            "data has no parameter 'los'; it has alpha, decimal, delimiter, header,",
+        ),
         (("--set", "loss=hinge"), "unknown loss 'hinge'; known: squared"),
         (("--set", "scale=-1"), "scale must be a positive number"),
         (("--set", "scale"), "--set expects NAME=VALUE, got 'scale'"),

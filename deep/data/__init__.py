@@ -83,6 +83,11 @@ def dataset(name: str) -> Source:
     known = datasets()
     if name not in known:
         close = difflib.get_close_matches(name, known, n=3)
+        if not close and Path(name).suffix:
+            raise UnknownNameError(
+                f"{name!r} is no data set for networks; a table of your own is for verify, "
+                "falsify, stability and figure KEY"
+            )
         hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
         raise UnknownNameError(f"unknown data set {name!r}; {hint}")
     return known[name]

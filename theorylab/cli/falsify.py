@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from theorylab.cli.options import MAX_SEED
+from theorylab.cli.options import MAX_SEED, Data, Family, Parameters, Target, chosen_objectives
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import require_finite
@@ -31,6 +31,10 @@ def command(
     form: Annotated[
         Literal["printed", "repaired", "both"], typer.Option(help="Which form of a statement.")
     ] = "both",
+    objective: Family = None,
+    data: Data = None,
+    column: Target = None,
+    parameters: Parameters = None,
     budget: Annotated[
         float,
         typer.Option(min=0.1, help="Seconds of hunting, shared by the statements; writing adds."),
@@ -55,8 +59,12 @@ def command(
     require_finite("falsify", {"budget": budget})
     scale = Scale(jobs, backend, scheduler).capped()
     chosen = select(keys or [], paper, form)
+    specs = None
+    if any(x is not None for x in (objective, data, parameters, column)):
+        specs = chosen_objectives(objective, data, parameters, column)
+        specs = specs if data is None else specs[:1]  # on these data alone
     target = writable(out / "results.json")
-    report = falsify(chosen, budget=budget, limit=limit, seed=seed, jobs=scale, out=out,
+    report = falsify(chosen, specs, budget=budget, limit=limit, seed=seed, jobs=scale, out=out,
                      write=write)  # fmt: skip
     report.save(target)
     if as_json:

@@ -11,11 +11,11 @@ import typer
 from rich.table import Table
 
 from bounds.statement import Statement
+from theorylab.cli.options import Data, Family, Parameters, Target, chosen_objectives
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins import registry
-from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import writable
 from theorylab.studies.scale import Scale
 from theorylab.studies.stability import StabilityReport, stability
@@ -43,13 +43,10 @@ def _numbers(text: str | None, kind: type, option: str) -> list[Any]:
 
 def command(
     rule: Annotated[str, typer.Option(help="Rules, separated by commas.")] = _RULES,
-    data: Annotated[
-        str | None, typer.Option(help="breast_cancer, digits, diabetes, or a CSV or NPZ file.")
-    ] = None,
-    objective: Annotated[str | None, typer.Option(help="An objective family.")] = None,
-    parameters: Annotated[
-        str | None, typer.Option("--set", help="The family's parameters, as ell=2,delta=0.5.")
-    ] = None,
+    data: Data = None,
+    column: Target = None,
+    objective: Family = None,
+    parameters: Parameters = None,
     n: Annotated[str | None, typer.Option(help="Sizes of the data, separated by commas.")] = None,
     steps: Annotated[str, typer.Option(help="Rounds T, separated by commas.")] = "100",
     c: Annotated[str, typer.Option(help="Step multipliers: eta_t = c/(t ell).")] = "0.5",
@@ -72,7 +69,7 @@ def command(
     """Measure uniform stability on perturbed twins, beside each theorem's bound."""
     if objective is None and data is None:
         objective = _OBJECTIVE
-    specs = objective_specs(objective, data, parse_parameters(parameters))
+    specs = chosen_objectives(objective, data, parameters, column)
     if not specs:
         raise UsageError(f"{objective} has no default instance; name its data with --data")
     scale = Scale(jobs, backend, scheduler).capped()

@@ -11,11 +11,11 @@ import typer
 from rich import box
 from rich.table import Table
 
+from theorylab.cli.options import Data, Parameters, Target, chosen_objectives
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.judge.verdict import Verdict
 from theorylab.options import BackendName, Jobs, Scheduler
-from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import writable
 from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
@@ -37,14 +37,9 @@ def command(
     objective: Annotated[
         str | None, typer.Option(help="Check on this objective family alone.")
     ] = None,
-    data: Annotated[
-        str | None,
-        typer.Option(help="breast_cancer, digits, diabetes, or a CSV or NPZ file; adds it."),
-    ] = None,
-    parameters: Annotated[
-        str | None,
-        typer.Option("--set", help="Parameters of the data or the family, as loss=welsch,scale=2."),
-    ] = None,
+    data: Data = None,
+    column: Target = None,
+    parameters: Parameters = None,
     replicas: Annotated[int, typer.Option(min=2, help="Independent runs, at most.")] = 256,
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which no new check starts.")
@@ -63,7 +58,7 @@ def command(
     """Check every statement (or those named by KEY) against measured runs."""
     scale = Scale(jobs, backend, scheduler).capped()
     chosen = select(keys or [], paper, form)
-    specs = objective_specs(objective, data, parse_parameters(parameters))
+    specs = chosen_objectives(objective, data, parameters, column)
     if keys and objective is not None:
         require_applicable(chosen, specs[0])  # an explicit pair that cannot be checked
     target = writable(out / "results.json")

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from theorylab.data.content import read_file
+from theorylab.data.record import BUNDLED, Choices, Reading
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
-from theorylab.plugins.provenance import file_digest
 from theorylab.problem.objective import Objective
 
 __all__ = [
-    "DATA_FAMILY", "Spec", "build_objective", "objective_specs", "parse_parameters",
+    "DATA_FAMILY", "Spec", "build_objective", "objective_specs", "parse_parameters", "readings",
     "with_parameters",
 ]  # fmt: skip
 
 Spec = Mapping[str, Any]
 DATA_FAMILY = "data"
-_NOT_SET = frozenset({"source", "dtype", "name"})
+_READING = frozenset(f.name for f in fields(Choices))
+_NOT_SET = frozenset({"source", "dtype", "name", "digest"})
 
 
 def build_objective(spec: Spec) -> Objective:
@@ -97,20 +100,27 @@ def objective_specs(
     objective: str | None = None,
     data: str | None = None,
     parameters: Mapping[str, Any] | None = None,
+    target: str | None = None,
 ) -> list[Spec]:
     """The objectives a command runs on.
 
     A family's default instances if ``objective`` names one; otherwise every family's, with the
-    data-backed sum of ``data`` (a bundled data set or a file) first if given. ``parameters``
-    change those of what is named.
+    data-backed sum of ``data`` (a bundled data set or a file) first if given, its ``target`` the
+    column of that name. ``parameters`` change those of what is named. A file is known by its
+    SHA-256 from here on: whoever builds the objective refuses another.
 
     Raises
     ------
     UsageError
         If both are given, a name or parameter is unknown, a file cannot be used, or parameters
-        are given for nothing that is named.
+        or a target are given for nothing that is named.
     """
-    given = parameters or {}
+    # How to read data is text: a search must not take the label 2 for a number to be moved.
+    given = {k: str(v) if k in _READING else v for k, v in (parameters or {}).items()}
+    if target is not None:
+        if data is None:
+            raise UsageError("--target names a column of --data, which is not given")
+        given["target"] = target
     if objective is not None and data is not None:
         raise UsageError("give either --objective or --data, not both")
     if given and objective is None and data is None:
@@ -126,9 +136,19 @@ def objective_specs(
         for p in family.defaults
     ]
     if data is not None:
-        spec: dict[str, Any] = {"family": DATA_FAMILY, "parameters": {"source": data}}
-        if Path(data).is_file():
-            spec["digest"] = file_digest(data)
+        known: dict[str, Any] = {"source": data}
+        if data not in BUNDLED and Path(data).exists():
+            known["digest"] = read_file(data)[1]
         # A bad file is refused before anything runs.
-        specs = [with_parameters(spec, given), *specs]
+        specs = [with_parameters({"family": DATA_FAMILY, "parameters": known}, given), *specs]
     return specs
+
+
+def readings(specs: Iterable[Spec]) -> tuple[Reading, ...]:
+    """What was read to build the objectives, each once.
+
+    >>> [reading.name for reading in readings([{"family": "lasso"}, {"family": "quadratic"}])]
+    ['diabetes']
+    """
+    found = (build_objective(spec).data for spec in specs)
+    return tuple(dict.fromkeys(reading for reading in found if reading is not None))

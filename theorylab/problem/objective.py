@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from theorylab.data.record import Reading
 from theorylab.errors import UsageError
 from theorylab.problem.affine import AffineGradients
 
@@ -82,11 +83,14 @@ class Objective(abc.ABC):
         ``w_0``; the constant ``Delta`` refers to it.
     parameters : mapping
         What built it, for provenance and for a search.
+    data : Reading or None
+        What was read to build it.
     """
 
     name: str
     start: Tensor
     parameters: Mapping[str, Any]
+    data: Reading | None = None
 
     @property
     def dim(self) -> int:

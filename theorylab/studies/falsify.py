@@ -13,10 +13,11 @@ from typing import Any
 import pandas as pd
 
 from bounds.statement import Statement
+from theorylab.data.record import Reading
 from theorylab.hunt.counterexample import write_counterexample
 from theorylab.hunt.search import CONFIDENCE, Hunt, hunt
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.specs import Spec
+from theorylab.plugins.specs import Spec, readings
 from theorylab.plugins.store import Store
 from theorylab.studies import cells
 from theorylab.studies.compute import Lost, compute
@@ -42,6 +43,8 @@ class FalsifyReport(Report):
     seconds : float
         Wall-clock time in all: search, confirmation, shrinking and writing.
     seed : int
+    data : tuple of Reading
+        What the objectives that were named were built from.
     """
 
     hunts: tuple[Hunt, ...]
@@ -49,6 +52,7 @@ class FalsifyReport(Report):
     seconds: float = 0.0
     seed: int = 0
     lost: tuple[Lost, ...] = ()
+    data: tuple[Reading, ...] = ()
 
     def __iter__(self) -> Iterator[Hunt]:
         return iter(self.hunts)
@@ -82,8 +86,9 @@ class FalsifyReport(Report):
             written = self.counterexamples.get((row["key"], row["form"]))
             if written is not None:
                 row["counterexample"] = dict(written)
-        return {"schema": 1, "provenance": provenance(seed=self.seed), "confidence": CONFIDENCE,
-                "seconds": round(self.seconds, 1),
+        data = [reading.to_json() for reading in self.data]
+        return {"schema": 1, "provenance": provenance(seed=self.seed, data=data),
+                "confidence": CONFIDENCE, "seconds": round(self.seconds, 1),
                 "failed": [vars(lost) for lost in self.lost], "results": rows}  # fmt: skip
 
 
@@ -153,7 +158,8 @@ def falsify(
     for (statement, _), found in zip(done, hunts, strict=True) if write else ():
         if found.verdict == "violated":
             written[found.key, found.form] = write_counterexample(statement, found, out)
-    return FalsifyReport(hunts, written, time.monotonic() - begun, seed, results.lost)
+    return FalsifyReport(hunts, written, time.monotonic() - begun, seed, results.lost,
+                         readings(specs or ()))  # fmt: skip
 
 
 def hunt_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:

@@ -16,11 +16,12 @@ from bounds.lrsgd import gain, geometric
 from bounds.notation import gamma
 from bounds.notation import theta as theta_symbol
 from bounds.statement import Statement, evaluate
+from theorylab.data.record import Reading
 from theorylab.errors import UsageError
 from theorylab.judge.verdict import json_ready
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.specs import Spec, build_objective
+from theorylab.plugins.specs import Spec, build_objective, readings
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import FiniteSum
 from theorylab.stability.exponents import fit_exponent
@@ -101,7 +102,7 @@ class StabilityReport(Report):
     expansions: tuple[Mapping[str, Any], ...] = ()
     map: Mapping[str, Any] | None = None
     seed: int = 0
-    data: str | None = None
+    data: tuple[Reading, ...] = ()
     lost: tuple[Lost, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
@@ -113,7 +114,7 @@ class StabilityReport(Report):
     def to_json(self) -> dict[str, Any]:
         return {
             "schema": 1,
-            "provenance": provenance(seed=self.seed, data=self.data),
+            "provenance": provenance(seed=self.seed, data=[r.to_json() for r in self.data]),
             "failed": [vars(lost) for lost in self.lost],
             "objective": dict(self.objective),
             "rows": list(self.rows),
@@ -230,7 +231,7 @@ def stability(
     return StabilityReport(
         clean["objective"], tuple(clean["rows"]), tuple(clean["exponents"]),
         tuple(clean["comparisons"]), tuple(clean["expansions"]), clean["map"], seed,
-        spec.get("digest"), found.lost + against.lost + expansions.lost,
+        readings([spec]), found.lost + against.lost + expansions.lost,
     )  # fmt: skip
 
 

@@ -13,12 +13,13 @@ import numpy as np
 import pandas as pd
 
 from bounds.statement import DomainError, Statement
+from theorylab.data.record import Reading
 from theorylab.errors import UsageError
 from theorylab.judge.check import check, constants_for
 from theorylab.judge.domain import points
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.specs import Spec, build_objective
+from theorylab.plugins.specs import Spec, build_objective, readings
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import FiniteSum, Objective, Parameter
 from theorylab.studies import cells
@@ -85,6 +86,8 @@ class SweepReport(Report):
     parameters : mapping
         The family's parameters that were set, but for the axis.
     seed : int
+    data : tuple of Reading
+        What the objective was built from.
     """
 
     statements: tuple[Statement, ...]
@@ -95,6 +98,7 @@ class SweepReport(Report):
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
     lost: tuple[Lost, ...] = ()
+    data: tuple[Reading, ...] = ()
 
     @property
     def key(self) -> str:
@@ -116,7 +120,9 @@ class SweepReport(Report):
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "schema": 1, "provenance": provenance(seed=self.seed), "key": self.key,
+            "schema": 1, "provenance": provenance(
+                seed=self.seed, data=[r.to_json() for r in self.data]
+            ), "key": self.key,
             "axis": self.axis, "fixed": dict(self.fixed), "parameters": dict(self.parameters),
             "objective": self.objective, "rows": [asdict(row) for row in self.rows],
             "failed": [vars(lost) for lost in self.lost],
@@ -199,8 +205,8 @@ def sweep(
     return SweepReport(
         drawn, axis, objective.name, tuple(SweepRow.from_json(row) for row in found if row),
         {**held, **given},
-        {k: v for k, v in spec.get("parameters", {}).items() if k != axis}, seed,
-        found.lost,
+        {k: v for k, v in spec.get("parameters", {}).items() if k not in (axis, "digest")}, seed,
+        found.lost, readings([spec]),
     )  # fmt: skip
 
 

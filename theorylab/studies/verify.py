@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from bounds.statement import Statement
+from theorylab.data.record import Reading
 from theorylab.errors import UsageError
 from theorylab.hunt.rescaling import without_noise
 from theorylab.hunt.search import Hunt
@@ -21,7 +22,13 @@ from theorylab.judge.domain import points
 from theorylab.judge.verdict import Verdict, worst
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.specs import DATA_FAMILY, Spec, build_objective, objective_specs
+from theorylab.plugins.specs import (
+    DATA_FAMILY,
+    Spec,
+    build_objective,
+    objective_specs,
+    readings,
+)
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import Objective
 from theorylab.studies import cells
@@ -86,7 +93,7 @@ class VerifyReport(Report):
 
     checked: tuple[Checked, ...]
     seed: int = 0
-    data: tuple[str, ...] = ()
+    data: tuple[Reading, ...] = ()
     lost: tuple[Lost, ...] = ()
 
     def __iter__(self) -> Iterator[Verdict]:
@@ -139,7 +146,8 @@ class VerifyReport(Report):
                 row["hunt"] = {"verdict": entry.hunt.verdict, "how": entry.hunt.how,
                                "instances": entry.hunt.evaluations}  # fmt: skip
             rows.append(row)
-        return {"schema": 1, "provenance": provenance(seed=self.seed, data=list(self.data)),
+        data = [reading.to_json() for reading in self.data]
+        return {"schema": 1, "provenance": provenance(seed=self.seed, data=data),
                 "failed": [vars(lost) for lost in self.lost], "results": rows}  # fmt: skip
 
 
@@ -267,8 +275,8 @@ def verify(
         checked, hunts_lost = _hunted(statements, checked, specs if given else None, instances,
                                       jobs, out, left(), progress)  # fmt: skip
         lost += hunts_lost
-    data = tuple(str(s["digest"]) for s in specs if "digest" in s)
-    return VerifyReport(tuple(_with_repaired(statements, checked, form)), seed, data, tuple(lost))
+    return VerifyReport(tuple(_with_repaired(statements, checked, form)), seed, readings(specs),
+                        tuple(lost))  # fmt: skip
 
 
 def require_applicable(statements: Sequence[Statement], spec: Spec) -> None:

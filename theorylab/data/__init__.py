@@ -1,0 +1,1 @@
+"""Tables of numbers and a target: from files, from frames, or bundled with scikit-learn."""

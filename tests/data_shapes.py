@@ -174,7 +174,7 @@ class Refusal:
     write: Callable[[Path], Any]
     line: str
     name: str = "mine.csv"
-    options: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def cell(row: int, column: int, value: str) -> str:
@@ -192,19 +192,17 @@ def inflating(path: Path) -> None:
     zipped(path, ("X.npy", stream.getvalue()), ("y.npy", stream.getvalue()))
 
 
-def zeros(path: Path, megabytes: int = 600) -> None:
+def zeros(path: Path) -> None:
     with (
         zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive,
         archive.open("mine.csv", "w", force_zip64=True) as stream,
     ):
-        for _ in range(megabytes):
-            stream.write(bytes(2**20))
+        stream.write(bytes(3 * 2**20))
 
 
 def gzip_zeros(path: Path) -> None:
-    with gzip.open(path, "wb", compresslevel=1) as stream:
-        for _ in range(600):
-            stream.write(bytes(2**20))
+    with gzip.open(path, "wb") as stream:
+        stream.write(bytes(3 * 2**20))
 
 
 def outside(path: Path) -> None:
@@ -264,10 +262,12 @@ REFUSALS: dict[str, Refusal] = {
     "not gz": Refusal(text("1,2\n"), "expected a .gz file", "mine.csv.gz"),
     "zip of two": Refusal(lambda p: zipped(p, ("a.csv", PLAIN), ("b.csv", PLAIN)),
                           "archive of one file, got 2", "mine.zip"),
-    "zip bomb": Refusal(zeros, "would take 600 MiB, more than the 512 MiB allowed", "mine.zip"),
-    "gz bomb": Refusal(gzip_zeros, "more than the 512 MiB allowed", "mine.csv.gz"),
+    "zip bomb": Refusal(zeros, "would take 3 MiB, more than the 2 MiB allowed", "mine.zip",
+                        {"limit": 2**21}),
+    "gz bomb": Refusal(gzip_zeros, "more than the 2 MiB allowed", "mine.csv.gz",
+                       {"limit": 2**21}),
     "NPZ bomb": Refusal(inflating, "would take 8,583 MiB, more than the 512 MiB", "mine.npz"),
-    "Excel bomb": Refusal(zeros, "would take 600 MiB", "mine.xlsx"),
+    "Excel bomb": Refusal(zeros, "would take 3 MiB", "mine.xlsx", {"limit": 2**21}),
     "NPZ of objects": Refusal(
         lambda p: np.savez(p, X=np.array([[{}], [1]], dtype=object), y=np.zeros(2)),
         "nothing pickled", "mine.npz"),

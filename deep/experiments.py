@@ -21,7 +21,8 @@ from deep.data import Dataset
 from deep.recipes import DROPS
 from deep.settings import Settings
 from deep.training import Trainer, load_data
-from theorylab.plugins.provenance import file_digest, provenance
+from theorylab.errors import DataError
+from theorylab.plugins.provenance import provenance
 from theorylab.plugins.store import Store
 from theorylab.studies.compute import Lost, compute
 from theorylab.studies.scale import Scale
@@ -116,9 +117,7 @@ def compare(
     probe = Settings(model=plan.model, data=plan.data)
     data = _data(probe.model, probe.data, None if directory is None else str(directory))
     samples = len(data.train)
-    digest = None
-    if directory is not None and Path(directory).is_file():
-        digest = file_digest(directory)
+    digest = data.origin
     store, lost = Store(out), list[Lost]()
     execute = partial(_run, directory=None if directory is None else str(directory))
 
@@ -202,6 +201,10 @@ def _run(cell: Mapping[str, Any], directory: str | None) -> dict[str, list[Any]]
         data = load_data(settings, directory)
     else:
         data = _data(settings.model, settings.data, directory)
+    if data.origin != cell["data"]:
+        raise DataError(
+            f"compare: {settings.data} has changed since the command began; run it again"
+        )
     history = Trainer(settings, data).run(progress=False)
     return {
         name: [round(v, 5) if isinstance(v := row[name], float) else v for row in history]

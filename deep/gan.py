@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, final
 
@@ -25,6 +26,7 @@ from deep.settings import AUTHORS_PULL, MAX_SEED
 from deep.training import device_named
 from theorylab.console import console
 from theorylab.errors import DataError, UsageError, require_finite
+from theorylab.plugins.code import code_behind
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.store import writable
 from theorylab.progress import bar
@@ -116,7 +118,7 @@ class GanTrainer:
         self.settings = settings
         self.folder = folder
         self.device = torch.device(device)
-        self.data = data.to(self.device)
+        self._given, self.data = data, data.to(self.device)
         side = data.input_size[1]
         self.generator = network("pix2pix_unet256").build(
             3, 3, image_size=side, width=settings.width, seed=settings.seed
@@ -169,10 +171,12 @@ class GanTrainer:
     ) -> dict[str, Any]:  # fmt: skip
         """Go on to the end (or step ``until``), then :func:`score` the generator."""
         path = None if self.folder is None else self.folder / "checkpoint.pt"
-        if path is not None and (state := checkpoint.load(path)) is not None:
+        if path is not None and (state := checkpoint.resume(path, self.made)) is not None:
             try:
                 self.load_state_dict(state)
-            except (KeyError, TypeError, RuntimeError) as error:
+            except UsageError:
+                raise
+            except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
                 raise DataError(f"{path} is not a checkpoint of this run: {error}") from error
         devices = [self.device] if self.device.type == "cuda" else []
         end = self.total if until is None else min(until, self.total)
@@ -187,10 +191,16 @@ class GanTrainer:
             measured = score(self.generator, self.data, segmenter, seed=self.settings.seed)
         return {"steps": self.steps, "losses": self.losses, **measured}
 
+    @cached_property
+    def made(self) -> Mapping[str, str]:
+        """Digests of all but the settings that decides the result: the data, and the code."""
+        return {"data": self._given.digest, "code or libraries": code_behind(frozenset({__name__}))}
+
     def state_dict(self) -> dict[str, Any]:
         """All that decides how the run goes on."""
         return {
             "settings": json.dumps(asdict(self.settings), sort_keys=True),
+            "made": dict(self.made),
             "generator": self.generator.state_dict(),
             "discriminator": self.discriminator.state_dict(),
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},

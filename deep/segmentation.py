@@ -141,7 +141,7 @@ def load_segmenter(
                          f"{type(module).__name__}")  # fmt: skip
     if not weights.is_file():
         raise DataError(f"--weights: there is no file {weights}")
-    state: Any = checkpoint.load(weights)
+    state: Any = checkpoint.load_weights(weights)
     try:
         module.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:

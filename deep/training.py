@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, final
 
@@ -28,31 +28,39 @@ from deep.graphs import StepGraph
 from deep.measures import gradient_noise, hessian_norm, loss_and_accuracy
 from deep.networks import network
 from deep.schedules import schedule
-from deep.settings import Settings
+from deep.settings import Settings, method
 from theorylab.errors import DataError, UsageError
+from theorylab.plugins.code import code_behind
+from theorylab.plugins.files import clear_leftovers
 from theorylab.plugins.store import write_json
 from theorylab.progress import bar
 
 __all__ = ["Trainer", "device_named", "load_data", "processes"]
 
 _EVALUATION_BATCH = 1000
+# What loading a state that is of something else may raise.
+_ODD = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
 # Purposes of a seed; different ones give unrelated streams.
 _ORDER, _SUBSET, _LAYERS, _PROBE = 1, 2, 3, 6
 
 
 def load_data(settings: Settings, directory: Path | str | None = None) -> Dataset:
-    """The run's data: enlarged if too small for the network, cut to size, part of it held out."""
+    """The run's data: enlarged if too small for the network, cut to size, part of it held out.
+
+    Its ``origin`` is the digest of all that was read.
+    """
     source, architecture = dataset(settings.data), network(settings.model)
     data = source.load(directory)
     if data.paired:
         raise UsageError(f"{settings.data} holds pairs of images: train on it with theorylab gan")
+    origin = data.digest
     side = min(data.input_size[1:])
     if side < architecture.smallest:
         larger = 2 ** math.ceil(math.log2(architecture.smallest))
         data = source.load(directory, image_size=larger)
     order = torch.randperm(len(data.train), generator=seeded(0, _SUBSET))
     held = math.ceil(settings.holdout * len(order))
-    parts: dict[str, Any] = {}
+    parts: dict[str, Any] = {"origin": origin}
     if held:
         parts["test"] = data.train.subset(order[:held])
     kept = order[held:]
@@ -145,7 +153,7 @@ class Trainer:
         self.folder = folder
         self.device = torch.device(device)
         self.rank, self.world = process
-        self.data = data.to(self.device)
+        self._given, self.data = data, data.to(self.device)
         channels, height, _ = data.input_size
         self.network: nn.Module = network(settings.model).build(
             len(data.classes), channels, image_size=height, seed=settings.seed,
@@ -400,12 +408,20 @@ class Trainer:
         self.history.append(row)
 
     # --- what is kept ------------------------------------------------------------------------
+    @cached_property
+    def made(self) -> Mapping[str, str]:
+        """Digests of all but the settings that decides the result: the data, and the code."""
+        modules = {__name__, method(self.settings.optimizer).factory.rule.__module__,
+                   network(self.settings.model).build.__module__}  # fmt: skip
+        return {"data": self._given.digest, "code or libraries": code_behind(frozenset(modules))}
+
     def state_dict(self) -> dict[str, Any]:
         """All that decides how the run goes on: tensors, numbers and strings."""
         if self._graph is not None:
             self._graph.put_back()
         return {
             "settings": json.dumps(self.settings.to_json(), sort_keys=True),
+            "made": dict(self.made),
             "network": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "batches": self.batches.state_dict(),
@@ -451,16 +467,27 @@ class Trainer:
     def _resume(self) -> None:
         if self.folder is None:
             return
-        for leftover in self.folder.glob(".*.tmp") if self.rank == 0 else ():
-            leftover.unlink(missing_ok=True)
+        if self.rank == 0:
+            clear_leftovers(self.folder)
         path = self.folder / "checkpoint.pt"
-        state = checkpoint.load(path)
+        state = self._state(path)
         if state is None:
             return
         try:
             self.load_state_dict(state)
-        except (KeyError, TypeError, RuntimeError) as error:
+        except UsageError:
+            raise
+        except _ODD as error:
             raise DataError(f"{path} is not a checkpoint of this run: {error}") from error
+
+    def _state(self, path: Path) -> Mapping[str, Any] | None:
+        """The checkpoint's; of several processes the first judges it for all."""
+        if self.world == 1:
+            return checkpoint.resume(path, self.made)
+        state = checkpoint.resume(path, self.made) if self.rank == 0 else None
+        told = [state is not None]
+        dist.broadcast_object_list(told, src=0)
+        return checkpoint.load(path) if self.rank and told[0] else state
 
     def _save(self) -> None:
         if self.folder is None or self.rank:

@@ -115,20 +115,24 @@ def train_twins(
     found: list[list[dict[str, Any]]] = [[] for _ in rows]
     devices = [common.device] if common.device.type == "cuda" else []
     path = None if folder is None else folder / "checkpoint.pt"
+    made = dict(common.made)
 
     def save() -> None:
         if path is not None:
             states = [trainer.state_dict() for trainer in (common, *others)]
-            checkpoint.save(path, {"runs": states, "first": first, "rows": found, "count": count})
+            checkpoint.save(path, {"made": made, "runs": states, "first": first, "rows": found,
+                                   "count": count})  # fmt: skip
 
-    if path is not None and (state := checkpoint.load(path)) is not None:
+    if path is not None and (state := checkpoint.resume(path, made)) is not None:
         try:
             if state["count"] != count:
                 raise UsageError(f"{folder} holds {state['count']} twins: choose another --out")
             for trainer, kept in zip((common, *others), state["runs"], strict=True):
                 trainer.load_state_dict(kept)
             first, found = list(state["first"]), [list(r) for r in state["rows"]]
-        except (KeyError, TypeError, RuntimeError) as error:
+        except UsageError:
+            raise
+        except (KeyError, TypeError, ValueError, RuntimeError, AttributeError) as error:
             raise DataError(f"{path} is not a checkpoint of these twins: {error}") from error
     end = common.total if until is None else min(until, common.total)
     saved = time.perf_counter()

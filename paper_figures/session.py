@@ -27,7 +27,7 @@ from deep.segmentation import Segmenter, load_segmenter, on_truth, segmenter, tr
 from deep.settings import Settings
 from deep.training import Trainer, device_named, load_data
 from paper_figures.scale import Run, Scale, scaled
-from theorylab.errors import UsageError
+from theorylab.errors import DataError, UsageError
 from theorylab.plugins.provenance import file_digest
 from theorylab.plugins.store import Store
 from theorylab.studies.compute import Lost, compute
@@ -188,9 +188,10 @@ class Session:
 
     def _run(self, settings: Sequence[Settings], stage: str) -> list[Any]:
         cells = [
-            {"kind": "train", "settings": s.to_json(), "data": self._digest(s.data)}
+            {"kind": "train", "settings": s.to_json(), "data": self._content(s),
+             "device": device_named(self.device).type}
             for s in settings
-        ]
+        ]  # fmt: skip
         return self._compute(train_cell, cells, stage)
 
     def _compute(self, function: Any, cells: Sequence[Mapping[str, Any]], stage: str) -> list[Any]:
@@ -225,7 +226,7 @@ class Session:
             {
                 "kind": "gan", "settings": None if made is None else asdict(made), "data": data,
                 "digest": self._digest(data), "image_size": self.scale.image_size,
-                "readers": readers, "images": images,
+                "readers": readers, "images": images, "device": device_named(self.device).type,
             }
             for _, made, _ in wanted
         ]  # fmt: skip
@@ -285,7 +286,14 @@ class Session:
     def _data(self, name: str, like: Settings) -> Dataset:
         return _loaded(name, like.model, None if self.data_dir is None else str(self.data_dir))
 
+    def _content(self, settings: Settings) -> str:
+        """The hash of what is trained on, as it was read."""
+        if settings.data not in self.digests:
+            self.digests[settings.data] = self._data(settings.data, settings).origin
+        return self.digests[settings.data]
+
     def _digest(self, name: str) -> str | None:
+        """The hash of a data set's files; ``None`` for one that needs none."""
         if name not in self.digests:
             place = located(name, self.data_dir)
             self.digests[name] = "" if place is None else _fingerprint(str(place))
@@ -349,11 +357,14 @@ def located(name: str, data_dir: Path | str | None) -> Path | None:
     return inner if inner.exists() else Path(data_dir)
 
 
-@cache
 def _fingerprint(place: str) -> str:
     path = Path(place)
     files = () if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-    return fingerprint(path, files)[:32]
+    return fingerprint(path, files)
+
+
+def _changed(name: str) -> DataError:
+    return DataError(f"figure: {name} has changed since the command began; run it again")
 
 
 @cache
@@ -371,6 +382,8 @@ def train_cell(
         data = load_data(settings, place)
     else:
         data = _loaded(settings.data, settings.model, data_dir)
+    if data.origin != cell["data"]:
+        raise _changed(settings.data)
     long = (settings.steps or _LONG) * settings.batch_size >= _LONG
     text = json.dumps(cell, sort_keys=True).encode()
     folder = Path(runs) / hashlib.sha256(text).hexdigest()[:32] if long else None
@@ -393,6 +406,8 @@ def gan_cell(
     """One pix2pix run (or the true photos): scores by each reader, and the first test images."""
     place = located(cell["data"], data_dir)
     data = dataset(cell["data"]).load(place, image_size=cell["image_size"])
+    if place is not None and _fingerprint(str(place)) != cell["digest"]:
+        raise _changed(cell["data"])
     readers = [_segmenter(json.dumps(r), cell["data"], cell["image_size"], data_dir, device)
                for r in cell["readers"]]  # fmt: skip
     if cell["settings"] is None:

@@ -203,7 +203,7 @@ def test_a_long_run_goes_on_within_its_cell(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = Settings(model="two_conv", batch_size=8, steps=4, evaluations=2, evaluate_samples=8)
-    cell = {"kind": "train", "settings": settings.to_json(), "data": None}
+    cell = {"kind": "train", "settings": settings.to_json(), "data": load("digits").digest}
     whole = train_cell(cell, None, "cpu", str(tmp_path / "a"))
     monkeypatch.setattr(session_module, "_LONG", 1)
 

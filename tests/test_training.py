@@ -1,6 +1,7 @@
 """Training: resumed bit for bit wherever it was stopped, the same over processes and parts."""
 
 import dataclasses
+import hashlib
 import multiprocessing
 import random
 import time
@@ -13,10 +14,12 @@ import torch
 from training_runs import TINY, assert_same_bits, trained
 
 from deep import checkpoint
+from deep.data import TensorSplit
 from deep.settings import METHODS, Settings
 from deep.training import Trainer, load_data
-from theorylab.errors import DataError, UsageError
-from theorylab.plugins import registry
+from theorylab.errors import UsageError
+from theorylab.plugins import code, registry
+from theorylab.plugins.store import Damaged
 from theorylab.torch.oracle import ANSWERS
 
 
@@ -174,21 +177,97 @@ def test_a_half_written_checkpoint_is_never_seen(
     assert [p.name for p in tmp_path.iterdir()] == ["checkpoint.pt"]
 
 
-def test_a_checkpoint_that_is_none_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.pt").write_bytes(b"not a checkpoint")
-    with pytest.raises(DataError, match="not a checkpoint"):
-        trained(TINY, tmp_path)
-
-
 def test_a_checkpoint_runs_no_code(tmp_path: Path) -> None:
     class Evil:
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "ran",))
 
-    torch.save({"steps": Evil()}, tmp_path / "checkpoint.pt")
-    with pytest.raises(DataError):
-        trained(TINY, tmp_path)
+    path = tmp_path / "checkpoint.pt"
+    torch.save({"steps": Evil()}, path)
+    data = path.read_bytes()
+    seal = hashlib.sha256(data).hexdigest()
+    path.write_bytes(data + f"\ntheorylab checkpoint, sha256 {seal}\n".encode())
+    trained(dataclasses.replace(TINY, steps=1), tmp_path)
     assert not (tmp_path / "ran").exists()
+    assert (tmp_path / "checkpoint.pt.damaged").is_file()
+
+
+STEP = dataclasses.replace(TINY, steps=1, evaluations=1, model_options={})
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    folder = tmp_path_factory.mktemp("kept")
+    trained(STEP, folder)
+    return (folder / "checkpoint.pt").read_bytes()
+
+
+def test_every_flipped_bit_of_a_checkpoint_is_seen(kept: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.pt"
+    path.write_bytes(kept)
+    assert checkpoint.load(path)["steps"] == 1  # type: ignore[index]
+    assert torch.load(path, weights_only=True)["steps"] == 1  # anybody's program reads it
+    rng = random.Random(0)
+    ends = [*range(8 * 200), *range(8 * (len(kept) - 200), 8 * len(kept))]
+    for bit in [*rng.sample(range(8 * len(kept)), 100), *rng.sample(ends, 100)]:
+        data = bytearray(kept)
+        data[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(data)
+        with pytest.raises(Damaged):
+            checkpoint.load(path)
+
+
+@pytest.mark.parametrize("damage", ["nothing", "half", "text", "flip", "more"])
+def test_a_damaged_checkpoint_is_set_aside_and_the_run_starts_anew(
+    damage: str, kept: bytes, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flipped = bytearray(kept)
+    flipped[len(kept) // 2] ^= 1
+    data = {"nothing": b"", "half": kept[: len(kept) // 2], "text": b"not a checkpoint",
+            "flip": bytes(flipped), "more": kept + b"\n"}[damage]  # fmt: skip
+    (tmp_path / "checkpoint.pt").write_bytes(data)
+    assert_same_bits(trained(STEP, tmp_path), trained(STEP))
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "is set aside, as checkpoint.pt.damaged, and the run starts anew" in said
+    assert (tmp_path / "checkpoint.pt.damaged").read_bytes() == data
+
+
+def test_a_checkpoint_of_other_data_is_not_gone_on_with(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(STEP, tmp_path)
+    data = load_data(STEP)
+    split = data.train
+    assert isinstance(split, TensorSplit)
+    images = split.images.clone()
+    images[0, 0, 0, 0] += 1  # one grey level of one pixel
+    other = dataclasses.replace(data, train=TensorSplit(images, split.targets))
+    again = Trainer(STEP, other, folder=tmp_path)
+    again.run(progress=False)
+    assert "it was made with other data" in capsys.readouterr().err
+    assert (tmp_path / "checkpoint.pt.other").is_file()
+    whole = Trainer(STEP, other)
+    whole.run(progress=False)
+    assert_same_bits(again, whole)
+
+
+def test_a_checkpoint_of_other_code_or_libraries_is_not_gone_on_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(STEP, tmp_path)
+    trained(STEP, tmp_path)
+    assert capsys.readouterr().err == ""
+    code.code_behind.cache_clear()
+    monkeypatch.setattr(code, "version", lambda name: "999" if name == "torch" else "1")
+    trained(STEP, tmp_path)
+    code.code_behind.cache_clear()
+    assert "it was made with other code or libraries" in capsys.readouterr().err
+
+
+def test_the_update_rule_is_behind_a_checkpoint() -> None:
+    behind = code.modules_behind(frozenset({"deep.training"}))
+    assert {"theorylab.method.sgd", "theorylab.torch.adapter", "deep.networks.lenet"} <= behind
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path: Path) -> None:

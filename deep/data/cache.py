@@ -14,6 +14,8 @@ import numpy as np
 
 __all__ = ["cached", "default_cache", "fingerprint"]
 
+_READ = 16 * 2**30  # bytes of a folder that are read to know it
+
 
 def default_cache() -> Path:
     """``$THEORYLAB_CACHE``, or ``theorylab`` in the user's cache directory."""
@@ -23,16 +25,22 @@ def default_cache() -> Path:
 
 
 def fingerprint(source: Path, files: Iterable[Path] = ()) -> str:
-    """A hash that changes with the source: a file's content, or a folder's names, sizes, times."""
+    """A hash of the source: of a file's content, or of the names and contents of a folder's files.
+
+    Of more than 16 GiB, names, sizes and times of change stand for the contents; the hash then
+    begins with ``listing-``.
+    """
     digest = hashlib.sha256()
     if source.is_file():
         with source.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256")
-    for path in files:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
+    named = [(path.relative_to(source).as_posix(), path) for path in files]
+    listed = sum(path.stat().st_size for _, path in named) > _READ
+    for name, path in named:
         status = path.stat()
-        entry = (path.relative_to(source).as_posix(), status.st_size, status.st_mtime_ns)
-        digest.update(repr(entry).encode())
-    return digest.hexdigest()
+        digest.update(repr((name, status.st_size)).encode())
+        digest.update(repr(status.st_mtime_ns).encode() if listed else path.read_bytes())
+    return ("listing-" if listed else "") + digest.hexdigest()[:32]
 
 
 def cached(

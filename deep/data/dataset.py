@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, final
 
 import numpy as np
@@ -35,6 +37,8 @@ class Dataset:
         Default transforms of training and test images.
     palette : tuple of (red, green, blue)
         For pairs: the colour of each class in the label images.
+    origin : str
+        The ``digest`` of the data that this was cut from; empty if it was not.
     """
 
     label: str
@@ -46,6 +50,18 @@ class Dataset:
     training: Augmentation
     evaluation: Augmentation = field(default_factory=AsIs)
     palette: tuple[tuple[int, int, int], ...] = ()
+    origin: str = ""
+
+    @cached_property
+    def digest(self) -> str:
+        """A hash of all that reaches a network: images, targets, normalisation, transforms."""
+        transforms = [
+            (type(t).__qualname__, sorted(vars(t).items()))
+            for t in (self.training, self.evaluation)
+        ]
+        rest = (self.classes, self.mean, self.std, transforms, self.palette)
+        text = repr((self.train.digest(), self.test.digest(), rest))
+        return hashlib.sha256(text.encode()).hexdigest()[:32]
 
     @property
     def paired(self) -> bool:

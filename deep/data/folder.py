@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -178,7 +178,8 @@ def _folder(
         return arrays
 
     where = default_cache() if cache is None else cache
-    arrays = cached(where, f"images-{_VERSION}-{side}-{key}", make)
+    name = f"images-{_VERSION}-{side}-{key}"
+    arrays = cached(where, name, lambda: _unchanged(who, path, key, make))
     train, test = (
         TensorSplit(*(torch.from_numpy(arrays[f"{part}_{what}"]) for what in ("images", "labels")))
         for part in ("train", "test")
@@ -187,6 +188,17 @@ def _folder(
     padding = train.shape[1] // 8
     classes = tuple(arrays["classes"].tolist())
     return Dataset(label, train, test, classes, mean, std, CropFlip(padding))
+
+
+def _unchanged(
+    who: str, path: Path, key: str, make: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """What ``make`` read, if the source is still the one that the key was taken of."""
+    arrays = make()
+    files = [] if path.is_file() else [f for x in _list_folder(who, path) for f in x.sources]
+    if fingerprint(path, [file for file in files if isinstance(file, Path)]) != key:
+        raise DataError(f"{who}: {path} was changed while it was read; run it again")
+    return arrays
 
 
 def _on_demand(label: str, listings: tuple[Listing, Listing], side: int, jobs: int) -> Dataset:

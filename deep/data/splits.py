@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = ["FileSplit", "Split", "TensorSplit", "channel_statistics"]
+
+_DIGESTED = 4096  # rows at a time
 
 
 class Split(abc.ABC):
@@ -50,6 +53,14 @@ class Split(abc.ABC):
     @abc.abstractmethod
     def subset(self, index: Tensor) -> Split:
         """The rows ``index`` alone, in that order."""
+
+    def digest(self) -> str:
+        """SHA-256 of the content, in hex: every image and target, in order."""
+        found = hashlib.sha256(repr((self.shape, tuple(self.targets.shape))).encode())
+        for rows in torch.arange(len(self), device=self.device).split(_DIGESTED):
+            for part in self.take(rows):
+                found.update(part.cpu().contiguous().numpy().data)
+        return found.hexdigest()
 
 
 @final
@@ -165,6 +176,15 @@ class FileSplit(Split):
 
     def to(self, device: torch.device | str) -> FileSplit:
         return replace(self, targets=self.targets.to(device), where=torch.device(device))
+
+    def digest(self) -> str:
+        """SHA-256 of the files' names, sizes and times of change: they are too many to be read."""
+        found = hashlib.sha256(repr((self.side, self.targets.tolist())).encode())
+        for file in self.files:
+            status = file.stat()
+            parts = (*file.parts[-2:], status.st_size, status.st_mtime_ns)
+            found.update(repr(parts).encode())
+        return found.hexdigest()
 
     def subset(self, index: Tensor) -> FileSplit:
         kept = [self.files[row] for row in index.tolist()]

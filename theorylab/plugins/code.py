@@ -14,11 +14,12 @@ from typing import Any
 
 from theorylab.plugins import registry
 
-__all__ = ["code_of", "meaning", "modules_behind"]
+__all__ = ["code_behind", "code_of", "meaning", "modules_behind"]
 
 _OWN = ("bounds", "theorylab", "synthetic", "deep", "paper_figures")
 _GROUPS = ("quantities", "networks", "datasets")
-_NUMERICS = ("numpy", "scipy", "sympy", "torch")
+_NUMERICS = ("numpy", "scipy", "sympy", "mpmath", "torch", "cma", "cvxpy", "clarabel", "pepit",
+             "scikit-learn")  # fmt: skip
 
 
 def code_of(function: Callable[[Any], Any], cell: Mapping[str, Any]) -> str:
@@ -73,7 +74,19 @@ def _digest(roots: frozenset[str], named: frozenset[str]) -> str:
     families = named & set(registry.families()) or set(registry.families())
     modules |= {registry.families()[name].build.__module__ for name in families}
     modules |= {p.module for g in _GROUPS for p in entry_points(group=f"theorylab.{g}")}
-    for name in sorted(modules_behind(frozenset(modules))):
+    digest.update(code_behind(frozenset(modules)).encode())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def code_behind(modules: frozenset[str]) -> str:
+    """A digest of modules, all that they import, and the versions of the numerical libraries.
+
+    >>> code_behind(frozenset({"theorylab.problem.objective"})) == code_behind(frozenset())
+    False
+    """
+    digest = hashlib.sha256()
+    for name in sorted(modules_behind(modules)):
         digest.update(f"{name} {meaning(name)}\n".encode())
     for package in _NUMERICS:
         try:

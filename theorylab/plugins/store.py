@@ -1,26 +1,98 @@
 """The one results store; :mod:`theorylab.studies.compute` fills it.
 
 A cell is a JSON table of all that determines a result. Each finished cell is kept in a file
-named by its hash, written to a temporary file and renamed, so a run that was stopped anywhere
-goes on with what is missing.
+named by its hash, written to a temporary file, flushed and renamed, so a run that was stopped
+anywhere goes on with what is missing. The file holds the cell itself and a checksum of its bytes:
+what is damaged, or another cell's, is set aside and computed again.
 """
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
-import tempfile
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, final
 
 from theorylab.errors import UsageError
+from theorylab.plugins.files import clear_leftovers, set_aside, writable, write_text
 
-__all__ = ["Cell", "Store", "read_json", "writable", "write_json"]
+__all__ = [
+    "Cell", "Damaged", "Kept", "Store", "read_cell", "read_json", "writable", "write_json",
+]  # fmt: skip
 
 Cell = Mapping[str, Any]
+_SEAL = ',\n"sha256": "'
+_END = '"\n}\n'
+
+
+class Damaged(Exception):
+    """A stored file that cannot be trusted; the message says why."""
+
+
+@final
+@dataclass(frozen=True)
+class Kept:
+    """A finished cell as its file holds it.
+
+    Attributes
+    ----------
+    cell : mapping
+    code : str
+        The digest of the code that made the result (:func:`.code.code_of`).
+    result
+        JSON-ready.
+    """
+
+    cell: Cell
+    code: str
+    result: Any
+
+    @property
+    def name(self) -> str:
+        """The name of its file, which covers the cell and the code."""
+        return _name(self.cell, self.code)
+
+
+def _name(cell: Cell, code: str) -> str:
+    # As JSON gives the cell back: keys that are numbers are strings, and sorted as such.
+    plain = json.loads(json.dumps({"cell": cell, "code": code}, allow_nan=False))
+    text = json.dumps(plain, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32] + ".json"
+
+
+def read_cell(path: Path) -> Kept:
+    """A finished cell out of its file, every byte of which the checksum covers.
+
+    Raises
+    ------
+    Damaged
+        If the file is cut off, altered, not a cell, or another cell's than its name says.
+    FileNotFoundError
+        If there is none.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise Damaged(f"it cannot be read: {error.strerror or error}") from None
+    body, seal, end = data.rpartition(_SEAL.encode())
+    if not seal:
+        raise Damaged("it has no checksum")
+    if end != f"{hashlib.sha256(body).hexdigest()}{_END}".encode():
+        raise Damaged("its checksum does not fit")
+    try:
+        table = json.loads(body + b"}")
+        found = Kept(table["cell"], table["code"], table["result"])
+        name = found.name
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise Damaged("it is no finished cell") from None
+    if name != path.name:
+        raise Damaged("it holds another cell")
+    return found
 
 
 class Store:
@@ -34,27 +106,55 @@ class Store:
     """
 
     def __init__(self, root: Path | str) -> None:
+        if str(root) == "":
+            raise UsageError("--out: a folder is required, got an empty name")
         self.root = Path(root)
         try:
             (self.root / "cells").mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot write results to {self.root}: {error.strerror}") from error
+        clear_leftovers(self.root / "cells")
 
     def path(self, cell: Cell, code: str = "") -> Path:
         """Where the cell's result is kept: its hash covers the cell and the code behind it."""
-        text = json.dumps({"cell": cell, "code": code}, sort_keys=True, allow_nan=False)
-        return self.root / "cells" / (hashlib.sha256(text.encode()).hexdigest()[:32] + ".json")
+        return self.root / "cells" / _name(cell, code)
 
     def get(self, cell: Cell, code: str = "") -> Any | None:
-        """The result of a finished cell, or ``None``. A damaged file counts as missing."""
-        try:
-            return json.loads(self.path(cell, code).read_text())["result"]
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            return None
+        """The result of a finished cell, or ``None``; what is damaged is set aside, with a line."""
+        return self.finished([cell], [code])[0]
+
+    def finished(self, cells: Sequence[Cell], codes: Sequence[str]) -> list[Any | None]:
+        """Each cell's result, or ``None``. Damaged files are set aside; one line on stderr."""
+        results: list[Any | None] = []
+        damaged: dict[str, list[Path]] = {}
+        for cell, code in zip(cells, codes, strict=True):
+            path = self.path(cell, code)
+            try:
+                results.append(read_cell(path).result)
+            except FileNotFoundError:
+                results.append(None)
+            except Damaged as reason:
+                damaged.setdefault(str(reason), []).append(set_aside(path))
+                results.append(None)
+        if damaged:
+            every = [path for paths in damaged.values() for path in paths]
+            why = "; ".join(f"{len(paths)}: {reason}" for reason, paths in damaged.items())
+            print(f"{len(every)} damaged results in {self.root / 'cells'} are set aside, as "
+                  f"{every[0].name}, and computed again ({why})", file=sys.stderr)  # fmt: skip
+        return results
 
     def put(self, cell: Cell, result: Any, code: str = "") -> None:
-        """Keep the result of a cell."""
-        write_json(self.path(cell, code), {"cell": cell, "code": code, "result": result})
+        """Keep the result of a cell.
+
+        Raises
+        ------
+        UsageError
+            If it cannot be written.
+        """
+        table = {"cell": cell, "code": code, "result": result}
+        body = json.dumps(table, indent=1, allow_nan=False)[:-2]  # without its closing brace
+        checksum = hashlib.sha256(body.encode()).hexdigest()
+        write_text(self.path(cell, code), f"{body}{_SEAL}{checksum}{_END}")
 
 
 def write_json(path: Path, table: Any) -> None:
@@ -65,43 +165,7 @@ def write_json(path: Path, table: Any) -> None:
     UsageError
         If the file cannot be written.
     """
-    try:
-        _write_json(path, table)
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _write_json(path: Path, table: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w") as stream:
-            json.dump(table, stream, indent=1, allow_nan=False)
-            stream.write("\n")
-        Path(temporary).chmod(0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def writable(path: Path) -> Path:
-    """``path``, if a file can be written there: asked before hours of work, not after.
-
-    Raises
-    ------
-    UsageError
-        If it cannot.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        with tempfile.TemporaryFile(dir=path.parent):
-            pass
-    except OSError as error:
-        raise UsageError(f"cannot write {path}: {error.strerror or error}") from error
-    return path
+    write_text(path, json.dumps(table, indent=1, allow_nan=False) + "\n")
 
 
 def read_json(path: Path, command: str) -> Any:

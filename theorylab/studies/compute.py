@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -114,13 +113,8 @@ def compute(
     """
     scale = Scale.of(jobs)
     task = Task(function, cells, [code_of(function, cell) for cell in cells])
-    results: list[Any | None] = [
-        store.get(cell, code) for cell, code in zip(cells, task.codes, strict=True)
-    ]
+    results = store.finished(cells, task.codes)
     missing = [i for i, result in enumerate(results) if result is None]
-    if damaged := [i for i in missing if store.path(cells[i], task.codes[i]).exists()]:
-        said = f"{len(damaged)} damaged results in {store.root / 'cells'} are computed again"
-        print(said, file=sys.stderr)
     deadline = None if budget is None else time.monotonic() + budget
 
     def in_time() -> Iterator[int]:

@@ -13,6 +13,7 @@ from exhibit_session import TINY, invented
 from PIL import Image
 from typer.testing import CliRunner
 
+from deep.data import load
 from deep.gpu.record import Record
 from deep.settings import Settings
 from paper_figures import session as session_module

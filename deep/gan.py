@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from deep import checkpoint
 from deep.data import PHOTO_PALETTE, Dataset, dataset, denormalise, label_map
+from deep.devices import device_named
 from deep.images import made_in_order, shown_pairs, write_images
 from deep.metrics import confusion, l1, psnr, segmentation, ssim
 from deep.networks import network
 from deep.segmentation import Segmentation, Segmenter, load_segmenter, on_truth
 from deep.settings import AUTHORS_PULL, MAX_SEED
-from deep.training import device_named
 from theorylab.console import console
 from theorylab.errors import DataError, UsageError, require_finite
 from theorylab.plugins.code import code_behind

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from deep import checkpoint
 from deep.data import Dataset, dataset, denormalise, label_map
+from deep.devices import device_named
 from deep.metrics import Segmentation, confusion, segmentation
 from deep.settings import MAX_SEED
-from deep.training import device_named
 from theorylab.console import console
 from theorylab.errors import DataError, UsageError
 from theorylab.plugins.store import writable

@@ -15,10 +15,11 @@ from deep import results
 from deep.arms import Gain, gains, report
 from deep.arms import arms as control_arms
 from deep.data import Dataset
+from deep.devices import device_named, processes
 from deep.measures import Fit, hitting, relaxed_smoothness
 from deep.schedules import schedule
 from deep.settings import MAX_SEED, Settings
-from deep.training import Trainer, device_named, load_data, processes
+from deep.training import Trainer, load_data
 from deep.twins import TwinPair, train_twins
 from theorylab.errors import UsageError
 from theorylab.plugins.provenance import provenance

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -35,7 +34,7 @@ from theorylab.plugins.files import clear_leftovers
 from theorylab.plugins.store import write_json
 from theorylab.progress import bar
 
-__all__ = ["Trainer", "device_named", "load_data", "processes"]
+__all__ = ["Trainer", "load_data"]
 
 _EVALUATION_BATCH = 1000
 # What loading a state that is of something else may raise.
@@ -71,36 +70,6 @@ def load_data(settings: Settings, directory: Path | str | None = None) -> Datase
     if not settings.augment:
         parts["training"] = data.evaluation if data.input_size != data.train.shape else AsIs()
     return replace(data, **parts)
-
-
-def device_named(name: str) -> torch.device:
-    """``cpu``, ``cuda``, or what ``auto`` finds; a ``UsageError`` if there is none."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-    except RuntimeError:
-        raise UsageError(f"--device must be cpu, cuda or auto, got {name!r}") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise UsageError("--device cuda: this machine has no CUDA device that torch can use")
-    return device
-
-
-@contextmanager
-def processes(device: torch.device) -> Iterator[tuple[int, int, torch.device]]:
-    """This process's rank, how many there are, and its device: one, unless under ``torchrun``."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
-        yield 0, 1, device
-        return
-    if device.type == "cuda":
-        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-        torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    try:
-        yield dist.get_rank(), dist.get_world_size(), device
-    finally:
-        dist.destroy_process_group()
 
 
 @final

@@ -20,12 +20,13 @@ from torch import Tensor
 
 from deep.data import Dataset, dataset
 from deep.data.cache import fingerprint
+from deep.devices import device_named
 from deep.gan import GanSettings, GanTrainer, score
 from deep.gpu.record import Record
 from deep.images import shown_pairs
 from deep.segmentation import Segmenter, load_segmenter, on_truth, segmenter, train_segmenter
 from deep.settings import Settings
-from deep.training import Trainer, device_named, load_data
+from deep.training import Trainer, load_data
 from paper_figures.scale import Run, Scale, scaled
 from theorylab.errors import DataError, UsageError
 from theorylab.plugins.provenance import file_digest

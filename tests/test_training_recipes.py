@@ -280,7 +280,8 @@ import dataclasses, sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from deep.settings import Settings
-from deep.training import Trainer, load_data, processes
+from deep.devices import processes
+from deep.training import Trainer, load_data
 settings = Settings(model="two_conv", train_samples=90, batch_size=16, steps=8, evaluations=2,
                     optimizer="sngm", accumulate=2, evaluate_samples=90)
 with processes(torch.device("cpu")) as (rank, world, device):

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 
 from deep.data import Dataset, load
+from deep.devices import device_named
 from deep.gpu.cells import Cell, CellPlan, run_cells
 from deep.gpu.checks import CheckPlan, run_checks
 from deep.gpu.record import Record
 from deep.gpu.throughput import ThroughputPlan, run_throughput
 from deep.recipes import lrsgd_table_1
-from deep.training import device_named
 from theorylab.errors import UsageError
 from theorylab.plugins.provenance import provenance
 

@@ -98,4 +98,4 @@ def test_the_device_is_in_the_key(tmp_path: Path) -> None:
     kept: list[Any] = []
     session._compute = lambda function, cells, stage: kept.extend(cells) or [None]
     session._run([Settings()], "")
-    assert compute(seen, kept, Store(tmp_path), progress=False) == ["cpu"]
+    assert list(compute(seen, kept, Store(tmp_path), progress=False)) == ["cpu"]

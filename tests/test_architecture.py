@@ -21,7 +21,7 @@ FILES = [
 # Each folder of theorylab imports only those before it (and errors, progress, console).
 LAYERS = (
     "data", "problem", "method", "plugins", "engine", "stability", "quantities", "judge", "exact",
-    "hunt", "studies", "torch", "cli",
+    "hunt", "studies", "torch", "conformance", "cli",
 )  # fmt: skip
 
 

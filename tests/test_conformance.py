@@ -1,0 +1,61 @@
+"""The conformance suite: torch's own optimizers pass, and each check finds its planted fault."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+import torch
+from plain_optimizer import CLAIMS, SETTINGS, Plain
+from planted_steps import STEPS, Planted
+from planted_values import VALUES
+
+from theorylab.conformance import Conformance, conform
+from theorylab.conformance.registry import CHECKS
+
+FAULTS: Mapping[str, Planted] = {**STEPS, **VALUES}
+every_check = pytest.mark.parametrize("name", CHECKS)
+
+
+@pytest.fixture(scope="module")
+def sound() -> Mapping[str, str]:
+    report = conform(Plain, CLAIMS, settings=SETTINGS, progress=False)
+    return {found.check: f"{found.outcome} {found.detail}" for found in report}
+
+
+@every_check
+def test_a_sound_optimizer_keeps_every_promise(name: str, sound: Mapping[str, str]) -> None:
+    elsewhere = {"fused": "refused", "scale_invariance": "not", "state_dict_to_device": "not"}
+    assert sound[name].startswith(("passed", elsewhere.get(name, "passed")))
+
+
+def found_of(name: str, only: list[str] | None) -> Conformance:
+    fault = FAULTS[name]
+    return conform(fault.made, fault.claims, settings=SETTINGS, only=only, progress=False)
+
+
+def out_of_reach(name: str) -> bool:
+    return name == "state_dict_to_device" and not torch.accelerator.is_available()
+
+
+@every_check
+def test_each_check_finds_its_planted_fault(name: str) -> None:
+    assert name in FAULTS, f"{name} has no planted fault: no one knows what it can find"
+    if out_of_reach(name):
+        pytest.skip("no accelerator here")
+    (found,) = found_of(name, [name])
+    assert found.outcome == "failed"
+    assert found.detail
+    assert "\n" not in found.detail
+
+
+@pytest.mark.slow
+@every_check
+def test_no_other_check_finds_it(name: str) -> None:
+    failed = {found.check for found in found_of(name, None).of("failed")}
+    assert failed == (set() if out_of_reach(name) else {name})
+
+
+def test_every_planted_fault_is_of_a_check() -> None:
+    assert set(FAULTS) == set(CHECKS)
+    assert not set(STEPS) & set(VALUES)

@@ -42,7 +42,11 @@ def fault_of(
 @fault_of("descends", STEPS)
 class AscendsFarAway(Plain):
     def move(self, p: Tensor, u: Tensor, group: dict[str, Any]) -> None:
-        super().move(p, -u if u.abs().max() > 150 and u.abs().max() < 1e9 else u, group)
+        if torch.compiler.is_compiling() or not u.numel():
+            super().move(p, u, group)
+            return
+        far = 150 < float(u.detach().abs().max()) < 1e9
+        super().move(p, -u if far else u, group)
 
 
 @fault_of("repeats", STEPS)
@@ -110,7 +114,7 @@ class MovesBehindAutograd(Plain):
 class KeepsAGraph(Plain):
     def one(self, p: Tensor, group: dict[str, Any]) -> None:
         super().one(p, group)
-        if not group["differentiable"]:
+        if not group["differentiable"] and not torch.compiler.is_compiling():
             self.state[p]["last"] = p.detach().clone().requires_grad_()
 
 
@@ -153,8 +157,10 @@ class TakesWhatCameFromBackward(Plain):
 
     def gradient(self, p: Tensor, group: dict[str, Any]) -> Tensor:
         g = super().gradient(p, group)
+        if torch.compiler.is_compiling() or group["differentiable"]:
+            return g
         size, now = getattr(self, "sizes", {}).get(p, 0.0), float(g.detach().abs().norm())
-        if torch.compiler.is_compiling() or not size or group["differentiable"]:
+        if not size:
             return g
         return g * (size / now) if 1 / 500 < now / size < 0.9 else g
 
@@ -240,6 +246,8 @@ class DecaysDecoupled(Plain):
 @fault_of("weight_decay_acts", STEPS)
 class DecaysBesideGradientsAlone(Plain):
     def gradient(self, p: Tensor, group: dict[str, Any]) -> Tensor:
+        if torch.compiler.is_compiling():
+            return super().gradient(p, group)
         decay = group["weight_decay"] if torch.any(p.grad.to_dense() != 0) else 0.0
         return super().gradient(p, {**group, "weight_decay": decay})
 
@@ -321,8 +329,8 @@ class MovesFrozenGroups(Plain):
 @fault_of("warm_up_from_zero", STEPS)
 class DividesByTheFirstRate(Plain):
     def rate(self, p: Tensor, group: dict[str, Any]) -> Any:
-        first = self.state[p]["step"] == 0 and len(self.param_groups) == 1
-        if first and group["lr"] == 0 and p.grad.any():
+        alone = len(self.param_groups) == 1 and not torch.compiler.is_compiling()
+        if alone and group["lr"] == 0 and self.state[p]["step"] == 0 and p.grad.any():
             return float("nan")
         return group["lr"]
 
@@ -330,6 +338,8 @@ class DividesByTheFirstRate(Plain):
 @fault_of("learning_rate_edits_act", STEPS)
 class ReadsTheRateNowAndThen(Plain):
     def rate(self, p: Tensor, group: dict[str, Any]) -> Any:
+        if torch.compiler.is_compiling():
+            return group["lr"]
         state = self.state[p]
         kept = state.get("lr", 0)
         if kept == 0 or group["lr"] == 0 or int(state["step"]) % 5 == 0:

@@ -48,7 +48,8 @@ class ShrinksFrozenParameters(Plain):
 class LooksAtTheLargestEntry(Plain):
     def gradient(self, p: Tensor, group: dict[str, Any]) -> Tensor:
         g = super().gradient(p, group)
-        g.abs().max()
+        if not torch.compiler.is_compiling():
+            g.abs().max()
         return g
 
 
@@ -117,7 +118,7 @@ class WarmsUp(Plain):
     """Sound by itself: short first steps, by each parameter's own count."""
 
     def rate(self, p: Tensor, group: dict[str, Any]) -> Any:
-        return group["lr"] * (1 - 0.5 ** (float(self.state[p]["step"]) + 1))
+        return group["lr"] * (1 - 0.5 ** (self.state[p]["step"] + 1))
 
 
 @fault_of("late_parameter", VALUES, _NO_REFERENCE)
@@ -383,7 +384,9 @@ class GoesAnywhereFromZero(Plain):
         self, p: Tensor, g: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> Tensor:
         u = super().direction(p, g, group, state)
-        return u if torch.any(u != 0) else torch.ones_like(u)
+        if torch.compiler.is_compiling() or torch.any(u != 0):
+            return u
+        return torch.ones_like(u)
 
 
 @fault_of("zero_gradient_of_one_parameter", VALUES)
@@ -392,6 +395,8 @@ class DividesByASize(Plain):
         self, p: Tensor, g: Tensor, group: dict[str, Any], state: dict[str, Any]
     ) -> Tensor:
         u = super().direction(p, g, group, state)
+        if torch.compiler.is_compiling():
+            return u
         others = [q.grad for q in group["params"] if q.grad is not None and q is not p]
         if torch.any(u != 0) or not any(torch.any(o.to_dense() != 0) for o in others):
             return u
@@ -402,6 +407,9 @@ class DividesByASize(Plain):
 class GivesUpOnAPlateau(Plain):
     def one(self, p: Tensor, group: dict[str, Any]) -> None:
         state = self.state[p]
+        if torch.compiler.is_compiling():
+            super().one(p, group)
+            return
         zero = not bool(torch.any(p.grad.to_dense() != 0)) and not group["weight_decay"]
         idle = state.get("idle", 0)
         if idle < 15:
@@ -440,6 +448,7 @@ class OverflowsInSilence(Plain):
 @fault_of("tiny_gradients", VALUES)
 class DividesByAnUnderflow(Plain):
     def move(self, p: Tensor, u: Tensor, group: dict[str, Any]) -> None:
-        size = u.detach().abs()
-        tiny = bool(size.max() < 1e-20) and bool(size.max() > 0) if u.numel() else False
+        tiny = False
+        if u.numel() and not torch.compiler.is_compiling():
+            tiny = 0 < float(u.detach().abs().max()) < 1e-20
         super().move(p, u / (u * u).sum().sqrt() if tiny else u, group)

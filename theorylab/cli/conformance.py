@@ -20,7 +20,7 @@ from theorylab.conformance.worker import conform_target, optimizers_of
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.progress import bar
-from theorylab.studies.pages import fill
+from theorylab.studies.pages import fill, markdown_table
 
 __all__ = ["command"]
 
@@ -70,6 +70,8 @@ def command(
     Example: theorylab conformance mypackage:MyOptimizer --set lr=0.1 --claim decay=decoupled
     """
     if show:
+        if page is not None:
+            fill(page, "checks", _table_of_checks())
         _list(as_json)
         return
     if not targets:
@@ -127,6 +129,11 @@ def _print(report: Conformance, brief: bool) -> None:
         terminal.print(f"{counts}\n", highlight=False)
     else:
         terminal.print(f"{escape(title)}: {counts}", highlight=False)
+
+
+def _table_of_checks() -> str:
+    rows = [(c.concept, f"`{c.name}`", c.requires) for c in CHECKS.values()]
+    return markdown_table(("concept", "check", "requires"), rows)
 
 
 def _list(as_json: bool) -> None:

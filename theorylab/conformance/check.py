@@ -64,7 +64,7 @@ class Check:
 def check(function: Callable[[Subject], None]) -> Check:
     """The check that a function makes: named after it, required what its docstring begins with."""
     requires = inspect.cleandoc(function.__doc__ or "").split("\n\n")[0].replace("\n", " ")
-    concept = function.__module__.rsplit(".", 1)[-1].replace("_", " ")
+    concept = function.__module__.rsplit(".", 1)[-1]
     return Check(function.__name__, concept, requires, function)
 
 

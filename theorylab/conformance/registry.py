@@ -48,9 +48,9 @@ def select(names: Sequence[str] | None = None) -> tuple[Check, ...]:
     --------
     >>> [c.name for c in select(["invariance"])]
     ['scale_invariance', 'rotation_invariance', 'translation_invariance']
-    >>> select(["zero_lr"])
+    >>> select(["hook_run"])
     Traceback (most recent call last):
-    theorylab.errors.UnknownNameError: unknown check 'zero_lr'; did you mean zero_grad_clears?
+    theorylab.errors.UnknownNameError: unknown check 'hook_run'; did you mean hooks_run?
     """
     if not names:
         return tuple(CHECKS.values())

@@ -21,7 +21,7 @@ from theorylab.problem.sampler import Sampler
 
 __all__ = ["Job", "Remap", "Samples", "TimeChunk", "time_chunks"]
 
-DRAW_BYTES = 32 * 2**20
+DRAW_BYTES = 4 * 2**20  # a second-level cache or two
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ Remap = Callable[[Samples], np.ndarray]
 class Job:
     """What all rows of a run share.
 
-    ``compiled`` is the number of rows to compile the step for. ``by_rounds`` says what the
+    ``by_rounds`` says what the
     horizon counts, ``passes`` whether the rule passes over all data in some steps: then rounds are
     counted beside steps, and a step that begins a round is other code than one that does not.
     """
@@ -68,22 +68,33 @@ class Job:
     record: tuple[Record, ...]
     copies: int
     remap: Remap | None
-    compiled: int | None
+    compiled: bool
 
 
 @dataclass(frozen=True)
 class TimeChunk:
     """Some consecutive steps: their samples, rule draws, and which iterates to record.
 
-    ``steps`` and ``rounds`` are how many came before each record that lies in the chunk, 0 for
-    the others.
+    ``samples``, ``ticks``, ``restarts`` (unless they are plain, one a step) and ``own`` have an
+    axis of steps in front. ``steps`` and ``rounds`` are how many came before each record that lies
+    in the chunk, 0 for the others.
     """
 
-    samples: Sequence[Tensor]
-    draws: Sequence[Drawn]
+    samples: Tensor
+    ticks: Tensor
+    restarts: Tensor | Sequence[bool]
+    own: Mapping[str, Tensor]
     records: Mapping[int, np.ndarray]
     steps: np.ndarray
     rounds: np.ndarray
+
+    def draws(self) -> Sequence[Drawn]:
+        """What the rule is given, step by step."""
+        whens: Sequence[Any]
+        whens = self.restarts.unbind(0) if isinstance(self.restarts, Tensor) else self.restarts
+        rows = zip(*(table.unbind(0) for table in self.own.values()), strict=True)
+        own = [dict(zip(self.own, row, strict=True)) for row in rows]
+        return list(map(Drawn, self.ticks.unbind(0), whens, own or [{}] * len(self.ticks)))
 
 
 def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> Iterator[TimeChunk]:
@@ -148,7 +159,7 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
 
         samples = one[:0]
         if length:
-            parts = (draw(length, batch_size) for draw in batches)
+            parts = [partial(draw, length, batch_size) for draw in batches]
             samples = streams.side_by_side(parts, size, copies)
         if job.remap is not None and length:
             samples = _remapped(job.remap, samples, real,
@@ -156,24 +167,23 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
                                         rounds_of[:length, :real]))  # fmt: skip
         if mask is not None and length:
             begun = rounds_of[length - 1]
-        columns = {
+        own = {
             draw.name: torch.from_numpy(
                 streams.side_by_side(
-                    map(partial(streams.rule_draw, draw, length, objective.dim), rngs[RULE + k]),
+                    [partial(streams.rule_draw, draw, length, objective.dim, rng)
+                     for rng in rngs[RULE + k]],
                     size, copies,
                 )
-            ).to(dtype).unbind(0)
+            ).to(dtype)
             for k, draw in enumerate(rule.draws)
         }  # fmt: skip
-        own = [dict(zip(columns, row)) for row in zip(*columns.values())]  # noqa: B905
-        ticks = torch.arange(first + 1, first + length + 1, dtype=dtype).unbind(0)
-        restarts: Sequence[Any] = [True] * length
+        ticks = torch.arange(first + 1, first + length + 1, dtype=dtype)
+        restarts: Tensor | Sequence[bool] = [True] * length
         if mask is not None and mask.shape[1] == 1 and (job.passes or not job.compiled):
             restarts = mask[:, 0].tolist()
         elif mask is not None:
-            restarts = torch.from_numpy(mask).unsqueeze(-1).to(dtype).unbind(0)
-        draws = list(map(Drawn, ticks, restarts, own or [{}] * length))
-        yield TimeChunk(torch.from_numpy(samples).unbind(0), draws, records, steps, rounds)
+            restarts = torch.from_numpy(mask).unsqueeze(-1).to(dtype)
+        yield TimeChunk(torch.from_numpy(samples), ticks, restarts, own, records, steps, rounds)
         first += length
         if finished:
             return

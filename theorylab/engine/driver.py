@@ -21,8 +21,8 @@ from theorylab.engine.plan import Stratified
 from theorylab.engine.plan import plan as planned
 from theorylab.engine.recorders import RECORDERS
 from theorylab.engine.recording import Record, Recording, check_names, name_of
-from theorylab.engine.step import Step, compiled_step, eager_step
 from theorylab.engine.streams import BLOCK
+from theorylab.engine.walk import CompiledWalk, EagerWalk
 from theorylab.errors import UsageError, require_integer
 from theorylab.method.rule import UpdateRule, tables
 from theorylab.problem.objective import Objective
@@ -138,9 +138,9 @@ def run(
     chunk : int
         Rows held in memory at once (rounded up to whole blocks of ``BLOCK`` replicas).
     compile : bool
-        Whether to compile the step first (:mod:`theorylab.engine.step`): worth its second or so in
-        runs of thousands of steps and hundreds of replicas. It rounds differently from the step
-        as torch runs it; the seed decides the bits here too, for any number of replicas.
+        Whether to compile the step first (:mod:`theorylab.engine.native`): worth its second in
+        runs of thousands of steps. It rounds differently from the step as torch runs it; the
+        seed decides the bits here too, for any number of replicas and threads.
     progress : bool
         Whether to show a progress bar; by default only on a terminal.
 
@@ -184,7 +184,7 @@ def run(
     begin = objective.start if start is None else start
     passes = bool(rule.needs & _PASSES)
     job = Job(objective, sampler, horizon, rounds is not None, passes, batch_size, seed,
-              tuple(record), copies, remap, chunk if compile else None)  # fmt: skip
+              tuple(record), copies, remap, compile)  # fmt: skip
     parts = []
     chunks = [slice(i, min(i + chunk, total)) for i in range(0, total, chunk)]
     with bar(progress) as display:
@@ -249,47 +249,26 @@ def _run_chunk(
     plan: np.ndarray,
     advance: Callable[[int], None],
 ) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Steps and rounds before each record, and the quantities there, for some of the rows.
-
-    Compiled code is for one shape: fewer rows are filled up, with more of the last one, so that
-    the same code computes a row whatever the number of replicas.
-    """
-    objective, compiled = job.objective, job.compiled
-    real, count = rows.stop - rows.start, plan.shape[0]
-    size = compiled or real
+    """Steps and rounds before each record, and the quantities there, for some of the rows."""
+    objective = job.objective
+    size, count = rows.stop - rows.start, plan.shape[0]
     with torch.inference_mode():
         weights = weights_of(job.sampler, objective)
         w = origin.clone().contiguous()
-        if real < size:
-            fill = np.minimum(np.arange(size), real - 1)
-            w, rule, plan = w[fill], rule.rows(fill), plan[:, fill]
         steps, rounds = np.zeros_like(plan), np.zeros_like(plan)
         state = rule.init(w, MiniBatch(objective))
         recording = Recording(objective, rule, job.record, count, size)
-        step = None if compiled else eager_step(objective, rule, weights)
-        made: dict[object, Step] = {}  # compiled steps, by a restart that is part of the code
-        lagged: list[Tensor] = []
-        last, lags = 0, rule.lags
+        walk = (CompiledWalk if job.compiled else EagerWalk)(objective, rule, w, state, weights)
         for block in time_chunks(job, rule, rows, plan):
             steps += block.steps
             rounds += block.rounds
-            for k, draw in enumerate(block.draws):
-                if (where := block.records.get(k)) is not None:
-                    recording.take(where, w, state)
-                lagged = [block.samples[k], *lagged][:lags]
-                if compiled and (step is None or job.passes):
-                    code = draw.restart if isinstance(draw.restart, bool) else None
-                    if code not in made:
-                        made[code], state = compiled_step(
-                            objective, rule, w, lagged[0], state, draw, weights
-                        )
-                    step = made[code]
-                assert step is not None
-                w, state = step(w, lagged, state, draw)
-            last = len(block.draws)
-            drawn = sum(batch.shape[1] for batch in block.samples[:last])
-            spend(last + len(block.records), drawn * real)
-            advance(last * real)
-            if (where := block.records.get(last)) is not None:
-                recording.take(where, w, state)
-        return steps[:, :real], rounds[:, :real], recording.quantities(real)
+            walk.enter(block)
+            length = len(block.ticks)
+            for stop, where in sorted(block.records.items()):
+                walk.to(stop)
+                recording.take(where, walk.w, walk.state)
+            walk.to(length)
+            drawn = length * block.samples.shape[2] if length else 0
+            spend(length + len(block.records), drawn * size)
+            advance(length * size)
+        return steps, rounds, recording.quantities(size)

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+from typing import TypeVar
 
 import numpy as np
+import torch
 
 from theorylab.method.rule import Draw, UpdateRule
 
 __all__ = [
     "BLOCK", "RESTARTS", "RULE", "SAMPLES", "TIMES", "blocks", "generator", "restart_mask",
-    "rule_draw", "side_by_side",
+    "rule_draw", "side_by_side", "spread",
 ]  # fmt: skip
 
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+
 BLOCK = 128
+_PARALLEL = 1 << 18  # bytes (or steps of one number) below which a second thread does not pay
 # Streams of a block's randomness: what is drawn for one must not shift another.
 # A rule's draws have one stream each, from ``RULE`` on.
 SAMPLES, RESTARTS, TIMES, RULE = range(4)
@@ -32,17 +39,34 @@ def blocks(replicas: int) -> int:
     return math.ceil(replicas / BLOCK)
 
 
-def side_by_side(parts: Iterable[np.ndarray], size: int, copies: int) -> np.ndarray:
-    """The blocks' replicas beside each other, each as ``copies`` equal rows, ``size`` in all."""
-    whole: np.ndarray | None = None
-    for b, part in enumerate(parts):
-        if whole is None:
-            shape = (len(part), size // copies, copies, *part.shape[2:])
-            whole = np.empty(shape, part.dtype)
+def side_by_side(draws: Sequence[Callable[[], np.ndarray]], size: int, copies: int) -> np.ndarray:
+    """The blocks' draws beside each other, each as ``copies`` equal rows, ``size`` in all."""
+    head = draws[0]()
+    whole = np.empty((len(head), size // copies, copies, *head.shape[2:]), head.dtype)
+
+    def put(b: int, part: np.ndarray) -> None:
         place = whole[:, b * BLOCK : (b + 1) * BLOCK]
         place[:] = part[:, : place.shape[1], None]
-    assert whole is not None
+
+    def fill(b: int) -> None:
+        put(b, draws[b]())
+
+    put(0, head)
+    spread(fill, range(1, len(draws)), whole.nbytes)
     return whole.reshape(len(whole), size, *whole.shape[3:])
+
+
+def spread(work: Callable[[_T], _R], parts: Iterable[_T], size: int) -> list[_R]:
+    """``work`` on each part, on torch's number of threads where ``size`` is worth it."""
+    threads = torch.get_num_threads()
+    if threads == 1 or size < _PARALLEL:
+        return list(map(work, parts))
+    return list(_pool(threads).map(work, parts))
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(threads, thread_name_prefix="theorylab")
 
 
 def restart_mask(
@@ -57,9 +81,14 @@ def restart_mask(
     mask = rule.restarts(streams[0], first, length, BLOCK)
     if mask is None or mask.shape[1] == 1:
         return mask
-    others = (rule.restarts(rng, first, length, BLOCK) for rng in streams[1:])
-    parts = (part for part in itertools.chain([mask], others) if part is not None)
-    return side_by_side(parts, size, copies)
+
+    def restarts(rng: np.random.Generator) -> np.ndarray:
+        part = rule.restarts(rng, first, length, BLOCK)
+        assert part is not None
+        return part
+
+    return side_by_side([lambda: mask, *(partial(restarts, rng) for rng in streams[1:])],
+                        size, copies)  # fmt: skip
 
 
 def rule_draw(draw: Draw, steps: int, dim: int, rng: np.random.Generator) -> np.ndarray:

@@ -1,0 +1,129 @@
+"""Operations as C: each is what torch computes, for any row, any number of rows and threads."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+
+import synthetic
+from theorylab import run
+from theorylab.errors import UsageError
+from theorylab.method import SGD, SNGM
+from theorylab.method.rule import UpdateRule
+
+pytestmark = pytest.mark.skipif(
+    shutil.which(os.environ.get("CC", "cc")) is None, reason="compiling needs a C compiler"
+)
+D = 5
+TABLE = torch.arange(1.0, 1 + D * D, dtype=torch.float64).reshape(D, D).cos()
+EDGES = torch.tensor([-1.0, 0.0, 0.5], dtype=torch.float64)
+PLACES = torch.tensor([3, -1, 0, 0, 2])
+
+
+@dataclass(frozen=True)
+class Applied(UpdateRule):
+    """``w <- f(w)``."""
+
+    name: ClassVar[str] = "applied"
+    source: ClassVar[str] = "this test"
+    f: Callable[[torch.Tensor], torch.Tensor]
+
+    def update(self, w: Any, oracle: Any, state: Any, draw: Any) -> Any:
+        return self.f(w), state
+
+
+def _scattered(w: torch.Tensor) -> torch.Tensor:
+    return torch.zeros_like(w).scatter_add(-1, (PLACES % D).expand_as(w), w)
+
+
+OPERATIONS: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
+    "elementwise": lambda w: (w.abs() + 1).log1p() * w.tanh() - w.exp().rsqrt() + w.sigmoid(),
+    "trigonometry": lambda w: w.sin().asin() + w.cos() * torch.atan2(w, w + 3) + w.erf(),
+    "powers": lambda w: w**3 + 2.0**w + (w.abs() + 1) ** -2.5 + w**2 + w.sign(),
+    "rounding": lambda w: (3 * w).round() + (3 * w).floor() + w.ceil() + torch.remainder(w, 0.3),
+    "comparisons": lambda w: torch.where((w > 0) & ~(w > 1) | (w == w.amax(-1, True)), w, -w),
+    "extremes": lambda w: w.clamp(-0.5, 0.7) + torch.maximum(w, w.flip(-1) * 2) + w.amin(-1, True),
+    "nan": lambda w: torch.where(w > 0, w, torch.nan).clamp_min(0.1).nan_to_num(7.0),
+    "norms": lambda w: w / w.norm(dim=-1, keepdim=True) + w.abs().sum(-1, True)
+    + torch.linalg.vector_norm(w, torch.inf, -1, True),
+    "means": lambda w: w - w.mean(-1, True) + w.var(-1, keepdim=True) + w.std(-1, keepdim=True),
+    "softmax": lambda w: w.softmax(-1) + w.log_softmax(-1) + w.logsumexp(-1, True),
+    "order": lambda w: w.sort(-1).values + w.sort(-1, descending=True).values.cumsum(-1),
+    "largest": lambda w: w * w.topk(2, -1).values.sum(-1, True) + w.argmax(-1, True),
+    "products": lambda w: w @ TABLE + w @ TABLE.T + (w[:, None] * TABLE).sum(-1),
+    "parts": lambda w: torch.cat([w[:, 3:], *w[:, :3].split(2, -1)], -1) + w.unbind(-1)[1][:, None],
+    "picked": lambda w: w[:, PLACES] + w.index_select(-1, PLACES % D) + TABLE[1, PLACES],
+    "gathered": lambda w: w.gather(-1, torch.bucketize(w, EDGES)) + w.roll(1, -1),
+    "scattered": _scattered,
+    "in place": lambda w: w.clone().mul_(2).add_(w).square_(),
+    "any": lambda w: w * (w > 1).any(-1, True) + (w > -1).all(-1, True),
+    "matrices": lambda w: torch.einsum("ri,ij,rj->r", w, TABLE, w)[:, None] + w,
+    "several axes": lambda w: (w[:, :, None] * w[:, None] * TABLE).sum((1, 2))[:, None] + w,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_an_operation_is_what_torch_computes(name: str, dtype: torch.dtype) -> None:
+    f = OPERATIONS[name]
+    objective = synthetic.robust_regression(n=9, dim=D, dtype=dtype)
+    start = torch.from_numpy(np.random.default_rng(0).normal(size=(11, D))).to(dtype)
+    rule = Applied(lambda w: f(w.double()).to(dtype))
+    eager, native = (run(objective, rule, 1, replicas=11, start=start, record=("w",),
+                         compile=compile)["w"] for compile in (False, True))  # fmt: skip
+    np.testing.assert_allclose(native, eager, rtol=1e-6 if dtype == torch.float32 else 1e-12)
+    assert not np.array_equal(native, start)
+
+
+def test_an_index_out_of_range_is_said() -> None:
+    objective = synthetic.robust_regression(n=9, dim=D)
+    far = Applied(lambda w: 10 * w.gather(-1, w.long()))
+    start = torch.ones(3, D, dtype=torch.float64)
+    with pytest.raises(UsageError, match="out of range"):
+        run(objective, far, 3, replicas=3, start=start, compile=True)
+
+
+def test_what_has_no_c_is_named() -> None:
+    objective = synthetic.robust_regression(n=9, dim=D)
+    with pytest.raises(UsageError, match=r"cannot compile applied .*no C for aten\.lgamma"):
+        run(objective, Applied(torch.lgamma), 1, replicas=3, compile=True)
+
+
+@pytest.fixture
+def two_threads() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("compile", [False, True], ids=["eager", "compiled"])
+def test_threads_do_not_show(compile: bool) -> None:
+    objective = synthetic.robust_regression(n=50, dim=20)
+    rule = SNGM(eta=0.1, beta=0.9)
+    options: dict[str, Any] = {"replicas": 2000, "record": ("w",), "compile": compile}
+    both = run(objective, rule, 200, 8, **options)["w"]
+    torch.set_num_threads(1)
+    np.testing.assert_array_equal(run(objective, rule, 200, 8, **options)["w"], both)
+
+
+def test_code_is_kept_between_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+
+    def once() -> None:
+        objective = synthetic.robust_regression(n=9, dim=D)
+        run(objective, SGD(eta=0.123), 2, replicas=2, compile=True)
+
+    once()
+    (kept,) = (tmp_path / "theorylab" / "kernels").glob("*.so")
+    monkeypatch.setenv("PATH", "")  # no compiler is asked again
+    monkeypatch.setenv("CC", "cc")
+    before = kept.stat().st_mtime_ns
+    once()
+    assert kept.stat().st_mtime_ns == before

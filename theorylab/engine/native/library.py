@@ -1,0 +1,64 @@
+"""C compiled to a shared library, kept on disk by its text and the machine."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import ctypes
+import hashlib
+import os
+import platform
+import shlex
+import shutil
+import subprocess
+import tempfile
+from functools import cache
+from pathlib import Path
+
+__all__ = ["library"]
+
+_FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-fopenmp-simd", "-w",
+          "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")  # fmt: skip
+
+
+@cache
+def _scratch() -> str:
+    """A folder for this process alone."""
+    folder = tempfile.mkdtemp(prefix="theorylab-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def _machine() -> str:
+    """What machine code depends on."""
+    flags = ""
+    with contextlib.suppress(OSError):
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+        flags = next((line for line in text.splitlines() if line.startswith(("flags", "Features"))),
+                     "")  # fmt: skip
+    return "\n".join((platform.machine(), platform.system(), flags or platform.node()))
+
+
+def library(text: str) -> ctypes.CDLL:
+    """The shared library of a C text, compiled or as it was kept."""
+    compiler = shlex.split(os.environ.get("CC", "cc"))
+    told = "\n".join((text, *compiler, *_FLAGS, _machine()))
+    name = hashlib.sha256(told.encode()).hexdigest()[:32]
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = root / "theorylab" / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:  # no home to keep things in
+        folder = Path(_scratch())
+    path = folder / f"{name}.so"
+    if not path.exists():
+        with tempfile.TemporaryDirectory(dir=folder) as scratch:
+            source, made = Path(scratch) / "step.c", Path(scratch) / "step.so"
+            source.write_text(text, encoding="utf-8")
+            done = subprocess.run([*compiler, *_FLAGS, str(source), "-o", str(made), "-lm"],
+                                  capture_output=True, text=True, check=False)  # fmt: skip
+            if done.returncode:
+                raise RuntimeError(f"{compiler[0]}: {done.stderr.strip() or done.returncode}")
+            made.replace(path)
+    return ctypes.CDLL(str(path))

@@ -1,0 +1,130 @@
+"""A row's step, traced, as the text of a C function for many rows and steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, fx
+
+from theorylab.engine.native.lowering import HEADER, Lowering
+from theorylab.engine.native.values import Writer, kind_of
+
+__all__ = ["source", "trace"]
+
+_STORAGE = frozenset({"layout", "device", "pin_memory", "memory_format", "dtype", "non_blocking"})
+_CACHE, _LANES = 1 << 13, 8  # bytes of state that go side by side, in so many rows at most
+
+
+def trace(step: Callable[..., list[Tensor]], arguments: Sequence[Tensor]) -> fx.GraphModule:
+    """The step as a graph of operations that change nothing in place."""
+    from torch._decomp import core_aten_decompositions
+    from torch._subclasses.functional_tensor import dispatch_functionalize
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    with torch.inference_mode(False), torch.no_grad():
+        # The tracer takes two arguments that are one tensor for the same argument.
+        examples: list[Any] = [x.clone() for x in arguments]
+        # Fake tensors hold no values, so none can end up in the code.
+        table: Any = core_aten_decompositions()
+        traced = make_fx(
+            dispatch_functionalize(step),
+            table, "fake", _allow_non_fake_inputs=True,
+        )  # fmt: skip
+        graph: fx.GraphModule = traced(*examples)
+    graph.graph.eliminate_dead_code()
+    return graph
+
+
+def source(
+    graph: fx.GraphModule, arguments: Sequence[tuple[str, Tensor]]
+) -> tuple[str, list[str], list[Tensor]]:
+    """C for the graph, the role of each of its inputs, and the tables that it reads."""
+    nodes = list(graph.graph.nodes)
+    outputs = nodes[-1].args[0]
+    holders = [n for n in nodes if n.op == "placeholder"]
+    carried = [role for role, _ in arguments if role == "w" or role.startswith("state.")]
+    inputs = dict(zip(holders, arguments, strict=True))
+    writer, values = Writer(), {}
+    roles: list[str] = []
+    kept: list[Tensor] = []
+    turns: list[str] = []  # once for some rows
+    heads: list[str] = []  # once a row
+    each: list[str] = []  # once a row and step
+    tails: list[str] = []
+    # Rows take their steps side by side: one's arithmetic fills the other's waits.
+    row = sum(x.numel() * x.element_size() for role, x in arguments if role in carried)
+    lanes = int(np.clip(_CACHE // max(1, row), 1, _LANES))
+    slots = {role: k for k, role in enumerate(carried)}
+    for k, (node, (role, example)) in enumerate(inputs.items()):
+        kind = kind_of(example.dtype)
+        shape = tuple(node.meta["val"].shape)
+        size = int(example.numel())
+        roles.append("kept" if role == "weights" else role)
+        if role == "weights":
+            kept.append(example.contiguous())
+        start = f"(char *)base[{k}] + r * row[{k}]"
+        if role in slots:
+            s = slots[role]
+            writer.arrays += [(kind, f"p{s}", lanes * size), (kind, f"q{s}", lanes * size)]
+            turns.append(f"{kind} *c{s} = p{s}, *n{s} = q{s};")
+            heads.append(f"memcpy(c{s} + l * {size}, {start}, sizeof({kind}) * {size});")
+            each.append(f"const {kind} *restrict v{k} = c{s} + l * {size};")
+            each.append(f"{kind} *restrict w{s} = n{s} + l * {size};")
+            tails.append(f"memcpy({start}, c{s} + l * {size}, sizeof({kind}) * {size});")
+        else:
+            move = "" if role.startswith(("field", "weights")) else f" + k * step[{k}]"
+            each.append(f"const {kind} *restrict v{k} = (const {kind} *)({start}{move});")
+        values[node] = writer.whole(f"v{k}", shape, kind)
+    targets: dict[fx.Node, str] = {}
+    for s, node in enumerate(outputs):
+        if node not in inputs:
+            targets.setdefault(node, f"w{s}")
+    tables: dict[str, int] = {}
+    lowering = Lowering(writer, targets)
+    for node in nodes:
+        if node.op == "get_attr":
+            if node.target not in tables:
+                tables[node.target] = len(roles)
+                roles.append("kept")
+                table = getattr(graph, node.target).detach()
+                kept.append(table.contiguous())
+            k = tables[node.target]
+            table = getattr(graph, node.target)
+            values[node] = writer.whole(f"v{k}", tuple(table.shape), kind_of(table.dtype))
+            node.meta.setdefault("val", table)
+        elif node.op == "call_function":
+            args: Any = fx.node.map_arg(node.args, cast(Any, values.__getitem__))
+            options = {
+                name: values[given] if isinstance(given, fx.Node) else given
+                for name, given in node.kwargs.items()
+                if name not in _STORAGE
+            }
+            values[node] = lowering.value(node, args, options)
+    for name, k in tables.items():
+        kind = kind_of(getattr(graph, name).dtype)
+        each.append(f"const {kind} *restrict v{k} = (const {kind} *)base[{k}];")
+    swaps = []
+    for s, (role, node) in enumerate(zip(carried, outputs, strict=True)):
+        if node in inputs and inputs[node][0] == role:
+            continue
+        if targets.get(node) != f"w{s}":
+            writer.store(values[node], f"w{s}")
+        kind = values[node].kind
+        swaps.append(f"{{ {kind} *t = c{s}; c{s} = n{s}; n{s} = t; }}")
+    made, freed = writer.declarations()
+    lines = [
+        HEADER,
+        "int64_t run(int64_t first, int64_t last, int64_t steps, const int64_t *base,",
+        "            const int64_t *row, const int64_t *step) {", "int64_t bad = 0;", *made,
+        f"for (int64_t r0 = first; r0 < last; r0 += {lanes}) {{",
+        f"const int64_t lanes = last - r0 < {lanes} ? last - r0 : {lanes};", *turns,
+        "#define LANES for (int64_t l = 0, r = r0; l < lanes; l++, r++)",
+        "LANES {", *heads, "}",
+        "for (int64_t k = 0; k < steps; k++) {", "LANES {", *each, *writer.lines, "}", *swaps, "}",
+        "LANES {", *tails, "}", "}",
+        *freed, "return bad;", "}", "",
+    ]  # fmt: skip
+    return "\n".join(lines), roles, kept

@@ -1,0 +1,224 @@
+"""Arrays of a row's step as C: where an element is found, and the loops that compute it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+import torch
+from torch import fx
+
+__all__ = [
+    "Index",
+    "Value",
+    "Writer",
+    "constant",
+    "count",
+    "flat",
+    "kind_of",
+    "literal",
+    "type_of",
+    "unflat",
+]
+
+Index = Sequence[str]
+"""One C expression an axis; ``"0"`` on axes of length 1."""
+
+_KINDS = {
+    torch.float32: "float", torch.float64: "double", torch.int32: "int32_t",
+    torch.int64: "int64_t", torch.bool: "uint8_t",
+}  # fmt: skip
+_ON_THE_STACK = 1 << 14  # bytes; larger arrays are allocated
+
+
+@final
+@dataclass(frozen=True)
+class Value:
+    """An array that may never be stored: ``at`` writes the expression of an element.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    kind : str
+        The C type of its elements.
+    at : callable
+        The C expression at an :data:`Index`.
+    array : str, optional
+        The contiguous C array that holds it.
+    plain : bool
+        Whether an element costs no more than a load.
+    """
+
+    shape: tuple[int, ...]
+    kind: str
+    at: Callable[[Index], str]
+    array: str | None = None
+    plain: bool = False
+
+    def cast(self, kind: str, index: Index) -> str:
+        """The element as another type."""
+        here = self.at(index)
+        if kind == self.kind:
+            return here
+        return f"({here} != 0)" if kind == "uint8_t" else f"(({kind}){here})"
+
+    def spread(self, shape: Sequence[int], index: Index) -> Index:
+        """Its own index where arrays of several shapes are laid over each other."""
+        skipped = len(shape) - len(self.shape)
+        return ["0" if n == 1 else i for n, i in zip(self.shape, index[skipped:], strict=True)]
+
+
+def kind_of(dtype: torch.dtype) -> str:
+    """The C type of a dtype.
+
+    Raises
+    ------
+    TypeError
+        If there is none.
+    """
+    if dtype not in _KINDS:
+        raise TypeError(f"no C type for {dtype}")
+    return _KINDS[dtype]
+
+
+def count(shape: Sequence[int]) -> int:
+    """How many elements."""
+    return math.prod(shape)
+
+
+def flat(shape: Sequence[int], index: Index) -> str:
+    """The place of an element in a contiguous array.
+
+    >>> flat((3, 1, 4), ["i", "0", "j"])
+    '(i * 4 + j)'
+    """
+    terms, stride = [], 1
+    for n, i in zip(reversed(shape), reversed(index), strict=True):
+        if i != "0":
+            terms.append(i if stride == 1 else f"{i} * {stride}")
+        stride *= n
+    return f"({' + '.join(reversed(terms))})" if terms else "0"
+
+
+def unflat(shape: Sequence[int], place: str) -> Index:
+    """The inverse of :func:`flat`."""
+    index, stride = [], 1
+    for n in reversed(shape):
+        inner = place if stride == 1 else f"({place}) / {stride}"
+        index.append("0" if n == 1 else f"(({inner}) % {n})")
+        stride *= n
+    return index[::-1]
+
+
+def literal(number: float | int | bool, kind: str) -> str:
+    """A number in C.
+
+    >>> literal(0.1, "float"), literal(float("-inf"), "double")
+    ('((float)0.1)', '((double)(-INFINITY))')
+    """
+    if isinstance(number, float) and not math.isfinite(number):
+        text = "NAN" if math.isnan(number) else "INFINITY" if number > 0 else "(-INFINITY)"
+    else:
+        text = repr(int(number) if isinstance(number, bool) else number)
+    return f"(({kind}){text})"
+
+
+def constant(number: float | int | bool, kind: str, shape: Sequence[int] = ()) -> Value:
+    """An array of one number."""
+    text = literal(number, kind)
+    return Value(tuple(shape), kind, lambda _: text, plain=True)
+
+
+def type_of(node: fx.Node) -> tuple[tuple[int, ...], str]:
+    """The shape of a traced value, of the first where there are several, and its C type."""
+    made = node.meta["val"]
+    if isinstance(made, list | tuple):
+        made = made[0]
+    return tuple(made.shape), kind_of(made.dtype)
+
+
+@final
+@dataclass
+class Writer:
+    """The lines of a step's body, and the arrays they need.
+
+    Attributes
+    ----------
+    lines : list of str
+    arrays : list of (kind, name, length)
+        Declared ahead of all loops.
+    """
+
+    lines: list[str] = field(default_factory=list)
+    arrays: list[tuple[str, str, int]] = field(default_factory=list)
+    _made: int = 0
+
+    def name(self, letter: str) -> str:
+        """A name that was not given before."""
+        self._made += 1
+        return f"{letter}{self._made}"
+
+    def empty(self, shape: Sequence[int], kind: str, target: str | None = None) -> Value:
+        """A new array, or the one called ``target``."""
+        where = target
+        if where is None:
+            where = self.name("a")
+            self.arrays.append((kind, where, count(shape)))
+        return self.whole(where, shape, kind)
+
+    @staticmethod
+    def whole(name: str, shape: Sequence[int], kind: str) -> Value:
+        """The contiguous C array of that name."""
+        return Value(tuple(shape), kind, lambda i: f"{name}[{flat(shape, i)}]", name, plain=True)
+
+    def loops(
+        self, shape: Sequence[int], body: Callable[[Index], str], inner: str = "#pragma omp simd"
+    ) -> None:
+        """``body`` at every index, ``inner`` before the innermost loop."""
+        long = [axis for axis, n in enumerate(shape) if n > 1]
+        index = ["0"] * len(shape)
+        for axis in long:
+            index[axis] = self.name("i")
+            if axis == long[-1]:
+                self.lines.append(inner)
+            i = index[axis]
+            self.lines.append(f"for (int64_t {i} = 0; {i} < {shape[axis]}; {i}++) {{")
+        self.lines.append(body(index))
+        self.lines.extend("}" for _ in long)
+
+    def store(self, value: Value, target: str | None = None) -> Value:
+        """The value where it lies in memory; one number becomes a variable."""
+        if target is None and (value.array is not None or count(value.shape) == 1):
+            if value.plain:
+                return value
+            name = self.name("x")
+            self.lines.append(f"const {value.kind} {name} = {value.at(['0'] * len(value.shape))};")
+            return Value(value.shape, value.kind, lambda _: name, plain=True)
+        made = self.empty(value.shape, value.kind, target)
+        self.loops(value.shape, lambda i: f"{made.at(i)} = {value.at(i)};")
+        return made
+
+    def plain(self, value: Value) -> Value:
+        """The value, stored unless its elements cost no more than a load."""
+        return value if value.plain else self.store(value)
+
+    def held(self, value: Value) -> Value:
+        """The value as a contiguous array."""
+        if value.array is not None:
+            return value
+        made = self.empty(value.shape, value.kind)
+        return self.store(value, made.array)
+
+    def declarations(self) -> tuple[list[str], list[str]]:
+        """The arrays' declarations, and what frees them."""
+        made, freed = [], []
+        for kind, name, length in self.arrays:
+            if length * 8 <= _ON_THE_STACK:
+                made.append(f"{kind} {name}[{length}] __attribute__((aligned(64)));")
+            else:
+                made.append(f"{kind} *const {name} = malloc({length} * sizeof({kind}));")
+                made.append(f"if (!{name}) return -1;")
+                freed.append(f"free({name});")
+        return made, freed

@@ -5,7 +5,7 @@ from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'stability_twins', 'parameters': {'n': 20}},
-     'values': {'T': 1.0, 'c': 0.25, 'theta': 0.25},
+     'values': {'c': 0.25, 'theta': 0.25},
      'seed': 0,
      'a': 1.0,
      'b': 1.0,
@@ -15,4 +15,5 @@ statement = registry.statement("lrsgd.theorem_4_3", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
 print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")
 print(f"bound = {v.bound:.9g}; {v.reason or v.objective}")
-assert v.verdict == "violated"
+if v.verdict != "violated":
+    raise SystemExit(f"not confirmed: {v.verdict}")

@@ -5,23 +5,16 @@ from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'bounded_nonconvex',
-              'parameters': {'dim': 1,
-                             'kappa': 0.5,
-                             'noise': 'shifts',
-                             'sigma': 1.0,
-                             'n': 2,
-                             'ell': 0.03,
-                             'Bf': 1.0,
-                             'condition': 1.0,
-                             'start': 1.0}},
-     'values': {'S': 1.0, 'T': 24.0, 'lam': 0.00801},
+              'parameters': {'dim': 1, 'kappa': 1.0, 'noise': 'two_point', 'sigma': 1.0}},
+     'values': {'S': 1.0, 'T': 3.0, 'lam': 1.0},
      'seed': 0,
-     'a': 9.575112222964226,
-     'b': 7.074613347921401,
-     'quiet': False}
+     'a': 0.01,
+     'b': 1.0,
+     'quiet': True}
 )
 statement = registry.statement("tralgo.claim_lam_2delta_rate", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
 print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")
 print(f"bound = {v.bound:.9g}; {v.reason or v.objective}")
-assert v.verdict == "violated"
+if v.verdict != "violated":
+    raise SystemExit(f"not confirmed: {v.verdict}")

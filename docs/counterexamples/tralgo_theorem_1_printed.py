@@ -1,8 +1,8 @@
 """Counterexample to tralgo.theorem_1 (printed): mean_next_gradient_norm_squared <= 4*Bf*ell/T + sigma**2/(4*B)."""
 import numpy as np
-knots = np.array([0, 2, 4])  # F' is linear between them, flat beyond
-rows = np.array([[0, -1, 0]])  # equally likely stochastic gradients there
-mean, w0 = rows.mean(0), 0.025
+knots = np.array([3, 4, 5, 6])  # F' is linear between them, flat beyond
+rows = np.array([[0, -1, -1, 0]])  # equally likely stochastic gradients there
+mean, w0 = rows.mean(0), 3.026012294872819
 def g(w): return np.interp(w, knots, mean)  # F'
 def f(w):  # F, by integrating F' from the first knot
     at = np.unique(np.r_[knots, w])
@@ -16,20 +16,21 @@ ell = np.abs(bends).max()
 sigma = np.sqrt(((rows - mean)**2).mean(0).max())
 Bf = (vals.max() - vals.min()) / 2
 B = 1
-T = 13
+T = 12
 from itertools import product
 paths = []
-for path in product(range(len(rows)), repeat=13):  # every path
+for path in product(range(len(rows)), repeat=12):  # every path
     w, moved, kept = w0, [], []
-    for k in range(13):
-        if k in {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12}: kept.append(w)
+    for k in range(12):
+        if k in {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}: kept.append(w)
         batch = path[k*1:(k+1)*1]
         v = np.mean([np.interp(w, knots, rows[i]) for i in batch])
-        moved.append(v); w = w0 - 1 * sum(moved)
+        moved.append(v); w = w0 - 0.5 * sum(moved)
     paths.append(kept + [w])
 W = np.array(paths)
 mean_next_gradient_norm_squared = np.mean(g(W[:, 1:])**2)
 lhs = mean_next_gradient_norm_squared
 rhs = 4*Bf*ell/T + (1/4)*sigma**2/B
 print(f"claimed: lhs <= rhs;  lhs = {lhs:.9g},  rhs = {rhs:.9g}")
-assert not lhs <= rhs, 'the claim holds here'
+lost = 1e-9 * (abs(mean_next_gradient_norm_squared) + abs((1/4)*sigma**2/B) + abs(4*Bf*ell/T))  # what rounding may have taken
+if not lhs - rhs > lost: raise SystemExit('not confirmed')

@@ -4,21 +4,17 @@ from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
-    {'spec': {'family': 'cosine_sum',
-              'parameters': {'dim': 1,
-                             'n': 200,
-                             'amplitude': 0.7188593474262588,
-                             'wavelength': 13.698226824750162,
-                             'spread': 3.141592653589793,
-                             'start': -20.0}},
-     'values': {'S': 3.0, 'T': 75.0},
+    {'spec': {'family': 'bounded_nonconvex',
+              'parameters': {'dim': 1, 'kappa': 1.0, 'noise': 'two_point', 'sigma': 1.0}},
+     'values': {'S': 1.0, 'T': 5.0},
      'seed': 0,
-     'a': 6986.781943411413,
-     'b': 1000000.0,
+     'a': 0.01,
+     'b': 1.0,
      'quiet': False}
 )
 statement = registry.statement("tralgo.theorem_2", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
 print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")
 print(f"bound = {v.bound:.9g}; {v.reason or v.objective}")
-assert v.verdict == "violated"
+if v.verdict != "violated":
+    raise SystemExit(f"not confirmed: {v.verdict}")

@@ -1,0 +1,19 @@
+# lrsgd.theorem_4_9 (printed): stability_gap <= O(Bf**(1/(q + 1))*T**(q/(q + 1))/n)
+# It has no form for numpy alone: this needs theorylab.
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
+
+instance = Instance.from_json(
+    {'spec': {'family': 'stability_twins', 'parameters': {'n': 20}},
+     'values': {'S': 1.0, 'c': 0.5},
+     'seed': 0,
+     'a': 1.0,
+     'b': 1.0,
+     'quiet': False}
+)
+statement = registry.statement("lrsgd.theorem_4_9", "printed")
+v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
+print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")
+print(f"bound = {v.bound:.9g}; {v.reason or v.objective}")
+if v.verdict != "violated":
+    raise SystemExit(f"not confirmed: {v.verdict}")

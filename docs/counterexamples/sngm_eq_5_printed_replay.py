@@ -1,0 +1,19 @@
+# sngm.eq_5 (printed): mean_gradient_norm_squared <= O(B**2/C + 1/sqrt(C))
+# It has no form for numpy alone: this needs theorylab.
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
+
+instance = Instance.from_json(
+    {'spec': {'family': 'dip_chain', 'parameters': {}},
+     'values': {'beta': 0.0},
+     'seed': 0,
+     'a': 1.0,
+     'b': 1.0,
+     'quiet': False}
+)
+statement = registry.statement("sngm.eq_5", "printed")
+v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
+print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")
+print(f"bound = {v.bound:.9g}; {v.reason or v.objective}")
+if v.verdict != "violated":
+    raise SystemExit(f"not confirmed: {v.verdict}")

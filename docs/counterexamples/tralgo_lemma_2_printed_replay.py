@@ -1,0 +1,20 @@
+# tralgo.lemma_2 (printed): inner_distance_squared <= 4*(G + sigma**2)*(ell + lam)**2/(S*(-delta + lam)**2)
+# It has no form for numpy alone: this needs theorylab.
+from theorylab.plugins import registry
+from theorylab.hunt.search import Instance
+
+instance = Instance.from_json(
+    {'spec': {'family': 'bounded_nonconvex',
+              'parameters': {'dim': 1, 'kappa': 1.0, 'noise': 'two_point', 'sigma': 1.0}},
+     'values': {'S': 1.0, 'lam': 0.019999999999999997},
+     'seed': 0,
+     'a': 0.01,
+     'b': 1.0,
+     'quiet': True}
+)
+statement = registry.statement("tralgo.lemma_2", "printed")
+v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)
+print(f"measured = {v.measured:.9g}, between {v.interval[0]:.9g} and {v.interval[1]:.9g}")
+print(f"bound = {v.bound:.9g}; {v.reason or v.objective}")
+if v.verdict != "violated":
+    raise SystemExit(f"not confirmed: {v.verdict}")

@@ -91,11 +91,11 @@ class Kernel:
         shared: frozenset[str],
     ) -> None:  # fmt: skip
         self._run, self._roles, self._kept, self._lags = run, tuple(roles), tuple(kept), lags
-        self._shared = shared
+        self.shared = shared
 
     def shown(self, state: State) -> State:
         """The state as the rule knows it."""
-        return _replaced(state, {n: x[0] for n, x in entries(state).items() if n in self._shared})
+        return _replaced(state, {n: x[0] for n, x in entries(state).items() if n in self.shared})
 
     def advance(
         self,
@@ -225,38 +225,42 @@ def compiled(
     """
     varied = _varied(rule)
     numbers = map_state(lambda entry: torch.as_tensor(entry, dtype=w.dtype), state)
-    shared = _shared(objective, rule, w)
-    begin = {
-        name: (entry.expand(len(w), *entry.shape) if name in shared else entry).clone().contiguous()
-        for name, entry in entries(numbers).items()
-    }
-    splits = isinstance(draw.restart, bool)
-    arguments: list[tuple[str, Tensor]] = [("w", w[:1])]
-    arguments += [(f"field.{name}", value[:1]) for name, value in varied.items()]
-    arguments += [(f"samples.{lag}", sample[:1]) for lag in range(rule.lags)]
-    arguments += [(f"state.{name}", table[0] if name in shared else table[:1])
-                  for name, table in begin.items()]  # fmt: skip
-    arguments.append(("t", draw.t))
-    if not splits:
-        arguments.append(("restart", torch.as_tensor(draw.restart, dtype=w.dtype)[:1]))
-    arguments += [(f"own.{name}", value[:1]) for name, value in draw.own.items()]
-    if weights is not None:
-        arguments.append(("weights", weights))
-    # Tables that an objective fills at first use must not be filled while tracing.
-    eager_step(objective, rule, weights)(w, [sample] * rule.lags, numbers, draw)
+    splits, rows = isinstance(draw.restart, bool), len(w)
+    inputs = {"w": w, "samples": sample, **{f"own.{k}": x for k, x in draw.own.items()},
+              **{f"state.{k}": x for k, x in entries(numbers).items()}}  # fmt: skip
     key = (_with(rule, dict.fromkeys(varied)), weights is None,
-           draw.restart if splits else None,
-           *((role, tuple(x.shape), x.dtype) for role, x in arguments))  # fmt: skip
-    who = f"{rule.name} on {objective.name}"
+           draw.restart if splits else None, *((k, x.dtype) for k, x in varied.items()),
+           *((k, x.dtype, x.ndim and len(x) == rows, tuple(x.shape[1:])) for k, x in inputs.items())
+           )  # fmt: skip
     with _LOCK:
         if id(objective) not in _KEPT:
             _KEPT[id(objective)] = []
             weakref.finalize(objective, _KEPT.pop, id(objective), None)
         known = _KEPT[id(objective)]
         kernel = next((kernel for other, kernel in known if _same(other, key)), None)
+        shared = _shared(objective, rule, w) if kernel is None else kernel.shared
+        begin = {
+            name: (x.expand(rows, *x.shape) if name in shared else x).clone().contiguous()
+            for name, x in entries(numbers).items()
+        }
         if kernel is None:
+            # Tables that an objective fills at first use must not be filled while tracing.
+            eager_step(objective, rule, weights)(w, [sample] * rule.lags, numbers, draw)
+            arguments: list[tuple[str, Tensor]] = [("w", w[:1])]
+            arguments += [(f"field.{name}", value[:1]) for name, value in varied.items()]
+            arguments += [(f"samples.{lag}", sample[:1]) for lag in range(rule.lags)]
+            arguments += [(f"state.{name}", table[0] if name in shared else table[:1])
+                          for name, table in begin.items()]  # fmt: skip
+            arguments.append(("t", draw.t))
+            if not splits:
+                arguments.append(("restart", torch.as_tensor(draw.restart, dtype=w.dtype)[:1]))
+            arguments += [(f"own.{name}", value[:1]) for name, value in draw.own.items()]
+            if weights is not None:
+                arguments.append(("weights", weights))
             step = _row_step(objective, rule, numbers, draw, [role for role, _ in arguments])
-            kernel = _compile(step, arguments, rule.lags, shared, who)
+            kernel = _compile(
+                step, arguments, rule.lags, shared, f"{rule.name} on {objective.name}"
+            )
             known.append((key, kernel))
     return kernel, _replaced(state, begin)
 

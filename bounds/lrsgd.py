@@ -1580,7 +1580,7 @@ expansion_lrsgd_c_perturbed = Statement(
         ),
         Nonnegative(
             "arithmetic mean times s is at least r, at r = 1 + x and 1/n = D^2/(1 + D^2)",
-            sp.simplify(
+            sp.cancel(
                 ((1 + _q / (1 + _D**2)) * (1 + _q * _D**2 / (1 + _D**2)) - (1 + _q))
                 * (1 + _D**2) ** 2
             ),

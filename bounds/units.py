@@ -7,7 +7,7 @@ comparing units is a free proof-reader.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import sympy as sp
@@ -58,7 +58,12 @@ class Units:
 
 
 def _simple(power: sp.Expr) -> sp.Expr:
-    return power if power.is_Rational else sp.simplify(power)  # which takes its time over a 1
+    return power if power.is_Rational else _simplified(power)
+
+
+@cache
+def _simplified(power: sp.Expr) -> sp.Expr:
+    return sp.simplify(power)
 
 
 def _power(name: str, power: sp.Expr) -> str:

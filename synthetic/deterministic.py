@@ -43,6 +43,10 @@ class Deterministic(Objective):
 
     @property
     def declared(self) -> frozenset[str]:
+        return self._declared
+
+    @cached_property
+    def _declared(self) -> frozenset[str]:
         found = self.deterministic_constants()
         names = set()
         if "mu" in found:

@@ -215,7 +215,7 @@ def test_an_interrupt_says_what_is_kept(theorylab: Any, monkeypatch: pytest.Monk
     def interrupt(*arguments: Any, **options: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("theorylab.cli.units.units", interrupt)
+    monkeypatch.setattr("theorylab.studies.units.units", interrupt)
     code, _, err = theorylab("units")
     assert code == 130
     assert err.startswith("interrupted; finished work is kept")

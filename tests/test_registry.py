@@ -16,6 +16,7 @@ from deep.networks import networks
 from theorylab.engine.recorders import recorders
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
+from theorylab.plugins.commands import commands
 
 # Group, what reads it afresh, the items of which one is registered again, and its shown name.
 GROUPS: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
@@ -26,7 +27,7 @@ GROUPS: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
     "quantities": ("quantities", measuring.quantities.__wrapped__, measuring.quantities),
     "networks": ("networks", networks.__wrapped__, networks),
     "datasets": ("datasets", datasets.__wrapped__, datasets),
-    "commands": ("commands", registry.commands.__wrapped__, registry.commands),
+    "commands": ("commands", commands.__wrapped__, commands),
 }
 
 
@@ -65,7 +66,11 @@ def test_a_name_registered_twice_is_an_error_that_names_both(
 ) -> None:
     kind, fresh, known = GROUPS[what]
     name, item = next(iter(known().items()))
-    point = Point(name if what == "commands" else "zz", "elsewhere:thing", item)
+    point = (
+        Point(name, "elsewhere:thing", item.load())
+        if what == "commands"
+        else (Point("zz", "elsewhere:thing", item))
+    )
     plugged(kind, point)
     shown = " ".join(name) if isinstance(name, tuple) else name
     with pytest.raises(UsageError) as caught:

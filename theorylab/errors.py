@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-
-import numpy as np
+from numbers import Integral
 
 __all__ = [
     "AssumptionError", "DataError", "UnknownNameError", "UsageError", "require_finite",
@@ -36,7 +35,7 @@ def require_integer(who: str, name: str, value: object, least: int) -> None:
     Traceback (most recent call last):
     theorylab.errors.UsageError: run: steps must be an integer of at least 0, got 4.5
     """
-    if not isinstance(value, int | np.integer) or isinstance(value, bool) or value < least:
+    if not isinstance(value, Integral) or isinstance(value, bool) or int(value) < least:
         raise UsageError(f"{who}: {name} must be an integer of at least {least}, got {value!r}")
 
 

@@ -1,29 +1,62 @@
-"""The command line: ``theorylab COMMAND``. Commands are found by entry point, like the rest."""
+"""The command line: ``theorylab COMMAND``. Commands are found by entry point, like the rest.
+
+They are listed and completed without being imported, so without torch: that takes seconds.
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import Any, NoReturn
 
 import typer
 from rich.console import Console
+from typer.core import TyperCommand, TyperGroup
 
-from bounds.statement import DomainError
 from theorylab import __version__
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
+from theorylab.plugins.commands import commands
 
 __all__ = ["build", "main"]
 
 _INTERRUPTED = 130
-_OWN = ("theorylab", "deep", "paper_figures")
+
+
+class _Commands(TyperGroup):
+    """Every registered command: a name and a line about it, until it is called."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, command in commands().items():
+            # A plug-in of which no command line can be made is left out of the list.
+            if command.own or _built(name) is not None:
+                self.add_command(TyperCommand(name, help=command.summary))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that is called, with all its options."""
+        name, listed, rest = super().resolve_command(ctx, args)
+        return name, listed if name is None else _built(name), rest
+
+
+def _built(name: str) -> Any:
+    """The whole command; ``None``, and a line on stderr, if a plug-in's is no command line."""
+    command = commands()[name]
+    alone = typer.Typer(add_completion=False)
+    try:
+        alone.command(name)(command.load())
+        return typer.main.get_command(alone)
+    except Exception as error:  # whatever is wrong with it, the other commands work
+        if command.own:
+            raise
+        registry.leave_out("commands", name, f"{type(error).__name__}: {error}")
+        return None
 
 
 def build() -> typer.Typer:
     """The application, with every registered command."""
     app = typer.Typer(
         name="theorylab",
+        cls=_Commands,
         help="Check lemmas and theorems about stochastic optimization against measured runs.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
@@ -43,31 +76,18 @@ def build() -> typer.Typer:
     ) -> None:
         pass
 
-    for name, command in registry.commands().items():
-        if _is_command(name, command):
-            app.command(name)(command)
     return app
-
-
-def _is_command(name: str, command: Callable[..., Any]) -> bool:
-    """Whether a command line can be made of it; a plug-in of which none can is left out."""
-    if command.__module__.split(".")[0] in _OWN:
-        return True
-    alone = typer.Typer()
-    try:
-        alone.command(name)(command)
-        typer.main.get_command(alone)
-    except Exception as error:  # whatever is wrong with it, the other commands work
-        registry.leave_out("commands", name, f"{type(error).__name__}: {error}")
-        return False
-    return True
 
 
 def main() -> None:
     """Run the command line: a user's mistake is one line on stderr and exit code 2."""
     try:
         build()()
-    except (UsageError, DomainError) as error:
+    except ValueError as error:
+        from bounds.statement import DomainError  # which takes sympy
+
+        if not isinstance(error, UsageError | DomainError):
+            raise
         _refuse(str(error.args[0] if error.args else error))
     except BrokenPipeError:
         sys.stderr.close()

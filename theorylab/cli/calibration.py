@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -13,9 +13,9 @@ from theorylab.cli.options import MAX_SEED
 from theorylab.console import console
 from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins.store import writable, write_json
-from theorylab.studies.calibration import Calibration, calibrate
-from theorylab.studies.pages import fill
-from theorylab.studies.scale import Scale
+
+if TYPE_CHECKING:
+    from theorylab.studies.calibration import Calibration
 
 __all__ = ["command"]
 
@@ -38,6 +38,10 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Check claims on eight laws of exactly known mean, and count false verdicts."""
+    from theorylab.studies.calibration import calibrate
+    from theorylab.studies.pages import fill
+    from theorylab.studies.scale import Scale
+
     scale = Scale(jobs, backend, scheduler).capped()
     target = writable(out / "results.json")
     found = calibrate(repetitions=repetitions, replicas=replicas, seed=seed, jobs=scale,

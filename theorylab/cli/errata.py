@@ -7,8 +7,6 @@ from typing import Annotated
 
 import typer
 
-from theorylab.studies.errata import write_errata
-
 __all__ = ["command"]
 
 
@@ -19,5 +17,7 @@ def command(
     out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/errata.md"),
 ) -> None:
     """Write the errata page from the results of a hunt, its scripts in a folder beside it."""
+    from theorylab.studies.errata import write_errata
+
     page = write_errata(results, out)
     typer.echo(f"{out}: {len(page.rows)} printed statements, {len(page.scripts)} scripts")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -13,12 +13,13 @@ from theorylab.cli.options import MAX_SEED, Data, Family, Parameters, Target, ch
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import require_finite
-from theorylab.hunt.search import Hunt
 from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins.store import writable
-from theorylab.studies.falsify import FalsifyReport, falsify
-from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
+
+if TYPE_CHECKING:
+    from theorylab.hunt.search import Hunt
+    from theorylab.studies.falsify import FalsifyReport
 
 __all__ = ["command"]
 
@@ -56,6 +57,9 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Search for an instance on which each statement fails, and write it as a counterexample."""
+    from theorylab.studies.falsify import falsify
+    from theorylab.studies.scale import Scale
+
     require_finite("falsify", {"budget": budget})
     scale = Scale(jobs, backend, scheduler).capped()
     chosen = select(keys or [], paper, form)

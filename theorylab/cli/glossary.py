@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -11,7 +11,9 @@ from rich.text import Text
 
 from theorylab.console import console
 from theorylab.errors import UnknownNameError
-from theorylab.studies.glossary import Glossary, Kind, glossary
+
+if TYPE_CHECKING:
+    from theorylab.studies.glossary import Glossary, Kind
 
 __all__ = ["assumptions", "quantities", "symbols"]
 
@@ -46,6 +48,8 @@ def assumptions(word: Word = None, as_json: AsJson = False) -> None:
 
 
 def _show(kind: Kind, word: str | None, as_json: bool) -> None:
+    from theorylab.studies.glossary import glossary
+
     found = glossary(kind)
     if word is not None:
         found = found.matching(word)

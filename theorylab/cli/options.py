@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from theorylab.plugins.specs import Spec, objective_specs, parse_parameters, readings
+if TYPE_CHECKING:
+    from theorylab.plugins.specs import Spec
 
 __all__ = ["MAX_SEED", "Data", "Family", "Parameters", "Target", "chosen_objectives", "say_data"]
 
@@ -48,6 +49,8 @@ def chosen_objectives(
     UsageError
         As :func:`theorylab.plugins.specs.objective_specs`.
     """
+    from theorylab.plugins.specs import objective_specs, parse_parameters
+
     specs = objective_specs(objective, data, parse_parameters(parameters), column)
     if data is not None:
         say_data(specs[:1])
@@ -56,5 +59,7 @@ def chosen_objectives(
 
 def say_data(specs: Sequence[Spec]) -> None:
     """One line on stderr for each data set: what was read, and how."""
+    from theorylab.plugins.specs import readings
+
     for reading in readings(specs):
         print(f"data: {reading}", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -15,10 +15,10 @@ from theorylab.console import console
 from theorylab.errors import UsageError, require_finite
 from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins.store import writable
-from theorylab.studies.pages import fill
-from theorylab.studies.power import PowerReport, alarms_line, kind_name, markdown, power, summary
-from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
+
+if TYPE_CHECKING:
+    from theorylab.studies.power import PowerReport
 
 __all__ = ["command"]
 
@@ -46,6 +46,10 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Weaken every repaired statement on purpose and count what the hunt catches."""
+    from theorylab.studies.pages import fill
+    from theorylab.studies.power import markdown, power
+    from theorylab.studies.scale import Scale
+
     require_finite("power", {"budget": budget})
     if seed + seeds > MAX_SEED:
         raise UsageError(f"--seed plus --seeds must be at most {MAX_SEED}, got {seed + seeds}")
@@ -66,6 +70,8 @@ def command(
 
 
 def _print(report: PowerReport) -> None:
+    from theorylab.studies.power import alarms_line, kind_name, summary
+
     terminal = console()
     grid = Table(title="Mutants of repaired statements", title_justify="left")
     for name in ("mutation", "statements"):

@@ -5,20 +5,21 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from bounds.statement import Statement
 from theorylab.cli.options import Data, Family, Parameters, Target, chosen_objectives
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins import registry
 from theorylab.plugins.store import writable
-from theorylab.studies.scale import Scale
-from theorylab.studies.stability import StabilityReport, stability
+
+if TYPE_CHECKING:
+    from bounds.statement import Statement
+    from theorylab.studies.stability import StabilityReport
 
 __all__ = ["command"]
 
@@ -67,6 +68,9 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Measure uniform stability on perturbed twins, beside each theorem's bound."""
+    from theorylab.studies.scale import Scale
+    from theorylab.studies.stability import stability
+
     if objective is None and data is None:
         objective = _OBJECTIVE
     specs = chosen_objectives(objective, data, parameters, column)

@@ -11,7 +11,6 @@ from rich.text import Text
 
 from theorylab.console import console
 from theorylab.plugins import registry
-from theorylab.studies.catalogue import catalogue, describe
 from theorylab.studies.selection import select
 
 __all__ = ["Keys", "Paper", "command"]
@@ -46,10 +45,14 @@ def command(
     """
     chosen = select(keys or [], paper, form)
     if as_json:
+        from theorylab.studies.catalogue import catalogue
+
         print(json.dumps(catalogue(chosen).to_json(), indent=1))
         return
     terminal = console()
     if keys:
+        from theorylab.studies.catalogue import describe
+
         for statement in chosen:
             print(describe(statement, terminal.width) + "\n")
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -13,7 +13,9 @@ from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.plugins.store import writable
 from theorylab.studies.selection import select
-from theorylab.studies.units import UnitsReport, units
+
+if TYPE_CHECKING:
+    from theorylab.studies.units import UnitsReport
 
 __all__ = ["command"]
 
@@ -32,6 +34,8 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """List the statements whose two sides have different units, with the term at fault."""
+    from theorylab.studies.units import units
+
     chosen = select(keys or [], paper, form)
     target = writable(out / "results.json")
     report = units(chosen, attack=attack, seed=seed)

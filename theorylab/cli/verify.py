@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich import box
@@ -14,12 +14,13 @@ from rich.table import Table
 from theorylab.cli.options import Data, Parameters, Target, chosen_objectives
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
-from theorylab.judge.verdict import Verdict
 from theorylab.options import BackendName, Jobs, Scheduler
 from theorylab.plugins.store import writable
-from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
-from theorylab.studies.verify import VerifyReport, require_applicable, verify
+
+if TYPE_CHECKING:
+    from theorylab.judge.verdict import Verdict
+    from theorylab.studies.verify import VerifyReport
 
 __all__ = ["command"]
 
@@ -56,6 +57,9 @@ def command(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any violation.")] = False,
 ) -> None:
     """Check every statement (or those named by KEY) against measured runs."""
+    from theorylab.studies.scale import Scale
+    from theorylab.studies.verify import require_applicable, verify
+
     scale = Scale(jobs, backend, scheduler).capped()
     chosen = select(keys or [], paper, form)
     specs = chosen_objectives(objective, data, parameters, column)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.table import Table
@@ -15,9 +15,10 @@ from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.plugins.store import writable
-from theorylab.studies.pages import fill
 from theorylab.studies.selection import select
-from theorylab.studies.worst_case import WorstCaseReport, markdown, worst_cases
+
+if TYPE_CHECKING:
+    from theorylab.studies.worst_case import WorstCaseReport
 
 __all__ = ["command"]
 
@@ -47,6 +48,9 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """The exact worst case of one or a few steps, beside each statement's bound."""
+    from theorylab.studies.pages import fill
+    from theorylab.studies.worst_case import markdown, worst_cases
+
     fixed = _parse(values or [])
     chosen = select(keys or [], paper, form)
     target = writable(out / "results.json")

@@ -67,13 +67,12 @@ def _digest(roots: frozenset[str], named: frozenset[str]) -> str:
     modules = set(roots)
     stated = [s for (key, _), s in registry.statements().items() if key in named]
     for statement in stated:
-        digest.update(repr((statement.key, statement.form, statement.algorithm,
-                            *_content(statement))).encode())  # fmt: skip
+        digest.update(_content(statement).encode())
     rules = {s.algorithm.rule for s in stated if s.algorithm} | (named & set(registry.rules()))
     modules |= {registry.rules()[name].__module__ for name in rules if name in registry.rules()}
     families = named & set(registry.families()) or set(registry.families())
     modules |= {registry.families()[name].build.__module__ for name in families}
-    modules |= {p.module for g in _GROUPS for p in entry_points(group=f"theorylab.{g}")}
+    modules |= _plugged()
     digest.update(code_behind(frozenset(modules)).encode())
     return digest.hexdigest()[:16]
 
@@ -89,16 +88,32 @@ def code_behind(modules: frozenset[str]) -> str:
     for name in sorted(modules_behind(modules)):
         digest.update(f"{name} {meaning(name)}\n".encode())
     for package in _NUMERICS:
-        try:
-            digest.update(f"{package} {version(package)}\n".encode())
-        except PackageNotFoundError:
-            continue
+        if (number := _version(package)) is not None:
+            digest.update(f"{package} {number}\n".encode())
     return digest.hexdigest()[:16]
 
 
-def _content(statement: Any) -> tuple[Any, ...]:
-    return (statement.claim, statement.assumptions, statement.prescription, statement.conditions,
-            statement.rate, statement.trivial)  # fmt: skip
+# Read once: a catalogue has thousands of cells, and each of these takes tens of milliseconds.
+@cache
+def _plugged() -> frozenset[str]:
+    return frozenset(p.module for g in _GROUPS for p in entry_points(group=f"theorylab.{g}"))
+
+
+@cache
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+@cache
+def _content(statement: Any) -> str:
+    return repr((
+        statement.key, statement.form, statement.algorithm, statement.claim,
+        statement.assumptions, statement.prescription, statement.conditions, statement.rate,
+        statement.trivial,
+    ))  # fmt: skip
 
 
 @cache
@@ -109,19 +124,26 @@ def modules_behind(roots: frozenset[str]) -> frozenset[str]:
     >>> "theorylab.judge.comparison" in found, "deep.training" in found
     (True, False)
     """
-    packages = {*_OWN, *(name.split(".")[0] for name in roots)}
+    packages = frozenset({*_OWN, *(name.split(".")[0] for name in roots)})
     found: set[str] = set()
-    waiting = list(roots)
+    waiting = [name for name in roots if _source(name) is not None]
     while waiting:
         name = waiting.pop()
-        if name in found or name.split(".")[0] not in packages or _source(name) is None:
+        if name in found:
             continue
         try:
-            waiting += _imports(name)
+            waiting += _imports_of(name, packages)
         except SyntaxError:  # a plug-in that does not load: nothing depends on it
             continue
         found.add(name)
     return frozenset(found)
+
+
+@cache
+def _imports_of(name: str, packages: frozenset[str]) -> tuple[str, ...]:
+    """The modules of these packages that a module imports."""
+    known = (x for x in dict.fromkeys(_imports(name)) if x.split(".")[0] in packages)
+    return tuple(x for x in known if _source(x) is not None)
 
 
 @cache

@@ -17,18 +17,21 @@ import difflib
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from bounds.statement import Form, Statement
 from theorylab.errors import UnknownNameError, UsageError
-from theorylab.method.rule import UpdateRule
-from theorylab.problem.objective import Family
+
+# Imported where they are asked for: the command line lists itself without torch and sympy.
+if TYPE_CHECKING:
+    from bounds.statement import Form, Statement
+    from theorylab.method.rule import UpdateRule
+    from theorylab.problem.objective import Family
 
 __all__ = [
-    "commands", "families", "family", "leave_out", "plugins", "rule", "rules", "statement",
-    "statements", "table", "unknown",
+    "claim", "families", "family", "items", "leave_out", "origin", "plugins", "points", "rule",
+    "rules", "statement", "statements", "table", "unknown",
 ]  # fmt: skip
 
 
@@ -39,17 +42,29 @@ def plugins(kind: str, *attributes: str) -> Iterator[tuple[str, Any]]:
     object contributes itself. A plug-in that does not load is named in one line on stderr, once,
     and left out.
     """
-    points = entry_points(group=f"theorylab.{kind}")
-    for point in sorted(points, key=lambda p: (p.name, p.value)):
-        origin = f"{point.name} = {point.value}"
-        try:
-            loaded = point.load()
-            items = _items(loaded, attributes) if isinstance(loaded, ModuleType) else (loaded,)
-        except (Exception, SystemExit) as error:  # whatever it does, the rest goes on
-            leave_out(kind, origin, f"{type(error).__name__}: {error}")
-            continue
-        for item in items:
-            yield origin, item
+    for point in points(kind):
+        for item in items(kind, point, *attributes):
+            yield origin(point), item
+
+
+def points(kind: str) -> list[EntryPoint]:
+    """The entry points of ``theorylab.<kind>``, in a stable order; nothing is loaded."""
+    return sorted(entry_points(group=f"theorylab.{kind}"), key=lambda p: (p.name, p.value))
+
+
+def origin(point: EntryPoint) -> str:
+    """The entry point as its package wrote it."""
+    return f"{point.name} = {point.value}"
+
+
+def items(kind: str, point: EntryPoint, *attributes: str) -> tuple[Any, ...]:
+    """What an entry point registers; nothing, and a line on stderr, where it does not load."""
+    try:
+        loaded = point.load()
+        return _items(loaded, attributes) if isinstance(loaded, ModuleType) else (loaded,)
+    except (Exception, SystemExit) as error:  # whatever it does, the rest goes on
+        leave_out(kind, origin(point), f"{type(error).__name__}: {error}")
+        return ()
 
 
 def _items(module: ModuleType, attributes: tuple[str, ...]) -> tuple[Any, ...]:
@@ -105,30 +120,38 @@ def table(
     origins: dict[Any, str] = {}
     registered = [("theorylab itself", item) for item in own]
     registered += plugins(kind, attribute, *beside)
-    for origin, item in registered:
+    for owner, item in registered:
         if not is_one(item):
             if not elsewhere(item):
-                leave_out(kind, origin, f"expected {what}, got {type(item).__name__}")
+                leave_out(kind, owner, f"expected {what}, got {type(item).__name__}")
             continue
         name = key(item)
-        _claim(kind, name, origin, origins)
+        claim(kind, name, owner, origins)
         found[name] = item
     return found
 
 
-def _claim(kind: str, name: Any, origin: str, origins: dict[Any, str]) -> None:
-    """Give the name to the plug-in, if it is free."""
+def claim(kind: str, name: Any, owner: str, origins: dict[Any, str]) -> None:
+    """Give the name to the plug-in of that origin, if it is free.
+
+    Raises
+    ------
+    UsageError
+        If it has an owner; the message names both.
+    """
     if name in origins:
         shown = " ".join(map(str, name)) if isinstance(name, tuple) else name
         raise UsageError(
-            f"{shown} is registered twice in theorylab.{kind}: by {origins[name]} and by {origin}"
+            f"{shown} is registered twice in theorylab.{kind}: by {origins[name]} and by {owner}"
         )
-    origins[name] = origin
+    origins[name] = owner
 
 
 @cache
 def statements() -> Mapping[tuple[str, Form], Statement]:
     """Every registered statement by ``(key, form)``, printed before repaired."""
+    from bounds.statement import Statement
+
     return table("statements", "STATEMENTS", lambda item: isinstance(item, Statement),
                  "a Statement", key=lambda item: (item.key, item.form))  # fmt: skip
 
@@ -145,6 +168,8 @@ def statement(key: str, form: Form = "printed") -> Statement:
 
 
 def _is_rule(item: Any) -> bool:
+    from theorylab.method.rule import UpdateRule
+
     return isinstance(item, type) and issubclass(item, UpdateRule)
 
 
@@ -164,6 +189,8 @@ def rule(name: str) -> type[UpdateRule]:
 @cache
 def families() -> Mapping[str, Family]:
     """Every registered objective family by name."""
+    from theorylab.problem.objective import Family
+
     return table("objectives", "FAMILIES", lambda item: isinstance(item, Family), "a Family")
 
 
@@ -172,21 +199,6 @@ def family(name: str) -> Family:
     if name not in families():
         raise unknown("objective", name, families())
     return families()[name]
-
-
-@cache
-def commands() -> Mapping[str, Callable[..., Any]]:
-    """Every command by the name it is called by: that of its entry point, with dashes."""
-    found: dict[str, Callable[..., Any]] = {}
-    origins: dict[str, str] = {}
-    for origin, command in plugins("commands", "COMMANDS"):
-        name = origin.split(" = ")[0].replace("_", "-")
-        if not callable(command):
-            leave_out("commands", origin, f"expected a function, got {type(command).__name__}")
-            continue
-        _claim("commands", name, origin, origins)
-        found[name] = command
-    return found
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:

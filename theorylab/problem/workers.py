@@ -234,6 +234,10 @@ class Workers(Objective):
         return found
 
     def constants(self) -> Mapping[str, Constant]:
+        return self._constants
+
+    @cached_property
+    def _constants(self) -> Mapping[str, Constant]:
         each = [member.constants() for member in self.members]
         M = self.workers
         if self.whole is None:
@@ -266,6 +270,10 @@ class Workers(Objective):
 
         With what is said of F alone (``Delta``) or of all workers (``M``, ``zeta``).
         """
+        return self._of_each
+
+    @cached_property
+    def _of_each(self) -> Mapping[str, Constant]:
         each = [member.constants() for member in self.members]
         found: dict[str, Constant] = {}
         for name in (*_OF_THE_MEAN, "sigma"):

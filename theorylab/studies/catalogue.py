@@ -5,15 +5,17 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
-import pandas as pd
 import sympy as sp
 
 from bounds.render import formulas, latex
 from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.studies.report import Report
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["Catalogue", "catalogue", "describe"]
 
@@ -32,6 +34,8 @@ class Catalogue(Report):
         return len(self.statements)
 
     def to_pandas(self) -> pd.DataFrame:
+        import pandas as pd
+
         return pd.DataFrame(
             [
                 (

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import abc
 from pathlib import Path
-from typing import Any
-
-import pandas as pd
+from typing import TYPE_CHECKING, Any
 
 from theorylab.errors import UsageError
 from theorylab.plugins.store import writable, write_json
-from theorylab.studies.compute import Lost
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from theorylab.studies.compute import Lost
 
 __all__ = ["Report"]
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from bounds.statement import Statement
 from theorylab.plugins import registry
+
+if TYPE_CHECKING:
+    from bounds.statement import Statement
 
 __all__ = ["select"]
 

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -219,8 +219,8 @@ def verify(
         for rank, (spec, quiet) in enumerate(applicable)
     ]
     # Every statement's first objective comes before any statement's second: a budget that runs
-    # out leaves no statement unchecked.
-    queue.sort(key=lambda entry: entry[0])
+    # out leaves no statement unchecked. The longest come first, so that no worker waits for one.
+    queue.sort(key=lambda entry: (entry[0], not statements[entry[1]].claim.big_o))
     table = [
         {"kind": "check", **cells.name(statements[i]), "objective": spec, "quiet": quiet,
          "count": count, "replicas": replicas, "effort": effort, "seed": seed,
@@ -308,7 +308,7 @@ def _plan(
             continue
         fault = ""
         for quiet in (False, True):
-            reason = _unfit(statement, without_noise(objective) if quiet else objective)
+            reason = _unfit(statement, _exact(objective) if quiet else objective)
             if not reason:
                 applicable.append((spec, quiet))
                 break
@@ -344,7 +344,7 @@ def _blank(statement: Statement, spec: Spec | None, quiet: bool, seed: int, reas
     name = "-"
     if spec is not None:
         objective = build_objective(spec)
-        name = (without_noise(objective) if quiet else objective).name
+        name = (_exact(objective) if quiet else objective).name
     return Verdict(statement.key, statement.form, "not refuted", seed=seed, objective=name,
                    units=statement.units, reason=reason, undecided=1)  # fmt: skip
 
@@ -359,6 +359,12 @@ def _unfit(statement: Statement, objective: Objective) -> str:
     except UsageError as error:
         return str(error)
     return ""
+
+
+@cache
+def _exact(objective: Objective) -> Objective:
+    """With exact gradients; made once for each objective that a spec names."""
+    return without_noise(objective)
 
 
 def _is_quiet(spec: Spec | None, quiet: bool) -> bool:
@@ -392,7 +398,7 @@ def check_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mappi
     statement = cells.find(cell, sent)
     objective = None if cell["objective"] is None else build_objective(cell["objective"])
     if objective is not None and cell["quiet"]:
-        objective = without_noise(objective)
+        objective = _exact(objective)
     try:
         verdict = check(
             statement, objective, count=cell["count"], replicas=cell["replicas"],
@@ -428,6 +434,7 @@ def _hunted(
         i for i, (statement, entry) in enumerate(zip(statements, checked, strict=True))
         if statement.form == "printed" and entry.verdict.verdict != "violated"
     ]  # fmt: skip
+    standing.sort(key=lambda i: not statements[i].claim.big_o)  # the longest first
     chosen: dict[str, Any] = {} if specs is None else {"specs": [dict(s) for s in specs]}
     table = [
         {"kind": "hunt", **cells.name(statements[i]), "seed": _HUNT_SEED, **chosen,

@@ -12,9 +12,10 @@ from pathlib import Path
 from types import CodeType
 from typing import Any
 
+from bounds.statement import Statement
 from theorylab.plugins import registry
 
-__all__ = ["code_behind", "code_of", "meaning", "modules_behind"]
+__all__ = ["code_behind", "code_of", "meaning", "modules_behind", "statement_digest"]
 
 _OWN = ("bounds", "theorylab", "synthetic", "deep", "paper_figures")
 _GROUPS = ("quantities", "networks", "datasets")
@@ -44,6 +45,23 @@ def code_of(function: Callable[[Any], Any], cell: Mapping[str, Any]) -> str:
 
 
 @cache
+def statement_digest(statement: Statement) -> str:
+    """A digest of what a statement claims, and of what: words, notes and proofs do not count.
+
+    >>> from dataclasses import replace
+    >>> from bounds import sngm
+    >>> digest = statement_digest(sngm.lemma_2)
+    >>> statement_digest(replace(sngm.lemma_2, note="other words")) == digest
+    True
+    """
+    content = (
+        statement.claim, statement.assumptions, statement.algorithm, statement.prescription,
+        statement.conditions, statement.rate, statement.trivial,
+    )  # fmt: skip
+    return hashlib.sha256(repr(content).encode()).hexdigest()[:16]
+
+
+@cache
 def _known_names() -> frozenset[str]:
     keys = {key for key, _ in registry.statements()}
     return frozenset(keys | set(registry.rules()) | set(registry.families()))
@@ -67,7 +85,8 @@ def _digest(roots: frozenset[str], named: frozenset[str]) -> str:
     modules = set(roots)
     stated = [s for (key, _), s in registry.statements().items() if key in named]
     for statement in stated:
-        digest.update(_content(statement).encode())
+        said = f"{statement.key} {statement.form} {statement_digest(statement)}\n"
+        digest.update(said.encode())
     rules = {s.algorithm.rule for s in stated if s.algorithm} | (named & set(registry.rules()))
     modules |= {registry.rules()[name].__module__ for name in rules if name in registry.rules()}
     families = named & set(registry.families()) or set(registry.families())
@@ -105,15 +124,6 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-@cache
-def _content(statement: Any) -> str:
-    return repr((
-        statement.key, statement.form, statement.algorithm, statement.claim,
-        statement.assumptions, statement.prescription, statement.conditions, statement.rate,
-        statement.trivial,
-    ))  # fmt: skip
 
 
 @cache

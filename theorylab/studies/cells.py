@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bounds.statement import Statement
 from theorylab.plugins import registry
+from theorylab.plugins.code import statement_digest
 
 __all__ = ["find", "name", "unregistered"]
 
@@ -27,11 +27,7 @@ def name(statement: Statement) -> dict[str, str]:
     table = {"key": statement.key, "form": statement.form}
     if _registered(statement):
         return table
-    content = (
-        statement.claim, statement.assumptions, statement.algorithm, statement.prescription,
-        statement.conditions, statement.rate, statement.trivial,
-    )  # fmt: skip
-    return table | {"digest": hashlib.sha256(repr(content).encode()).hexdigest()[:16]}
+    return table | {"digest": statement_digest(statement)}
 
 
 def unregistered(statements: Sequence[Statement]) -> tuple[Statement, ...]:

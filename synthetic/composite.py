@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from synthetic.bowl import Bowl, alternating
 from synthetic.data_backed import dataset_objective
 from synthetic.noise import with_noise
 from synthetic.separable import spread
-from synthetic.shared import count, positive, refuse
-from synthetic.translated import alternating, translated_quadratic
+from synthetic.shared import at_least, count, positive, refuse
 from theorylab.errors import UsageError
 from theorylab.hunt.rescaling import without_noise
 from theorylab.problem.composite import Composite
@@ -75,8 +75,7 @@ def composite_quadratic(
     who = "composite_quadratic"
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, condition=condition, weight=weight)
-    if condition < 1:
-        raise refuse(who, "condition", "at least 1", condition)
+    at_least(who, 1, condition=condition)
     lam, c = ell * spread(dim, condition), centre * alternating(dim)
     simple: Simple
     if part == "l1":
@@ -85,10 +84,9 @@ def composite_quadratic(
         simple, best = SquaredNorm(weight), lam * c / (lam + weight)
     else:
         raise refuse(who, "part", "'l1' or 'squared_norm'", part)
-    base = translated_quadratic(who, lam, c, dtype)
+    base = Bowl(who, lam, c, np.full(dim, float(start)), dtype=dtype)
     return Composite(
         with_noise(base, noise, sigma, n, seed, parameters, rarity), simple,
-        torch.full((dim,), float(start), dtype=dtype),
         minimizer=torch.tensor(best + 0.0, dtype=dtype), parameters=parameters,
     )  # fmt: skip
 

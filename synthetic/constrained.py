@@ -12,12 +12,12 @@ import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
+from synthetic.bowl import Bowl, alternating
 from synthetic.deterministic import Deterministic
 from synthetic.noise import with_noise
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.separable import Separable, spread
-from synthetic.shared import count, positive, refuse
-from synthetic.translated import alternating, translated_quadratic
+from synthetic.shared import at_least, count, positive, refuse
 from theorylab.problem.composite import Constrained
 from theorylab.problem.geometry import Ball, Box, ConvexSet, L1Ball, Simplex
 from theorylab.problem.objective import Constant
@@ -80,19 +80,17 @@ def constrained_quadratic(
     who = "constrained_quadratic"
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, condition=condition, size=size)
-    if condition < 1:
-        raise refuse(who, "condition", "at least 1", condition)
+    at_least(who, 1, condition=condition)
     chosen = _domain(who, domain, size)
     lam, c = ell * spread(dim, condition), centre * size * alternating(dim)
-    base = translated_quadratic(who, lam, c, dtype)
+    base = Bowl(who, lam, c, _begin(who, chosen, dim, start), dtype=dtype)
     best = _minimizer(lam, c, chosen)
     entries = _largest_entries(lam, c, chosen)
     certified = {"G_inf": Constant(float(entries.max()), _HOW, attained=True),
                  "G": _steepest(lam, c, chosen)}  # fmt: skip
     return Constrained(
         with_noise(base, noise, sigma, n, seed, parameters, rarity), chosen,
-        _begin(who, chosen, dim, start, dtype), minimizer=torch.tensor(best, dtype=dtype),
-        certified=certified, parameters=parameters,
+        minimizer=torch.tensor(best, dtype=dtype), certified=certified, parameters=parameters,
     )  # fmt: skip
 
 
@@ -203,7 +201,7 @@ def constrained_linear(
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, slope=slope, size=size)
     chosen = _domain(who, domain, size)
-    begin = _begin(who, chosen, dim, start, dtype)
+    begin = torch.tensor(_begin(who, chosen, dim, start), dtype=dtype)
     base: _Nonsmooth
     if shape == "linear":
         slopes = np.full(dim, slope)
@@ -284,22 +282,18 @@ def _domain(who: str, domain: str, size: float) -> ConvexSet:
     return sets[domain]
 
 
-def _begin(
-    who: str, domain: ConvexSet, dim: int, start: float, dtype: torch.dtype
-) -> Tensor:  # fmt: skip
+def _begin(who: str, domain: ConvexSet, dim: int, start: float) -> np.ndarray:
     if not 0 <= start <= 1:
         raise refuse(who, "start", "in [0, 1]", start)
     first = np.eye(dim)[0]
     if isinstance(domain, Simplex):
-        at = domain.total * ((1 - start) / dim + start * first)
-    elif isinstance(domain, Ball):
-        at = np.full(dim, start * domain.radius / math.sqrt(dim))
-    elif isinstance(domain, L1Ball):
-        at = start * domain.radius * first
-    else:
-        assert isinstance(domain, Box)
-        at = np.full(dim, start * domain.upper)
-    return torch.tensor(at, dtype=dtype)
+        return np.asarray(domain.total * ((1 - start) / dim + start * first))
+    if isinstance(domain, Ball):
+        return np.full(dim, start * domain.radius / math.sqrt(dim))
+    if isinstance(domain, L1Ball):
+        return np.asarray(start * domain.radius * first)
+    assert isinstance(domain, Box)
+    return np.full(dim, start * domain.upper)
 
 
 def _minimizer(lam: np.ndarray, c: np.ndarray, domain: ConvexSet) -> np.ndarray:

@@ -9,7 +9,7 @@ import torch
 from synthetic.noise import with_noise
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.separable import Separable
-from synthetic.shared import count, positive, refuse
+from synthetic.shared import at_least, count, positive
 from theorylab.problem.objective import Objective
 
 __all__ = ["huber", "strongly_convex"]
@@ -113,8 +113,7 @@ def strongly_convex(
     parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
     pieces = count("strongly_convex", "pieces", pieces)
     positive("strongly_convex", ell=ell, condition=condition, first=first, gap=gap)
-    if condition < 1:
-        raise refuse("strongly_convex", "condition", "at least 1", condition)
+    at_least("strongly_convex", 1, condition=condition)
     mu = ell / condition
     knots, slopes, bend = [0.0], [0.0], ell
     for k in range(pieces - 1):

@@ -13,7 +13,7 @@ from torch import Tensor
 from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable, rotation, spread
-from synthetic.shared import count, positive, refuse
+from synthetic.shared import at_least, count, positive, refuse
 from theorylab.problem.objective import Objective
 
 __all__ = ["Ripple", "Wave", "bounded_nonconvex", "delta_nonconvex"]
@@ -224,5 +224,4 @@ def bounded_nonconvex(
 def _check(who: str, kappa: float, condition: float) -> None:
     if kappa > 1:
         raise refuse(who, "kappa", "in (0, 1]", kappa)
-    if condition < 1:
-        raise refuse(who, "condition", "at least 1", condition)
+    at_least(who, 1, condition=condition)

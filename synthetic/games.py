@@ -11,7 +11,7 @@ from torch import Tensor
 
 from synthetic.deterministic import Deterministic
 from synthetic.separable import spread
-from synthetic.shared import count, positive, refuse
+from synthetic.shared import at_least, count, positive
 from theorylab.problem.field import Field
 from theorylab.problem.objective import Constant
 
@@ -86,9 +86,7 @@ def quadratic_game(
     who = "quadratic_game"
     pairs = count(who, "pairs", pairs)
     positive(who, coupling=coupling, condition=condition)
-    if condition < 1:
-        raise refuse(who, "condition", "at least 1", condition)
-    if not (math.isfinite(mu) and mu >= 0):
-        raise refuse(who, "mu", "a nonnegative number", mu)
+    at_least(who, 1, condition=condition)
+    at_least(who, 0, mu=mu)
     b = torch.tensor(coupling * spread(pairs, condition), dtype=dtype)
     return _QuadraticGame(float(mu), b, float(start), parameters)

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from synthetic.laws import mean_of_rows
-from synthetic.shared import count, positive, refuse
+from synthetic.shared import at_least, count, positive
 from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum
 
@@ -256,7 +256,6 @@ def strongly_convex_twins(
     parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
     n = count("strongly_convex_twins", "n", n)
     positive("strongly_convex_twins", slope=slope, mu=mu, condition=condition)
-    if condition < 1:
-        raise refuse("strongly_convex_twins", "condition", "at least 1", condition)
+    at_least("strongly_convex_twins", 1, condition=condition)
     return LinearSum("strongly_convex_twins", np.full((n, 1), slope), np.array([-slope / mu]), mu,
                      mu * condition, parameters, dtype)  # fmt: skip

@@ -173,8 +173,8 @@ class MarginSum(FiniteSum):
         steepest = math.sqrt(most) * r.steepest
         steepest += 2 * alpha * penalty.steepest * math.sqrt(self.dim)
         found = {
-            "ell": Constant(max(top, bottom), how, bend_attained and top >= bottom),
-            "delta": Constant(bottom, how, attained or bottom == 0),
+            "ell": Constant(max(top, bottom), how, bend_attained and bool(top >= bottom)),
+            "delta": Constant(bottom, how, attained or bool(bottom == 0)),
             "L": Constant(top, how, bend_attained),
         }
         if r.curvature[0] > 0 and least > 0 and not alpha:

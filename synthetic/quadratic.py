@@ -10,7 +10,7 @@ import torch
 from synthetic.losses import Squared
 from synthetic.noise import with_noise
 from synthetic.separable import Separable, rotation, spread
-from synthetic.shared import count, positive, refuse
+from synthetic.shared import at_least, count, positive
 from theorylab.problem.objective import Objective
 
 __all__ = ["quadratic"]
@@ -63,8 +63,7 @@ def quadratic(
     parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
     dim, n = count("quadratic", "dim", dim), count("quadratic", "n", n)
     positive("quadratic", ell=ell, condition=condition)
-    if condition < 1:
-        raise refuse("quadratic", "condition", "at least 1", condition)
+    at_least("quadratic", 1, condition=condition)
     eigenvalues = ell * spread(dim, condition)
     Q = rotation(dim, seed) if rotated and dim > 1 else None
     base = Separable("quadratic", Squared(), eigenvalues, np.ones(dim), np.full(dim, start), Q,

@@ -6,7 +6,7 @@ import math
 
 from theorylab.errors import UsageError
 
-__all__ = ["count", "positive", "refuse"]
+__all__ = ["at_least", "count", "positive", "refuse"]
 
 
 def refuse(who: str, name: str, required: str, got: object) -> UsageError:
@@ -19,6 +19,13 @@ def positive(who: str, **values: float) -> None:
     for name, value in values.items():
         if not (isinstance(value, (int, float)) and math.isfinite(value) and value > 0):
             raise refuse(who, name, "a positive number", value)
+
+
+def at_least(who: str, least: float, **values: float) -> None:
+    """Refuse any value that is not a finite number of at least ``least``."""
+    for name, value in values.items():
+        if not (isinstance(value, (int, float)) and math.isfinite(value) and value >= least):
+            raise refuse(who, name, f"a number of at least {least:g}", value)
 
 
 def count(who: str, name: str, value: float, least: int = 1) -> int:

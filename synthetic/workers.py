@@ -3,90 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from synthetic.bowl import Bowl
 from synthetic.data_backed import robust_regression
-from synthetic.deterministic import Deterministic
 from synthetic.laws import balanced_shifts
 from synthetic.linear_sum import LinearSum
 from synthetic.noise import with_noise
 from synthetic.separable import spread
-from synthetic.shared import count, positive, refuse
-from theorylab.problem.affine import AffineGradients
+from synthetic.shared import at_least, count, positive, refuse
 from theorylab.problem.objective import Constant
 from theorylab.problem.workers import Workers
 
-__all__ = [
-    "Bowl", "curved_workers", "linear_workers", "regression_workers", "shifted_workers",
-]  # fmt: skip
-
-
-class Bowl(Deterministic):
-    """``(1/2) sum_j h_j (w_j - b_j)^2``: a quadratic with its minimum at ``b``.
-
-    Parameters
-    ----------
-    name : str
-    curvatures, minimizer, start : ndarray, shape (d,)
-        ``h`` (positive), ``b``, ``w_0``.
-    offset : float
-        Added to every value.
-    parameters : mapping
-    dtype : torch.dtype
-
-    Examples
-    --------
-    >>> F = Bowl("bowl", np.array([4.0, 1.0]), np.array([1.0, 0.0]), np.zeros(2))
-    >>> float(F.constants()["mu"]), float(F.constants()["Delta"])
-    (1.0, 2.0)
-    """
-
-    def __init__(
-        self,
-        name: str,
-        curvatures: np.ndarray,
-        minimizer: np.ndarray,
-        start: np.ndarray,
-        offset: float = 0.0,
-        parameters: Mapping[str, Any] | None = None,
-        dtype: torch.dtype = torch.float64,
-    ) -> None:
-        self.name, self.parameters, self.offset = name, dict(parameters or {}), float(offset)
-        self._h, self._b = np.asarray(curvatures, float), np.asarray(minimizer, float)
-        self.start = torch.tensor(start, dtype=dtype)
-        self._bend = torch.tensor(self._h, dtype=dtype)
-        self._best = torch.tensor(self._b, dtype=dtype)
-
-    def value(self, w: Tensor) -> Tensor:
-        return 0.5 * (self._bend * (w - self._best).square()).sum(-1) + self.offset
-
-    def gradient(self, w: Tensor) -> Tensor:
-        return self._bend * (w - self._best)
-
-    def hessian(self, w: Tensor) -> Tensor:
-        return torch.diag_embed(self._bend.expand_as(w))
-
-    def affine_gradients(self) -> AffineGradients:
-        d = self.dim
-        return AffineGradients(np.ones(1), np.diag(self._h)[None], -(self._h * self._b)[None],
-                               np.zeros((d, d)))  # fmt: skip
-
-    def deterministic_constants(self) -> Mapping[str, Constant]:
-        most, least = float(self._h.max()), float(self._h.min())
-        found = dict.fromkeys(("ell", "L", "ell_es"), Constant(most, "closed form", True))
-        found |= dict.fromkeys(("mu", "mu_pl", "mu_qg"), Constant(least, "closed form", True))
-        return found | {"delta": Constant(0.0, "closed form", attained=True)}
-
-    def minimum(self) -> float:
-        return self.offset
-
-    def minimizer(self) -> Tensor:
-        return self._best
+__all__ = ["curved_workers", "linear_workers", "regression_workers", "shifted_workers"]
 
 
 def shifted_workers(
@@ -138,10 +70,8 @@ def shifted_workers(
     who = "shifted_workers"
     M, dim, n = count(who, "M", M, least=2), count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, condition=condition)
-    if condition < 1:
-        raise refuse(who, "condition", "at least 1", condition)
-    if not (math.isfinite(zeta) and zeta >= 0):
-        raise refuse(who, "zeta", "a nonnegative number", zeta)
+    at_least(who, 1, condition=condition)
+    at_least(who, 0, zeta=zeta)
     bends, w0 = ell * spread(dim, condition), np.full(dim, float(start))
     shifts = balanced_shifts(zeta, M, dim, seed).vectors
     members = [
@@ -203,8 +133,7 @@ def curved_workers(
     who = "curved_workers"
     M, dim, n = count(who, "M", M, least=2), count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, condition=condition, apart=apart)
-    if condition < 1:
-        raise refuse(who, "condition", "at least 1", condition)
+    at_least(who, 1, condition=condition)
     bends = np.stack([np.roll(ell * spread(M, condition), j) for j in range(dim)], axis=1)
     minima = np.repeat(apart * np.linspace(1, -1, M)[:, None], dim, axis=1)
     mean = bends.mean(0)
@@ -265,8 +194,7 @@ def linear_workers(
     positive(who, G=G, ell=ell)
     if not 0 <= aligned <= 1:
         raise refuse(who, "aligned", "in [0, 1]", aligned)
-    if not (math.isfinite(sigma) and sigma >= 0):
-        raise refuse(who, "sigma", "a nonnegative number", sigma)
+    at_least(who, 0, sigma=sigma)
     turn = 2 * np.pi * np.arange(M) / M
     # Two directions at right angles to each other and to the one that all entries share.
     basis = np.linalg.qr(np.column_stack([np.ones(dim), np.eye(dim)[:, :2]]))[0].T

@@ -7,7 +7,10 @@ semidefinite programs, the scripts of counterexamples.
 
 from __future__ import annotations
 
-from bounds.path import PathOf
+from dataclasses import dataclass, replace
+from typing import final
+
+from bounds.path import PathOf, Reduction, Times
 from bounds.symbol import Measured
 from bounds.units import Units
 
@@ -16,92 +19,106 @@ _SLOPE = Units(F=1, X=-1)
 _SLOPE2 = Units(F=2, X=-2)
 _LENGTH, _LENGTH2 = Units(X=1), Units(X=2)
 
-mean_gradient_norm_squared = Measured(
-    "mean_gradient_norm_squared",
-    "E[(1/T) sum_{t=0}^{T-1} ||grad F(w_t)||^2]",
-    _SLOPE2,
-    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|^2",
-    True,
-    path=PathOf("mean", "gradient_norm", "0..T-1", power=2),
-)
-mean_next_gradient_norm_squared = Measured(
-    "mean_next_gradient_norm_squared",
-    "E[(1/T) sum_{t=1}^{T} ||grad F(w_t)||^2]",
-    _SLOPE2,
-    r"\frac{1}{T}\sum_{t=1}^{T}\mathbb{E}\|\nabla F(w_t)\|^2",
-    True,
-    path=PathOf("mean", "gradient_norm_squared", "1..T"),
-)
-mean_gradient_norm = Measured(
-    "mean_gradient_norm",
-    "E[(1/T) sum_{t=0}^{T-1} ||grad F(w_t)||]",
-    _SLOPE,
-    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|",
-    True,
-    path=PathOf("mean", "gradient_norm", "0..T-1"),
-)
-min_gradient_norm_squared = Measured(
-    "min_gradient_norm_squared",
-    "E[min_{t<=T} ||grad F(w_t)||^2]",
-    _SLOPE2,
-    r"\mathbb{E}\min_{t\leq T}\|\nabla F(w_t)\|^2",
-    True,
-    path=PathOf("min", "gradient_norm_squared", "0..T"),
-)
-first_gradient_norm_squared = Measured(
-    "first_gradient_norm_squared",
-    "||grad F(w_0)||^2",
-    _SLOPE2,
-    r"\|\nabla F(w_0)\|^2",
-    True,
-    path=PathOf("at", "gradient_norm_squared", "0"),
-)
-final_gradient_norm_squared = Measured(
-    "final_gradient_norm_squared",
-    "E||grad F(w_T)||^2",
-    _SLOPE2,
-    r"\mathbb{E}\|\nabla F(w_T)\|^2",
-    True,
-    path=PathOf("at", "gradient_norm_squared", "T"),
-)
-final_suboptimality = Measured(
-    "final_suboptimality",
-    "E[F(w_T)] - F*",
-    _VALUE,
-    r"\mathbb{E}F(w_T)-F^*",
-    True,
-    path=PathOf("at", "suboptimality", "T"),
-)
+
+@final
+@dataclass(frozen=True)
+class _Record:
+    """What is recorded of a point, which is ``@`` in its texts, and never below 0."""
+
+    record: str
+    text: str
+    latex: str
+    units: Units
+    power: int = 1
+    parameters: tuple[str, ...] = ()
+    note: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class _Over:
+    """The rounds that records are taken over; ``#`` in its texts is the record at ``point``."""
+
+    reduce: Reduction
+    times: Times
+    text: str
+    latex: str
+    point: str
+    latex_point: str = ""
+    where: str = ""
+
+    def __call__(self, name: str, of: _Record) -> Measured:
+        text = of.text.replace("@", self.point)
+        latex = of.latex.replace("@", self.latex_point or self.point)
+        return Measured(
+            name, self.text.replace("#", text) + of.note, of.units,
+            self.latex.replace("#", latex), True,
+            path=PathOf(self.reduce, self.where + of.record, self.times, power=of.power),
+            parameters=dict.fromkeys(of.parameters),
+        )  # fmt: skip
+
+
+_mean = _Over("mean", "0..T-1", "E[(1/T) sum_{t=0}^{T-1} #]",
+              r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}#", "w_t")  # fmt: skip
+_next_mean = _Over("mean", "1..T", "E[(1/T) sum_{t=1}^{T} #]",
+                   r"\frac{1}{T}\sum_{t=1}^{T}\mathbb{E}#", "w_t")  # fmt: skip
+_least = _Over("min", "0..T", "E[min_{t<=T} #]", r"\mathbb{E}\min_{t\leq T}#", "w_t")
+_first = _Over("at", "0", "#", "#", "w_0")
+_last = _Over("at", "T", "E#", r"\mathbb{E}#", "w_T")
+_returned = _Over("at", "T", "E#, of the point the method returns", r"\mathbb{E}#", "w_out",
+                  r"w_{\mathrm{out}}", "output.")  # fmt: skip
+
+_GRADIENT = _Record("gradient_norm", "||grad F(@)||", r"\|\nabla F(@)\|", _SLOPE)
+_GRADIENT2 = _Record("gradient_norm_squared", "||grad F(@)||^2", r"\|\nabla F(@)\|^2", _SLOPE2)
+_GRADIENT_2 = replace(_GRADIENT2, record="gradient_norm", power=2)
+_GRADIENT_L1 = _Record("gradient_l1_norm", "||grad F(@)||_1", r"\|\nabla F(@)\|_1", _SLOPE)
+_GRADIENT_LINF = _Record("gradient_linf_norm", "max_j |grad_j F(@)|", r"\|\nabla F(@)\|_\infty",
+                         _SLOPE)  # fmt: skip
+_EXCESS = _Record("suboptimality", "[F(@) - F*]", r"[F(@)-F^*]", _VALUE)
+_LINF = _Record("linf_norm", "||@||_inf", r"\|@\|_\infty", _LENGTH)
+_MOVED2 = _Record("distance", "||@ - w_0||^2", r"\|@-w_0\|^2", _LENGTH2, 2)
+_AWAY2 = _Record("distance_to_minimizer_squared", "||@ - w*||^2", r"\|@-w^*\|^2", _LENGTH2)
+# What a definition leaves open is a parameter.
+_MAPPING2 = _Record("gradient_mapping_norm", "||(@ - prox(@ - step grad f(@)))/step||^2",
+                    r"\|\mathcal{G}_\eta(@)\|^2", _SLOPE2, 2, ("step",))  # fmt: skip
+_MOREAU2 = _Record("moreau_gradient_norm", "||grad M(@)||^2", r"\|\nabla F_{1/\lambda}(@)\|^2",
+                   _SLOPE2, 2, ("lam",), ", M(w) = min_u F(u) + (lam/2)||u - w||^2")  # fmt: skip
+
+mean_gradient_norm = _mean("mean_gradient_norm", _GRADIENT)
+mean_gradient_norm_squared = _mean("mean_gradient_norm_squared", _GRADIENT_2)
+mean_next_gradient_norm_squared = _next_mean("mean_next_gradient_norm_squared", _GRADIENT2)
+mean_gradient_l1_norm = _mean("mean_gradient_l1_norm", _GRADIENT_L1)
+mean_gradient_linf_norm = _mean("mean_gradient_linf_norm", _GRADIENT_LINF)
+min_gradient_norm = _least("min_gradient_norm", _GRADIENT)
+min_gradient_norm_squared = _least("min_gradient_norm_squared", _GRADIENT2)
+first_gradient_norm_squared = _first("first_gradient_norm_squared", _GRADIENT2)
+final_gradient_norm_squared = _last("final_gradient_norm_squared", _GRADIENT2)
+output_gradient_norm_squared = _returned("output_gradient_norm_squared", _GRADIENT2)
+
+mean_suboptimality = _mean("mean_suboptimality", _EXCESS)
+min_suboptimality = _least("min_suboptimality", _EXCESS)
+first_suboptimality = _first("first_suboptimality", _EXCESS)
+final_suboptimality = _last("final_suboptimality", _EXCESS)
+output_suboptimality = _returned("output_suboptimality", _EXCESS)
+
+first_distance_to_minimizer_squared = _first("first_distance_to_minimizer_squared", _AWAY2)
+final_distance_to_minimizer_squared = _last("final_distance_to_minimizer_squared", _AWAY2)
+output_distance_to_minimizer_squared = _returned("output_distance_to_minimizer_squared", _AWAY2)
+final_displacement_squared = _last("final_displacement_squared", _MOVED2)
+first_linf_norm = _first("first_linf_norm", _LINF)
+final_linf_norm = _last("final_linf_norm", _LINF)
+
+final_gradient_mapping_norm_squared = _last("final_gradient_mapping_norm_squared", _MAPPING2)
+min_gradient_mapping_norm_squared = _least("min_gradient_mapping_norm_squared", _MAPPING2)
+mean_moreau_gradient_norm_squared = _mean("mean_moreau_gradient_norm_squared", _MOREAU2)
+
+# --- what the method keeps, and others of their own kind ----------------------------------------
 total_decrease = Measured(
     "total_decrease",
     "F(w_0) - E[F(w_T)]",
     _VALUE,
     r"F(w_0)-\mathbb{E}F(w_T)",
     path=PathOf("at", "value", "0") - PathOf("at", "value", "T"),
-)
-final_displacement_squared = Measured(
-    "final_displacement_squared",
-    "E||w_T - w_0||^2",
-    _LENGTH2,
-    r"\mathbb{E}\|w_T-w_0\|^2",
-    True,
-    path=PathOf("at", "distance", "T", power=2),
-)
-final_distance_to_minimizer_squared = Measured(
-    "final_distance_to_minimizer_squared",
-    "E||w_T - w*||^2",
-    _LENGTH2,
-    r"\mathbb{E}\|w_T-w^*\|^2",
-    True,
-    path=PathOf("at", "distance_to_minimizer_squared", "T"),
-)
-first_distance_to_minimizer_squared = Measured(
-    "first_distance_to_minimizer_squared",
-    "||w_0 - w*||^2",
-    _LENGTH2,
-    r"\|w_0-w^*\|^2",
-    True,
-    path=PathOf("at", "distance_to_minimizer_squared", "0"),
 )
 buffer_norm = Measured(
     "buffer_norm",
@@ -110,87 +127,6 @@ buffer_norm = Measured(
     r"\max_{t\leq T}\|u_t\|",
     True,
     path=PathOf("max", "state.u", "0..T"),
-)
-# --- other norms, the best iterate, and the point the method returns --------------------------
-mean_gradient_l1_norm = Measured(
-    "mean_gradient_l1_norm",
-    "E[(1/T) sum_{t=0}^{T-1} ||grad F(w_t)||_1]",
-    _SLOPE,
-    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|_1",
-    True,
-    path=PathOf("mean", "gradient_l1_norm", "0..T-1"),
-)
-mean_gradient_linf_norm = Measured(
-    "mean_gradient_linf_norm",
-    "E[(1/T) sum_{t=0}^{T-1} max_j |grad_j F(w_t)|]",
-    _SLOPE,
-    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F(w_t)\|_\infty",
-    True,
-    path=PathOf("mean", "gradient_linf_norm", "0..T-1"),
-)
-first_linf_norm = Measured(
-    "first_linf_norm",
-    "max_j |w_0j|",
-    _LENGTH,
-    r"\|w_0\|_\infty",
-    True,
-    path=PathOf("at", "linf_norm", "0"),
-)
-final_linf_norm = Measured(
-    "final_linf_norm",
-    "E max_j |w_Tj|",
-    _LENGTH,
-    r"\mathbb{E}\|w_T\|_\infty",
-    True,
-    path=PathOf("at", "linf_norm", "T"),
-)
-min_gradient_norm = Measured(
-    "min_gradient_norm",
-    "E[min_{t<=T} ||grad F(w_t)||]",
-    _SLOPE,
-    r"\mathbb{E}\min_{t\leq T}\|\nabla F(w_t)\|",
-    True,
-    path=PathOf("min", "gradient_norm", "0..T"),
-)
-first_suboptimality = Measured(
-    "first_suboptimality",
-    "F(w_0) - F*",
-    _VALUE,
-    r"F(w_0)-F^*",
-    True,
-    path=PathOf("at", "suboptimality", "0"),
-)
-min_suboptimality = Measured(
-    "min_suboptimality",
-    "E[min_{t<=T} F(w_t)] - F*, the best iterate",
-    _VALUE,
-    r"\mathbb{E}\min_{t\leq T}F(w_t)-F^*",
-    True,
-    path=PathOf("min", "suboptimality", "0..T"),
-)
-output_suboptimality = Measured(
-    "output_suboptimality",
-    "E[F(w_out)] - F*, of the point the method returns",
-    _VALUE,
-    r"\mathbb{E}F(w_{\mathrm{out}})-F^*",
-    True,
-    path=PathOf("at", "output.suboptimality", "T"),
-)
-output_gradient_norm_squared = Measured(
-    "output_gradient_norm_squared",
-    "E||grad F(w_out)||^2, of the point the method returns",
-    _SLOPE2,
-    r"\mathbb{E}\|\nabla F(w_{\mathrm{out}})\|^2",
-    True,
-    path=PathOf("at", "output.gradient_norm_squared", "T"),
-)
-output_distance_to_minimizer_squared = Measured(
-    "output_distance_to_minimizer_squared",
-    "E||w_out - w*||^2, of the point the method returns",
-    _LENGTH2,
-    r"\mathbb{E}\|w_{\mathrm{out}}-w^*\|^2",
-    True,
-    path=PathOf("at", "output.distance_to_minimizer_squared", "T"),
 )
 consensus_distance_squared = Measured(
     "consensus_distance_squared",
@@ -208,34 +144,6 @@ held_back_norm_squared = Measured(
     True,
     path=PathOf("at", "state.e", "T", power=2),
 )
-# --- simple parts, convex sets, and functions that are weakly convex --------------------------
-final_gradient_mapping_norm_squared = Measured(
-    "final_gradient_mapping_norm_squared",
-    "E||(w_T - prox(w_T - step grad f(w_T)))/step||^2",
-    _SLOPE2,
-    r"\mathbb{E}\|\mathcal{G}_\eta(w_T)\|^2",
-    True,
-    path=PathOf("at", "gradient_mapping_norm", "T", power=2),
-    parameters={"step": None},
-)
-min_gradient_mapping_norm_squared = Measured(
-    "min_gradient_mapping_norm_squared",
-    "E[min_{t<=T} ||(w_t - prox(w_t - step grad f(w_t)))/step||^2]",
-    _SLOPE2,
-    r"\mathbb{E}\min_{t\leq T}\|\mathcal{G}_\eta(w_t)\|^2",
-    True,
-    path=PathOf("min", "gradient_mapping_norm", "0..T", power=2),
-    parameters={"step": None},
-)
-mean_moreau_gradient_norm_squared = Measured(
-    "mean_moreau_gradient_norm_squared",
-    "E[(1/T) sum_{t=0}^{T-1} ||grad M(w_t)||^2], M(w) = min_u F(u) + (lam/2)||u - w||^2",
-    _SLOPE2,
-    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}\|\nabla F_{1/\lambda}(w_t)\|^2",
-    True,
-    path=PathOf("mean", "moreau_gradient_norm", "0..T-1", power=2),
-    parameters={"lam": None},
-)
 min_frank_wolfe_gap = Measured(
     "min_frank_wolfe_gap",
     "E[min_{t<=T} max_u <grad F(w_t), w_t - u>] over the set",
@@ -244,7 +152,6 @@ min_frank_wolfe_gap = Measured(
     True,
     path=PathOf("min", "frank_wolfe_gap", "0..T"),
 )
-# --- online --------------------------------------------------------------------------------------
 regret = Measured(
     "regret",
     "E[sum_{t=0}^{T-1} f_t(w_t) - min_u sum_t f_t(u)] for the losses f_t that were drawn",
@@ -275,12 +182,4 @@ earlier_move_squared = Measured(
     r"\mathbb{E}\|w_{T-1}-w_{T-2}\|^2",
     True,
     path=PathOf("at", "last_move", "T-1", power=2),
-)
-mean_suboptimality = Measured(
-    "mean_suboptimality",
-    "E[(1/T) sum_{t=0}^{T-1} F(w_t)] - F*",
-    _VALUE,
-    r"\frac{1}{T}\sum_{t=0}^{T-1}\mathbb{E}F(w_t)-F^*",
-    True,
-    path=PathOf("mean", "suboptimality", "0..T-1"),
 )

@@ -454,6 +454,7 @@ theorem_3_4_repaired = Statement(
         Condition(burn_in, ">=", c * (1 - kappa) / 2 - 1),
     ),
     trivial=2 * Bf,
+    burn_in=burn_in,
     text="SGD with alpha_t = c/(t ell), for every burn-in t0 >= 0.",
     note=_HIT + "A shared sample expands by max(1 + alpha delta, alpha ell - 1), the first of "
     "which is larger iff alpha ell <= 2 + alpha delta (so c (1-kappa) <= 2(t0+1)); the replaced "
@@ -475,6 +476,7 @@ theorem_3_4_best_burn_in = Statement(
     ),
     rate=Rate(n, {T: q / (q + 1), n: sp.Integer(-1)}, _ten),
     trivial=2 * Bf,
+    burn_in=t0,
     text="SGD with alpha_t = c/(t ell) at the best burn-in: no t0 left.",
     note="Theorem 3.4's repaired form weakened to 2 Bf t0/n + (2 G^2/((n-1) delta)) (T/t0)^q, at "
     "t0 = ceil(t0*); rounding up costs at most 2 Bf/n. If t0 > T the first term alone suffices.",
@@ -736,6 +738,7 @@ theorem_4_3 = Statement(
     conditions=(_KAPPA_AT_MOST_1, _quarter),
     rate=Rate(n, {T: q / (1 + q), n: sp.Integer(-1)}, _ten),
     trivial=2 * Bf,
+    burn_in=t0,
     text="SGD for t0 rounds, then LRSGD-R with lam_t = c t ell.",
     note="With lam_t = c t ell the rounds expand by 1 + A kappa/(c t): the exponent is A kappa/c, "
     "which exceeds (1-theta) c kappa for small c. t0 lacks a division by Bf (a number of rounds "
@@ -767,6 +770,7 @@ theorem_4_3_repaired = Statement(
         Condition(burn_in, ">=", theta * c * (1 - kappa) / (2 * (1 - theta)) - 1),
     ),
     trivial=2 * Bf,
+    burn_in=burn_in,
     text="SGD for t0 rounds, then LRSGD-R with lam_t = t ell/c, for every t0 >= 0. The exponent "
     "is q = A(theta, 0) c kappa <= (1-theta) c kappa.",
     note=_HIT + "The perturbed expansion of one round (lrsgd.expansion_lrsgd_r.perturbed) is the "
@@ -803,6 +807,7 @@ theorem_4_3_best_burn_in = Statement(
     ),
     rate=Rate(n, {T: q / (1 + q), n: sp.Integer(-1)}, _ten),
     trivial=2 * Bf,
+    burn_in=t0,
     text="SGD for ceil(t0) rounds, then LRSGD-R with lam_t = t ell/c: Theorem 3.4's bound with "
     "q = A(theta, 0) c kappa in place of c kappa.",
     note="For q <= 1 a round's growth (t + gamma x)/(t - (1-gamma) x), x = (1-1/n) q, is at most "
@@ -1242,6 +1247,7 @@ theorem_4_9 = Statement(
     conditions=(_KAPPA_AT_MOST_1, Condition(c * (t0 + 1), ">", kappa)),
     rate=theorem_4_3.rate,
     trivial=2 * Bf,
+    burn_in=t0,
     text="SGD for t0 rounds, then LRSGD-C with lam_t = c t ell: as stable as SGD.",
     note="lam_t = c t ell makes the exponent kappa/c, not c kappa. The condition keeps "
     "lam_t > delta, without which Definition 4.8's step is not defined.",
@@ -1265,6 +1271,7 @@ theorem_4_9_repaired = Statement(
         Condition(burn_in, ">=", c * (1 + 3 * kappa) / 2 - 1),
     ),
     trivial=2 * Bf,
+    burn_in=burn_in,
     text="SGD for t0 rounds, then LRSGD-C with lam_t = t ell/c, for every t0 >= 0 and every S.",
     note=_HIT + "The perturbed expansion of one round (lrsgd.expansion_lrsgd_c.perturbed) is the "
     "recursion with effective step 1/(lam_t - delta): growth 1 + w q/(t - q), w = 1 - 1/n. "
@@ -1297,6 +1304,7 @@ theorem_4_9_best_burn_in = Statement(
     ),
     rate=theorem_3_4_best_burn_in.rate,
     trivial=2 * Bf,
+    burn_in=t0,
     text="SGD for ceil(t0) rounds, then LRSGD-C with lam_t = t ell/c: exactly SGD's bound.",
     note="For q <= 1 a round's growth is at most t/(t-q) <= (t/(t-1))^q (Bernoulli), so the "
     "product is at most (T/t0)^q; then as for SGD.",

@@ -247,6 +247,9 @@ class Statement:
         Predicted asymptotic exponents.
     trivial : expression, optional
         A value the measured side can never exceed; a larger bound is vacuous.
+    burn_in : Symbol, optional
+        Of a bound on perturbed twins: the rounds in which the replaced sample may not be drawn.
+        Left free it holds for each, and the best is taken.
     text, note : str
         The statement in words; how the repaired form is proved or why the printed one fails.
     proof : tuple of Step
@@ -263,6 +266,7 @@ class Statement:
     conditions: tuple[Condition, ...] = ()
     rate: Rate | None = None
     trivial: sp.Expr | None = None
+    burn_in: Symbol | None = None
     text: str = ""
     note: str = ""
     proof: tuple[Step, ...] = ()

@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 from exhibit_session import TINY, invented
+from hypothesis import settings
 
 from paper_figures import session as session_module
 from paper_figures.session import Session
 from theorylab.plugins.store import Store
 from theorylab.studies.compute import Computed
+
+settings.register_profile("any machine", deadline=None)  # no test times anything
+settings.load_profile("any machine")
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from bounds.statement import Statement, evaluate
-from bounds.symbol import Measured
+from bounds.symbol import Measured, Symbol
 from theorylab.engine.step import follow
 from theorylab.errors import UsageError
 from theorylab.method.rule import UpdateRule, norm, round_starts
@@ -401,6 +401,24 @@ def build_rule(statement: Statement, values: Mapping[str, Any]) -> UpdateRule:
         return rule(**arguments)
     except ValueError as error:
         raise UsageError(f"{statement.key}: {error}") from error
+
+
+def symbol_of(statement: Statement, name: str) -> Symbol | None:
+    """The statement's symbol that is a field of its rule; ``None`` where none alone is.
+
+    >>> from bounds import lrsgd
+    >>> symbol_of(lrsgd.theorem_4_9_repaired, "S"), symbol_of(lrsgd.theorem_4_9_repaired, "eta")
+    (S, None)
+    """
+    assert statement.algorithm is not None
+    given = statement.algorithm.settings.get(name)
+    if name not in statement.algorithm.settings:
+        specs = dataclasses.fields(registry.rule(statement.algorithm.rule))
+        required = {spec.name for spec in specs
+                    if spec.default is MISSING and spec.default_factory is MISSING}  # fmt: skip
+        own = {s.name: s for s in (*statement.symbols, *statement.prescription)}
+        given = own.get(name) if name in required else None
+    return given if isinstance(given, Symbol) else None
 
 
 def _setting(expression: sp.Expr, values: Mapping[str, Any]) -> float | Expression:

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from bounds.notation import t
 from bounds.statement import DomainError, Statement, evaluate
+from bounds.symbol import Symbol
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import check, constants_for
 from theorylab.judge.domain import natural_scale
@@ -24,7 +26,7 @@ from theorylab.method.schedules import Harmonic, Schedule
 from theorylab.plugins import registry
 from theorylab.plugins.specs import build_objective
 from theorylab.problem.objective import FiniteSum
-from theorylab.quantities import build_rule
+from theorylab.quantities.protocol import build_rule, symbol_of
 from theorylab.stability.generalization import generalization_gap
 from theorylab.stability.supremum import Estimate, estimate, largest_gap, search_replacements
 from theorylab.stability.twins import Twins, run_twins
@@ -51,7 +53,7 @@ def stability_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> M
         twins = search_replacements(base, rule, T, pairs=int(cell["pairs"]),
                                     seeds=min(seeds, 128), generations=int(cell["search"]),
                                     seed=int(cell["seed"]))  # fmt: skip
-    times = sorted({0, *(round(t) for t in np.geomspace(1, T, _TIMES))})
+    times = sorted({0, *(round(x) for x in np.geomspace(1, T, _TIMES))})
     bound = None if statement is None else float(statement.bound(values))
     trivial = None
     if statement is not None and statement.trivial is not None:
@@ -70,7 +72,9 @@ def stability_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> M
         ratio, again = judge(best, bound, trivial)
         verdict = "violated" if again == "violated" else "not refuted"
     distance = runs.distance[:, best.pair, 1::2]
-    burn_in = None if statement is None else values.get("t0")
+    burn_in = None
+    if statement is not None and statement.burn_in is not None:
+        burn_in = values[statement.burn_in.name]
     own = np.full((runs.pairs, 1), best.index)
     curve = [runs.loss_gap(own, record)[best.pair, 0, 1::2] for record in range(len(times))]
     final = torch.from_numpy(np.ascontiguousarray(runs.w[-1, :, 0]))
@@ -109,7 +113,7 @@ def stability_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> M
             "t": times,
             "gap": [float(g.mean()) for g in curve],
             "distance": [float(row.mean()) for row in distance],
-            "bound": [_bound_at(statement, values, t) for t in times],
+            "bound": [_bound_at(statement, values, time) for time in times],
         },
         "exponent": _predicted(statement, values),
     })  # fmt: skip
@@ -177,11 +181,46 @@ def _statements(rule: str) -> list[Statement]:
         if rule_of(statement) == rule:
             found.append(statement)
 
-    def order(s: Statement) -> tuple[bool, bool]:
-        names = {h.name for h in s.hyperparameters}
-        return "t0" not in names, "c" not in names
+    return sorted(found, key=lambda s: (_free_burn_in(s) is None, _multiplier(s) is None))
 
-    return sorted(found, key=order)
+
+def _free_burn_in(statement: Statement) -> Symbol | None:
+    """The burn-in, where the bound holds for each."""
+    free = statement.burn_in is not None and statement.burn_in not in statement.prescription
+    return statement.burn_in if free else None
+
+
+def _horizon(statement: Statement) -> Symbol | None:
+    """The symbol that is the number of rounds."""
+    assert statement.algorithm is not None
+    horizon = statement.algorithm.horizon
+    return horizon if isinstance(horizon, Symbol) else None
+
+
+def _multiplier(statement: Statement) -> Symbol | None:
+    """The one symbol left to choose in a step that follows a schedule: the c of ``c/(t ell)``."""
+    assert statement.algorithm is not None
+    left: set[Any] = set()
+    for setting in statement.algorithm.settings.values():
+        free = set() if isinstance(setting, str) else setting.free_symbols
+        left |= free if t in free else set()
+    left &= set(statement.hyperparameters)
+    left -= {_horizon(statement), statement.burn_in}
+    return left.pop() if len(left) == 1 else None
+
+
+def _chosen(
+    statement: Statement, cell: Mapping[str, Any], certified: Mapping[str, float]
+) -> dict[str, float]:
+    """What the cell says of the statement's symbols, by what its algorithm binds them to."""
+    numbers = (
+        (_horizon(statement), float(cell["T"])), (_multiplier(statement), cell["c"]),
+        (symbol_of(statement, "theta"), cell["theta"]),
+        (symbol_of(statement, "S"), float(cell["inner"])),
+        (symbol_of(statement, "eta"), cell["c"] / certified["ell"]),
+    )  # fmt: skip
+    free = set(statement.hyperparameters)
+    return {symbol.name: number for symbol, number in numbers if symbol in free}
 
 
 def _prescribed(
@@ -198,13 +237,11 @@ def _prescribed(
             if named is not None:
                 raise
             continue
-        wanted = {"T": float(cell["T"]), "c": cell["c"], "theta": cell["theta"],
-                  "S": float(cell["inner"]), "eta": cell["c"] / certified["ell"]}  # fmt: skip
-        names = {h.name for h in statement.hyperparameters}
-        known = {**certified, **{k: v for k, v in wanted.items() if k in names}}
+        known = {**certified, **_chosen(statement, cell, certified)}
         burn_ins: list[Any] = [{}]
-        if "t0" in names:
-            burn_ins = [{"t0": float(t)} for t in range(min(int(cell["T"]), _MOST_BURN_IN) + 1)]
+        if (free := _free_burn_in(statement)) is not None:
+            most = min(int(cell["T"]), _MOST_BURN_IN)
+            burn_ins = [{free.name: float(rounds)} for rounds in range(most + 1)]
         best: tuple[float, dict[str, Any]] | None = None
         reason = ""
         for extra in burn_ins:
@@ -279,12 +316,13 @@ def _generalization(
     return {"gap": found.value, "interval": found.interval, "seeds": seeds}
 
 
-def _bound_at(statement: Statement | None, values: Mapping[str, Any], t: int) -> float | None:
-    if statement is None or "T" not in values:
+def _bound_at(statement: Statement | None, values: Mapping[str, Any], rounds: int) -> float | None:
+    horizon = None if statement is None else _horizon(statement)
+    if statement is None or horizon is None or horizon.name not in values:
         return None
     try:
         given = {s.name: values[s.name] for s in statement.symbols if s.name in values}
-        bound = float(statement.bound({**given, "T": float(t)}))
+        bound = float(statement.bound({**given, horizon.name: float(rounds)}))
     except (DomainError, KeyError):
         return None
     return bound if math.isfinite(bound) else None
@@ -294,9 +332,12 @@ def _predicted(statement: Statement | None, values: Mapping[str, Any]) -> dict[s
     """The leading exponents the theory gives, and those of the older expansion 1 + gamma ell."""
     if statement is None:
         return None
-    every = {**registry.statements(), (statement.key, statement.form): statement}
+    # Its corollaries speak in the same symbols, where it is a registered one.
+    related = registry.statements() if not cells.unregistered([statement]) else {
+        (statement.key, statement.form): statement
+    }  # fmt: skip
     rated = [
-        s for (key, form), s in every.items()
+        s for (key, form), s in related.items()
         if key.startswith(statement.key) and form == statement.form and s.rate is not None
     ]  # fmt: skip
     if not rated:
@@ -304,13 +345,15 @@ def _predicted(statement: Statement | None, values: Mapping[str, Any]) -> dict[s
     found = {}
     for s in rated:
         assert s.rate is not None
-        for kappa, prefix in ((None, ""), (1.0, "older_")):
-            known = {k: v for k, v in values.items() if k not in ("kappa", "q", "t0")}
-            if kappa is not None:
-                known |= {"kappa": kappa, "delta": known.get("ell", 1.0)}
+        prescribed = {symbol.name for symbol in (*statement.prescription, *s.prescription)}
+        for prefix in ("", "older_"):
+            known = {k: v for k, v in values.items() if k not in prescribed}
+            if prefix:
+                known |= {"delta": known.get("ell", 1.0)}
             table = s.resolve(known)
             for symbol, power in s.rate.exponents.items():
-                found[prefix + symbol.name] = float(evaluate(power, table))
+                name = "T" if symbol == _horizon(s) else symbol.name
+                found[prefix + name] = float(evaluate(power, table))
     return found
 
 

@@ -18,6 +18,7 @@ from theorylab.hunt.search import hunt
 from theorylab.judge.domain import natural_scale
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins.provenance import provenance
+from theorylab.quantities.protocol import symbol_of
 from theorylab.studies.pages import markdown_table, source
 from theorylab.studies.report import Report
 
@@ -137,7 +138,8 @@ def hunted(
     """
     held = [Condition(s, op, fixed[s.name])
             for s in statement.symbols if s.name in fixed for op in ("<=", ">=")]  # fmt: skip
-    few = [Condition(s, "<=", _FEW) for s in statement.hyperparameters if s.name in ("T", "S")]
+    counts = [s for s in _rounds_and_steps(statement) if s in statement.hyperparameters]
+    few = [Condition(s, "<=", _FEW) for s in counts]
     short = replace(statement, conditions=(*statement.conditions, *held, *few))
     seen: list[Evaluation] = []
     found = hunt(short, budget=budget, limit=limit, seed=seed, stop=False, watch=seen.append)
@@ -151,6 +153,13 @@ def hunted(
         if row is not None:
             return row
     return None
+
+
+def _rounds_and_steps(statement: Statement) -> set[Symbol]:
+    if statement.algorithm is None:
+        return set()
+    inner = symbol_of(statement, "S")
+    return set(statement.algorithm.horizon.free_symbols) | ({inner} if inner else set())
 
 
 def _beside(statement: Statement, verdict: Verdict) -> WorstCase | None:

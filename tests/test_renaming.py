@@ -28,7 +28,8 @@ KEYS = (
 COIN = synthetic.quadratic(dim=1, noise="two_point", sigma=1.0)
 WAVES = synthetic.bounded_nonconvex(dim=1, noise="two_point", sigma=0.5)  # certifies a G as well
 ORDERS: dict[str, Objective] = {
-    "lrsgd.remark_3_2": synthetic.bounded_nonconvex(dim=2), "lrsgd.claim_inner_rate": WAVES, "sngm.eq_6": COIN,
+    "lrsgd.remark_3_2": synthetic.bounded_nonconvex(dim=2),
+    "lrsgd.claim_inner_rate": WAVES, "sngm.eq_6": COIN,
     "sngm.corollary_1_complexity": WAVES, "tralgo.theorem_1_complexity": WAVES,
     "tralgo.claim_progress": WAVES, "tralgo.claim_balance": WAVES,
     "lrsgd.theorem_3_4": synthetic.stability_twins(n=10),

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 
 from paper_figures.exhibit import write_csv
 from paper_figures.report import collect
+from paper_figures.report.collect import Finding
 from paper_figures.report.page import page
-from paper_figures.report.plots import Series, lines
+from paper_figures.report.plots import Series, lines, ratios
 from paper_figures.style import style
 from paper_figures.verdicts import draw_errata
 from theorylab.cli import build
@@ -317,3 +318,17 @@ def test_nothing_is_wider_than_a_phone(browser: Any) -> None:
 def test_the_browser_complains_of_nothing_and_asks_no_network(browser: Any) -> None:
     assert browser.complaints() == []
     assert browser.requests() == []
+
+
+def test_ratios_that_differ_by_rounding_stand_together() -> None:
+    verdict = Verdict("k", "printed", "holds", 1.0)
+
+    def places(*values: float) -> list[float]:
+        seen = tuple((f"f{k}", "holds", "exact law", x, "") for k, x in enumerate(values))
+        text = ratios({"printed": Finding(verdict, seen)})
+        return [float(x) for x in re.findall(r'cx="([0-9.]+)"', text)]
+
+    near = places(1 - 1e-16, 1.0, 1 + 2.3e-16)
+    assert max(near) - min(near) < 0.2
+    apart = places(0.9, 1.0)
+    assert max(apart) - min(apart) > 100

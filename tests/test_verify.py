@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from rich.table import Table
 from typer.testing import CliRunner
 
 from bounds import Claim, Statement, lrsgd
@@ -18,6 +19,7 @@ from bounds.units import Units
 from synthetic import quadratic
 from theorylab import check
 from theorylab.cli import build
+from theorylab.console import console
 from theorylab.judge import rates
 from theorylab.judge.intervals import mean_interval
 from theorylab.judge.verdict import Verdict, worst
@@ -54,6 +56,18 @@ def test_a_computed_ratio_is_shown_plain_and_a_guess_is_not() -> None:
                     evidence="exact arithmetic")  # fmt: skip
     shown = [v.shown_ratio for v in (exact, sampled(1.02, 0.1), hidden, below)]
     assert shown == ["0.5", "~1.02", "-", "1"]
+
+
+def test_no_cell_of_a_piped_table_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    table = Table()
+    cells = [name * 40 for name in "abcd"]
+    for _ in cells:
+        table.add_column(no_wrap=True)
+    table.add_row(*cells)
+    console(table).print(table)
+    shown = capsys.readouterr().out
+    assert all(cell in shown for cell in cells)
+    assert console(Table()).width == 120
 
 
 @pytest.mark.parametrize(

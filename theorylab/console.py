@@ -5,18 +5,26 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
 
 __all__ = ["console"]
 
-_WIDE = 120
+_WIDE, _WIDEST = 120, 240
 
 
-def console() -> Console:
+def console(table: Table | None = None) -> Console:
     """A console on stdout whose tables lose no cell when they are redirected.
+
+    Redirected, it is as wide as the ``table`` needs, within reason.
 
     >>> console().width >= 1
     True
     """
     # sys.stdout as it is now: a notebook or a test may have replaced it.
     found = Console(file=sys.stdout)
-    return found if found.is_terminal or found.is_jupyter else Console(file=sys.stdout, width=_WIDE)
+    if found.is_terminal or found.is_jupyter:
+        return found
+    wide = Console(file=sys.stdout, width=_WIDEST)
+    needed = 0 if table is None else Measurement.get(wide, wide.options, table).maximum
+    return Console(file=sys.stdout, width=max(_WIDE, needed))

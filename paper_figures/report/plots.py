@@ -14,6 +14,7 @@ __all__ = ["Series", "counterexample", "lines", "ratios", "sweep"]
 
 _WIDE, _HIGH = 340, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 8, 8, 34
+_ROUNDING = 1e-9
 
 
 @final
@@ -155,7 +156,11 @@ class _Axis:
         low, high = min(values), max(values)
         if log:
             low, high = math.log10(low), math.log10(high)
-        pad = 0.05 * (high - low) or (0.5 if log else 0.5 * abs(high) or 1.0)
+        # What differs by rounding alone is one value: a span of it would show nothing but digits.
+        if high - low <= _ROUNDING * max(1.0 if log else 0.0, abs(low), abs(high)):
+            pad = 0.5 if log else 0.5 * abs(high) or 1.0
+        else:
+            pad = 0.05 * (high - low)
         self.low, self.high = low - pad, high + pad
 
     def at(self, value: float) -> float:

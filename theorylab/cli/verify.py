@@ -79,7 +79,7 @@ def command(
 
 
 def _print(report: VerifyReport, target: Path) -> None:
-    terminal, verdicts = console(), report.verdicts
+    verdicts = report.verdicts
     table = Table(box=box.SIMPLE_HEAD, title="Statements against measured runs",
                   title_justify="left", padding=(0, 1, 0, 0))  # fmt: skip
     table.add_column("statement", no_wrap=True)
@@ -99,6 +99,7 @@ def _print(report: VerifyReport, target: Path) -> None:
         faulty = pair[0] is not None and pair[0].units == "inconsistent"
         units = "[red]differ[/]" if faulty else "ok" if pair[0] is not None else ""
         table.add_row("  " + key.split(".", 1)[1], *cells, units)
+    terminal = console(table)
     terminal.print(table)
     if len(keys) <= _FEW:
         for v in verdicts:

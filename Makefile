@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 OUT ?= results/verify
 
-.PHONY: verify test coverage bench gpu clean
+.PHONY: verify test coverage docs bench gpu clean
 .DELETE_ON_ERROR:
 
 verify: $(VENV)/installed
@@ -24,6 +24,10 @@ test: $(VENV)/installed-dev
 # What no test runs, by file; fails below the floor in pyproject.toml.
 coverage: $(VENV)/installed-dev
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --cov --cov-report=term:skip-covered
+
+# The documentation site, into site/html: a warning or a broken link fails it.
+docs: $(VENV)/installed-docs
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site/html
 
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m pytest benchmarks --benchmark-only -o addopts=""
@@ -45,5 +49,10 @@ $(VENV)/installed-dev: $(VENV)/installed
 	rm -rf theorylab.egg-info
 	touch $@
 
+$(VENV)/installed-docs: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	rm -rf theorylab.egg-info
+	touch $@
+
 clean:
-	rm -rf $(VENV) results build *.egg-info
+	rm -rf $(VENV) results build site docs/generated *.egg-info

@@ -1,8 +1,9 @@
-"""Progress bars for anything that takes long: on a terminal only, and never on stdout."""
+"""Progress bars for anything that takes long: for people, and never on stdout."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from importlib.util import find_spec
 from typing import TypeVar
 
 from rich.console import Console
@@ -14,11 +15,14 @@ Item = TypeVar("Item")
 
 
 def bar(enabled: bool | None = None) -> Progress:
-    """A rich progress display on stderr; by default only if stderr is a terminal."""
+    """A rich progress display; by default on a terminal, or in a notebook that has ipywidgets."""
     if enabled is False:
         return Progress(disable=True)  # thousands of short runs ask for none
     console = Console(stderr=True)
-    show = (console.is_terminal or console.is_jupyter) if enabled is None else enabled
+    if console.is_jupyter:  # where rich draws with widgets, and warns if it has none
+        show = enabled is not False and find_spec("ipywidgets") is not None
+    else:
+        show = console.is_terminal if enabled is None else enabled
     return Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
         TimeElapsedColumn(), TimeRemainingColumn(), console=console, transient=True,

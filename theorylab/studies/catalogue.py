@@ -17,7 +17,7 @@ from theorylab.studies.report import Report
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Catalogue", "catalogue", "describe"]
+__all__ = ["Catalogue", "bound_symbols", "catalogue", "describe"]
 
 
 @final
@@ -105,8 +105,8 @@ def describe(statement: Statement, width: int = 100) -> str:
         limits = [str(c) for c in statement.conditions if not c.measured
                   and symbol in (c.lhs - c.rhs).free_symbols]  # fmt: skip
         blocks.append(_entry("chosen", "; ".join([_ranged(symbol), *limits]), width))
-    if statement.algorithm is not None:
-        blocks.append(_entry("algorithm", _bound(statement), width))
+    if bound := bound_symbols(statement):
+        blocks.append(_entry("algorithm", bound, width))
     fault = statement.units_fault
     blocks.append(_entry("units", "consistent" if fault is None else f"differ: {fault}", width))
     if statement.note:
@@ -120,9 +120,16 @@ def _ranged(symbol: Symbol) -> str:
     return f"{symbol.name} in {symbol.domain}: {symbol.meaning}"
 
 
-def _bound(statement: Statement) -> str:
+def bound_symbols(statement: Statement) -> str:
+    """The rule of a statement, and how its symbols are bound to it; empty where nothing is run.
+
+    >>> from bounds import sngm
+    >>> bound_symbols(sngm.lemma_2)
+    'sngm (eta = eta, beta = beta)'
+    """
     algorithm = statement.algorithm
-    assert algorithm is not None
+    if algorithm is None:
+        return ""
     settings = ", ".join(f"{k} = {v}" for k, v in algorithm.settings.items())
     told = algorithm.rule + (f" ({settings})" if settings else "")
     free = {s.name for s in (*statement.symbols, *statement.prescription)}

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -53,6 +54,9 @@ def _marked(page: Path) -> Any:
 @pytest.mark.parametrize("page", [_marked(p) for p in PAGES[1:] if "```python" in p.read_text()])
 def test_python_blocks_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    theirs = types.ModuleType("mypackage")  # what pages call a package of the reader's
+    vars(theirs)["MyOptimizer"] = torch.optim.AdamW
+    monkeypatch.setitem(sys.modules, "mypackage", theirs)
     module = types.ModuleType("page")
     monkeypatch.setitem(sys.modules, "page", module)  # where dataclasses look their names up
     for number, (code, printed) in enumerate(_blocks(page, "python")):
@@ -93,6 +97,18 @@ def test_a_guides_commands_run(page: Path, tmp_path: Path, monkeypatch: pytest.M
             assert words[0] == "theorylab"
             done = CliRunner().invoke(build(), words[1:])
             assert done.exit_code == 0, done.output
+
+
+def test_every_page_is_in_the_sites_navigation() -> None:
+    trees = [DOCS / "index.md", *DOCS.glob("*/index.md")]
+    listed = {
+        (tree.parent / line.strip()).relative_to(DOCS).as_posix()
+        for tree in trees
+        for tree_text in re.findall(r"```{toctree}\n(.*?)```", tree.read_text(), re.DOTALL)
+        for line in tree_text.splitlines() if line and not line.startswith(":")
+    }  # fmt: skip
+    pages = {p.relative_to(DOCS).with_suffix("").as_posix() for p in PAGES if DOCS in p.parents}
+    assert pages - {"index"} <= listed
 
 
 @pytest.mark.parametrize("page", PAGES, ids=_name)

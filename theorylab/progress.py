@@ -20,7 +20,7 @@ def bar(enabled: bool | None = None) -> Progress:
         return Progress(disable=True)  # thousands of short runs ask for none
     console = Console(stderr=True)
     if console.is_jupyter:  # where rich draws with widgets, and warns if it has none
-        show = enabled is not False and find_spec("ipywidgets") is not None
+        show = find_spec("ipywidgets") is not None
     else:
         show = console.is_terminal if enabled is None else enabled
     return Progress(

@@ -30,7 +30,10 @@ docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site/html
 
 bench: $(VENV)/installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	rm -rf theorylab.egg-info
 	$(BIN)/python -m pytest benchmarks --benchmark-only -o addopts=""
+	$(BIN)/python benchmarks/peers.py --page docs/benchmarks.md
 
 # On a machine with a CUDA device: device checks, throughput, cells of the papers' tables, in 8 minutes.
 gpu: $(VENV)/installed

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import math
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -67,11 +66,6 @@ class Ranges:
     def concavity(self) -> float:
         """``max(0, -inf phi'')``."""
         return max(0.0, -self.curvature[0])
-
-    @property
-    def bounded_below(self) -> bool:
-        """Whether ``inf phi`` is finite."""
-        return math.isfinite(self.value[0])
 
 
 class Scalar(abc.ABC):

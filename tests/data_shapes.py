@@ -111,6 +111,7 @@ SHAPES: dict[str, Shape] = {
     "delimiters at the end of rows": Shape(text("a,b,c,y\n" + lines(end=","))),
     "byte order mark, CRLF": Shape(
         text(lines(header="a,b,c,y").replace("\n", "\r\n"), "utf-8-sig")),
+    "lines end by CR": Shape(text(lines(header="a,b,c,y").replace("\n", "\r"))),
     "UTF-16": Shape(text(lines("\t", "a\tb\tc\ty"), "utf-16"), "mine.txt"),
     "blank lines": Shape(text("\n\n" + lines(header="a,b,c,y").replace("\n", "\n\n"))),
     "quotes": Shape(text(lines(header='"a","b, or not","c","y"'))),
@@ -233,6 +234,8 @@ REFUSALS: dict[str, Refusal] = {
     "text column": Refusal(
         text(lines(header="a,k,y", table=[[r[0], "ab"[i % 2], r[3]] for i, r in enumerate(TABLE)])),
         r"column 2 \(k\): expected numbers, got text such as 'a'; --set text=one_hot"),
+    "thousands": Refusal(text("a;y\n1.234,5;1\n2.345,6;2\n1.111,1;3\n"),
+                         r"column 1 \(a\): .* text such as '1\.234,5'"),
     "three classes": Refusal(
         text(lines(header="a,kind", table=[[r[0], KINDS[i % 3]] for i, r in enumerate(X)])),
         r"two classes, got 3 \(setosa, versicolor, virginica\); --set positive=LABEL"),

@@ -238,6 +238,18 @@ def test_a_named_column_that_counts_is_kept_and_said(tmp_path: Path) -> None:
     assert load(path, index="t").X.shape == (len(FRAME), 1)
 
 
+def test_names_of_rows_without_a_header_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    ids = np.random.default_rng(1).permutation(10_000)[: len(FRAME)]
+    FRAME.assign(id=ids)[["id", "y", "a", "b"]].to_csv(path, index=False, header=False)
+    data = load(path, target="2")
+    assert data.X.shape == (len(FRAME), 3)
+    assert "(--set index=1 sets it aside)" in str(data.reading)
+    other = load(path, target="2", index="1")  # numbers are those of the file's columns
+    np.testing.assert_array_equal(other.X, X[:, :2])
+    np.testing.assert_array_equal(other.y, Y)
+
+
 def test_a_target_of_numbers_stays_one(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
     y = np.arange(24) % 4 + 3

@@ -29,6 +29,7 @@ _ROW_NAMES = frozenset({"index", "id", "row", "rownames", "row_names", "row_id",
 _TARGETS = frozenset({"target", "label", "labels", "class", "y"})
 _UNNAMED = frozenset({"", "Unnamed: 0"})
 _COUNT = 5  # rows that must count on before a column without a name is an index
+_MANY = 20  # rows from which another whole number in each is more likely a name
 _CATEGORIES = 50
 
 
@@ -48,8 +49,9 @@ def find_column(who: str, table: Table, wanted: str, option: str) -> int:
     width = table.frame.shape[1]
     if wanted in ("first", "last"):
         return 0 if wanted == "first" else width - 1
-    if not table.named and wanted.isdecimal() and 1 <= int(wanted) <= width:
-        return int(wanted) - 1
+    places = table.places or tuple(range(width))
+    if not table.named and wanted.isdecimal() and int(wanted) - 1 in places:
+        return places.index(int(wanted) - 1)
     names = [name for name in table.names if name]
     close = difflib.get_close_matches(wanted, names, n=1)
     if not table.named:
@@ -89,18 +91,23 @@ def set_aside(who: str, table: Table, choices: Choices) -> Table:
             and not pd.api.types.is_float_dtype(column.dtype)
         ):  # fmt: skip
             return replace(table, index=printable(name) or "column 1 (no name)").without(0)
-        if counts and width > 2:
-            shown = printable(name)
-            note = f"{shown} counts the rows (--set index={shown} sets it aside)"
-            return replace(table, said=(*table.said, note))
     elif counts and width > 2 and len(column) >= _COUNT:
         return replace(table, index="column 1 (counts the rows)").without(0)
+    if width > 2 and (counts or (_whole(column) and column.is_unique and len(column) >= _MANY)):
+        what = "counts the rows" if counts else "is another whole number in every row"
+        name = printable(name) or "1"
+        note = f"{table.called(0)} {what} (--set index={name} sets it aside)"
+        return replace(table, said=(*table.said, note))
     return table
+
+
+def _whole(column: pd.Series) -> bool:
+    return pd.api.types.is_integer_dtype(column.dtype) and not column.isna().any()
 
 
 def _counts(column: pd.Series) -> bool:
     """Whether a column is 0, 1, 2, ... or 1, 2, 3, ..."""
-    if not pd.api.types.is_integer_dtype(column.dtype) or column.isna().any():
+    if not _whole(column):
         return False
     values = column.to_numpy()
     return bool(values[0] in (0, 1) and (np.diff(values) == 1).all())

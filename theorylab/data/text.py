@@ -44,7 +44,7 @@ def decoded(content: Content) -> str:
                         "UTF-8") from None  # fmt: skip
     if "\0" in text:
         raise DataError(f"{content.name}: expected text, got binary data")
-    return text
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def delimited(content: Content, choices: Choices, limit: int) -> Table:
@@ -125,13 +125,14 @@ def _delimiter(who: str, head: Sequence[str]) -> str:
         body = rows[1:] or rows
         if not body:
             continue
-        width, times = Counter(map(len, body)).most_common(1)[0]
+        width = Counter(map(len, body)).most_common(1)[0][0]
         if width < 2:
             continue
+        even = sum(len(row) == width for row in rows) / len(rows)
         cells = [cell for row in body for cell in row if cell]
         numbers = max(sum(_number(cell, comma) for cell in cells)
                       for comma in (False, separator != ","))  # fmt: skip
-        score = times / len(body) + numbers / max(1, len(cells))
+        score = even + numbers / max(1, len(cells))
         if score > best + 1e-9:
             best, word = score, name
     if not word:

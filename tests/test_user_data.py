@@ -80,6 +80,12 @@ def test_what_a_file_cannot_serve_is_named_with_the_reason(theorylab: Any, mine:
     assert "strongly_convex" in text
 
 
+def test_a_name_of_a_file_is_no_markup(theorylab: Any, mine: Any) -> None:
+    odd = mine.rename(mine.with_name("a[red]b[bold].csv"))
+    out = run(theorylab, "hardt_recht_singer.theorem_3_9", "--data", str(odd))
+    assert "On your data alone: a[red]b[bold]" in " ".join(out.split())
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

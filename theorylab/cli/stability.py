@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from theorylab.cli.options import Data, Family, Parameters, Target, chosen_objectives
@@ -103,7 +104,9 @@ def _named(keys: str | None) -> list[Statement] | None:
 
 def _print(report: StabilityReport, target: Path) -> None:
     terminal = console()
-    table = Table(title=f"Perturbed twins on {report.objective['name']}", title_justify="left")
+    table = Table(
+        title=f"Perturbed twins on {escape(report.objective['name'])}", title_justify="left"
+    )
     for name in ("rule", "n", "T", "c", "theta", "gap", "bound", "ratio"):
         table.add_column(name, justify="left" if name == "rule" else "right", no_wrap=True)
     table.add_column("verdict", no_wrap=True)

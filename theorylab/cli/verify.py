@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich import box
+from rich.markup import escape
 from rich.table import Table
 
 from theorylab.cli.options import Data, Parameters, Target, chosen_objectives
@@ -133,14 +134,14 @@ def _print_own(report: VerifyReport) -> None:
     if not rows:
         return
     names = ", ".join(dict.fromkeys(v.objective for v in rows))
-    table = Table(box=box.SIMPLE_HEAD, title=f"On your data alone: {names}",
+    table = Table(box=box.SIMPLE_HEAD, title=f"On your data alone: {escape(names)}",
                   title_justify="left", padding=(0, 1))  # fmt: skip
     for column in ("statement", "form", "verdict"):
         table.add_column(column, no_wrap=True)
     table.add_column("ratio", justify="right", no_wrap=True)
     table.add_column("why")
     for v in rows:
-        table.add_row(v.key, v.form, *_cell(v), v.reason)
+        table.add_row(v.key, v.form, *_cell(v), escape(v.reason))
     console().print(table)
 
 
@@ -152,14 +153,14 @@ def _detail(v: Verdict) -> str:
     """The deciding instance in a line or two."""
     head = f"{v.key} ({v.form}): [{_COLOURS[v.verdict]}]{v.told}[/]: "
     if v.verdict == "not applicable":
-        return head + v.reason
+        return head + escape(v.reason)
     at = ", ".join(f"{k} = {_number(x)}" for k, x in {**v.constants, **v.hyperparameters}.items())
     low, high = map(_number, v.interval)
     line = (
         f"{head}measured {_number(v.measured)} in \\[{low}, {high}] against {_number(v.bound)} "
-        f"on {v.objective} with {at}; {v.comparisons} instances, {v.undecided} undecided"
+        f"on {escape(v.objective)} with {at}; {v.comparisons} instances, {v.undecided} undecided"
     )
-    return line + (f"; {v.reason}" if v.reason else "")
+    return line + (f"; {escape(v.reason)}" if v.reason else "")
 
 
 def _number(value: float) -> str:

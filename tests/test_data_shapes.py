@@ -17,9 +17,9 @@ from data_shapes import FRAME, REFUSALS, SHAPES, TABLE, X, Y, lines, text, zippe
 
 import deep.data
 import paper_figures.cli
-import theorylab.cli.falsify
-import theorylab.cli.stability
-import theorylab.cli.verify
+import theorylab.studies.falsify
+import theorylab.studies.stability
+import theorylab.studies.verify
 from synthetic.data_backed import dataset_objective
 from synthetic.margin_sum import MarginSum
 from theorylab.cli import main
@@ -74,9 +74,9 @@ def test_what_cannot_be_used_is_refused_in_one_line(tmp_path: Path, name: str) -
 
 
 COMMANDS = {
-    "verify": (theorylab.cli.verify, "verify", ("verify", "sngm.theorem_1")),
-    "falsify": (theorylab.cli.falsify, "falsify", ("falsify", "sngm.theorem_1")),
-    "stability": (theorylab.cli.stability, "stability", ("stability",)),
+    "verify": (theorylab.studies.verify, "verify", ("verify", "sngm.theorem_1")),
+    "falsify": (theorylab.studies.falsify, "falsify", ("falsify", "sngm.theorem_1")),
+    "stability": (theorylab.studies.stability, "stability", ("stability",)),
     "figure": (paper_figures.cli.theory, "each", ("figure", "sngm.theorem_1")),
 }
 

@@ -88,7 +88,7 @@ class StepGraph:
                 self._captured[shape] = self._capture(images, targets, whole)
             self._captured.setdefault(shape)
         self.trainer.seed_layers()  # warming up drew from it
-        drawn = self.trainer.optimizer.drawn(self._rule, self._flat)
+        drawn = self.trainer.optimizer.drawn(self._rule, self._params)
         self._draw.t.copy_(drawn.t)
         self._draw.restart.fill_(drawn.restart)
         for name, value in drawn.own.items():

@@ -27,15 +27,17 @@ CASES: dict[str, Build] = {
     "LRSGD_R": lambda p: torch_optim.LRSGD_R(p, 0.1, 0.5, 0.2, 0.5, 0.01, t0=3, eta=0.1, seed=5),
     "LRSGD_C": lambda p: torch_optim.LRSGD_C(p, 0.2, 0.5, 4, 0.5, 0.01, t0=3, eta=0.1),
     "StochasticBatchSize1": lambda p: torch_optim.StochasticBatchSize1(
-        p, 0.1, momentum=0.5, memory=3
+        p, 0.1, momentum=0.5, memory=3, seed=0
     ),
-    "StochasticBatchSize2": lambda p: torch_optim.StochasticBatchSize2(p, 0.1, momentum=0.5),
+    "StochasticBatchSize2": lambda p: torch_optim.StochasticBatchSize2(p, 0.1, momentum=0.5, seed=0),
     "Adam": lambda p: torch_optim.Adam(p, 0.01, weight_decay=0.01),
     "AMSGrad": lambda p: torch_optim.AMSGrad(p, 0.01, weight_decay=0.01),
     "RMSprop": lambda p: torch_optim.RMSprop(p, 0.01, momentum=0.5),
     "TRAdam": lambda p: torch_optim.TRAdam(p, 0.01, 0.1, 4),
     "LARS": lambda p: torch_optim.LARS(p, 1.0, trust=0.05),
-    "EntropySGD": lambda p: torch_optim.EntropySGD(p, 0.5, 4, 0.5, gamma1=0.01, eps=1e-3),
+    "EntropySGD": lambda p: torch_optim.EntropySGD(
+        p, 0.5, 4, 0.5, inner=0.1, gamma0=1e-2, gamma1=0.01, eps=1e-3, seed=0
+    ),
     "AcceleratedSGD": lambda p: torch_optim.AcceleratedSGD(p, 0.02, 50.0, 5.0),
 }
 

@@ -32,7 +32,7 @@ CASES |= {
     "STORM": lambda p: torch_optim.STORM(p, 0.1, 0.3),
     "Extragradient": lambda p: torch_optim.Extragradient(p, 0.1),
     "SAM": lambda p: torch_optim.SAM(p, 0.1, weight_decay=0.01),
-    "TwoPointZerothOrder": lambda p: torch_optim.TwoPointZerothOrder(p, 0.02),
+    "TwoPointZerothOrder": lambda p: torch_optim.TwoPointZerothOrder(p, 0.02, seed=0),
     "PolyakStep": lambda p: torch_optim.PolyakStep(p, 0.5),
     "AveragedSGD": lambda p: torch_optim.AveragedSGD(p, 0.1, 0.01),
     "OptimizedGradient": lambda p: torch_optim.OptimizedGradient(p, 0.1),
@@ -189,9 +189,14 @@ def test_algorithm_1_takes_old_batches_at_the_current_weights() -> None:
 
         return closure
 
-    draws = iter([torch.ones(2, dtype=torch.float64), torch.zeros(2, dtype=torch.float64)])
+    draws = iter([1.0, 0.0])
     plain = optimizer._draw
-    optimizer._draw = lambda rule, w: plain(rule, w)._replace(own={"chi": next(draws)})  # type: ignore
+
+    def given(rule: Any, form: Any, states: Any) -> Drawn:
+        chi = torch.full_like(form.w, next(draws))
+        return plain(rule, form, states)._replace(own={"chi": chi})
+
+    optimizer._draw = given  # type: ignore[method-assign]
     start = weights(model)
     optimizer.step(bound(0))
     assert torch.equal(weights(model), start)
@@ -274,7 +279,7 @@ def test_restart_begins_a_round() -> None:
         if step == 5:
             optimizer.restart()
         train(model, optimizer, step, 1)
-        indices.append(int(optimizer._shared["k"]))
+        indices.append(int(next(iter(optimizer.state.values()))["k"]))
     assert indices == [1, 2, 3, 4, 5, 1, 2, 3]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, NamedTuple, final
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor
 
 from theorylab.method.proximal import begin_round, count, periodic
-from theorylab.method.rule import Drawn, Hyper, UpdateRule, add_scaled, is_zero
+from theorylab.method.rule import Drawn, Hyper, UpdateRule, add_scaled, is_zero, over
 from theorylab.problem.oracle import Oracle
 
 __all__ = [
@@ -215,6 +216,7 @@ class RMSprop(UpdateRule[SecondMoment]):
 
     name: ClassVar[str] = "rmsprop"
     source: ClassVar[str] = "Tieleman and Hinton (2012)"
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {"alpha": (0.0, 1.0)}
 
     eta: Hyper = 1e-2
     alpha: Hyper = 0.99
@@ -318,7 +320,7 @@ class TRAdam(UpdateRule[AnchoredMoments]):
         state = begin_round(w, state, draw.restart)
         lam, eta = self.at(self.lam, t), self.at(self.eta, t)
         if state.anchor is not None:
-            pull = 2 * lam / eta if self.variant == "authors" else lam
+            pull = over(2 * lam, eta) if self.variant == "authors" else lam
             g = add_scaled(g, pull, w - state.anchor)
         g = add_scaled(g, self.at(self.weight_decay, t), w)
         m, v = moved_moments(self, g, state, t)

@@ -85,6 +85,7 @@ class EntropySGD(UpdateRule[Langevin]):
     name: ClassVar[str] = "entropy_sgd"
     source: ClassVar[str] = "Chaudhari et al. (2017), Algorithm 1"
     draws: ClassVar[tuple[Draw, ...]] = (Draw("z", "normal", "coordinate"),)
+    tuned: ClassVar[frozenset[str]] = frozenset({"inner", "gamma0"})
 
     eta: Hyper
     S: int = 20

@@ -8,7 +8,13 @@ from typing import Any, ClassVar, Literal, final
 import torch
 from torch import Tensor
 
-from theorylab.method.layers import Layout, check_layout, reduce_layers, spread_layers
+from theorylab.method.layers import (
+    VECTORS,
+    Layout,
+    check_layout,
+    reduce_layers,
+    spread_layers,
+)
 from theorylab.method.rule import Drawn, Hyper, UpdateRule, add_scaled, is_zero, norm
 from theorylab.method.sgd import Velocity
 from theorylab.problem.oracle import Oracle
@@ -47,6 +53,9 @@ class LARS(UpdateRule[Velocity]):
         Layers; empty: the whole vector is one.
     variant : str
         ``"paper"`` or one of the above.
+    vectors : "scaled" or "plain"
+        ``"plain"`` steps by the gradient alone (r = 1, no weight decay) in layers of kind bias,
+        normalization or vector, as the packages in use do.
 
     Raises
     ------
@@ -68,6 +77,7 @@ class LARS(UpdateRule[Velocity]):
 
     name: ClassVar[str] = "lars"
     source: ClassVar[str] = "You, Gitman and Ginsburg (2017), Algorithm 1"
+    tuned: ClassVar[frozenset[str]] = frozenset({"trust"})
 
     eta: Hyper
     beta: Hyper = 0.9
@@ -75,9 +85,12 @@ class LARS(UpdateRule[Velocity]):
     trust: Hyper = 1e-3
     layout: Layout = ()
     variant: Variant = "paper"
+    vectors: Literal["scaled", "plain"] = "scaled"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.vectors not in ("scaled", "plain"):
+            raise ValueError(f"lars: vectors must be 'scaled' or 'plain', got {self.vectors!r}")
         check_layout(self.name, self.layout)
         if self.variant not in _VARIANTS:
             raise ValueError(f"lars: variant must be one of {_VARIANTS}, got {self.variant!r}")
@@ -91,12 +104,17 @@ class LARS(UpdateRule[Velocity]):
         t, g = draw.t, oracle.gradient(w)
         eta, beta = self.at(self.eta, t), self.at(self.beta, t)
         decay, trust = self.at(self.weight_decay, t), self.at(self.trust, t)
+        scaled = self._scaled(w)
+        if scaled is not None:
+            decay = decay * scaled
         decayed = add_scaled(g, decay, w)
         skips = self.variant == "skip_without_decay"
         if not (skips and is_zero(decay)):
             ratio = self._ratio(w, g, decayed, decay, trust)
             if skips and isinstance(decay, Tensor):
                 ratio = torch.where(decay == 0, torch.ones_like(ratio), ratio)
+            if scaled is not None:
+                ratio = torch.where(scaled == 0, torch.ones_like(ratio), ratio)
             decayed = decayed * ratio
         if self.variant == "outside":
             v = add_scaled(decayed, beta, state.v)
@@ -104,12 +122,20 @@ class LARS(UpdateRule[Velocity]):
         v = add_scaled(eta * decayed, beta, state.v)
         return w - v, Velocity(v)
 
+    def _scaled(self, w: Tensor) -> Tensor | None:
+        """1 for what is in a layer that is scaled, 0 elsewhere; ``None`` if all are."""
+        if self.vectors == "scaled":
+            return None
+        kinds = [float(kind not in VECTORS) for kind, _ in self.layout] or [1.0]
+        each = torch.tensor(kinds, dtype=w.dtype, device=w.device)
+        return spread_layers(each, self.layout, w)
+
     def _ratio(self, w: Tensor, g: Tensor, decayed: Tensor, decay: Any, trust: Any) -> Tensor:
-        size = spread_layers(reduce_layers(norm, w, self.layout), self.layout)
+        size = spread_layers(reduce_layers(norm, w, self.layout), self.layout, w)
         if self.variant == "decayed_norm":
-            below = spread_layers(reduce_layers(norm, decayed, self.layout), self.layout)
+            below = spread_layers(reduce_layers(norm, decayed, self.layout), self.layout, w)
         else:
-            below = spread_layers(reduce_layers(norm, g, self.layout), self.layout)
+            below = spread_layers(reduce_layers(norm, g, self.layout), self.layout, w)
             below = add_scaled(below, decay, size)
         usable = (size > 0) & (below > 0)
         return torch.where(usable, trust * size / below, torch.ones_like(size))

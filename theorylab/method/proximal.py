@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Drawn, Hyper, State, UpdateRule, add_scaled, is_zero
+from theorylab.method.rule import Drawn, Hyper, State, UpdateRule, add_scaled, is_zero, over
 from theorylab.method.schedules import Schedule
 from theorylab.problem.oracle import Oracle
 
@@ -130,7 +130,7 @@ class Proximal(UpdateRule[Anchored]):
         return step * pull
 
     def _pull(self, lam: Any, inner: Any) -> Any:
-        return 2 * lam / inner if self.variant == "authors" else lam
+        return over(2 * lam, inner) if self.variant == "authors" else lam
 
     def update(
         self, w: Tensor, oracle: Oracle, state: Anchored, draw: Drawn

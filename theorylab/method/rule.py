@@ -39,6 +39,7 @@ __all__ = [
     "is_zero",
     "map_state",
     "norm",
+    "over",
     "round_starts",
     "select",
     "tables",
@@ -71,6 +72,18 @@ def add_scaled(x: Tensor, factor: Any, y: Tensor) -> Tensor:
     if isinstance(factor, Tensor):
         return torch.addcmul(x, factor, y)
     return x if factor == 0 else torch.add(x, y, alpha=factor)
+
+
+def over(x: Any, y: Any) -> Any:
+    """``x / y``, and 0 where y is 0: a pull that belongs to a step of length 0 pulls nothing.
+
+    >>> over(1.0, 0.0), over(1.0, torch.tensor([0.0, 2.0]))
+    (0.0, tensor([0.0000, 0.5000]))
+    """
+    if not isinstance(y, Tensor):
+        return 0.0 if isinstance(y, int | float) and y == 0 else x / y
+    still = y == 0
+    return torch.where(still, torch.zeros_like(y), x / torch.where(still, torch.ones_like(y), y))
 
 
 def select(where: Tensor | bool, new: Tensor, old: Tensor) -> Tensor:
@@ -159,6 +172,10 @@ class UpdateRule(abc.ABC, Generic[S]):
         by the names of the oracle's methods (``"full_gradient"``, ``"prox"``, ...).
     draws : tuple of Draw
         Randomness consumed at each step, passed to :meth:`update` in ``draw.own``.
+    tuned : frozenset of str
+        Fields that no default suits on networks: there they must be given.
+    ranges : mapping of str to (float, float)
+        Half-open ranges of fields, beyond those of the usual symbols, that networks insist on.
     """
 
     name: ClassVar[str]
@@ -166,6 +183,8 @@ class UpdateRule(abc.ABC, Generic[S]):
     draws: ClassVar[tuple[Draw, ...]] = ()
     torch_names: ClassVar[Mapping[str, str]] = {}
     needs: ClassVar[frozenset[str]] = frozenset()
+    tuned: ClassVar[frozenset[str]] = frozenset()
+    ranges: ClassVar[Mapping[str, tuple[float, float]]] = {}
 
     def __post_init__(self) -> None:
         # Values computed with numpy arrive as its scalars, which do not mix with tensors.

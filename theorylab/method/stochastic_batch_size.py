@@ -26,6 +26,8 @@ def sigmoid(x: Tensor) -> Tensor:
     >>> sigmoid(torch.zeros(1))
     tensor([0.5000])
     """
+    if not isinstance(x, Tensor):
+        return x.sigmoid()  # a vector in parts has no such place, and tanh takes ten times as long
     return torch.tanh(x / 2).add_(1).div_(2)
 
 
@@ -69,34 +71,38 @@ def update_probability(
     mean = reduce_layers(_mean, size, layout)
     local = 0.0 if is_zero(alpha) else alpha * _standardised(size, mean, layout)
     if is_zero(lambda_) or len(layout) <= 1:
-        return sigmoid(local) if isinstance(local, Tensor) else torch.full_like(g, 0.5)
+        return torch.full_like(g, 0.5) if isinstance(local, float) else sigmoid(local)
     weights = _weights(layout, across, g.dtype, g.device)
     centre = (mean.unsqueeze(-1) * weights).sum(-2)
     # Each layer's deviation from the mean of its own kind.
     off = mean - centre
     spread = (off.square().unsqueeze(-1) * weights).sum(-2).sqrt()
-    return sigmoid(local + lambda_ * spread_layers(off * _inverse(spread, centre), layout))
+    far = off * _inverse(spread, centre, g.dtype)
+    return sigmoid(local + lambda_ * spread_layers(far, layout, g))
 
 
 def _mean(x: Tensor) -> Tensor:
     return x.mean(-1, keepdim=True)
 
 
-def _deviation(centred: Tensor) -> Tensor:
-    # The norm: torch.std is thirty times slower along short rows.
-    return norm(centred) / math.sqrt(centred.shape[-1])
-
-
 def _standardised(size: Tensor, mean: Tensor, layout: Layout) -> Tensor:
-    centred = size - spread_layers(mean, layout)
-    inverse = _inverse(reduce_layers(_deviation, centred, layout), mean)
-    return centred * spread_layers(inverse, layout)
+    centred = size - spread_layers(mean, layout, size)
+    # The deviation by the norm: torch.std is thirty times slower along short rows.
+    many = len(layout) > 1
+    root = _roots(layout, mean.dtype, mean.device) if many else math.sqrt(size.shape[-1])
+    inverse = _inverse(reduce_layers(norm, centred, layout) / root, mean, size.dtype)
+    return centred * spread_layers(inverse, layout, size)
 
 
-def _inverse(deviation: Tensor, mean: Tensor) -> Tensor:
-    """``1/deviation``, or 0 where the deviation is rounding error of ``mean``."""
-    noise = mean.abs() * (8 * torch.finfo(mean.dtype).eps)
+def _inverse(deviation: Tensor, mean: Tensor, dtype: torch.dtype) -> Tensor:
+    """``1/deviation``, or 0 where the deviation is rounding error (in ``dtype``) of ``mean``."""
+    noise = mean.abs() * (8 * torch.finfo(dtype).eps)
     return torch.where(deviation > noise, deviation.reciprocal(), torch.zeros_like(deviation))
+
+
+@cache
+def _roots(layout: Layout, dtype: torch.dtype, device: torch.device) -> Tensor:
+    return torch.tensor([math.sqrt(n) for _, n in layout], dtype=dtype, device=device)
 
 
 @cache
@@ -226,10 +232,11 @@ class StochasticBatchSize1(_StochasticBatchSize):
         self, w: Tensor, oracle: Oracle, state: Waiting, draw: Drawn
     ) -> tuple[Tensor, Waiting]:
         if self.lags > 1:
-            g = torch.stack([oracle.gradient(w, lag) for lag in range(self.lags)])
-            held = state.k.clamp_max(self.lags)
-            last = (held - 1).to(torch.int64).unsqueeze(0)
-            g = g.cumsum(0).gather(0, last).squeeze(0) / held
+            held, g = state.k.clamp_max(self.lags), oracle.gradient(w)
+            for lag in range(1, self.lags):
+                waited = (held > lag).to(g.dtype)
+                g = torch.addcmul(g, waited, oracle.gradient(w, lag))
+            g = g / held
         else:
             g = oracle.gradient(w)
         return self._move(w, g, self._chosen(g, draw), state, draw)

@@ -1,32 +1,39 @@
 """``RuleOptimizer``: an update rule on a network's parameters, a ``torch.optim`` optimizer.
 
-A rule acts on one flat vector: the parameters that have a gradient, end to end, over all
-groups; so SNGM's norm is over all of them. Hyperparameters that differ between groups become
-one number a coordinate. Parameters are float32 or float64, all alike and on one device.
+A rule acts on one vector: all parameters that have a gradient, over all groups; so SNGM's norm is
+over all of them. The vector is a list of tensors (:mod:`theorylab.torch.vector`): nothing is
+copied end to end. All that is kept between steps lies in ``optimizer.state[p]``, as torch's own
+optimizers keep it.
 """
 
 from __future__ import annotations
 
-import copy
 import inspect
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Drawn, State, UpdateRule, entries, map_state
+from theorylab.method.rule import Drawn, State, UpdateRule, map_state
 from theorylab.method.schedules import Schedule
 from theorylab.torch.arguments import FLAGS, check_group, layer_kinds
-from theorylab.torch.oracle import Closure, ClosureOracle, Nothing
+from theorylab.torch.draws import mixed
+from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, kept_by, runs_in_parts
+from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
+from theorylab.torch.vector import Space
 
 __all__ = ["RuleOptimizer"]
 
 Parameters = Iterable[Any]
 Active = list[tuple[Tensor, dict[str, Any]]]
 Fields = Mapping[str, str | tuple[str, ...]]
+_ONE = torch.tensor(1.0)
+_ROUNDS, _RUN = 1, 2  # purposes of a key
 
 
 class RuleOptimizer(torch.optim.Optimizer):
@@ -35,12 +42,12 @@ class RuleOptimizer(torch.optim.Optimizer):
     :func:`~theorylab.torch.optim.optimizer` derives a subclass from a rule's fields. Its
     ``fields`` say which arguments are which of the rule's. Those are read from the parameter
     groups at every step, so schedulers act and groups may differ; every other argument must be
-    the same in all groups.
+    the same in all groups. A group with ``lr = 0`` does not move, whatever the method.
 
     Parameters
     ----------
     params : iterable
-        Parameters, named parameters, or groups.
+        Parameters, named parameters, or groups. Of half-precision ones the state is float32.
     *arguments, **keywords
         As the subclass's signature says, :class:`~theorylab.torch.arguments.Flags` included.
 
@@ -55,7 +62,6 @@ class RuleOptimizer(torch.optim.Optimizer):
     rule: ClassVar[type[UpdateRule]]
     fields: ClassVar[Fields]
     accepts: ClassVar[inspect.Signature]
-    _drawn_on: torch.device | None = None
 
     def __init__(self, params: Parameters, *arguments: Any, **keywords: Any) -> None:
         try:
@@ -63,119 +69,167 @@ class RuleOptimizer(torch.optim.Optimizer):
         except TypeError as error:
             raise TypeError(f"{type(self).__name__}: {error}") from None
         bound.apply_defaults()
-        self._steps = self._position = self._rounds = 0
-        self._shared: dict[str, Any] = {}
-        self._flat: dict[str, Tensor] = {}
-        self._active: tuple[int, ...] = ()
+        self._forget()
+        super().__init__(params, {**bound.arguments, "method": self.rule.name})
+        self._rule(self._all())
+
+    def _forget(self) -> None:
+        """Drop what is only remembered to save time, and closures."""
+        self._built: tuple[Any, UpdateRule, Kept] | None = None
+        self._parts: dict[Any, bool] = {}
+        self._space: tuple[Any, Space] | None = None
         self._closures: list[Closure] = []
-        self._generator: torch.Generator | None = None
-        self._generator_state: Tensor | None = None
-        self._built: tuple[Any, UpdateRule, tuple[str, ...]] | None = None
-        super().__init__(params, dict(bound.arguments))
-        self._host_rng = np.random.Generator(np.random.PCG64(self.defaults["seed"]))
-        self._check_shared_arguments()
-        self._rule([(p, group) for group in self.param_groups for p in group["params"]])
+        self._ahead: int | None = None
+        self._drawn_on: torch.device | None = getattr(self, "_drawn_on", None)
+        self._warned = False
 
     # --- arguments ---------------------------------------------------------------------------
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group; arguments it does not give take their defaults."""
+        """Add a group; arguments it does not give take their defaults.
+
+        Raises
+        ------
+        ValueError
+            If a value is out of range, or differs where it must be the same in all groups.
+        """
         super().add_param_group(param_group)
-        group = self.param_groups[-1]
         try:
-            check_group(type(self).__name__, group)
+            self._check(self.param_groups[-1])
         except ValueError:
             self.param_groups.pop()
             raise
         self._built = None
 
-    def _check_shared_arguments(self) -> None:
+    def _check(self, group: Mapping[str, Any]) -> None:
+        name = type(self).__name__
+        fields = {key: (names,) if isinstance(names, str) else names
+                  for key, names in self.fields.items()}  # fmt: skip
+        for key in self.defaults:
+            if key not in fields and key not in FLAGS and key != "method":
+                fields[key] = (key,)
+        check_group(name, group, fields, self.rule.ranges)
         for key in self.defaults:
             if key in self.fields or key == "maximize":
                 continue
-            if any(group[key] != self.param_groups[0][key] for group in self.param_groups):
-                raise ValueError(
-                    f"{type(self).__name__}: {key} must be the same in all parameter groups"
-                )
+            if group[key] != self.param_groups[0][key]:
+                raise ValueError(f"{name}: {key} must be the same in all parameter groups")
 
-    def _rule(self, active: Sequence[tuple[Tensor, dict[str, Any]]]) -> UpdateRule:
-        """The rule with the groups' present values."""
-        groups: list[dict[str, Any]] = []
-        sizes: list[int] = []
-        for p, group in active:
-            if not groups or groups[-1] is not group:
-                groups.append(group)
-                sizes.append(0)
-            sizes[-1] += p.numel()
-        arguments: dict[str, Any] = {}
+    def _all(self) -> Active:
+        return [(p, group) for group in self.param_groups for p in group["params"] if p.numel()]
+
+    def _rule(self, active: Active, form: Form | None = None) -> UpdateRule:
+        """The rule with the groups' present values; they differ as the form wants it."""
+        groups = [group for _, group in active]
+        distinct = list({id(group): group for group in groups}.values())
+        columns: dict[str, list[Any]] = {}
         for key, names in self.fields.items():
-            together = isinstance(names, tuple)
             for i, field in enumerate(names if isinstance(names, tuple) else (names,)):
-                arguments[field] = [g[key][i] if together else g[key] for g in groups]
-        fixed = {key: groups[0][key] for key in self.defaults if key not in (*self.fields, *FLAGS)}
-        shape = tuple((id(p), p.numel()) for p, _ in active)
+                columns[field] = [g[key][i] if isinstance(names, tuple) else g[key]
+                                  for g in distinct]  # fmt: skip
+        fixed = {key: self.param_groups[0][key] for key in self.defaults
+                 if key not in self.fields and key not in FLAGS and key != "method"}  # fmt: skip
         # Tensors are compared by identity: their values stay where they are.
-        stamp = (shape, [[id(v) if isinstance(v, Tensor) else v for v in column]
-                         for column in arguments.values()], list(fixed.values()))  # fmt: skip
-        frozen = True
+        stamp = (tuple(id(p) for p, _ in active), type(form), list(fixed.values()),
+                 [[id(v) if isinstance(v, Tensor) else v for v in column]
+                  for column in columns.values()])  # fmt: skip
         if self._built is not None and self._built[0] == stamp:
             return self._built[1]
+        for group in distinct:
+            self._check(group)
+        frozen = True
         values: dict[str, Any] = dict(fixed)
-        for field, column in arguments.items():
+        for field, column in columns.items():
             first = column[0]
             if all(v is first or (not isinstance(v, Tensor) and not isinstance(first, Tensor)
                                   and v == first) for v in column):  # fmt: skip
-                values[field] = first
+                values[field] = first.reshape(()) if isinstance(first, Tensor) else first
                 continue
             if any(isinstance(v, Schedule) for v in column):
                 raise ValueError(f"{type(self).__name__}: a schedule for {field} must be the same "
                                  "in all parameter groups")  # fmt: skip
             frozen &= not any(isinstance(v, Tensor) for v in column)
-            like = active[0][0]
-            values[field] = torch.cat([
-                v.to(like).reshape(1).expand(n) if isinstance(v, Tensor)
-                else torch.full((n,), v, dtype=like.dtype, device=like.device)
-                for v, n in zip(column, sizes, strict=True)
-            ])  # fmt: skip
+            by_group = {id(g): v for g, v in zip(distinct, column, strict=True)}
+            each = [by_group[id(g)] for g in groups]
+            values[field] = form.each(each) if form is not None else float(first)
         if "layout" in self.rule.__dataclass_fields__:
             values["layout"] = tuple(layer_kinds(self.param_groups, active))
         rule = self.rule(**values)
-        probe = entries(rule.init(torch.zeros(2), Nothing(type(self).__name__)))
-        names = tuple(name for name, value in probe.items()
-                      if isinstance(value, Tensor) and value.shape == (2,))  # fmt: skip
-        self._built = (stamp if frozen else None, rule, names)
+        self._built = (stamp if frozen else None, rule, kept_by(rule, type(self).__name__))
         return rule
 
-    # --- steps -------------------------------------------------------------------------------
+    @property
+    def _kept(self) -> Kept:
+        assert self._built is not None
+        return self._built[2]
+
+    def _form(self, active: Active, plain: bool = False) -> Form:
+        """The parameters as the rule will see them."""
+        name, params = type(self).__name__, [p for p, _ in active]
+        signs = [-1.0 if group["maximize"] else 1.0 for _, group in active]
+        if len({p.device for p in params}) > 1:
+            raise ValueError(f"{name}: all params must share one device, "
+                             f"got {sorted({str(p.device) for p in params})}")  # fmt: skip
+        shape = [(p.shape, p.dtype) for p in params]
+        if self._space is None or self._space[0] != shape:
+            self._space = (shape, Space(params, self.defaults["capturable"]))
+        if not plain and self.defaults["foreach"] is not False:
+            form = InParts(name, params, signs, self._space[1])
+            groups = self.param_groups
+            key = (len(params), *(_kind(groups[0][k]) for k in self.defaults))
+            if key not in self._parts:
+                rule = self._rule(active, form)
+                self._parts[key] = runs_in_parts(rule, self._kept, len(params))
+            if self._parts[key]:
+                return form
+        return EndToEnd(name, params, signs)
+
+    # --- rounds ------------------------------------------------------------------------------
+    def _common(self, name: str) -> int:
+        """A count that all parameters share; 0 before the first step."""
+        found = {id(s[name]): s[name] for s in self._states() if name in s}
+        return max((int(x) for x in found.values()), default=0)
+
+    def _states(self) -> Iterator[dict[str, Any]]:
+        for group in self.param_groups:
+            yield from (self.state[p] for p in group["params"] if p in self.state)
+
     def restart(self) -> None:
         """Let the next step begin a round, as the authors' code does at every epoch."""
-        self._position = min(self._position, math.floor(self.defaults.get("t0", 0)))
+        position = min(self._common("position"), math.floor(self.defaults.get("t0", 0)))
+        for held in self._states():
+            if "position" in held:
+                held["position"] = torch.tensor(position)
 
     @property
     def between_rounds(self) -> bool:
         """Whether the next step begins a round, so that the parameters are a round's outcome."""
-        if self._built is None:
-            self._rule([(p, group) for group in self.param_groups for p in group["params"]])
-        assert self._built is not None
-        # A copy is asked: the draws of random rounds stay those of the steps.
-        mask = self._built[1].restarts(copy.deepcopy(self._host_rng), self._position, 1, 1)
+        return self._begins_round(self._present(), self._common("position"))
+
+    def _begins_round(self, rule: UpdateRule, position: int) -> bool:
+        mask = rule.restarts(_Later(self), position, 1, 1)  # type: ignore[arg-type]
         return mask is None or bool(mask[0, 0])
+
+    def _present(self) -> UpdateRule:
+        return self._built[1] if self._built is not None else self._rule(self._all())
 
     def begins(self, first: int, steps: int) -> np.ndarray | None:
         """Which of steps ``first .. first+steps-1`` (from 0) begin a round, unless that is random.
 
         ``None`` where it is, and where every step does.
         """
-        if self._built is None:
-            self._rule([(p, group) for group in self.param_groups for p in group["params"]])
-        assert self._built is not None
-        mask = self._built[1].restarts(np.random.default_rng(0), first, steps, 2)
+        mask = self._present().restarts(np.random.default_rng(0), first, steps, 2)
         return None if mask is None or mask.shape[1] > 1 else mask[:, 0]
 
     @property
     def rounds(self) -> int:
         """Rounds begun: outer iterations, each of one step for methods without an inner loop."""
-        return self._rounds
+        return self._common("rounds") if self._has_rounds(self._present()) else self._common("step")
 
+    def _has_rounds(self, rule: UpdateRule) -> bool:
+        return type(rule).restarts is not UpdateRule.restarts
+
+    # --- steps -------------------------------------------------------------------------------
+    @torch.compiler.disable
     @torch.no_grad()
     def step(self, closure: Any = None, full: Closure | None = None) -> Any:
         """One step of the rule.
@@ -186,9 +240,9 @@ class RuleOptimizer(torch.optim.Optimizer):
             Clears the gradients, computes the loss, calls ``backward`` and returns the loss.
             Methods that want several mini-batches' gradients need it at every step, bound to
             its own mini-batch: the last few closures are kept and evaluated again at the
-            current parameters. A sequence, newest first, replaces those kept (needed at the
-            first step after a checkpoint, which cannot hold them). Methods that ask for
-            gradients at other points evaluate it there.
+            current parameters. A sequence, newest first, replaces those kept (at the first step
+            after a checkpoint, which cannot hold them). Methods that ask for gradients at other
+            points evaluate it there.
         full : callable, optional
             Likewise over all of the data, for methods that take full gradients.
 
@@ -199,152 +253,114 @@ class RuleOptimizer(torch.optim.Optimizer):
         Raises
         ------
         ValueError
-            If gradients are sparse or parameters' types or devices differ, or a closure is
-            missing.
+            If gradients are sparse or parameters' devices differ, or a closure is missing.
         """
-        lags = self._lags
         closures: Sequence[Closure] = [] if closure is None else [closure]
-        if lags > 1:
-            self._remember(closure, lags)
-            closures = self._closures
-        loss, active = self._evaluated(closures)
-        if not active:
-            return loss
-        rule = self._rule(active)
-        params = [p for p, _ in active]
-        w, oracle = self._oracle(active, loss, closures, full)
-        state = self._gather(rule, params, w)
-        try:
-            moved, state = rule.update(w, oracle, state, self._draw(rule, w))
-        finally:
-            oracle.put_back()
-        self._scatter(params, moved, state)
-        self._steps += 1
-        self._position += 1
-        return loss
-
-    def _evaluated(self, closures: Sequence[Closure]) -> tuple[Any, Active]:
-        """This step's loss, and the parameters that have a gradient now."""
+        if self.rule.lags is not UpdateRule.lags:
+            closures = self._remembered(closure)
         loss = None
         if closures:
             with torch.enable_grad():
                 loss = closures[0]()
-        return loss, self._with_gradients()
+        active = [(p, group) for p, group in self._all() if p.grad is not None]
+        if not active:
+            return loss
+        form = self._form(active)
+        rule = self._rule(active, form)
+        if rule.lags > max(1, len(closures)):
+            rule = replace(rule, memory=max(1, len(closures)))
+        states = [self.state[p] for p, _ in active]
+        form.begin(rule, self._kept, states)
+        state = form.state(rule, self._kept, states)
+        draw = self._draw(rule, form, states)
+        oracle = ClosureOracle(form, loss, closures, full)
+        still = [p for p, group in active if _is_zero(group.get("lr"))]
+        before = [p.clone() for p in still]
+        try:
+            moved, state = rule.update(form.w, oracle, state, draw)
+        except NoClosure:
+            # torch.distributed.checkpoint takes a step of length 0 without a closure, to learn
+            # what a state is: there is one now, and nothing was to move.
+            if len(still) < len(active):
+                raise
+            return None
+        finally:
+            oracle.put_back()
+        form.write(moved, state, self._kept, states)
+        if still:
+            torch._foreach_copy_(still, before)
+        return loss
 
-    def _oracle(
-        self, active: Active, loss: Any, closures: Sequence[Closure], full: Closure | None
-    ) -> tuple[Tensor, ClosureOracle]:
-        """The parameters end to end, and what answers for this step's mini-batch there."""
-        w = torch.cat([p.reshape(-1) for p, _ in active])
-        return w, ClosureOracle(
-            type(self).__name__, [p for p, _ in active], w, self._gradient(active), loss, closures,
-            full, lambda: self._gradient(active),
-        )  # fmt: skip
-
-    @property
-    def _lags(self) -> int:
-        if self._built is None:
-            self._rule([(p, group) for group in self.param_groups for p in group["params"]])
-        assert self._built is not None
-        return self._built[1].lags
-
-    def _remember(self, closure: Any, lags: int) -> None:
-        name = type(self).__name__
+    def _remembered(self, closure: Any) -> list[Closure]:
+        """This step's closure and those before it, as many as the rule asks about."""
+        lags = self._present().lags
+        if lags == 1:
+            return [] if closure is None else [closure]
         if closure is None:
-            raise ValueError(f"{name}: step needs a closure bound to its mini-batch: gradients of "
-                             f"the last {lags} mini-batches are taken again")  # fmt: skip
+            self._warn(f"without closures only this step's mini-batch is known, not the last {lags}")
+            self._closures = []
+            return []
         kept = list(closure) if isinstance(closure, Sequence) else [closure, *self._closures]
         self._closures = kept[:lags]
-        wanted = min(lags, self._steps + 1)
+        wanted = min(lags, self._common("step") + 1)
         if len(self._closures) < wanted:
-            raise ValueError(f"{name}: the step after a checkpoint needs the closures of the last "
-                             f"{wanted} mini-batches, newest first; got "
-                             f"{len(self._closures)}")  # fmt: skip
+            self._warn(f"mini-batches before a checkpoint are forgotten: {len(self._closures)} of "
+                       f"the last {wanted} are known; to go on bit for bit, give step their "
+                       "closures, newest first")  # fmt: skip
+        return self._closures
 
-    def _with_gradients(self) -> Active:
-        active = [
-            (p, group) for group in self.param_groups for p in group["params"] if p.grad is not None
-        ]
-        for what in ("dtype", "device"):
-            found = {getattr(p, what) for p, _ in active}
-            if len(found) > 1:
-                raise ValueError(f"{type(self).__name__}: all params must share one {what}, "
-                                 f"got {sorted(map(str, found))}")  # fmt: skip
-        return active
+    def _warn(self, what: str) -> None:
+        if not self._warned:
+            self._warned = True
+            warnings.warn(f"{type(self).__name__}: {what}", stacklevel=4)
 
-    def _gradient(self, active: Sequence[tuple[Tensor, dict[str, Any]]]) -> Tensor:
-        pieces = []
-        for p, group in active:
-            g = p.grad if p.grad is not None else torch.zeros_like(p)
-            if g.is_sparse:
-                raise ValueError(f"{type(self).__name__}: sparse gradients are not supported")
-            pieces.append((-g if group["maximize"] else g).reshape(-1))
-        return torch.cat(pieces)
-
-    def _gather(self, rule: UpdateRule, params: list[Tensor], w: Tensor) -> State:
-        assert self._built is not None
-        names = self._built[2]
-        active = tuple(map(id, params))
-        if active != self._active or set(names) - set(self._flat):
-            for p in params:
-                held = self.state[p]
-                if set(names) - set(held):
-                    fresh = entries(
-                        rule.init(p.detach().reshape(-1).clone(), Nothing(type(self).__name__))
-                    )
-                    held.update({n: fresh[n].view(p.shape) for n in names if n not in held})
-            self._flat = {
-                name: torch.cat([self.state[p][name].reshape(-1) for p in params]) for name in names
-            }
-            self._active = active
-        start = rule.init(w, Nothing(type(self).__name__))
-        held = {**self._shared, **{name: self._flat[name] for name in names}}
-        parts = {name: held.get(name, value) for name, value in entries(start).items()}
-        return start._replace(**parts)
-
-    def _scatter(self, params: list[Tensor], moved: Tensor, state: State) -> None:
-        assert self._built is not None
-        names = self._built[2]
-        sizes = [p.numel() for p in params]
-        pieces = [piece.view(p.shape) for piece, p in zip(moved.split(sizes), params, strict=True)]
-        if self.defaults["foreach"] is False:
-            for p, piece in zip(params, pieces, strict=True):
-                p.copy_(piece)
-        else:
-            torch._foreach_copy_(params, pieces)
-        parts = entries(state)
-        self._flat = {name: parts[name] for name in names}
-        self._shared |= {name: value for name, value in parts.items() if name not in names}
-        for name, flat in self._flat.items():
-            for p, piece in zip(params, flat.split(sizes), strict=True):
-                self.state[p][name] = piece.view(p.shape)
-
-    def _draw(self, rule: UpdateRule, w: Tensor) -> Drawn:
-        t = torch.full((), self._steps + 1, dtype=w.dtype, device=w.device)
-        mask = rule.restarts(self._host_rng, self._position, 1, 1)
-        begins = mask is None or bool(mask[0, 0])
-        self._rounds += begins
+    # --- what a step draws -------------------------------------------------------------------
+    def _draw(self, rule: UpdateRule, form: Form, states: list[dict[str, Any]]) -> Drawn:
+        """Count the step, and draw for it."""
+        steps = [s["step"] for s in states]
+        if self.defaults["capturable"]:
+            if self._has_rounds(rule) or rule.draws:
+                raise ValueError(f"{type(self).__name__}: capturable=True is not supported: the "
+                                 "host decides its rounds or draws")  # fmt: skip
+            for s, p in zip(states, form.params, strict=True):
+                s["step"] = s["step"].to(p.device)
+            steps = [s["step"] for s in states]
+            torch._foreach_add_(steps, 1)
+            return Drawn(form.each(steps))
+        counts = [x.item() + 1 for x in steps]
+        begins = True
+        if self._has_rounds(rule):
+            position = self._common("position")
+            begins = self._begins_round(rule, position)
+            rounds = torch.tensor(self._common("rounds") + begins)
+            for s in states:
+                s["position"], s["rounds"] = torch.tensor(position + 1), rounds
         own = {}
-        for item in rule.draws:
-            shape = w.shape if item.per == "coordinate" else (1,)
-            law = torch.rand if item.law == "uniform" else torch.randn
-            generator = self._device_generator(w.device)
-            drawn = law(shape, generator=generator, dtype=w.dtype, device=generator.device)
-            own[item.name] = drawn.to(w.device)
-        return Drawn(t, begins, own)
+        if rule.draws:
+            key = self._key()
+            for n, item in enumerate(rule.draws):
+                own[item.name] = (
+                    form.draws(item.law, mixed(key, n), self._drawn_on)
+                    if item.per == "coordinate" else form.common(_one_draw(item.law, key, n))
+                )  # fmt: skip
+        self._ahead = None
+        torch._foreach_add_(steps, _ONE)
+        t = counts[0] if len(set(counts)) == 1 else None
+        one = form.common(t).reshape(()) if t is not None else form.each(counts)
+        return Drawn(one, begins, own)
+
+    def _key(self) -> int:
+        """What decides the next step's draws."""
+        seed = self.defaults["seed"]
+        if seed is not None:
+            return mixed(seed, self._common("step"))
+        if self._ahead is None:
+            self._ahead = int(torch.randint(2**62, ()))
+        return self._ahead
 
     def draw_on(self, device: torch.device | str) -> None:
         """Take the method's own draws on ``device``: a CPU's are the same on every machine."""
         self._drawn_on = torch.device(device)
-        self._generator = None
-
-    def _device_generator(self, device: torch.device) -> torch.Generator:
-        if self._generator is None:
-            self._generator = torch.Generator(self._drawn_on or device)
-            self._generator.manual_seed(self.defaults["seed"])
-            if self._generator_state is not None:
-                self._generator.set_state(self._generator_state)
-        return self._generator
 
     # --- steps run by someone else -----------------------------------------------------------
     def taken_apart(self) -> tuple[UpdateRule, list[Tensor], State]:
@@ -353,55 +369,55 @@ class RuleOptimizer(torch.optim.Optimizer):
         For whoever runs steps as a graph: :meth:`drawn` before each, :meth:`moved` in it, and
         :meth:`put_back` before anyone else looks.
         """
-        active = self._with_gradients()
-        rule, params = self._rule(active), [p for p, _ in active]
-        w = torch.cat([p.detach().reshape(-1) for p in params])
-        return rule, params, self._gather(rule, params, w)
+        active = [(p, group) for p, group in self._all() if p.grad is not None]
+        form = self._form(active, plain=True)
+        rule = self._rule(active, form)
+        states = [self.state[p] for p, _ in active]
+        form.begin(rule, self._kept, states)
+        return rule, form.params, form.state(rule, self._kept, states)
 
-    def drawn(self, rule: UpdateRule, w: Tensor) -> Drawn:
+    def drawn(self, rule: UpdateRule, params: list[Tensor]) -> Drawn:
         """What the next step draws; it counts as taken."""
-        draw = self._draw(rule, w)
-        self._steps += 1
-        self._position += 1
-        return draw
+        form = EndToEnd(type(self).__name__, params, [1.0] * len(params))
+        return self._draw(rule, form, [self.state[p] for p in params])
 
     @torch.no_grad()
     def moved(
         self, rule: UpdateRule, closure: Closure, state: State, draw: Drawn
     ) -> tuple[Any, State]:
         """One step of the parameters alone: the loss and the next state, and no host's numbers."""
-        loss, active = self._evaluated([closure])
-        params = [p for p, _ in active]
-        w, oracle = self._oracle(active, loss, [closure], None)
+        with torch.enable_grad():
+            loss = closure()
+        active = [(p, group) for p, group in self._all() if p.grad is not None]
+        form = self._form(active, plain=True)
+        oracle = ClosureOracle(form, loss, [closure], None)
         try:
-            moved, state = rule.update(w, oracle, state, draw)
+            moved, state = rule.update(form.w, oracle, state, draw)
         finally:
             oracle.put_back()
-        pieces = moved.split([p.numel() for p in params])
-        torch._foreach_copy_(params, [x.view(p.shape) for x, p in zip(pieces, params, strict=True)])
+        form.write(moved, state, Kept((), ()), [])
         return loss, state
 
     @torch.no_grad()
     def put_back(self, params: list[Tensor], state: State) -> None:
         """The parameters' present values and this state are those of the last step."""
-        w = torch.cat([p.reshape(-1) for p in params])
-        self._scatter(params, w, map_state(torch.clone, state))
+        form = EndToEnd(type(self).__name__, params, [1.0] * len(params))
+        form.write(form.w, map_state(torch.clone, state), self._kept,
+                   [self.state[p] for p in params])  # fmt: skip
 
     # --- checkpoints -------------------------------------------------------------------------
     def state_dict(self) -> dict[str, Any]:
-        """torch's, and under ``"rule"`` the step counters, shared state and generators.
+        """torch's own: ``state`` by parameter, and ``param_groups``.
 
         Schedules are left out (they are code, not state): the optimizer that loads keeps its
-        own. All else is tensors, numbers and strings, so ``weights_only=True`` loads it.
+        own. All else is tensors, numbers and strings, so ``weights_only=True`` loads it. As in
+        torch, its tensors are those that steps write into.
         """
         packed = super().state_dict()
         packed["param_groups"] = [
             {key: value for key, value in group.items() if not isinstance(value, Schedule)}
             for group in packed["param_groups"]
         ]
-        # Steps make new tensors, so a copy of the tables is a snapshot.
-        packed["state"] = {index: dict(held) for index, held in packed["state"].items()}
-        packed["rule"] = self._extra()
         return packed
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -410,50 +426,74 @@ class RuleOptimizer(torch.optim.Optimizer):
         Raises
         ------
         ValueError
-            If it comes from another method.
+            If it comes from another method or an older version, or a value is out of range.
         """
-        extra = state_dict.get("rule")
-        if extra is None or extra["name"] != self.rule.name:
-            raise ValueError(
-                f"{type(self).__name__}: the state is of "
-                f"{'another optimizer' if extra is None else extra['name']}, not {self.rule.name}"
-            )
+        name = type(self).__name__
+        if "rule" in state_dict:
+            raise ValueError(f"{name}: the state was written by an older version of theorylab")
+        theirs = {group.get("method", "another optimizer") for group in state_dict["param_groups"]}
+        if theirs != {self.rule.name}:
+            raise ValueError(f"{name}: the state is of {', '.join(sorted(theirs))}, "
+                             f"not {self.rule.name}")  # fmt: skip
         groups = [
-            {**{k: v for k, v in mine.items() if isinstance(v, Schedule)}, **theirs}
-            for mine, theirs in zip(self.param_groups, state_dict["param_groups"], strict=False)
+            {**{k: v for k, v in mine.items() if k != "params"}, **group}
+            for mine, group in zip(self.param_groups, state_dict["param_groups"], strict=False)
         ] + list(state_dict["param_groups"][len(self.param_groups) :])
+        before = self.__getstate__()
         super().load_state_dict({**state_dict, "param_groups": groups})
-        self._restore(extra)
-
-    def _extra(self) -> dict[str, Any]:
-        generator = self._generator
-        return {
-            "name": self.rule.name,
-            "steps": self._steps,
-            "position": self._position,
-            "rounds": self._rounds,
-            "shared": dict(self._shared),
-            "host_rng": self._host_rng.bit_generator.state,
-            "generator": generator.get_state() if generator else self._generator_state,
-        }
-
-    def _restore(self, extra: Mapping[str, Any]) -> None:
-        device = self.param_groups[0]["params"][0].device
-        self._steps, self._position = extra["steps"], extra["position"]
-        self._rounds = extra["rounds"]
-        self._shared = {n: v.to(device, copy=True) if isinstance(v, Tensor) else v
-                        for n, v in extra["shared"].items()}  # fmt: skip
-        self._host_rng = np.random.Generator(np.random.PCG64())
-        self._host_rng.bit_generator.state = extra["host_rng"]
-        self._generator, self._generator_state = None, extra["generator"]
-        self._flat, self._active, self._built, self._closures = {}, (), None, []
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "extra": self._extra()}
+        try:
+            for group in self.param_groups:
+                self._check(group)
+        except ValueError:
+            self.__setstate__(before)
+            raise
+        # torch casts state to the parameters' type; ours is wider for half precision, and its own.
+        ids = [i for group in groups for i in group["params"]]
+        params = [p for group in self.param_groups for p in group["params"]]
+        for i, p in zip(ids, params, strict=True):
+            for key, value in state_dict["state"].get(i, {}).items():
+                if isinstance(value, Tensor):
+                    self.state[p][key] = _cast(key, value, p)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
-        extra = state.pop("extra", None)
         super().__setstate__(state)
-        if extra is not None:
-            self._restore(extra)
+        self._forget()
+
+
+class _Later:
+    """The generator of the next step's rounds, made when it is asked for anything."""
+
+    def __init__(self, optimizer: RuleOptimizer) -> None:
+        self._optimizer = optimizer
+
+    def __getattr__(self, name: str) -> Any:
+        key = mixed(self._optimizer._key(), _ROUNDS)
+        return getattr(np.random.Generator(np.random.PCG64(key)), name)
+
+
+def _one_draw(law: str, key: int, n: int) -> float:
+    rng = np.random.Generator(np.random.PCG64(mixed(key, n, _RUN)))
+    return float(rng.random() if law == "uniform" else rng.standard_normal())
+
+
+def _kind(value: Any) -> Any:
+    """What of an argument may decide which code of a rule runs."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value == 0
+    return value if isinstance(value, bool | str) else type(value)
+
+
+def _is_zero(lr: Any) -> bool:
+    if isinstance(lr, Tensor):
+        return lr.device.type == "cpu" and lr.numel() == 1 and lr.item() == 0
+    return isinstance(lr, int | float) and lr == 0
+
+
+def _cast(key: str, value: Tensor, p: Tensor) -> Tensor:
+    """A loaded part of the state: counts as they are, all else wide, on the parameter's device."""
+    if key in ("step", "position", "rounds"):
+        return value.clone()
+    kind = p.dtype if p.dtype in (torch.float32, torch.float64) else torch.float32
+    if value.shape != p.shape:
+        return value.to(kind, copy=True)
+    return torch.empty_like(p, dtype=kind, requires_grad=False).copy_(value)

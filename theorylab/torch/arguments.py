@@ -20,58 +20,97 @@ class Flags(TypedDict, total=False):
     maximize : bool
         Ascend in place of descending.
     foreach : bool or None
-        Whether parameters are written back in one call; the results are the same.
-    capturable, differentiable : bool
-        Not supported: ``True`` is refused. (The step counter and a round's position live on the
-        host, and updates are not recorded by autograd.)
-    seed : int
-        Seeds the randomness of methods that draw their own.
+        ``False`` runs the rule on one flat copy of the parameters: slow, and the same to rounding.
+    capturable : bool
+        Fetch no number from a tensor, so that a graph may capture the step. Methods with rounds or
+        draws of their own, which the host decides, refuse it.
+    differentiable, fused : bool
+        Not supported: ``True`` is refused.
+    seed : int or None
+        Decides what a method draws, with the step; ``None`` draws as ``torch.manual_seed`` says.
     """
 
     maximize: bool
     foreach: bool | None
     capturable: bool
     differentiable: bool
-    seed: int
+    fused: bool | None
+    seed: int | None
 
 
 FLAGS: Flags = {
-    "maximize": False, "foreach": None, "capturable": False, "differentiable": False, "seed": 0,
+    "maximize": False, "foreach": None, "capturable": False, "differentiable": False,
+    "fused": None, "seed": None,
 }  # fmt: skip
 
-
-_LIMITS = {
-    "lr": math.inf, "momentum": 1.0, "betas": 1.0, "weight_decay": math.inf, "eps": math.inf,
-    "lam": math.inf,
+_ANY = (0.0, math.inf)
+_POSITIVE = (5e-324, math.inf)
+_BELOW_1 = (0.0, 1.0)
+_RANGES: Mapping[str, tuple[float, float]] = {
+    "eta": _ANY, "inner": _ANY, "weight_decay": _ANY, "eps": _ANY, "lam": _ANY, "trust": _ANY,
+    "gamma0": _ANY, "gamma1": _ANY, "xi": _ANY, "rho": _ANY, "delta": _ANY,
+    "beta": _BELOW_1, "beta1": _BELOW_1, "beta2": _BELOW_1,
+    "kappa": _POSITIVE, "c": _POSITIVE, "b0": _POSITIVE, "mu": _POSITIVE,
+    "average": (0.0, math.nextafter(1, 2)), "a": (0.0, math.nextafter(1, 2)),
 }  # fmt: skip
+_TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
-def check_group(name: str, group: Mapping[str, Any]) -> None:
+def check_group(
+    name: str,
+    group: Mapping[str, Any],
+    fields: Mapping[str, tuple[str, ...]],
+    own: Mapping[str, tuple[float, float]],
+) -> None:
     """Refuse a parameter group whose values are out of range, naming the argument.
+
+    Parameters
+    ----------
+    name : str
+        The optimizer's.
+    group : mapping
+    fields : mapping
+        The rule's fields that each argument sets.
+    own : mapping
+        Ranges of the rule's own, by field.
 
     Raises
     ------
     ValueError
     """
     for flag, why in (
-        ("capturable", "the step counter lives on the host"),
         ("differentiable", "updates are not recorded by autograd"),
+        ("fused", "there is no fused kernel; foreach, the default, is fast"),
     ):
-        if group[flag]:
+        if group.get(flag):
             raise ValueError(f"{name}: {flag}=True is not supported: {why}")
-    for key, limit in _LIMITS.items():
+    for key, names in fields.items():
         given = group.get(key)
-        for value in given if isinstance(given, tuple | list) else (given,):
-            if isinstance(value, Tensor) and value.numel() != 1:
-                raise ValueError(f"{name}: {key} must have one element, got {value.numel()}")
-            if isinstance(value, int | float) and not 0 <= value < limit:
-                raise ValueError(f"{name}: {key} must lie in [0, {limit:g}), got {value!r}")
+        values = given if isinstance(given, tuple | list) else (given,)
+        if len(names) > 1 and len(values) != len(names):
+            raise ValueError(f"{name}: {key} must be {len(names)} numbers, got {given!r}")
+        for field, value in zip(names, values, strict=False):
+            _check(name, key, value, {**_RANGES, **own}.get(field))
     for p in group["params"]:
-        if p.dtype not in (torch.float32, torch.float64):
-            raise ValueError(
-                f"{name}: params must be float32 or float64, got {p.dtype}; keep float32 "
-                "parameters and compute in lower precision under torch.autocast"
-            )
+        if p.dtype not in _TYPES:
+            raise ValueError(f"{name}: params must be real floating-point, got {p.dtype}")
+
+
+def _check(name: str, key: str, value: Any, limits: tuple[float, float] | None) -> None:
+    if isinstance(value, Tensor):
+        if value.numel() != 1:
+            raise ValueError(f"{name}: {key} must have one element, got {value.numel()}")
+        if value.device.type != "cpu":
+            return
+        value = value.item()
+    if limits is None or not isinstance(value, int | float):
+        return
+    low, high = limits
+    if not low <= value < high:
+        kind = "be positive" if low > 0 else (
+            f"lie in [0, {high:g}{']' if high > 1 and high < 2 else ')'}"
+        )
+        raise ValueError(f"{name}: {key} must {kind}, got {value!r}")
 
 
 def layer_kinds(

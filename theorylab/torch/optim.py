@@ -12,7 +12,7 @@ Every registered rule is here under its class's name, plug-ins included:
 0.0
 >>> print(inspect.signature(SNGM))
 (params, lr, momentum=0.9, weight_decay=0.0, *, decoupled=False, maximize=False, foreach=None, \
-capturable=False, differentiable=False, seed=0)
+capturable=False, differentiable=False, fused=None, seed=None)
 >>> model = torch.nn.Linear(3, 1)
 >>> normalised = SNGM(model.parameters(), lr=1.6, momentum=0.9)
 >>> before = torch.cat([p.detach().flatten() for p in model.parameters()])
@@ -85,9 +85,12 @@ def optimizer(rule: type[UpdateRule]) -> type[RuleOptimizer]:
             continue
         if field.type in ("Hyper", Hyper) or name == "lr":
             fields[name] = field.name
-        missing = field.default is dataclasses.MISSING or (name == "lr" and field.default is None)
+        missing = (
+            field.default is dataclasses.MISSING or field.name in rule.tuned
+            or (name == "lr" and field.default is None)
+        )  # fmt: skip
         accepted[name] = _parameter(name, field, inspect.Parameter.empty if missing
-                                    else field.default)  # fmt: skip
+                                    else field.default, field.name in rule.tuned)  # fmt: skip
     flags = [inspect.Parameter(n, inspect.Parameter.KEYWORD_ONLY, default=value)
              for n, value in FLAGS.items()]  # fmt: skip
     if "lr" in accepted and any(p.default is p.empty for p in accepted.values()):
@@ -113,8 +116,10 @@ def _torch_names(rule: type[UpdateRule]) -> Mapping[str, str]:
     return names if "lr" in rule.torch_names.values() else {"eta": "lr", **names}
 
 
-def _parameter(name: str, field: dataclasses.Field[Any], default: Any) -> inspect.Parameter:
-    by_name = field.kw_only or isinstance(field.default, bool | str)
+def _parameter(
+    name: str, field: dataclasses.Field[Any], default: Any, tuned: bool = False
+) -> inspect.Parameter:
+    by_name = tuned or field.kw_only or isinstance(field.default, bool | str)
     if name in ("lr", *_POSITIONAL) or not by_name:
         return inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=default)
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)

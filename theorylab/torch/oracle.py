@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from theorylab.problem.oracle import Oracle
+from theorylab.torch.forms import Form
 
-__all__ = ["ANSWERS", "Closure", "ClosureOracle", "Nothing"]
+__all__ = ["ANSWERS", "Closure", "ClosureOracle", "NoClosure"]
 
 ANSWERS = frozenset({"value", "full_gradient"})
 """What a network in training answers beside gradients, of a rule's ``needs``."""
@@ -18,25 +19,8 @@ ANSWERS = frozenset({"value", "full_gradient"})
 Closure = Callable[[], Any]
 
 
-@final
-class Nothing(Oracle):
-    """The oracle before the first step: nothing was evaluated yet.
-
-    Parameters
-    ----------
-    who : str
-        Named in errors.
-    """
-
-    def __init__(self, who: str) -> None:
-        super().__init__()
-        self._name = who
-
-    def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
-        self._lacks("gradients before the first step")
-
-    def _lacks(self, what: str) -> NoReturn:
-        raise ValueError(f"{self._name}: the method needs {what}, which closures cannot give")
+class NoClosure(ValueError):
+    """A step was asked for something that a closure would have answered."""
 
 
 @final
@@ -45,54 +29,39 @@ class ClosureOracle(Oracle):
 
     Parameters
     ----------
-    who : str
-        Named in errors.
-    params : list of Tensor
-        The parameters whose vector is ``w``, end to end.
-    w : Tensor, shape (d,)
-        Their current values.
-    gradient : Tensor, shape (d,)
-        The mini-batch's gradient there.
+    form : Form
+        The parameters, and the form in which the rule sees them.
     loss : Tensor or None
-        Its value, where a closure gave one.
+        The mini-batch's value, where a closure gave one.
     closures : sequence of callables
         This step's closure and earlier ones, newest first; empty without one.
     full : callable or None
         A closure over all of the data.
-    collect : callable
-        The gradient that an evaluation left in the parameters, shape (d,).
     """
 
     def __init__(
-        self,
-        who: str,
-        params: list[Tensor],
-        w: Tensor,
-        gradient: Tensor,
-        loss: Any,
-        closures: Sequence[Closure],
-        full: Closure | None,
-        collect: Callable[[], Tensor],
+        self, form: Form, loss: Any, closures: Sequence[Closure], full: Closure | None
     ) -> None:
         super().__init__()
-        self._name, self._params, self._w = who, params, w
-        self._closures, self._full, self._collect = closures, full, collect
+        self._form, self._name = form, form.who
+        self._closures, self._full = closures, full
         self._grads: list[Tensor | None] | None = None  # those to put back
+        self._moved = False
         # Answers at the current point: (gradient, loss) by lag.
-        self._known: dict[int, tuple[Tensor, Any]] = {0: (gradient, loss)}
+        self._known: dict[int, tuple[Any, Any]] = {0: (form.gradient(), loss)}
 
-    def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
+    def gradient(self, w: Any, lag: int = 0) -> Any:
         self._count["gradients"] += 1
         return self._answer(w, lag)[0]
 
-    def value(self, w: Tensor, lag: int = 0) -> Tensor:
+    def value(self, w: Any, lag: int = 0) -> Tensor:
         self._count["values"] += 1
         loss = self._answer(w, lag)[1]
         if loss is None:
             self._lacks("values", "step needs a closure that returns the loss")
-        return torch.as_tensor(loss).detach().to(w).reshape(1)
+        return self._form.common(torch.as_tensor(loss).detach())  # type: ignore[no-any-return]
 
-    def full_gradient(self, w: Tensor, when: Tensor | bool = True) -> Tensor:
+    def full_gradient(self, w: Any, when: Tensor | bool = True) -> Any:
         if when is False:
             return w
         if self._full is None:
@@ -102,14 +71,15 @@ class ClosureOracle(Oracle):
 
     def put_back(self) -> None:
         """Leave the parameters and their gradients as they were found."""
+        if self._moved:
+            self._form.put_back()
         if self._grads is not None:
-            self._write(self._w)
-            for p, g in zip(self._params, self._grads, strict=True):
+            for p, g in zip(self._form.params, self._grads, strict=True):
                 p.grad = g
 
-    def _answer(self, w: Tensor, lag: int) -> tuple[Tensor, Any]:
+    def _answer(self, w: Any, lag: int) -> tuple[Any, Any]:
         lag = min(lag, len(self._closures) - 1) if lag else 0
-        here = w is self._w
+        here = w is self._form.w
         if here and lag in self._known:
             return self._known[lag]
         if not self._closures:
@@ -119,18 +89,18 @@ class ClosureOracle(Oracle):
             self._known[lag] = found
         return found
 
-    def _evaluate(self, closure: Closure, w: Tensor) -> tuple[Tensor, Any]:
+    def _evaluate(self, closure: Closure, w: Any) -> tuple[Any, Any]:
         if self._grads is None:
-            self._grads = [p.grad for p in self._params]
-        self._write(w)
+            self._grads = [p.grad for p in self._form.params]
+        if w is not self._form.w or self._moved:
+            self._moved = True
+            self._form.move_to(w)
+        # A closure that zeroes gradients in place must not reach those that are kept.
+        for p in self._form.params:
+            p.grad = None
         with torch.enable_grad():
             loss = closure()
-        return self._collect(), loss
-
-    def _write(self, w: Tensor) -> None:
-        sizes = [p.numel() for p in self._params]
-        pieces = [x.view(p.shape) for x, p in zip(w.split(sizes), self._params, strict=True)]
-        torch._foreach_copy_(self._params, pieces)
+        return self._form.gradient(), loss
 
     def _lacks(self, what: str, how: str = "") -> NoReturn:
-        raise ValueError(f"{self._name}: the method needs {what}{': ' + how if how else ''}")
+        raise NoClosure(f"{self._name}: the method needs {what}{': ' + how if how else ''}")

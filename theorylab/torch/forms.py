@@ -1,0 +1,315 @@
+"""The two forms in which a network's parameters meet a rule: in parts, or end to end.
+
+``InParts`` gives the rule vectors that are lists of tensors and copies nothing; ``EndToEnd`` gives
+it one flat tensor, for rules whose code needs the numbers side by side, for ``foreach=False``
+(the plain reference), and for steps captured as a graph.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from typing import Any, NamedTuple, final
+
+import torch
+from torch import Tensor
+
+from theorylab.method.rule import Drawn, State, UpdateRule, entries
+from theorylab.problem.oracle import Oracle
+from theorylab.torch.vector import Space, Unsupported, Vector
+
+__all__ = ["EndToEnd", "Form", "InParts", "Kept", "kept_by", "runs_in_parts"]
+
+
+class Kept(NamedTuple):
+    """What a rule keeps between steps, by name: tensors of a parameter's shape, and numbers."""
+
+    tensors: tuple[str, ...]
+    numbers: tuple[str, ...]
+
+
+class _Before(Oracle):
+    """Nothing was evaluated yet."""
+
+    def __init__(self, who: str) -> None:
+        super().__init__()
+        self._name = who
+
+    def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
+        self._lacks("gradients before the first step")
+
+    def _lacks(self, what: str) -> Any:
+        raise ValueError(f"{self._name}: the method needs {what}, which closures cannot give")
+
+
+def kept_by(rule: UpdateRule, who: str) -> Kept:
+    """The names, found by asking the rule for the state of two numbers."""
+    probe = entries(rule.init(torch.zeros(2), _Before(who)))
+    vectors = {n for n, v in probe.items() if isinstance(v, Tensor) and v.shape == (2,)}
+    return Kept(tuple(n for n in probe if n in vectors), tuple(n for n in probe if n not in vectors))
+
+
+def wide(p: Tensor) -> torch.dtype:
+    """What is computed with, and kept in: float32 for half-precision parameters."""
+    return p.dtype if p.dtype in (torch.float32, torch.float64) else torch.float32
+
+
+class Form(abc.ABC):
+    """Parameters, their gradients and what is kept of them, as one step's rule sees them.
+
+    Parameters
+    ----------
+    who : str
+        Named in errors.
+    params : list of Tensor
+    signs : list of float
+        -1 for each parameter whose gradient is ascended.
+    """
+
+    w: Any
+
+    def __init__(self, who: str, params: list[Tensor], signs: list[float]) -> None:
+        self.who, self.params, self.signs = who, params, signs
+        self.dtype = torch.float64 if any(p.dtype == torch.float64 for p in params) else (
+            torch.float32
+        )  # fmt: skip
+
+    def begin(self, rule: UpdateRule, kept: Kept, states: list[dict[str, Any]]) -> None:
+        """Give parameters that lack a part of their state the one before the first step."""
+        wanted = {"step", *kept.tensors, *kept.numbers}
+        for p, held in zip(self.params, states, strict=True):
+            if not wanted - held.keys():
+                continue
+            row = p.detach().reshape(-1).to(self.dtype, copy=True)
+            fresh = entries(rule.init(row, _Before(self.who)))
+            held.setdefault("step", torch.tensor(0.0))
+            for name in kept.tensors:
+                if name not in held:
+                    like = torch.empty_like(p, dtype=wide(p), requires_grad=False)
+                    held[name] = like.copy_(fresh[name].view(p.shape))
+            for name in kept.numbers:
+                if name not in held:
+                    number = torch.as_tensor(fresh[name], dtype=wide(p)).reshape(())
+                    held[name] = number.clone()
+
+    def gradients(self) -> list[Tensor]:
+        """The gradients there are now; zeros where there are none."""
+        found = [torch.zeros_like(p) if p.grad is None else p.grad for p in self.params]
+        if any(g.layout != torch.strided for g in found):
+            raise ValueError(f"{self.who}: sparse gradients are not supported")
+        return found
+
+    @abc.abstractmethod
+    def gradient(self) -> Any:
+        """The gradient at hand, as the rule sees it."""
+
+    @abc.abstractmethod
+    def each(self, values: Sequence[Any]) -> Any:
+        """One number a parameter, for the rule."""
+
+    @abc.abstractmethod
+    def common(self, value: Any) -> Any:
+        """One number for all."""
+
+    @abc.abstractmethod
+    def draws(self, law: str, key: int, on: torch.device | None) -> Any:
+        """A draw for each coordinate, decided by the key."""
+
+    @abc.abstractmethod
+    def state(self, rule: UpdateRule, kept: Kept, states: list[dict[str, Any]]) -> State:
+        """The rule's state."""
+
+    @abc.abstractmethod
+    def move_to(self, x: Any) -> None:
+        """Put other values into the parameters for a while; ``w`` keeps those before."""
+
+    @abc.abstractmethod
+    def put_back(self) -> None:
+        """End :meth:`move_to`."""
+
+    @abc.abstractmethod
+    def write(self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]) -> None:
+        """The step's outcome into parameters and their states."""
+
+    def numbers(self, name: str, states: list[dict[str, Any]]) -> Any:
+        """A number that is kept, as the rule sees it: one where all parameters have the same."""
+        held = [s[name] for s in states]
+        if all(x is held[0] for x in held):
+            return self.common(held[0])
+        if self.held:
+            return self.each(held)
+        values = [float(x) for x in held]
+        return self.common(values[0]) if len(set(values)) == 1 else self.each(values)
+
+    held = False
+
+
+def _store(value: Any, name: str, p_dtype: torch.dtype, states: list[dict[str, Any]]) -> None:
+    """A number that the rule returned, kept by every parameter."""
+    if isinstance(value, Tensor) and value.numel() == len(states) > 1:
+        for one, s in zip(value.reshape(-1).to(p_dtype).unbind(), states, strict=True):
+            s[name] = one.clone()
+        return
+    number = torch.as_tensor(value, dtype=p_dtype).reshape(())
+    if isinstance(value, Tensor) and number.data_ptr() == value.data_ptr():
+        number = number.clone()
+    for s in states:
+        s[name] = number
+
+
+@final
+class InParts(Form):
+    """Lists of tensors; see :mod:`theorylab.torch.vector`."""
+
+    def __init__(
+        self, who: str, params: list[Tensor], signs: list[float], space: Space
+    ) -> None:
+        super().__init__(who, params, signs)
+        self.space = space
+        self.held = space.held
+        self._live: list[Tensor] = list(params)
+        self._into = self.w = space.vector(self._live)
+        self._away = False
+
+    def gradient(self) -> Vector:
+        g = self.space.vector(self.gradients())
+        if all(s == 1 for s in self.signs):
+            return g
+        return -g if all(s == -1 for s in self.signs) else g * self.each(self.signs)
+
+    def each(self, values: Sequence[Any]) -> Tensor:
+        kind = torch.float64 if self.space.device.type == "cpu" else self.space.dtype
+        if any(isinstance(v, Tensor) for v in values):
+            return torch.stack([torch.as_tensor(v).reshape(()).to(self.space.device, kind)
+                                for v in values])  # fmt: skip
+        return torch.tensor(list(values), dtype=kind, device=self.space.device)
+
+    def common(self, value: Any) -> Tensor:
+        kind = torch.float64 if self.space.device.type == "cpu" else self.space.dtype
+        return torch.as_tensor(value, dtype=kind).to(self.space.device).reshape(())
+
+    def draws(self, law: str, key: int, on: torch.device | None) -> Vector:
+        if on is None or on == self.space.device:
+            return self.space.drawn(law, key)
+        there = Space([torch.empty(s, dtype=self.dtype, device=on) for s in self.space.shapes])
+        return self.space.vector(
+            [x.to(self.space.device) for x in there.tensors(there.drawn(law, key))]
+        )
+
+    def state(self, rule: UpdateRule, kept: Kept, states: list[dict[str, Any]]) -> State:
+        self.kept = {n: self.space.vector([s[n] for s in states]) for n in kept.tensors}
+        numbers = {n: self.numbers(n, states) for n in kept.numbers}
+        like: Any = rule.init(torch.zeros(2), _Before(self.who))
+        return like._replace(**self.kept, **numbers)  # type: ignore[no-any-return]
+
+    def move_to(self, x: Vector) -> None:
+        if not self._away:
+            # Everything noted down so far goes on reading the values of before.
+            self._live[:] = [p.detach().clone() for p in self.params]
+            self._into = self.space.vector(list(self.params))
+            self._away = True
+        self.space.write([(x, self._into)])
+
+    def put_back(self) -> None:
+        if self._away:
+            torch._foreach_copy_(self.params, self._live)
+
+    def write(self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]) -> None:
+        parts = entries(state)
+        wanted = [(parts[n], self.kept[n]) for n in kept.tensors if parts[n] is not self.kept[n]]
+        self.space.write([*wanted, (moved, self._into)])
+        for name in kept.numbers:
+            _store(parts[name], name, self.dtype, states)
+
+
+@final
+class EndToEnd(Form):
+    """One flat tensor: a copy of the parameters."""
+
+    def __init__(self, who: str, params: list[Tensor], signs: list[float]) -> None:
+        super().__init__(who, params, signs)
+        self.sizes = [p.numel() for p in params]
+        self.w = self._row(params)
+
+    def _row(self, tensors: Sequence[Tensor]) -> Tensor:
+        return torch.cat([x.detach().reshape(-1).to(self.dtype) for x in tensors])
+
+    def gradient(self) -> Tensor:
+        return self._row([-g if s < 0 else g
+                          for g, s in zip(self.gradients(), self.signs, strict=True)])  # fmt: skip
+
+    def each(self, values: Sequence[Any]) -> Tensor:
+        return torch.cat([torch.as_tensor(v, dtype=self.dtype).to(self.w).reshape(1).expand(n)
+                          for v, n in zip(values, self.sizes, strict=True)])  # fmt: skip
+
+    def common(self, value: Any) -> Tensor:
+        return torch.as_tensor(value, dtype=self.dtype).to(self.w).reshape(1)
+
+    def draws(self, law: str, key: int, on: torch.device | None) -> Tensor:
+        where = self.w.device if on is None else on
+        space = Space([torch.empty(p.shape, dtype=self.dtype, device=where) for p in self.params])
+        return self._row(space.tensors(space.drawn(law, key))).to(self.w.device)
+
+    def state(self, rule: UpdateRule, kept: Kept, states: list[dict[str, Any]]) -> State:
+        tensors = {n: self._row([s[n] for s in states]) for n in kept.tensors}
+        numbers = {n: self.numbers(n, states) for n in kept.numbers}
+        like: Any = rule.init(torch.zeros(2), _Before(self.who))
+        return like._replace(**tensors, **numbers)  # type: ignore[no-any-return]
+
+    def move_to(self, x: Tensor) -> None:
+        self._scatter(x, self.params)
+
+    def put_back(self) -> None:
+        self._scatter(self.w, self.params)
+
+    def _scatter(self, row: Tensor, into: Sequence[Tensor]) -> None:
+        pieces = [x.view(t.shape) for x, t in zip(row.split(self.sizes), into, strict=True)]
+        torch._foreach_copy_(list(into), pieces)
+
+    def write(self, moved: Tensor, state: State, kept: Kept, states: list[dict[str, Any]]) -> None:
+        parts = entries(state)
+        for name in kept.tensors:
+            self._scatter(parts[name], [s[name] for s in states])
+        self._scatter(moved, self.params)
+        ends = torch.tensor(self.sizes).cumsum(0) - 1
+        for name in kept.numbers:
+            value = parts[name]
+            if isinstance(value, Tensor) and value.numel() == sum(self.sizes) > 1:
+                value = value[ends.to(value.device)]
+            _store(value, name, self.dtype, states)
+
+
+class _Ones(Oracle):
+    """Answers every question with ones."""
+
+    def __init__(self, space: Space) -> None:
+        super().__init__()
+        self._space = space
+
+    def gradient(self, w: Any, lag: int = 0) -> Any:
+        return self._space.vector([torch.ones(2) for _ in self._space.shapes])
+
+    def value(self, w: Any, lag: int = 0) -> Tensor:
+        return torch.ones(())
+
+    def full_gradient(self, w: Any, when: Tensor | bool = True) -> Any:
+        return self.gradient(w)
+
+
+def runs_in_parts(rule: UpdateRule, kept: Kept, tensors: int) -> bool:
+    """Whether the rule's code can do with vectors in parts; tried on two numbers a tensor."""
+    rows: list[Tensor] = [torch.ones(2) for _ in range(tensors)]
+    states: list[dict[str, Any]] = [{} for _ in rows]
+    for restart in (True, False):
+        form = InParts("", rows, [1.0] * tensors, Space(rows))
+        try:
+            form.begin(rule, kept, states)
+            own = {d.name: form.draws(d.law, 0, None) if d.per == "coordinate"
+                   else form.common(0.5) for d in rule.draws}  # fmt: skip
+            draw = Drawn(form.common(1.0), restart, own)
+            moved, state = rule.update(form.w, _Ones(form.space),
+                                       form.state(rule, kept, states), draw)  # fmt: skip
+            form.write(moved, state, kept, states)
+        except (Unsupported, TypeError, ValueError, RuntimeError, AttributeError):
+            return False
+    return True

@@ -100,8 +100,10 @@ _SUITED: Mapping[str, tuple[float, Mapping[str, Option]]] = {
     "rmsprop": (0.001, {}),
     "tradam": (0.004, {"lam": 0.1}),
     "lars": (0.5, {"trust": 0.01}),
-    "entropy_sgd": (1.0, {"S": 5, "momentum": 0.9, "inner": 0.02, "gamma0": 0.01,
-                          "variant": "authors"}),
+    "entropy_sgd": (
+        1.0,
+        {"S": 5, "momentum": 0.9, "inner": 0.02, "gamma0": 0.01, "variant": "authors"},
+    ),
     "accelerated_sgd": (0.05, {}),
     # Its step must fall with the number of parameters; so must what a step can gain.
     "two_point_zeroth_order": (1e-4, {}),

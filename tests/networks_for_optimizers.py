@@ -29,7 +29,9 @@ CASES: dict[str, Build] = {
     "StochasticBatchSize1": lambda p: torch_optim.StochasticBatchSize1(
         p, 0.1, momentum=0.5, memory=3, seed=0
     ),
-    "StochasticBatchSize2": lambda p: torch_optim.StochasticBatchSize2(p, 0.1, momentum=0.5, seed=0),
+    "StochasticBatchSize2": lambda p: torch_optim.StochasticBatchSize2(
+        p, 0.1, momentum=0.5, seed=0
+    ),
     "Adam": lambda p: torch_optim.Adam(p, 0.01, weight_decay=0.01),
     "AMSGrad": lambda p: torch_optim.AMSGrad(p, 0.01, weight_decay=0.01),
     "RMSprop": lambda p: torch_optim.RMSprop(p, 0.01, momentum=0.5),
@@ -42,6 +44,24 @@ CASES: dict[str, Build] = {
 }
 
 
+CASES |= {
+    "Alternating": lambda p: torch_optim.Alternating(p, 0.1),
+    "STORM": lambda p: torch_optim.STORM(p, 0.1, 0.3),
+    "Extragradient": lambda p: torch_optim.Extragradient(p, 0.1),
+    "SAM": lambda p: torch_optim.SAM(p, 0.1, weight_decay=0.01),
+    "TwoPointZerothOrder": lambda p: torch_optim.TwoPointZerothOrder(p, 0.02, seed=0),
+    "PolyakStep": lambda p: torch_optim.PolyakStep(p, 0.5),
+    "AveragedSGD": lambda p: torch_optim.AveragedSGD(p, 0.1, 0.01),
+    "OptimizedGradient": lambda p: torch_optim.OptimizedGradient(p, 0.1),
+    "AdaGradNorm": lambda p: torch_optim.AdaGradNorm(p, 1.0, weight_decay=0.01),
+    "ClippedSGD": lambda p: torch_optim.ClippedSGD(p, 0.1, 0.5, 0.01),
+    "AdamW": lambda p: torch_optim.AdamW(p, 0.01),
+    "SignSGD": lambda p: torch_optim.SignSGD(p, 0.01, 0.5, 0.01),
+    "TopKSGD": lambda p: torch_optim.TopKSGD(p, 0.1, 8),
+    "ReshuffledSGD": lambda p: torch_optim.ReshuffledSGD(p, 0.1, 0.01),
+}
+
+
 every_case = pytest.mark.parametrize("case", CASES)
 
 
@@ -49,6 +69,13 @@ two_points = {"STORM", "Extragradient", "SAM", "TwoPointZerothOrder", "PolyakSte
 
 
 closures_only = {"StochasticBatchSize1", *two_points}
+
+
+drawing = {"StochasticBatchSize1", "StochasticBatchSize2", "EntropySGD", "LRSGD_R",
+           "TwoPointZerothOrder"}  # fmt: skip
+
+
+rounded = {"TRSGD", "TRSGD authors", "LRSGD_R", "LRSGD_C", "TRAdam", "EntropySGD"}
 
 
 def network(seed: int = 0, dtype: torch.dtype = torch.float64) -> nn.Module:

@@ -13,9 +13,11 @@ from networks_for_optimizers import (
     CASES,
     closure_of,
     closures_only,
+    drawing,
     every_case,
     grouped,
     network,
+    rounded,
     train,
     weights,
 )
@@ -24,6 +26,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from theorylab.method.schedules import Expression
 from theorylab.torch import optim as torch_optim
+
+FLAT = {"Alternating", "TopKSGD"}  # their code needs all numbers in one tensor
 
 
 # --- promises of a torch optimizer -----------------------------------------------------------
@@ -82,17 +86,19 @@ def test_checkpoints_continue_bit_for_bit(case: str, dtype: torch.dtype, at: int
         assert all(torch.equal(x, second.state[q][n]) for n, x in optimizer.state[p].items())
 
 
-@pytest.mark.parametrize("lost", ["generator", "host_rng", "position", "steps", "shared"])
-def test_a_checkpoint_without_a_part_is_not_enough(lost: str) -> None:
+@pytest.mark.parametrize(
+    ("lost", "needed"),
+    [("step", "Adam"), ("position", "LRSGD_C"), ("k", "LRSGD_C"), ("round", "LRSGD_C"),
+     ("anchor", "TRSGD"), ("v", "MSGD"), ("b_squared", "AdaGradNorm")],
+)  # fmt: skip
+def test_a_checkpoint_without_a_part_is_not_enough(lost: str, needed: str) -> None:
     """Each part of the saved state is needed by some method."""
-    needed = {"generator": "StochasticBatchSize2", "host_rng": "LRSGD_R", "position": "LRSGD_C",
-              "steps": "Adam", "shared": "LRSGD_C"}[lost]  # fmt: skip
     model, other = network(), network()
     optimizer, second = (CASES[needed](m.parameters()) for m in (model, other))
-    empty = second.state_dict()["rule"][lost]
     train(model, optimizer, 0, 6)
     state = copy.deepcopy(optimizer.state_dict())
-    state["rule"][lost] = empty
+    for held in state["state"].values():
+        del held[lost]
     other.load_state_dict(model.state_dict())
     second.load_state_dict(state)
     for m, o in ((model, optimizer), (other, second)):
@@ -112,18 +118,6 @@ def test_copies_and_pickles_continue(case: str) -> None:
             done = resume(o, m, case, 5)
             train(m, o, 5 + done, 5)
         assert torch.equal(weights(other), weights(kept))
-
-
-def test_a_saved_state_does_not_move_with_the_run() -> None:
-    model = network()
-    optimizer = CASES["TRSGD"](model.parameters())
-    train(model, optimizer, 0, 3)
-    state = optimizer.state_dict()
-    before = copy.deepcopy(state)
-    train(model, optimizer, 3, 3)
-    for old, new in zip(before["state"].values(), state["state"].values(), strict=True):
-        assert all(torch.equal(old[n], new[n]) for n in old)
-    assert before["rule"]["steps"] == state["rule"]["steps"] == 3
 
 
 def test_schedules_stay_out_of_checkpoints() -> None:
@@ -149,6 +143,8 @@ def test_other_methods_states_are_refused() -> None:
         optimizer.load_state_dict(CASES["SNGM"](model.parameters()).state_dict())
     with pytest.raises(ValueError, match="another optimizer"):
         optimizer.load_state_dict(torch.optim.SGD(model.parameters(), 0.1).state_dict())
+    with pytest.raises(ValueError, match="older version of theorylab"):
+        optimizer.load_state_dict({**optimizer.state_dict(), "rule": {"name": "trsgd"}})
 
 
 class NoSync(TorchDispatchMode):
@@ -160,20 +156,29 @@ class NoSync(TorchDispatchMode):
 
 
 @every_case
-def test_no_value_is_fetched(case: str) -> None:
+def test_no_value_is_fetched_where_a_graph_may_capture(case: str) -> None:
     model = network()
     optimizer = CASES[case](model.parameters())
+    optimizer.defaults["capturable"] = True
     for group in optimizer.param_groups:
-        group["lr"] = torch.tensor(group["lr"])
+        group["lr"], group["capturable"] = torch.tensor(group["lr"]), True
     closure = closure_of(model, 0)
-    if case in closures_only:
-        with NoSync():
-            optimizer.step(closure)
-        return
+    given = (closure,) if case in closures_only else ()
     closure()
+    if case in drawing | rounded:
+        with pytest.raises(ValueError, match="capturable=True is not supported"):
+            optimizer.step(*given)
+        return
+    optimizer.step(*given)  # state is made, as in the warm-up before a capture
     with NoSync():
-        optimizer.step()
-        optimizer.step()
+        optimizer.step(*given)
+    plain = network()
+    second = CASES[case](plain.parameters())
+    closure = closure_of(plain, 0)
+    closure()
+    for _ in range(2):
+        second.step(*((closure,) if given else ()))
+    torch.testing.assert_close(weights(model), weights(plain), rtol=1e-6, atol=1e-6)
 
 
 def test_a_fetched_value_is_caught() -> None:
@@ -221,9 +226,10 @@ def test_foreach_does_not_change_results(case: str) -> None:
         model = network()
         optimizer = CASES[case](model.parameters())
         optimizer.defaults["foreach"] = foreach
-        train(model, optimizer, 0, 4)
+        train(model, optimizer, 0, 6)
         ends.append(weights(model))
-    assert torch.equal(*ends)
+        assert [f for f in optimizer._parts.values() if f] or foreach is False or case in FLAT
+    torch.testing.assert_close(*ends, rtol=1e-11, atol=1e-12)
 
 
 def test_schedulers_act_on_momentum_too() -> None:
@@ -278,7 +284,7 @@ def test_without_gradients_nothing_happens() -> None:
     before = weights(model)
     assert optimizer.step() is None
     assert torch.equal(before, weights(model))
-    assert optimizer.state_dict()["rule"]["steps"] == 0
+    assert not optimizer.state
 
 
 @pytest.mark.parametrize(
@@ -293,13 +299,20 @@ def test_without_gradients_nothing_happens() -> None:
         (lambda p: torch_optim.TRSGD(p, 0.1, -1.0), ValueError, "lam"),
         (lambda p: torch_optim.TRSGD(p, 0.1, 1.0, S=0), ValueError, "S"),
         (lambda p: torch_optim.LRSGD_R(p, 0.1, 1.0, t0=3), ValueError, "eta"),
-        (lambda p: torch_optim.SGD(p, 0.1, capturable=True), ValueError, "capturable"),
         (lambda p: torch_optim.SGD(p, 0.1, differentiable=True), ValueError, "differentiable"),
-        (lambda p: torch_optim.SGD(p, 0.1, fused=True), TypeError, "fused"),
+        (lambda p: torch_optim.SGD(p, 0.1, fused=True), ValueError, "fused"),
         (lambda p: torch_optim.SGD(p, 0.1, 0.0, True), TypeError, "positional"),
         (lambda p: torch_optim.TRSGD([{"params": p[:1]}, {"params": p[1:], "S": 3}], 0.1, 1.0),
          ValueError, "S must be the same"),
-        (lambda p: torch_optim.SGD([p[0].detach().half()], 0.1), ValueError, "float32"),
+        (lambda p: torch_optim.SGD([p[0].detach().cfloat()], 0.1), ValueError, "complex64"),
+        (lambda p: torch_optim.RMSprop(p, 0.1, -1.0), ValueError, "alpha"),
+        (lambda p: torch_optim.LARS(p, 0.1, trust=-1.0), ValueError, "trust"),
+        (lambda p: torch_optim.LARS(p, 0.1), TypeError, "trust"),
+        (lambda p: torch_optim.EntropySGD(p, 0.1, inner=-1.0, gamma0=0.1), ValueError, "inner"),
+        (lambda p: torch_optim.EntropySGD(p, 0.1, gamma0=0.1), TypeError, "inner"),
+        (lambda p: torch_optim.AcceleratedSGD(p, 0.1, -1.0), ValueError, "kappa"),
+        (lambda p: torch_optim.AdaGradNorm(p, 0.1, b0=0.0), ValueError, "b0 must be positive"),
+        (lambda p: torch_optim.Adam(p, 0.1, (0.9,)), ValueError, "betas must be 2 numbers"),
     ],
 )  # fmt: skip
 def test_errors_name_the_argument(build: Any, error: Any, named: str) -> None:
@@ -308,11 +321,7 @@ def test_errors_name_the_argument(build: Any, error: Any, named: str) -> None:
         build(params)
 
 
-def test_mixed_types_and_sparse_gradients_are_refused() -> None:
-    a, b = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2, dtype=torch.float64))
-    a.grad, b.grad = torch.ones(2), torch.ones(2, dtype=torch.float64)
-    with pytest.raises(ValueError, match="dtype"):
-        torch_optim.SGD([a, b], 0.1).step()
+def test_sparse_gradients_are_refused() -> None:
     table = nn.Embedding(3, 2, sparse=True)
     table(torch.tensor([1])).sum().backward()
     with pytest.raises(ValueError, match="sparse"):

@@ -21,8 +21,14 @@ from torch import Tensor
 
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state
 from theorylab.method.schedules import Schedule
-from theorylab.torch.arguments import FLAGS, check_group, layer_kinds
-from theorylab.torch.draws import mixed
+from theorylab.torch.arguments import (
+    FLAGS,
+    check_group,
+    is_zero_rate,
+    kind_of,
+    layer_kinds,
+)
+from theorylab.torch.draws import mixed, single
 from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, kept_by, runs_in_parts
 from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
 from theorylab.torch.vector import Space
@@ -175,7 +181,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if not plain and self.defaults["foreach"] is not False:
             form = InParts(name, params, signs, self._space[1])
             groups = self.param_groups
-            key = (len(params), *(_kind(groups[0][k]) for k in self.defaults))
+            key = (len(params), *(kind_of(groups[0][k]) for k in self.defaults))
             if key not in self._parts:
                 rule = self._rule(active, form)
                 self._parts[key] = runs_in_parts(rule, self._kept, len(params))
@@ -229,7 +235,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         return type(rule).restarts is not UpdateRule.restarts
 
     # --- steps -------------------------------------------------------------------------------
-    @torch.compiler.disable
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def step(self, closure: Any = None, full: Closure | None = None) -> Any:
         """One step of the rule.
@@ -268,13 +274,13 @@ class RuleOptimizer(torch.optim.Optimizer):
         form = self._form(active)
         rule = self._rule(active, form)
         if rule.lags > max(1, len(closures)):
-            rule = replace(rule, memory=max(1, len(closures)))
+            rule = _with_memory(rule, max(1, len(closures)))
         states = [self.state[p] for p, _ in active]
         form.begin(rule, self._kept, states)
         state = form.state(rule, self._kept, states)
         draw = self._draw(rule, form, states)
         oracle = ClosureOracle(form, loss, closures, full)
-        still = [p for p, group in active if _is_zero(group.get("lr"))]
+        still = [p for p, group in active if is_zero_rate(group.get("lr"), group["capturable"])]
         before = [p.clone() for p in still]
         try:
             moved, state = rule.update(form.w, oracle, state, draw)
@@ -297,8 +303,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         if lags == 1:
             return [] if closure is None else [closure]
         if closure is None:
-            self._warn(f"without closures only this step's mini-batch is known, not the last {lags}")
             self._closures = []
+            if any(p.grad is not None and not is_zero_rate(group.get("lr"), group["capturable"])
+                   for p, group in self._all()):  # fmt: skip
+                self._warn("without closures only this step's mini-batch is known, "
+                           f"not the last {lags}")  # fmt: skip
             return []
         kept = list(closure) if isinstance(closure, Sequence) else [closure, *self._closures]
         self._closures = kept[:lags]
@@ -339,10 +348,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         if rule.draws:
             key = self._key()
             for n, item in enumerate(rule.draws):
-                own[item.name] = (
-                    form.draws(item.law, mixed(key, n), self._drawn_on)
-                    if item.per == "coordinate" else form.common(_one_draw(item.law, key, n))
-                )  # fmt: skip
+                if item.per == "coordinate":
+                    own[item.name] = form.draws(item.law, mixed(key, n), self._drawn_on)
+                else:
+                    own[item.name] = form.common(single(item.law, mixed(key, n, _RUN)))
         self._ahead = None
         torch._foreach_add_(steps, _ONE)
         t = counts[0] if len(set(counts)) == 1 else None
@@ -471,22 +480,9 @@ class _Later:
         return getattr(np.random.Generator(np.random.PCG64(key)), name)
 
 
-def _one_draw(law: str, key: int, n: int) -> float:
-    rng = np.random.Generator(np.random.PCG64(mixed(key, n, _RUN)))
-    return float(rng.random() if law == "uniform" else rng.standard_normal())
-
-
-def _kind(value: Any) -> Any:
-    """What of an argument may decide which code of a rule runs."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return value == 0
-    return value if isinstance(value, bool | str) else type(value)
-
-
-def _is_zero(lr: Any) -> bool:
-    if isinstance(lr, Tensor):
-        return lr.device.type == "cpu" and lr.numel() == 1 and lr.item() == 0
-    return isinstance(lr, int | float) and lr == 0
+def _with_memory(rule: UpdateRule, closures: int) -> UpdateRule:
+    changed: dict[str, Any] = {"memory": closures} if hasattr(rule, "memory") else {}
+    return replace(rule, **changed)
 
 
 def _cast(key: str, value: Tensor, p: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-__all__ = ["FLAGS", "Flags", "check_group", "layer_kinds"]
+__all__ = ["FLAGS", "Flags", "check_group", "is_zero_rate", "kind_of", "layer_kinds"]
 
 
 class Flags(TypedDict, total=False):
@@ -90,25 +90,27 @@ def check_group(
         if len(names) > 1 and len(values) != len(names):
             raise ValueError(f"{name}: {key} must be {len(names)} numbers, got {given!r}")
         for field, value in zip(names, values, strict=False):
-            _check(name, key, value, {**_RANGES, **own}.get(field))
+            _check(name, key, value, {**_RANGES, **own}.get(field), bool(group.get("capturable")))
     for p in group["params"]:
         if p.dtype not in _TYPES:
             raise ValueError(f"{name}: params must be real floating-point, got {p.dtype}")
 
 
-def _check(name: str, key: str, value: Any, limits: tuple[float, float] | None) -> None:
+def _check(name: str, key: str, value: Any, limits: tuple[float, float] | None, held: bool) -> None:
     if isinstance(value, Tensor):
         if value.numel() != 1:
             raise ValueError(f"{name}: {key} must have one element, got {value.numel()}")
-        if value.device.type != "cpu":
+        if held or value.device.type != "cpu":
             return
         value = value.item()
     if limits is None or not isinstance(value, int | float):
         return
     low, high = limits
     if not low <= value < high:
-        kind = "be positive" if low > 0 else (
-            f"lie in [0, {high:g}{']' if high > 1 and high < 2 else ')'}"
+        kind = (
+            "be positive"
+            if low > 0
+            else (f"lie in [0, {high:g}{']' if high > 1 and high < 2 else ')'}")
         )
         raise ValueError(f"{name}: {key} must {kind}, got {value!r}")
 
@@ -139,3 +141,17 @@ def layer_kinds(
                 weight = names[id(p)].removesuffix("bias").removesuffix("weight") + "weight"
                 kind = "normalization" if weight in scales else "bias"
         yield kind, p.numel()
+
+
+def kind_of(value: Any) -> Any:
+    """What of an argument may decide which code of a rule runs."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return value == 0
+    return value if isinstance(value, bool | str) else type(value)
+
+
+def is_zero_rate(lr: Any, held: bool) -> bool:
+    """Whether a group does not move; no number is fetched from a device, nor if ``held``."""
+    if isinstance(lr, Tensor):
+        return not held and lr.device.type == "cpu" and lr.numel() == 1 and lr.item() == 0
+    return isinstance(lr, int | float) and lr == 0

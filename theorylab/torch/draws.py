@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["fill", "mixed"]
+__all__ = ["fill", "mixed", "single"]
 
 _MASK = (1 << 64) - 1
 
@@ -40,3 +40,9 @@ def fill(out: Tensor, law: str, key: int) -> None:
     # numpy's fastest: 1.3 ns a number, where torch's own takes 2.1.
     flat = out.view(-1).numpy()
     np.random.Generator(np.random.SFC64(key)).random(out=flat, dtype=flat.dtype)
+
+
+def single(law: str, key: int) -> float:
+    """One draw."""
+    rng = np.random.Generator(np.random.PCG64(key))
+    return float(rng.random() if law == "uniform" else rng.standard_normal())

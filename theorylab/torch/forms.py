@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Any, NamedTuple, final
+from typing import Any, NamedTuple, NoReturn, final
 
 import torch
 from torch import Tensor
 
 from theorylab.method.rule import Drawn, State, UpdateRule, entries
 from theorylab.problem.oracle import Oracle
-from theorylab.torch.vector import Space, Unsupported, Vector
+from theorylab.torch.vector import Space, Unsupported, Vector, leaf_of
 
 __all__ = ["EndToEnd", "Form", "InParts", "Kept", "kept_by", "runs_in_parts"]
 
@@ -38,7 +38,7 @@ class _Before(Oracle):
     def gradient(self, w: Tensor, lag: int = 0) -> Tensor:
         self._lacks("gradients before the first step")
 
-    def _lacks(self, what: str) -> Any:
+    def _lacks(self, what: str) -> NoReturn:
         raise ValueError(f"{self._name}: the method needs {what}, which closures cannot give")
 
 
@@ -46,7 +46,9 @@ def kept_by(rule: UpdateRule, who: str) -> Kept:
     """The names, found by asking the rule for the state of two numbers."""
     probe = entries(rule.init(torch.zeros(2), _Before(who)))
     vectors = {n for n, v in probe.items() if isinstance(v, Tensor) and v.shape == (2,)}
-    return Kept(tuple(n for n in probe if n in vectors), tuple(n for n in probe if n not in vectors))
+    return Kept(
+        tuple(n for n in probe if n in vectors), tuple(n for n in probe if n not in vectors)
+    )
 
 
 def wide(p: Tensor) -> torch.dtype:
@@ -161,14 +163,12 @@ def _store(value: Any, name: str, p_dtype: torch.dtype, states: list[dict[str, A
 class InParts(Form):
     """Lists of tensors; see :mod:`theorylab.torch.vector`."""
 
-    def __init__(
-        self, who: str, params: list[Tensor], signs: list[float], space: Space
-    ) -> None:
+    def __init__(self, who: str, params: list[Tensor], signs: list[float], space: Space) -> None:
         super().__init__(who, params, signs)
         self.space = space
         self.held = space.held
-        self._live: list[Tensor] = list(params)
-        self._into = self.w = space.vector(self._live)
+        self._into = self.w = space.vector(params)
+        self._live = leaf_of(self.w).tensors
         self._away = False
 
     def gradient(self) -> Vector:
@@ -200,7 +200,7 @@ class InParts(Form):
         self.kept = {n: self.space.vector([s[n] for s in states]) for n in kept.tensors}
         numbers = {n: self.numbers(n, states) for n in kept.numbers}
         like: Any = rule.init(torch.zeros(2), _Before(self.who))
-        return like._replace(**self.kept, **numbers)  # type: ignore[no-any-return]
+        return like._replace(**self.kept, **numbers)
 
     def move_to(self, x: Vector) -> None:
         if not self._away:
@@ -254,7 +254,7 @@ class EndToEnd(Form):
         tensors = {n: self._row([s[n] for s in states]) for n in kept.tensors}
         numbers = {n: self.numbers(n, states) for n in kept.numbers}
         like: Any = rule.init(torch.zeros(2), _Before(self.who))
-        return like._replace(**tensors, **numbers)  # type: ignore[no-any-return]
+        return like._replace(**tensors, **numbers)
 
     def move_to(self, x: Tensor) -> None:
         self._scatter(x, self.params)
@@ -304,7 +304,7 @@ def runs_in_parts(rule: UpdateRule, kept: Kept, tensors: int) -> bool:
         form = InParts("", rows, [1.0] * tensors, Space(rows))
         try:
             form.begin(rule, kept, states)
-            own = {d.name: form.draws(d.law, 0, None) if d.per == "coordinate"
+            own: dict[str, Any] = {d.name: form.draws(d.law, 0, None) if d.per == "coordinate"
                    else form.common(0.5) for d in rule.draws}  # fmt: skip
             draw = Drawn(form.common(1.0), restart, own)
             moved, state = rule.update(form.w, _Ones(form.space),

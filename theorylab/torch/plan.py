@@ -43,7 +43,9 @@ class _Step(NamedTuple):
     ends: tuple[int, ...]
 
 
-def grouped(shapes: Sequence[torch.Size], device: torch.device) -> tuple[list[list[int]], list[int]]:
+def grouped(
+    shapes: Sequence[torch.Size], device: torch.device
+) -> tuple[list[list[int]], list[int]]:
     """Which tensors, by number, are taken together as lists, and which are cut to pieces.
 
     >>> grouped([torch.Size([9]), torch.Size([10**6]), torch.Size([3, 3])], torch.device("cpu"))
@@ -148,13 +150,13 @@ class Plan:
             return -self.registers
 
         for n, (x, d) in enumerate(copies):
-            direct = last_read.get(d, -1) <= n and self._writes_plainly(d)
-            target = d if direct else temporary()
-            if not direct:
+            plainly = last_read.get(d, -1) <= n and self._writes_plainly(d)
+            target = d if plainly else temporary()
+            if not plainly:
                 self._final.append((target, d))
             self._steps.append(_Step("copy", (None,), {}, (self._slot(x),), target, ()))
         for n, (x, found) in enumerate(zip(nodes, sources, strict=True), first):
-            where = tuple(
+            taken = tuple(
                 None if kind is None else self._slot(a) if kind == "leaf" else place[a.serial]
                 for a, kind in found
             )
@@ -164,7 +166,6 @@ class Plan:
             targets = into.get(x.serial, [])
             direct = [d for d in targets
                       if last_read.get(d, -1) <= n and self._writes_plainly(d)]  # fmt: skip
-            # A result that others read later stays in its place: no one writes there any more.
             target = direct[0] if direct else temporary()
             place[x.serial] = target
             self._place[id(x)] = target
@@ -172,8 +173,7 @@ class Plan:
             if direct:
                 last_read[target] = end  # it is the new value from here on
             args = tuple(None if kind is not None else a for a, kind in found)
-            self._steps.append(_Step(x.op, args, x.kwargs, where, target, ends))
-        self.end = end
+            self._steps.append(_Step(x.op, args, x.kwargs, taken, target, ends))
 
     def _writes_plainly(self, slot: int) -> bool:
         return all(t.dtype == self.space.dtype for t in self.leaves[slot].tensors)
@@ -220,7 +220,10 @@ class Plan:
         size = self.space.shapes[i].numel()
         if not all(type(t) in _PLAIN and t.is_contiguous() for t in tensors):
             shape = self.space.shapes[i]
-            yield [*tensors, *(r.view(shape) for r in self.space.registers(self.registers, size))], 0
+            yield (
+                [*tensors, *(r.view(shape) for r in self.space.registers(self.registers, size))],
+                0,
+            )
             return
         rows = [t.view(-1) for t in tensors]
         if size <= CHUNK:
@@ -306,13 +309,13 @@ def _many(
     scale = kwargs.get("alpha", kwargs.get("value"))
     if op in _LISTED and not isinstance(scale, list):
         if listed[1] or isinstance(args[1], float) or op in ("add", "mul", "div"):
-            return getattr(torch, f"_foreach_{op}")(*args, **kwargs)  # type: ignore[no-any-return]
+            return getattr(torch, f"_foreach_{op}")(*args, **kwargs)
     elif op == "lerp" and (listed[2] or isinstance(args[2], float)):
         return torch._foreach_lerp(*args)
     elif op == "addcmul" and all(listed) and not isinstance(scale, list):
         return torch._foreach_addcmul(*args, **kwargs)
     elif op in _ALONE:
-        return getattr(torch, f"_foreach_{op}")(args[0])  # type: ignore[no-any-return]
+        return getattr(torch, f"_foreach_{op}")(args[0])
     made = []
     for n, i in enumerate(block):
         out = torch.empty(space.shapes[i], dtype=space.dtype, device=space.device)

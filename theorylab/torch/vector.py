@@ -29,7 +29,7 @@ from torch import Tensor
 
 from theorylab.torch.plan import CHUNK, Plan, grouped, results
 
-__all__ = ["Space", "Unsupported", "Vector"]
+__all__ = ["Space", "Unsupported", "Vector", "leaf_of"]
 
 _serial = count()
 _UNARY = frozenset({
@@ -96,8 +96,10 @@ class Space:
         held = self._registers.setdefault(size, [])
         while len(held) < many:
             # Sizes up to a chunk share its memory: they are never in use together.
-            held.insert(0, torch.empty(size, dtype=self.dtype) if size >= CHUNK
-                        else self.registers(len(held) + 1, CHUNK)[-len(held) - 1][:size])  # fmt: skip
+            if size >= CHUNK:
+                held.insert(0, torch.empty(size, dtype=self.dtype))
+            else:
+                held.insert(0, self.registers(len(held) + 1, CHUNK)[0][:size])
         return held[len(held) - many :]
 
     def number(self, x: Any) -> Any:
@@ -263,7 +265,10 @@ class Vector:
 
     def _canonical(self, name: str, args: list[Any], scale: Any) -> Vector:
         """The operation with a vector first, and scalar tensors nowhere but as operands."""
-        make = lambda op, *args, **kwargs: Vector(self.space, op, args, kwargs)
+
+        def make(op: str, *args: Any, **kwargs: Any) -> Vector:
+            return Vector(self.space, op, args, kwargs)
+
         if name == "addcmul" and not (isinstance(args[1], Vector) and isinstance(args[2], Vector)):
             x, y, z = args
             y, z = (y, z) if isinstance(z, Vector) else (z, y)

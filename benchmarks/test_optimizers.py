@@ -1,13 +1,14 @@
 """Memory and step time of every optimizer beside torch.optim's SGD and Adam.
 
-One parameter set (a ResNet20's or, smaller, LeNet's tensors), gradients given: what is timed is
-the step alone. ``state_per_parameter`` counts numbers kept between steps for each parameter;
+Parameter lists of LeNet, ResNet18 and ResNet50, gradients given: what is timed is the step alone. ``state_per_parameter`` counts numbers kept between steps for each parameter;
 ``peak_per_parameter`` adds what a step holds at its worst, as torch's profiler sees allocations.
 Run with ``make bench``.
 """
 
 from __future__ import annotations
 
+import statistics
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -19,10 +20,20 @@ from deep.networks import network
 from deep.settings import METHODS, Settings
 
 THEIRS: dict[str, Callable[[list[nn.Parameter]], torch.optim.Optimizer]] = {
-    "torch SGD": lambda p: torch.optim.SGD(p, lr=1e-3),
-    "torch SGD momentum": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9),
-    "torch Adam": lambda p: torch.optim.Adam(p, lr=1e-3),
+    "torch SGD": lambda p: torch.optim.SGD(p, lr=1e-3, foreach=True),
+    "torch SGD momentum": lambda p: torch.optim.SGD(p, lr=1e-3, momentum=0.9, foreach=True),
+    "torch Adam": lambda p: torch.optim.Adam(p, lr=1e-3, foreach=True),
 }
+
+
+ASKING = {"storm", "extragradient", "sam", "two_point_zeroth_order", "polyak_step", "svrg"}
+
+
+def _again(net: nn.Module, loss: torch.Tensor, gradients: list[torch.Tensor]) -> torch.Tensor:
+    """A closure that costs nothing: the same gradients wherever it is asked."""
+    for p, g in zip(net.parameters(), gradients, strict=True):
+        p.grad = g
+    return loss
 
 
 def prepared(name: str, model: str) -> tuple[nn.Module, torch.optim.Optimizer, Callable[[], Any]]:
@@ -32,11 +43,13 @@ def prepared(name: str, model: str) -> tuple[nn.Module, torch.optim.Optimizer, C
     else:
         optimizer = Settings(optimizer=name, lr=1e-3).build_optimizer(net)
     generator = torch.Generator().manual_seed(0)
-    for p in net.parameters():
-        p.grad = torch.randn(p.shape, generator=generator)
+    kept = [torch.randn(p.shape, generator=generator) for p in net.parameters()]
+    _again(net, torch.zeros(()), kept)
     # Stochastic batch size 1 asks for several gradients a step: here they cost nothing.
-    several = "memory" in optimizer.defaults
-    step: Any = (lambda: optimizer.step(lambda: 0.0)) if several else optimizer.step
+    asks = "memory" in optimizer.defaults or name in ASKING
+    zero = torch.zeros(())
+    closures = (lambda: _again(net, zero, kept),) * (2 if name == "svrg" else 1) if asks else ()
+    step: Any = lambda: optimizer.step(*closures)
     return net, optimizer, step
 
 
@@ -55,7 +68,34 @@ def peak(step: Callable[[], Any]) -> int:
     return most
 
 
-@pytest.mark.parametrize("model", ["lenet", "resnet20"])
+MODELS = ["lenet", "resnet18", "resnet50"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("name", list(METHODS))
+def test_ratio(benchmark: Any, name: str, model: str) -> None:
+    """The median of steps taken in turn with torch's own, over theirs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        steps = {other: prepared(other, model)[2] for other in (*THEIRS, name)}
+        seconds: dict[str, list[float]] = {other: [] for other in steps}
+        for step in steps.values():
+            step()
+        for _ in range(200 if model == "lenet" else 15):
+            for other, step in steps.items():
+                start = time.perf_counter()
+                step()
+                seconds[other].append(time.perf_counter() - start)
+        median = {other: statistics.median(each) for other, each in seconds.items()}
+        for theirs in THEIRS:
+            benchmark.extra_info[f"over {theirs}"] = round(median[name] / median[theirs], 2)
+        benchmark.pedantic(steps[name], rounds=3)
+    finally:
+        torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("model", ["lenet", "resnet18"])
 @pytest.mark.parametrize("name", [*THEIRS, *METHODS])
 def test_step(benchmark: Any, name: str, model: str) -> None:
     before = torch.get_num_threads()

@@ -1,6 +1,7 @@
 """Memory and step time of every optimizer beside torch.optim's SGD and Adam.
 
-Parameter lists of LeNet, ResNet18 and ResNet50, gradients given: what is timed is the step alone. ``state_per_parameter`` counts numbers kept between steps for each parameter;
+Parameter lists of LeNet, ResNet18 and ResNet50, gradients given: what is timed is the step alone.
+``state_per_parameter`` counts numbers kept between steps for each parameter;
 ``peak_per_parameter`` adds what a step holds at its worst, as torch's profiler sees allocations.
 Run with ``make bench``.
 """

@@ -29,10 +29,12 @@ coverage: $(VENV)/installed-dev
 docs: $(VENV)/installed-docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs site/html
 
+# Results are kept by machine under .benchmarks, and shown beside the machine's last ones.
 bench: $(VENV)/installed-dev
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	rm -rf theorylab.egg-info
-	$(BIN)/python -m pytest benchmarks --benchmark-only -o addopts=""
+	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-autosave --benchmark-compare \
+	    -W ignore::pytest_benchmark.logger.PytestBenchmarkWarning -o addopts=""  # the first time
 	$(BIN)/python benchmarks/peers.py --page docs/benchmarks.md
 
 # On a machine with a CUDA device: device checks, throughput, cells of the papers' tables, in 8 minutes.

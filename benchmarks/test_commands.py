@@ -20,7 +20,7 @@ import pytest
 from theorylab.studies.selection import select
 from theorylab.studies.verify import verify
 
-CALL = "from theorylab.cli import main; main()"
+CALL = "import sys; sys.argv[0] = 'theorylab'; from theorylab.cli import main; main()"
 KEYS = [
     "sngm.lemma_2", "sngm.theorem_1", "tralgo.lemma_2", "tralgo.theorem_1", "lrsgd.lemma_3_3",
     "lrsgd.theorem_4_9", "stochastic_batch_size.eq_18_mean", "svrg",

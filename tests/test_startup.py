@@ -5,15 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 import theorylab
+from bounds import Condition
+from bounds.notation import ell, eta
+from theorylab.plugins import code, registry
+from theorylab.studies.verify import check_cell
 
 HEAVY = {"torch", "sympy", "scipy", "pandas", "matplotlib", "sklearn", "joblib", "numpy"}
 PRINTED = "print('|', *sys.modules)"
 CALLED = f"""
 import atexit, sys
+sys.argv[0] = "theorylab"
 atexit.register(lambda: {PRINTED})
 from theorylab.cli import main
 main()
@@ -23,10 +31,16 @@ COMPLETED = {"_THEORYLAB_COMPLETE": "complete_bash", "COMP_CWORD": "1"}
 
 def imported(program: str, *arguments: str, **environment: str) -> set[str]:
     """The heavy packages that a process has imported when it ends."""
+    return ended(program, *arguments, **environment)[1]
+
+
+def ended(program: str, *arguments: str, **environment: str) -> tuple[str, set[str]]:
+    """What a process prints, and the heavy packages that it has imported when it ends."""
     done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True,
                           text=True, check=False, env={**os.environ, **environment})  # fmt: skip
     assert "|" in done.stdout, done.stderr
-    return set(done.stdout.rsplit("|", 1)[1].split()) & HEAVY
+    said, modules = done.stdout.rsplit("|", 1)
+    return said, set(modules.split()) & HEAVY
 
 
 def test_the_package_imports_nothing_before_it_is_asked() -> None:
@@ -40,7 +54,9 @@ def test_help_imports_nothing(arguments: tuple[str, ...]) -> None:
 
 
 def test_completion_of_a_command_imports_nothing() -> None:
-    assert imported(CALLED, **COMPLETED, COMP_WORDS="theorylab ver") == (set())
+    said, modules = ended(CALLED, **COMPLETED, COMP_WORDS="theorylab ver")
+    assert said.split() == ["verify"]
+    assert modules == set()
 
 
 @pytest.mark.parametrize("arguments", [("statements",), ("statements", "sngm.theorem_1")])
@@ -57,3 +73,37 @@ def test_every_name_is_there(name: str) -> None:
 def test_any_other_name_is_not() -> None:
     with pytest.raises(AttributeError, match="module 'theorylab' has no attribute 'verify_all'"):
         theorylab.verify_all  # type: ignore[attr-defined] # noqa: B018
+
+
+def test_digests_of_many_cells_read_what_is_installed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: Counter[str] = Counter()
+
+    def counted(name: str) -> Callable[..., Any]:
+        real = getattr(code, name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            calls[name] += 1
+            return real(*arguments, **options)
+
+        return call
+
+    for cached in (code._digest, code.code_behind, code._plugged, code._version):
+        cached.cache_clear()
+    for name in ("entry_points", "version"):
+        monkeypatch.setattr(code, name, counted(name))
+    keys = list(dict.fromkeys(key for key, _ in registry.statements()))[:6]
+    families = list(registry.families())[:6]
+    found = {
+        code.code_of(check_cell, {"key": key, "objective": {"family": family}})
+        for key in keys
+        for family in families
+    }
+    assert len(found) > len(keys)
+    assert calls["entry_points"] <= len(code._GROUPS)
+    assert calls["version"] <= len(code._NUMERICS)
+
+
+def test_a_condition_is_written_out_once() -> None:
+    condition = Condition(eta, "<=", 1 / ell)
+    assert str(condition) is str(condition)
+    assert condition.measured is condition.measured

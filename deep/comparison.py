@@ -70,6 +70,8 @@ class Plan:
         require_finite("compare", vars(self))
         if not self.share > 0 or self.seeds < 1 or not self.batch_sizes:
             raise UsageError("compare: share, seeds and batch sizes must be positive")
+        if min(self.batch_sizes) < 1:
+            raise UsageError(f"batch_size must be positive, got {min(self.batch_sizes)}")
 
 
 @final

@@ -22,8 +22,12 @@ def device_named(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError:
         raise UsageError(f"--device must be cpu, cuda or auto, got {name!r}") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device must be cpu, cuda or auto, got {name!r}")
     if device.type == "cuda" and not torch.cuda.is_available():
         raise UsageError("--device cuda: this machine has no CUDA device that torch can use")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"--device {name}: this machine has {torch.cuda.device_count()} of them")
     return device
 
 

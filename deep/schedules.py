@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from theorylab.errors import UsageError
 from theorylab.method.schedules import (
     Constant,
@@ -22,6 +24,23 @@ SCHEDULES = {
     "staircase": "staircase[:shares=0.5,0.75[:factor=0.1]]; falls by a factor at shares of the run",
     "exponential": "exponential[:rate=5]; initial exp(-rate (t-1)/total)",
 }
+
+
+_TAKES = {"constant": (), "poly": (1,), "sigmoid": (1,), "staircase": (99, 1), "exponential": (1,)}
+"""How many numbers each argument may have."""
+
+
+def _check(text: str, name: str, numbers: list[list[float]]) -> None:
+    """Refuse arguments that the schedule does not take, or that are not finite."""
+    takes = _TAKES.get(name)
+    if takes is None:
+        raise UsageError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
+    if len(numbers) > len(takes) or any(
+        len(given) > most for given, most in zip(numbers, takes, strict=False)
+    ):
+        raise UsageError(f"schedule {text!r}: too many arguments; it is {SCHEDULES[name]}")
+    if not all(math.isfinite(number) for given in numbers for number in given):
+        raise UsageError(f"schedule {text!r}: arguments must be finite")
 
 
 def schedule(
@@ -52,6 +71,7 @@ def schedule(
         numbers = [[float(x) for x in part.split(",")] for part in parts]
     except ValueError:
         raise UsageError(f"schedule {text!r}: arguments must be numbers") from None
+    _check(text, name, numbers)
 
     def argument(place: int, default: float) -> float:
         return numbers[place][0] if len(numbers) > place else default
@@ -66,10 +86,8 @@ def schedule(
     elif name == "staircase":
         shares = numbers[0] if numbers else [0.5, 0.75]
         made = Staircase(initial, tuple(round(s * total) for s in shares), argument(1, 0.1))
-    elif name == "exponential":
-        made = Exponential(initial, total, argument(0, 5.0))
     else:
-        raise UsageError(f"unknown schedule {name!r}; known: {', '.join(SCHEDULES)}")
+        made = Exponential(initial, total, argument(0, 5.0))
     if not warmup:
         return made
     if warmup_from is None:

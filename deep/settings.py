@@ -256,6 +256,8 @@ class Settings:
         for name, value in positive:
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be positive, got {value}")
+        if self.measures < 0 or self.measures == 1:
+            raise UsageError(f"measures must be 0 or at least 2, got {self.measures}")
         if not 0 <= self.holdout < 1:
             raise UsageError(f"holdout must lie in [0, 1), got {self.holdout}")
 

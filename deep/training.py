@@ -154,8 +154,9 @@ class Trainer:
         self._ddp: DistributedDataParallel | None = None
         self._forward = self._wrapped()
         self._graph = StepGraph(self) if settings.step_graph else None
-        every = self.total / settings.evaluations
-        self._due = sorted({round(i * every) for i in range(1, settings.evaluations)} - {0})
+        evaluations = min(settings.evaluations, self.total)
+        every = self.total / evaluations
+        self._due = sorted({round(i * every) for i in range(1, evaluations)} - {0})
         self._due.append(self.total)
         self._measured = 0
         self._layer_seeds: tuple[int, list[int]] = (-1, [])

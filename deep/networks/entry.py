@@ -79,7 +79,8 @@ class Network:
         Raises
         ------
         UsageError
-            If the factory does not know an option, or the images are too small.
+            If the factory does not know an option or refuses its value, or the images are too
+            small.
 
         >>> from deep.networks import NETWORKS
         >>> twin, other = (NETWORKS["lenet"].build(seed=1) for _ in range(2))
@@ -103,11 +104,18 @@ class Network:
                 options["image_size"] = image_size
         classes = self.outputs if num_classes is None else num_classes
         channels = self.input_size[0] if in_channels is None else in_channels
-        if seed is None:
-            return self.factory(classes, channels, **options)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return self.factory(classes, channels, **options)
+        try:
+            if seed is None:
+                return self.factory(classes, channels, **options)
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                return self.factory(classes, channels, **options)
+        except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+            if isinstance(error, UsageError) or not options:
+                raise
+            given = ", ".join(f"{name}={value}" for name, value in options.items())
+            reason = " ".join(str(error).split())
+            raise UsageError(f"network {self.name!r} with {given}: {reason}") from error
 
     @property
     def depth_option(self) -> str | None:

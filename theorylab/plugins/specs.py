@@ -64,8 +64,12 @@ def with_parameters(spec: Spec, parameters: Mapping[str, Any]) -> Spec:
     changed = {**spec, "parameters": {**spec.get("parameters", {}), **parameters}}
     try:
         build_objective(changed)
-    except TypeError as error:
-        raise UsageError(f"{spec['family']}: {error}") from None
+    except UsageError:
+        raise
+    except MemoryError as error:
+        raise UsageError(f"{spec['family']}: not enough memory: {error}") from None
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise UsageError(f"{spec['family']}: {' '.join(str(error).split())}") from None
     return changed
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from theorylab.errors import UsageError
 from theorylab.plugins import registry
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
     ------
     UnknownNameError
         If there is no such key or paper.
+    UsageError
+        If a key is of another paper.
 
     Examples
     --------
@@ -48,6 +51,7 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
             exact = [k for k in chosen if k == key]
             if not hits:
                 registry.statement(key)  # raises, with the nearest names
+                raise UsageError(f"{key} is not of the paper {paper}: leave out one of the two")
             wanted += exact or hits
         chosen = list(dict.fromkeys(wanted))
     found = []

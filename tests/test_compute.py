@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -234,3 +235,12 @@ def test_verify_names_a_check_that_fails_and_exits_with_1(
     }
     assert rows["sngm.theorem_1"]["comparisons"] > 0
     assert "it failed: RuntimeError: a bug" in rows["sngm.lemma_2"]["not_run"][0]["reason"]
+
+
+def test_every_claim_of_the_page_on_determinism_names_a_test() -> None:
+    here = Path(__file__).parent
+    page = (here.parent / "docs" / "determinism.md").read_text()
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page)
+    assert len(named) > 10
+    for file, test in named:
+        assert f"def {test}(" in (here / file).read_text(), f"{file}::{test}"

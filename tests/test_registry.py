@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 from plugin_site import install, theorylab
 
 import theorylab.quantities as measuring
+from bounds import Claim, Statement
+from bounds.notation import beta
 from deep.data import datasets
 from deep.networks import networks
 from theorylab.engine.recorders import recorders
-from theorylab.errors import UsageError
-from theorylab.plugins import registry
+from theorylab.plugins import isolation, registry, specs
 from theorylab.plugins.commands import commands
+from theorylab.problem.objective import Family
 
 # Group, what reads it afresh, the items of which one is registered again, and its shown name.
 GROUPS: dict[str, tuple[str, Callable[[], Any], Callable[[], Any]]] = {
@@ -61,27 +66,90 @@ def plugged(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 @pytest.mark.parametrize("what", GROUPS)
-def test_a_name_registered_twice_is_an_error_that_names_both(
-    what: str, plugged: Callable[..., None]
+def test_a_name_that_exists_stays_whose_it_is(
+    what: str, plugged: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
     kind, fresh, known = GROUPS[what]
     name, item = next(iter(known().items()))
+    # It sorts before ours by name.
     point = (
         Point(name, "elsewhere:thing", item.load())
         if what == "commands"
-        else (Point("zz", "elsewhere:thing", item))
+        else (Point("aa", "elsewhere:thing", item))
     )
     plugged(kind, point)
+    assert dict(fresh()) == dict(known())
     shown = " ".join(name) if isinstance(name, tuple) else name
-    with pytest.raises(UsageError) as caught:
-        fresh()
-    said = str(caught.value)
-    assert said.startswith(f"{shown} is registered twice in theorylab.{kind}: by ")
-    assert said.count(" by ") == 2
-    assert f"{point.name} = elsewhere:thing" in said
+    said = capsys.readouterr().err
+    origin = f"plug-in {point.name} = elsewhere:thing (theorylab.{kind})"
+    assert said.startswith(f"{origin} is left out: {shown} is registered already, by ")
+    assert said.count("\n") == 1
 
 
-def test_two_protocols_of_one_quantity_are_an_error(plugged: Callable[..., None]) -> None:
+@pytest.mark.parametrize("key", [
+    "../../x", "no_dot", "a.b'; import os", 'a."', "a.b\nc", "a.[red]", "a..b", "/a.b", "a.b.", "",
+    "a." + "x" * 300,
+])  # fmt: skip
+def test_a_key_that_is_no_name_is_left_out(
+    key: str, plugged: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    false = Statement(key, "Remark", "printed", Claim(beta, "<=", 1))
+    plugged("statements", Point("zz", "elsewhere:thing", false))
+    assert list(registry.statements.__wrapped__()) == list(registry.statements())
+    assert "a statement's key is PAPER.NAME" in capsys.readouterr().err
+
+
+def test_a_plugin_that_hangs_is_left_out(
+    plugged: Callable[..., None], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    class Hangs(Point):
+        def load(self) -> Any:
+            while True:
+                try:
+                    time.sleep(60)
+                except Exception:
+                    continue
+
+    monkeypatch.setattr(isolation, "LOAD_SECONDS", 0.05)
+    plugged("rules", Hangs("zz", "elsewhere:thing", None))
+    assert list(registry.rules.__wrapped__()) == list(registry.rules())
+    assert "it took longer than 0.05 s to load" in capsys.readouterr().err
+
+
+def test_a_list_without_an_end_is_left_out(
+    plugged: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    module: Any = ModuleType("endless")
+    module.RULES = itertools.count()
+    plugged("rules", Point("zz", "endless", module))
+    assert list(registry.rules.__wrapped__()) == list(registry.rules())
+    assert "has no end" in capsys.readouterr().err
+
+
+def test_a_family_that_cannot_be_built_is_left_out(
+    plugged: Callable[..., None], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    def raises() -> Any:
+        raise RuntimeError("no such thing")
+
+    def builds_a_number() -> Any:
+        return 7
+
+    families = [Family("zz_raises", raises), Family("zz_number", builds_a_number)]
+    known = specs.objective_specs()
+    plugged("objectives", *(Point(f.name, "elsewhere:thing", f) for f in families))
+    monkeypatch.setattr(registry, "families", registry.families.__wrapped__)
+    assert specs.objective_specs() == known
+    said = capsys.readouterr().err
+    assert "plug-in zz_raises (theorylab.objectives) is left out: RuntimeError" in said
+    assert "it builds a int, no Objective" in said
+
+
+def test_a_protocol_of_a_quantity_that_has_one_is_left_out(
+    plugged: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
     class Again(measuring.Protocol):
         provides = frozenset({"decrease"})
 
@@ -89,10 +157,11 @@ def test_two_protocols_of_one_quantity_are_an_error(plugged: Callable[..., None]
             raise NotImplementedError
 
     plugged("quantities", Point("zz", "elsewhere:thing", Again()))
-    with pytest.raises(
-        UsageError, match=r"decrease is measured twice: by .*OneRound and by .*Again"
-    ):
-        measuring._protocols.__wrapped__()
+    found = measuring._protocols.__wrapped__()
+    assert not any(isinstance(protocol, Again) for protocol in found)
+    assert len(found) == len(measuring._protocols())
+    said = capsys.readouterr().err
+    assert "is left out: decrease is measured already, by " in said
 
 
 @pytest.mark.parametrize("what", GROUPS)
@@ -162,12 +231,12 @@ def test_with_broken_plugins_of_every_group_the_rest_works(
         }
 
 
-def test_a_statement_registered_twice_is_refused_in_one_line(tmp_path: Path) -> None:
+def test_a_statement_that_exists_is_left_out_in_one_line(tmp_path: Path) -> None:
     environment = install(tmp_path / "site", "again", "from bounds.sngm import lemma_2 as again\n",
                           {"statements": {"again": "again:again"}})  # fmt: skip
     done = theorylab(environment, "statements", cwd=tmp_path)
-    assert done.returncode == 2
+    assert done.returncode == 0
     assert done.stderr.splitlines() == [
-        "error: sngm.lemma_2 printed is registered twice in theorylab.statements: by "
-        "again = again:again and by sngm = bounds.sngm"
+        "plug-in again = again:again (theorylab.statements) is left out: "
+        "sngm.lemma_2 printed is registered already, by sngm = bounds.sngm"
     ]

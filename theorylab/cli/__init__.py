@@ -96,6 +96,8 @@ def main() -> None:
         name = error.filename2 or error.filename
         reason = error.strerror or str(error)
         _refuse(reason if name is None else f"{name}: {reason}")
+    except MemoryError as error:
+        _refuse(f"not enough memory: {error}")
     except KeyboardInterrupt:
         _interrupted()
     except SystemExit as exit_:

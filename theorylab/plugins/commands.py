@@ -47,11 +47,6 @@ def commands() -> Mapping[str, Command]:
     The project's own are not loaded for that. A plug-in's is, so that one that cannot be is named
     whatever the user asks for.
 
-    Raises
-    ------
-    UsageError
-        If a name is registered twice.
-
     Examples
     --------
     >>> commands()["statements"].summary
@@ -73,8 +68,8 @@ def commands() -> Mapping[str, Command]:
                 continue
             summary = _first_line(function.__doc__)
         name = point.name.replace("_", "-")
-        registry.claim("commands", name, registry.origin(point), origins)
-        found[name] = Command(point, summary, own)
+        if registry.claim("commands", name, registry.origin(point), origins):
+            found[name] = Command(point, summary, own)
     return found
 
 

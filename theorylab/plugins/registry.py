@@ -7,8 +7,9 @@ A package of yours joins in by declaring, in its ``pyproject.toml``::
 
 and likewise ``theorylab.rules`` (``RULES``), ``theorylab.objectives`` (``FAMILIES``),
 ``theorylab.quantities`` (``QUANTITIES``, ``RECORDERS``, ``PROTOCOLS``), ``theorylab.networks``
-(``NETWORKS``), ``theorylab.datasets`` (``DATASETS``) and ``theorylab.commands``. A name that is
-registered twice is an error; a plug-in that does not load is named and left out.
+(``NETWORKS``), ``theorylab.datasets`` (``DATASETS``) and ``theorylab.commands``. A plug-in
+that does not load, takes a name that exists (the project's own come first) or one that is no name
+is named and left out.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
+from itertools import islice
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from theorylab.errors import UnknownNameError, UsageError
+from theorylab.errors import UnknownNameError
+from theorylab.plugins.isolation import OWN, fault, load
 
 # Imported where they are asked for: the command line lists itself without torch and sympy.
 if TYPE_CHECKING:
@@ -33,6 +36,8 @@ __all__ = [
     "claim", "families", "family", "items", "leave_out", "origin", "plugins", "points", "rule",
     "rules", "statement", "statements", "table", "unknown",
 ]  # fmt: skip
+
+_MOST = 100_000
 
 
 def plugins(kind: str, *attributes: str) -> Iterator[tuple[str, Any]]:
@@ -48,8 +53,9 @@ def plugins(kind: str, *attributes: str) -> Iterator[tuple[str, Any]]:
 
 
 def points(kind: str) -> list[EntryPoint]:
-    """The entry points of ``theorylab.<kind>``, in a stable order; nothing is loaded."""
-    return sorted(entry_points(group=f"theorylab.{kind}"), key=lambda p: (p.name, p.value))
+    """The entry points of ``theorylab.<kind>``, the project's own first; nothing is loaded."""
+    found = entry_points(group=f"theorylab.{kind}")
+    return sorted(found, key=lambda p: (p.value.split(".")[0] not in OWN, p.name, p.value))
 
 
 def origin(point: EntryPoint) -> str:
@@ -60,7 +66,7 @@ def origin(point: EntryPoint) -> str:
 def items(kind: str, point: EntryPoint, *attributes: str) -> tuple[Any, ...]:
     """What an entry point registers; nothing, and a line on stderr, where it does not load."""
     try:
-        loaded = point.load()
+        loaded = load(point)
         return _items(loaded, attributes) if isinstance(loaded, ModuleType) else (loaded,)
     except (Exception, SystemExit) as error:  # whatever it does, the rest goes on
         leave_out(kind, origin(point), f"{type(error).__name__}: {error}")
@@ -71,7 +77,11 @@ def _items(module: ModuleType, attributes: tuple[str, ...]) -> tuple[Any, ...]:
     for name in attributes:
         if hasattr(module, name):
             found = getattr(module, name)
-            return tuple(found.values() if isinstance(found, Mapping) else found)
+            given = found.values() if isinstance(found, Mapping) else found
+            kept = tuple(islice(given, _MOST + 1))
+            if len(kept) > _MOST:
+                raise ValueError(f"{name} has no end: more than {_MOST:,} items")
+            return kept
     raise AttributeError(f"the module has no {' or '.join(sorted(attributes))}")
 
 
@@ -106,11 +116,6 @@ def table(
     elsewhere : callable
         Whether an item belongs to one of those.
 
-    Raises
-    ------
-    UsageError
-        If a name is registered twice; the message names both origins.
-
     Examples
     --------
     >>> sorted(table("rules", "RULES", lambda item: True, "a rule"))[:2]
@@ -125,26 +130,27 @@ def table(
             if not elsewhere(item):
                 leave_out(kind, owner, f"expected {what}, got {type(item).__name__}")
             continue
-        name = key(item)
-        claim(kind, name, owner, origins)
-        found[name] = item
+        try:
+            name = key(item)
+        except Exception as error:  # an item of somebody else's may do anything
+            leave_out(kind, owner, f"it has no name: {type(error).__name__}: {error}")
+            continue
+        if claim(kind, name, owner, origins):
+            found[name] = item
     return found
 
 
-def claim(kind: str, name: Any, owner: str, origins: dict[Any, str]) -> None:
-    """Give the name to the plug-in of that origin, if it is free.
-
-    Raises
-    ------
-    UsageError
-        If it has an owner; the message names both.
-    """
-    if name in origins:
+def claim(kind: str, name: Any, owner: str, origins: dict[Any, str]) -> bool:
+    """Give the name to the plug-in of that origin, if it is one and is free; else say why not."""
+    reason = fault(kind, name)
+    if not reason and name in origins:
         shown = " ".join(map(str, name)) if isinstance(name, tuple) else name
-        raise UsageError(
-            f"{shown} is registered twice in theorylab.{kind}: by {origins[name]} and by {owner}"
-        )
+        reason = f"{shown} is registered already, by {origins[name]}"
+    if reason:
+        leave_out(kind, owner, reason)
+        return False
     origins[name] = owner
+    return True
 
 
 @cache

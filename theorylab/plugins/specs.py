@@ -14,6 +14,7 @@ from theorylab.data.content import read_file
 from theorylab.data.record import BUNDLED, Choices, Reading
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
+from theorylab.plugins.isolation import OWN
 from theorylab.problem.objective import Objective
 
 __all__ = [
@@ -36,6 +37,24 @@ def build_objective(spec: Spec) -> Objective:
 def _built(text: str) -> Objective:
     spec = json.loads(text)
     return registry.family(spec["family"]).build(**spec.get("parameters", {}))
+
+
+@cache
+def _sound(name: str) -> bool:
+    """Whether a family's default instances can be built; a plug-in's that cannot is left out."""
+    family = registry.family(name)
+    if family.build.__module__.split(".")[0] in OWN:
+        return True
+    try:
+        for parameters in family.defaults:
+            made: object = build_objective({"family": name, "parameters": dict(parameters)})
+            if not isinstance(made, Objective):
+                raise TypeError(f"it builds a {type(made).__name__}, no Objective")
+            made.constants()
+    except (Exception, SystemExit) as error:  # whatever it does, the others are checked
+        registry.leave_out("objectives", name, f"{type(error).__name__}: {error}")
+        return False
+    return True
 
 
 def with_parameters(spec: Spec, parameters: Mapping[str, Any]) -> Spec:
@@ -136,7 +155,7 @@ def objective_specs(
     specs: list[Spec] = [
         {"family": family.name, "parameters": dict(p)}
         for family in registry.families().values()
-        if family.name != DATA_FAMILY
+        if family.name != DATA_FAMILY and _sound(family.name)
         for p in family.defaults
     ]
     if data is not None:

@@ -55,11 +55,6 @@ def _is_other(item: object) -> bool:
 def quantities() -> Mapping[str, Measured]:
     """Every measured quantity by name; third parties list theirs as ``QUANTITIES``.
 
-    Raises
-    ------
-    UsageError
-        If two have one name.
-
     Examples
     --------
     >>> quantities()["regret"].units
@@ -80,11 +75,15 @@ def _protocols() -> tuple[Protocol, ...]:
         own=PROTOCOLS, beside=("RECORDERS", "QUANTITIES"), elsewhere=_is_other,
     )  # fmt: skip
     by: dict[str, str] = {}
+    kept = []
     for origin, protocol in found.items():
-        for name in protocol.provides & set(by):
-            raise UsageError(f"{name} is measured twice: by {by[name]} and by {origin}")
+        if taken := sorted(protocol.provides & set(by)):
+            said = f"{taken[0]} is measured already, by {by[taken[0]]}"
+            registry.leave_out("quantities", origin, said)
+            continue
         by |= dict.fromkeys(protocol.provides, origin)
-    return tuple(found.values())
+        kept.append(protocol)
+    return tuple(kept)
 
 
 def protocol_for(statement: Statement) -> Protocol:

@@ -98,7 +98,9 @@ _OURS: Mapping[str, Preset | None] = {
     "AMSGrad": _known("coupled", "scale", "translation", reference="amsgrad"),
     "AveragedSGD": _known(None, "rotation", "translation", reference="averaged_sgd", lr=0.1),
     "ClippedSGD": _known(None, "rotation", "translation", reference="clipped_sgd", lr=0.1),
-    "EntropySGD": _known(None, lr=0.5, S=4, momentum=0.5, gamma1=0.01, eps=1e-3),
+    "EntropySGD": _known(
+        None, lr=0.5, S=4, momentum=0.5, inner=0.1, gamma0=0.01, gamma1=0.01, eps=1e-3
+    ),
     "Extragradient": _known(None, "rotation", "translation", reference="extragradient", lr=0.1),
     "LARS": _known(None, reference="lars", lr=1.0, trust=0.05),
     "LRSGD_C": _known(None, reference="lrsgd_c", lr=0.2, lam=0.5, S=4, momentum=0.5),

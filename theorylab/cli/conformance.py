@@ -78,7 +78,9 @@ def command(
         raise UsageError("name an optimizer, as in: theorylab conformance torch.optim:Adam "
                          "(--list shows the checks)")  # fmt: skip
     paths = [path for target in targets for path in optimizers_of(target, limit)]
-    reports = _reports(paths, settings, tuple(claims or ()), only, limit)
+    reports, refused = _reports(paths, settings, tuple(claims or ()), only, limit)
+    if refused and len(refused) == len(paths):
+        raise UsageError("; ".join(refused))
     report: Conformance | Survey = reports[0] if len(paths) == 1 else Survey(tuple(reports))
     if save is not None:
         report.save(save)
@@ -89,6 +91,8 @@ def command(
     else:
         for one in reports:
             _print(one, brief=len(reports) > 1)
+    if refused:  # those that could be run are shown first
+        raise UsageError("; ".join(refused))
     if not report.passed:
         raise typer.Exit(1)
 
@@ -96,18 +100,23 @@ def command(
 def _reports(
     paths: Sequence[str], settings: str, claims: tuple[str, ...], only: Sequence[str] | None,
     limit: float,
-) -> list[Conformance]:  # fmt: skip
+) -> tuple[list[Conformance], list[str]]:  # fmt: skip
+    """The reports, and in words which optimizers could not be run."""
     reports: list[Conformance] = []
+    refused: list[str] = []
     with bar() as display:
         for path in paths:
             task = display.add_task(path, total=None)
-            for found in conform_target(Target(path, settings, claims), only, limit):
-                if isinstance(found, Finding):
-                    display.advance(task)
-                else:
-                    reports.append(found)
+            try:
+                for found in conform_target(Target(path, settings, claims), only, limit):
+                    if isinstance(found, Finding):
+                        display.advance(task)
+                    else:
+                        reports.append(found)
+            except UsageError as error:
+                refused.append(str(error))
             display.remove_task(task)
-    return reports
+    return reports, refused
 
 
 def _print(report: Conformance, brief: bool) -> None:

@@ -17,7 +17,7 @@ from test_cli import call
 from theorylab.conformance import Claims, Conformance, Finding, conform
 from theorylab.conformance.registry import CHECKS
 from theorylab.conformance.target import Target, found_in, parse_settings, subject_at
-from theorylab.conformance.worker import conform_target
+from theorylab.conformance.worker import conform_targets
 from theorylab.errors import UsageError
 
 TROUBLE = """
@@ -57,7 +57,7 @@ def trouble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def findings(name: str, *only: str, limit: float = 20.0) -> list[Finding]:
-    *found, report = conform_target(Target(f"trouble:{name}"), only, limit)
+    *found, report = conform_targets([Target(f"trouble:{name}")], only, limit)
     assert isinstance(report, Conformance)
     assert list(report.findings) == found
     return list(report.findings)

@@ -12,11 +12,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from theorylab.conformance.check import Finding
-from theorylab.conformance.registry import CHECKS
+from theorylab.conformance.registry import CHECKS, select
 from theorylab.conformance.report import Conformance, Survey
 from theorylab.conformance.run import LIMIT
 from theorylab.conformance.target import Target
-from theorylab.conformance.worker import conform_target, optimizers_of
+from theorylab.conformance.worker import conform_targets, optimizers_of
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.progress import bar
@@ -104,18 +104,16 @@ def _reports(
     """The reports, and in words which optimizers could not be run."""
     reports: list[Conformance] = []
     refused: list[str] = []
+    targets = [Target(path, settings, claims) for path in paths]
     with bar() as display:
-        for path in paths:
-            task = display.add_task(path, total=None)
-            try:
-                for found in conform_target(Target(path, settings, claims), only, limit):
-                    if isinstance(found, Finding):
-                        display.advance(task)
-                    else:
-                        reports.append(found)
-            except UsageError as error:
-                refused.append(str(error))
-            display.remove_task(task)
+        task = display.add_task("checking", total=len(select(only)) * len(paths))
+        for found in conform_targets(targets, only, limit):
+            if isinstance(found, Finding):
+                display.advance(task)
+            elif isinstance(found, Conformance):
+                reports.append(found)
+            else:
+                refused.append(str(found))
     return reports, refused
 
 

@@ -11,9 +11,10 @@ import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from typing import IO, Any, final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from typing import IO, Any, TypeVar, final
 
 from theorylab.conformance.check import Finding
 from theorylab.conformance.limits import time_limit
@@ -24,10 +25,11 @@ from theorylab.conformance.study import assemble
 from theorylab.conformance.target import Target, found_in, subject_at
 from theorylab.errors import UsageError
 
-__all__ = ["conform_target", "optimizers_of"]
+__all__ = ["conform_targets", "optimizers_of"]
 
 _WAITING = 32.0  # longer than the limit inside, which says more
 _MESSAGE = dict[str, Any]
+_Made = TypeVar("_Made")
 
 
 @final
@@ -69,57 +71,93 @@ class Worker:
         except queue.Empty:
             return "it did not end"
         if line is None:
-            code = self._process.wait()
-            return f"it ended the process (exit code {code})"
+            return f"it ended the process (exit code {self._process.wait()})"
         found = json.loads(line)
-        if "error" in found:
-            raise UsageError(found["error"])
         assert isinstance(found, dict)
         return found
 
 
-def conform_target(
-    target: Target, only: Sequence[str] | None = None, limit: float = LIMIT
-) -> Iterator[Finding | Conformance]:
-    """Each finding as it comes, and the report at the end.
+@final
+class _Job:
+    """What is left to do of one target, and what was found."""
+
+    def __init__(self, target: Target, checks: Sequence[str]) -> None:
+        self.target, self.left = target, list(checks)
+        self.about: Conformance | None = None
+        self.findings: list[Finding] = []
+
+    def order(self) -> _MESSAGE:
+        return {"target": asdict(self.target), "checks": self.left}
+
+    def begins(self, told: _MESSAGE | str) -> None:
+        if isinstance(told, str):
+            raise UsageError(f"{self.target.path} cannot be imported: {told}")
+        if "error" in told:
+            raise UsageError(told["error"])
+        self.about = Conformance(told["subject"], told["settings"], (), told["version"])
+
+    def takes(self, came: _MESSAGE | str) -> Finding:
+        check = CHECKS[self.left.pop(0)]
+        if isinstance(came, str):
+            found = Finding(check.name, check.concept, check.requires, "failed",
+                            f"required that it returns; {came}")  # fmt: skip
+        else:
+            found = Finding(**came)
+        self.findings.append(found)
+        return found
+
+    def report(self) -> Conformance:
+        assert self.about is not None
+        return replace(self.about, findings=tuple(self.findings))
+
+
+def conform_targets(
+    targets: Sequence[Target], only: Sequence[str] | None = None, limit: float = LIMIT
+) -> Iterator[Finding | Conformance | UsageError]:
+    """Each finding as it comes, and after a target's last one its report.
+
+    One process runs them one after another; where one ends it, the next goes on.
 
     Parameters
     ----------
-    target : Target
+    targets : sequence of Target
     only : sequence of str, optional
         Checks or concepts.
     limit : float
         Seconds of computing that a check may take.
 
+    Yields
+    ------
+    Finding, then Conformance
+        Or in place of both a UsageError, if the target names no optimizer that can be built.
+
     Raises
     ------
     UsageError
-        If the target names no optimizer, or there is no such check.
+        If there is no such check.
     """
-    left = [check.name for check in select(only)]
-    findings: list[Finding] = []
-    report: Conformance | None = None
-    while left:
-        order = {"target": asdict(target), "checks": left, "limit": limit}
-        with Worker(order, limit) as worker:
-            told = worker.answer()
-            if isinstance(told, str):
-                raise UsageError(f"{target.path} cannot be imported: {told}")
-            report = Conformance(told["subject"], told["settings"], (), told["version"])
-            while left:
-                came = worker.answer()
-                check = CHECKS[left.pop(0)]
-                if isinstance(came, str):
-                    found = Finding(check.name, check.concept, check.requires, "failed",
-                                    f"required that it returns; {came}")  # fmt: skip
-                else:
-                    found = Finding(**came)
-                findings.append(found)
-                yield found
-                if isinstance(came, str):
-                    break
-    assert report is not None
-    yield Conformance(report.subject, report.settings, tuple(findings), report.version)
+    names = [check.name for check in select(only)]
+    jobs = [_Job(target, names) for target in targets]
+    while jobs:
+        with Worker({"jobs": [job.order() for job in jobs], "limit": limit}, limit) as worker:
+            ended = False
+            while jobs and not ended:
+                job = jobs[0]
+                try:
+                    told = worker.answer()
+                    ended = isinstance(told, str)
+                    job.begins(told)
+                except UsageError as error:
+                    yield error
+                    jobs.pop(0)
+                    continue
+                while job.left and not ended:
+                    came = worker.answer()
+                    ended = isinstance(came, str)
+                    yield job.takes(came)
+                if not job.left:
+                    yield job.report()
+                    jobs.pop(0)
 
 
 def optimizers_of(path: str, limit: float = LIMIT) -> list[str]:
@@ -136,6 +174,8 @@ def optimizers_of(path: str, limit: float = LIMIT) -> list[str]:
         told = worker.answer()
     if isinstance(told, str):
         raise UsageError(f"{path} cannot be imported: {told}")
+    if "error" in told:
+        raise UsageError(told["error"])
     return list(told["optimizers"])
 
 
@@ -146,28 +186,37 @@ def obey() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     sys.path.insert(0, os.getcwd())
-    try:
-        with time_limit(order["limit"]):
-            found = found_in(order["module"]) if "module" in order else None
-            subject = None if found else subject_at(Target(**order["target"]))
-    except UsageError as error:
-        _say(answers, {"error": str(error)})
-        return
-    except BaseException as error:
-        _say(answers, {"error": f"{order.get('module') or order['target']['path']} cannot be "
-                                f"imported: {type(error).__name__}"})  # fmt: skip
-        return
-    if subject is None:
-        _say(answers, {"optimizers": found})
-        return
-    about = assemble(subject, ())
-    _say(answers, {"subject": about.subject, "settings": dict(about.settings),
-                   "version": about.version})  # fmt: skip
-    checks = [CHECKS[name] for name in order["checks"]]
-    for finding in findings_of(probe(subject, order["limit"]), checks, order["limit"]):
-        _say(answers, asdict(finding))
+    limit = order["limit"]
+    if "module" in order:
+        path = order["module"]
+        found = _careful(path, lambda: {"optimizers": found_in(path)}, limit)
+        _say(answers, found if isinstance(found, dict) else {"error": found})
+    for job in order.get("jobs", []):
+        target = Target(**job["target"])
+        subject = _careful(target.path, partial(subject_at, target), limit)
+        if isinstance(subject, str):
+            _say(answers, {"error": subject})
+            continue
+        about = assemble(subject, ())
+        _say(answers, {"subject": about.subject, "settings": dict(about.settings),
+                       "version": about.version})  # fmt: skip
+        for finding in findings_of(
+            probe(subject, limit), [CHECKS[n] for n in job["checks"]], limit
+        ):
+            _say(answers, asdict(finding))
     answers.flush()
     os._exit(0)  # whatever was left running
+
+
+def _careful(path: str, made: Callable[[], _Made], limit: float) -> _Made | str:
+    """What is made of somebody's module, or in one line why it is not."""
+    try:
+        with time_limit(limit):
+            return made()
+    except UsageError as error:
+        return str(error)
+    except BaseException as error:
+        return f"{path} cannot be imported: {type(error).__name__}"
 
 
 def _say(answers: IO[str], message: _MESSAGE) -> None:

@@ -5,22 +5,19 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 from rich.table import Table
 
-from theorylab.conformance.check import Finding
-from theorylab.conformance.registry import CHECKS, select
-from theorylab.conformance.report import Conformance, Survey
-from theorylab.conformance.run import LIMIT
-from theorylab.conformance.target import Target
-from theorylab.conformance.worker import conform_targets, optimizers_of
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.progress import bar
 from theorylab.studies.pages import fill, markdown_table
+
+if TYPE_CHECKING:
+    from theorylab.conformance.report import Conformance
 
 __all__ = ["command"]
 
@@ -29,6 +26,8 @@ _COLOURS = {"failed": "bold red", "limited": "yellow", "refused": "yellow", "pas
 
 
 def _checks(incomplete: str) -> list[tuple[str, str]]:
+    from theorylab.conformance.registry import CHECKS
+
     return [(c.name, c.requires) for c in CHECKS.values() if c.name.startswith(incomplete)]
 
 
@@ -55,7 +54,7 @@ def command(
     show: Annotated[bool, typer.Option("--list", help="List the checks.")] = False,
     limit: Annotated[
         float, typer.Option(min=0.1, max=3600.0, help="Seconds of computing a check may take.")
-    ] = LIMIT,
+    ] = 20.0,
     save: Annotated[
         Path | None, typer.Option(help="Write the report: .json, .csv, .tex or .html.")
     ] = None,
@@ -69,6 +68,9 @@ def command(
 
     Example: theorylab conformance mypackage:MyOptimizer --set lr=0.1 --claim decay=decoupled
     """
+    from theorylab.conformance.report import Survey
+    from theorylab.conformance.worker import optimizers_of
+
     if show:
         if page is not None:
             fill(page, "checks", _table_of_checks())
@@ -81,7 +83,7 @@ def command(
     reports, refused = _reports(paths, settings, tuple(claims or ()), only, limit)
     if refused and len(refused) == len(paths):
         raise UsageError("; ".join(refused))
-    report: Conformance | Survey = reports[0] if len(paths) == 1 else Survey(tuple(reports))
+    report = reports[0] if len(paths) == 1 else Survey(tuple(reports))
     if save is not None:
         report.save(save)
     if page is not None:
@@ -102,6 +104,12 @@ def _reports(
     limit: float,
 ) -> tuple[list[Conformance], list[str]]:  # fmt: skip
     """The reports, and in words which optimizers could not be run."""
+    from theorylab.conformance.check import Finding
+    from theorylab.conformance.registry import select
+    from theorylab.conformance.report import Conformance
+    from theorylab.conformance.target import Target
+    from theorylab.conformance.worker import conform_targets
+
     reports: list[Conformance] = []
     refused: list[str] = []
     targets = [Target(path, settings, claims) for path in paths]
@@ -139,11 +147,15 @@ def _print(report: Conformance, brief: bool) -> None:
 
 
 def _table_of_checks() -> str:
+    from theorylab.conformance.registry import CHECKS
+
     rows = [(c.concept, f"`{c.name}`", c.requires) for c in CHECKS.values()]
     return markdown_table(("concept", "check", "requires"), rows)
 
 
 def _list(as_json: bool) -> None:
+    from theorylab.conformance.registry import CHECKS
+
     if as_json:
         print(json.dumps([{"check": c.name, "concept": c.concept, "requires": c.requires}
                           for c in CHECKS.values()], indent=1))  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from paper_figures.exhibit import Refused
-from paper_figures.style import PAGE, decade_ticks, figure, rc, save
+from paper_figures.style import PAGE, decade_ticks, figure, line, rc, save
 from theorylab.console import console
 from theorylab.errors import UsageError
 from theorylab.plugins.store import read_json
@@ -27,8 +27,9 @@ __all__ = [
 
 Report = Mapping[str, Any]
 
-_COLOURS = {"sgd": "C0", "lrsgd_r": "C3", "lrsgd_c": "C2"}
-_MARKERS = {"sgd": "o", "lrsgd_r": "s", "lrsgd_c": "^"}
+_LINES = {"sgd": 0, "lrsgd_r": 1, "lrsgd_c": 2}
+_NAMES = {"sgd": "SGD", "lrsgd_r": "LRSGD-R", "lrsgd_c": "LRSGD-C", "sngm": "SNGM"}
+_LEVEL = "99%"
 
 
 def command(
@@ -66,7 +67,7 @@ def draw_every(report: Path, folder: Path) -> Iterator[Path | Refused]:
 
 
 def draw_over_time(report: Report, path: Path) -> list[Path]:
-    """Gap (with its bound) and distance over t, the largest T of each rule.
+    """Gap (with its bound) and distance over t, with their intervals, the largest T of each rule.
 
     Raises
     ------
@@ -81,27 +82,35 @@ def draw_over_time(report: Report, path: Path) -> list[Path]:
     if not chosen:
         raise UsageError("the report has no rows")
     with rc():
-        canvas = figure(PAGE, 2.3)
+        canvas = figure(PAGE, 2.5)
         left, right = canvas.subplots(1, 2)
         for rule, row in chosen.items():
             curve, colour = row["curve"], _colour(rule)
             # log(t) needs t > 0; at t = 0 both are exactly 0.
             kept = [k for k, t in enumerate(curve["t"]) if t > 0]
             t = [curve["t"][k] for k in kept]
-            left.plot(t, [curve["gap"][k] for k in kept], "-", color=colour,
-                      label=f"{rule}, n = {row['n']}")  # fmt: skip
+            for axes, name in ((left, "gap"), (right, "distance")):
+                axes.plot(t, [curve[name][k] for k in kept], "-", color=colour,
+                          label=f"{_name(rule)}, {_settings(row)}")  # fmt: skip
+                if bands := curve.get(f"{name}_interval"):  # reports of older versions have none
+                    low, high = ([bands[k][end] for k in kept] for end in (0, 1))
+                    axes.fill_between(t, np.maximum(0, np.array(low, float)),
+                                      np.array(high, float), color=colour, alpha=0.2,
+                                      linewidth=0)  # fmt: skip
             bound = [(curve["t"][k], curve["bound"][k]) for k in kept
                      if curve["bound"][k] is not None]  # fmt: skip
             if bound:
                 left.plot(*zip(*bound, strict=True), "--", color=colour, linewidth=0.8)
-            right.plot(t, [curve["distance"][k] for k in kept], "-", color=colour, label=rule)
-        left.set_ylabel(r"$\mathbb{E}|f(A(S);x)-f(A(S');x)|$")
-        right.set_ylabel(r"$\mathbb{E}\|A(S)-A(S')\|$")
+        left.set_ylabel("mean loss gap of twins")
+        right.set_ylabel("mean distance of twins")
         for axes in (left, right):
             axes.set_xscale("log")
+            decade_ticks(axes.xaxis)
+            axes.set_ylim(bottom=0)
             axes.set_xlabel("round $t$")
-            axes.legend()
-        left.set_title("solid: measured, dashed: bound")
+        canvas.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+        left.set_title(f"solid: measured, from below, {_LEVEL} bands; dashed: bound")
+        right.set_title(_objective(report))
         return save(canvas, path, report["provenance"])
 
 
@@ -132,8 +141,8 @@ def draw_exponents(report: Report, path: Path) -> list[Path]:
                 predicted = _show(fit["predicted"])
                 axes.errorbar(
                     x, y, yerr=[np.minimum(low, np.multiply(0.95, y)), high], capsize=2,
-                    fmt=_MARKERS.get(fit["rule"], "d"), color=_colour(fit["rule"]),
-                    label=f"{fit['rule']}: {fit['exponent']:.2f} "
+                    fmt=_line(fit["rule"])["marker"], color=_colour(fit["rule"]),
+                    label=f"{_name(fit['rule'])}: {fit['exponent']:.2f} "
                     f"[{fit['interval'][0]:.2f}, {fit['interval'][1]:.2f}], theory {predicted}",
                 )  # fmt: skip
                 middle = math.exp(np.mean(np.log(x)))
@@ -149,8 +158,11 @@ def draw_exponents(report: Report, path: Path) -> list[Path]:
             low_end, high_end = axes.get_ylim()
             axes.set_ylim(low_end, high_end * (high_end / low_end) ** 0.35)  # for the legend
             axes.set_xlabel(f"${symbol}$")
-            axes.set_ylabel("stability gap (from below)")
-            axes.legend()
+            axes.set_ylabel(f"stability gap, from below, {_LEVEL}")
+            held = next(fit for fit in report["exponents"] if fit["along"] == symbol)
+            fixed = "n" if symbol == "T" else "T"
+            axes.set_title(f"{_objective(report)}, {fixed} = {held[fixed]}, c = {held['c']:g}")
+            axes.legend(title="exponent [95%]", title_fontsize=7)
         return save(canvas, path, report["provenance"])
 
 
@@ -203,7 +215,7 @@ def draw_trade_off(report: Report, path: Path) -> list[Path]:
         canvas = figure(PAGE / 2, 2.6)
         axes = canvas.add_subplot()
         axes.plot([row["gradient_norm_squared"] for row in rows], [row["gap"] for row in rows],
-                  "s-", color=_colour("lrsgd_r"), label="lrsgd_r over theta")  # fmt: skip
+                  "s-", color=_colour("lrsgd_r"), label=r"LRSGD-R over $\theta$")  # fmt: skip
         for row in rows:
             axes.annotate(f"{row['theta']:g}", (row["gradient_norm_squared"], row["gap"]),
                           xytext=(3, 3), textcoords="offset points", fontsize=6)  # fmt: skip
@@ -214,12 +226,13 @@ def draw_trade_off(report: Report, path: Path) -> list[Path]:
                       and row["rule"] == "lrsgd_r" and _measured(row["sgd"])]  # fmt: skip
             if others:
                 axes.plot([o["gradient_norm_squared"] for o in others], [o["gap"] for o in others],
-                          marker, color=_colour("sgd"), label=f"sgd, same {how}")  # fmt: skip
+                          marker, color=_colour("sgd"), label=f"SGD, same {how}")  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
         for axis in (axes.xaxis, axes.yaxis):
             decade_ticks(axis)
-        axes.set_xlabel(r"$\mathbb{E}\|\nabla F(w_T)\|^2$")
+        axes.set_xlabel(r"$\mathbb{E}\,\Vert\nabla F(w_T)\Vert^2$")
+        axes.set_title(f"{_objective(report)}, n = {n}, T = {T}, c = {c:g}")
         axes.set_ylabel("stability gap (from below)")
         axes.legend()
         return save(canvas, path, report["provenance"])
@@ -235,8 +248,25 @@ def _measured(row: Mapping[str, Any]) -> bool:
     return row["gap"] is not None and row["gradient_norm_squared"] is not None  # None: diverged
 
 
+def _line(rule: str) -> dict[str, Any]:
+    return line(_LINES.get(rule, 3))
+
+
 def _colour(rule: str) -> str:
-    return _COLOURS.get(rule, "C4")
+    return str(_line(rule)["color"])
+
+
+def _name(rule: str) -> str:
+    return _NAMES.get(rule, rule.replace("_", " "))
+
+
+def _settings(row: Mapping[str, Any]) -> str:
+    theta = "" if row["theta"] is None else f", $\\theta$ = {row['theta']:g}"
+    return f"n = {row['n']}, c = {row['c']:g}{theta}"
+
+
+def _objective(report: Report) -> str:
+    return str(report["objective"]["name"]).replace("_", " ")
 
 
 def _show(value: float | None) -> str:

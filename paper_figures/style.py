@@ -174,7 +174,12 @@ def rc() -> Any:
 
 
 def decade_ticks(axis: Axis) -> None:
-    """Labels at 1, 2 and 5 of each decade of a logarithmic axis, as plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    """Labels of a logarithmic axis as plain numbers.
+
+    At 1, 2 and 5 of each decade; where it spans more than two, at the decades alone.
+    """
+    low, high = sorted(axis.get_view_interval())
+    long = low > 0 and high / low > 100
+    axis.set_major_locator(LogLocator(subs=(1.0,) if long else (1.0, 2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())

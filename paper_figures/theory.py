@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import numpy as np
 from bounds.render import expression_latex
 from bounds.statement import Statement
 from paper_figures.exhibit import Refused
-from paper_figures.style import COLUMN, figure, rc, save
+from paper_figures.style import COLUMN, decade_ticks, figure, rc, save
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import constants_for
 from theorylab.plugins.provenance import provenance
@@ -32,7 +33,7 @@ MAIN = {
     "sngm": ("sngm.theorem_1", "T"),
     "stochastic_batch_size": ("stochastic_batch_size.claim_noise_variance", "B"),
 }
-_STYLES = {"printed": ("C3", "--"), "repaired": ("C0", "-")}
+_STYLES = {"printed": ("#D55E00", "--"), "repaired": ("#0072B2", "-")}
 
 
 @final
@@ -164,13 +165,21 @@ def draw(found: SweepReport, path: Path) -> list[Path]:
             axes.plot(*zip(*bounds, strict=True), line, color=colour, label=f"{form} bound")
         if all(r.x > 0 for r in found.rows):
             axes.set_xscale("log")
+            decade_ticks(axes.xaxis)
         if all((r.measured or 0) > 0 and (r.bound or 0) > 0 for r in found.rows):
+            # An interval may reach down to 0, which no logarithmic axis shows.
+            least = min(min(r.measured or math.inf, r.bound or math.inf) for r in found.rows)
+            _, high = axes.get_ylim()
             axes.set_yscale("log")
+            axes.set_ylim(least / 3, high)
+            decade_ticks(axes.yaxis)
         axes.set_xlabel(_axis_label(lead, found.axis, found.objective))
         # Mathtext sets a sum's limits over the fraction before it.
-        label = expression_latex(lead.claim.lhs).replace(r"\sum", r"\;\;\sum")
+        label = expression_latex(lead.claim.lhs).replace(r"\frac{1}{T}\sum", r"T^{-1}\sum")
+        label = label.replace(r"\sum", r"\;\;\sum")
         axes.set_ylabel(f"${label}$")
-        axes.set_title("\n".join([f"{lead.paper}: {lead.label}", found.objective, *_held(found)]))
+        told = (f"{lead.paper}: {lead.label}", found.objective)
+        axes.set_title("\n".join([*(part.replace("_", " ") for part in told), *_held(found)]))
         canvas.legend(loc="outside lower center", ncols=3)
         return save(canvas, path, provenance(seed=found.seed))
 
@@ -196,4 +205,4 @@ def _held(found: SweepReport) -> list[str]:
     held = {**found.parameters, **found.fixed}
     parts = [f"{k} = {v:.4g}" if isinstance(v, float | int) else f"{k} = {v}"
              for k, v in held.items() if k != found.axis and v is not None]  # fmt: skip
-    return textwrap.wrap(", ".join(parts), 60)
+    return textwrap.wrap(", ".join(parts), 44)

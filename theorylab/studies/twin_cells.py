@@ -112,7 +112,9 @@ def stability_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> M
         "curve": {
             "t": times,
             "gap": [float(g.mean()) for g in curve],
+            "gap_interval": [estimate(g).interval for g in curve],
             "distance": [float(row.mean()) for row in distance],
+            "distance_interval": [estimate(row).interval for row in distance],
             "bound": [_bound_at(statement, values, time) for time in times],
         },
         "exponent": _predicted(statement, values),

@@ -99,12 +99,12 @@ _OURS: Mapping[str, Preset | None] = {
     "AveragedSGD": _known(None, "rotation", "translation", reference="averaged_sgd", lr=0.1),
     "ClippedSGD": _known(None, "rotation", "translation", reference="clipped_sgd", lr=0.1),
     "EntropySGD": _known(
-        None, lr=0.5, S=4, momentum=0.5, inner=0.1, gamma0=0.01, gamma1=0.01, eps=1e-3
+        None, lr=0.5, S=4, momentum=0.5, inner=0.1, gamma0=0.01, gamma1=0.01, eps=1e-3, seed=0,
     ),
     "Extragradient": _known(None, "rotation", "translation", reference="extragradient", lr=0.1),
     "LARS": _known(None, reference="lars", lr=1.0, trust=0.05),
     "LRSGD_C": _known(None, reference="lrsgd_c", lr=0.2, lam=0.5, S=4, momentum=0.5),
-    "LRSGD_R": _known(None, lr=0.1, lam=0.5, theta=0.2, momentum=0.5),
+    "LRSGD_R": _known(None, lr=0.1, lam=0.5, theta=0.2, momentum=0.5, seed=0),
     "MSGD": _known("coupled", "rotation", "translation", reference="msgd", lr=0.1),
     "Nesterov": _known("coupled", "rotation", "translation", reference="nesterov", lr=0.1),
     "Alternating": _known(None, lr=0.1),
@@ -118,13 +118,13 @@ _OURS: Mapping[str, Preset | None] = {
     "SNGD": _known(None, "scale", "rotation", "translation", reference="sngd", lr=0.1),
     "SNGM": _known(None, "scale", "rotation", "translation", reference="sngm", lr=0.1),
     "STORM": _known(None, "rotation", "translation", reference="storm", lr=0.1),
-    "StochasticBatchSize1": _known(None, lr=0.1, momentum=0.5, memory=3),
-    "StochasticBatchSize2": _known(None, lr=0.1, momentum=0.5),
+    "StochasticBatchSize1": _known(None, lr=0.1, momentum=0.5, memory=3, seed=0),
+    "StochasticBatchSize2": _known(None, lr=0.1, momentum=0.5, seed=0),
     "SVRG": _known(None, "rotation", "translation", step=_with_all_data, lr=0.1),
     "TRAdam": _known(None, reference="tradam", lr=0.01, lam=0.1, S=4),
     "TRSGD": _known(None, reference="trsgd", lr=0.2, lam=0.5, S=4, momentum=0.5),
     "TopKSGD": _known(None, lr=0.1),
-    "TwoPointZerothOrder": _known(None, lr=0.01),
+    "TwoPointZerothOrder": _known(None, lr=0.01, seed=0),
 }  # fmt: skip
 
 PRESETS: Mapping[str, Preset | None] = {

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property, reduce
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import sympy as sp
@@ -23,6 +24,7 @@ Form = Literal["printed", "repaired"]
 Sense = Literal["<=", ">=", "=="]
 Mode = Literal["in expectation", "every run", "with probability", "O(.)"]
 Values = Mapping[str, Any]
+_KEY = re.compile(r"\w+(\.\w+)+", re.ASCII)
 
 
 class DomainError(ValueError):
@@ -97,7 +99,8 @@ class Claim:
     Raises
     ------
     ValueError
-        If ``failure`` is missing where the mode needs it, or given where it does not.
+        If there is no such sense or mode; if ``failure`` is missing where the mode needs it, or
+        given where it does not.
 
     >>> from bounds.notation import beta
     >>> from bounds.quantities import buffer_norm
@@ -113,6 +116,10 @@ class Claim:
     failure: sp.Expr | None = None
 
     def __post_init__(self) -> None:
+        if self.sense not in get_args(Sense):
+            raise ValueError(f"a claim's sense is one of {get_args(Sense)}, got {self.sense!r}")
+        if self.mode not in get_args(Mode):
+            raise ValueError(f"a claim's mode is one of {get_args(Mode)}, got {self.mode!r}")
         object.__setattr__(self, "lhs", sp.sympify(self.lhs))
         object.__setattr__(self, "rhs", sp.sympify(self.rhs))
         if self.big_o and self.mode == "in expectation":
@@ -227,7 +234,8 @@ class Statement:
     Parameters
     ----------
     key : str
-        ``paper.label`` or ``paper.label.part``, e.g. ``"sngm.theorem_1"``.
+        ``paper.label`` or ``paper.label.part``, e.g. ``"sngm.theorem_1"``, in letters, digits and
+        ``_``: it names files, and stands in the source of scripts.
     label : str
         What the paper calls it: ``"Theorem 1"``.
     form : "printed" or "repaired"
@@ -254,6 +262,11 @@ class Statement:
         The statement in words; how the repaired form is proved or why the printed one fails.
     proof : tuple of Step
         The steps sympy replays.
+
+    Raises
+    ------
+    ValueError
+        If the key or the form is none.
     """
 
     key: str
@@ -270,6 +283,15 @@ class Statement:
     text: str = ""
     note: str = ""
     proof: tuple[Step, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.key, str) and _KEY.fullmatch(self.key)):
+            raise ValueError(
+                "a statement's key is PAPER.LABEL, in letters, digits and _; "
+                f"got {str(self.key)[:80]!r}"
+            )
+        if self.form not in get_args(Form):
+            raise ValueError(f"{self.key}: a form is one of {get_args(Form)}, got {self.form!r}")
 
     @property
     def paper(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import pickle
 import sys
 from collections.abc import Mapping
@@ -14,12 +15,11 @@ import torch
 
 from theorylab.errors import DataError
 from theorylab.plugins.files import set_aside, writing
-from theorylab.plugins.store import Damaged
+from theorylab.plugins.sealed import Damaged, opened, read_bytes, seal
+from theorylab.plugins.store import write_json
 
-__all__ = ["load", "load_weights", "resume", "save"]
+__all__ = ["load", "load_weights", "own_folder", "resume", "save"]
 
-_SEAL = b"\ntheorylab checkpoint, sha256 "
-_LENGTH = len(_SEAL) + 64 + 1  # the checksum in hex, and a line's end
 _ODD = (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, TypeError,
         AttributeError, AssertionError, pickle.UnpicklingError)  # fmt: skip
 
@@ -43,7 +43,7 @@ def save(path: Path, state: Any) -> None:
             if hashed.failure is not None:  # a full disk, which torch reports in its own words
                 raise hashed.failure from None
             raise
-        stream.write(_SEAL + hashed.digest.hexdigest().encode() + b"\n")
+        stream.write(seal(hashed.digest.hexdigest()))
 
 
 @final
@@ -80,16 +80,9 @@ def load(path: Path) -> Any | None:
         If the file is not what :func:`save` wrote, byte for byte.
     """
     try:
-        data = path.read_bytes()
+        body = opened(read_bytes(path))
     except FileNotFoundError:
         return None
-    except OSError as error:
-        raise Damaged(f"it cannot be read: {error.strerror or error}") from None
-    body, seal = memoryview(data)[:-_LENGTH], data[-_LENGTH:]
-    if not seal.startswith(_SEAL):
-        raise Damaged("it has no checksum")
-    if seal != _SEAL + hashlib.sha256(body).hexdigest().encode() + b"\n":
-        raise Damaged("its checksum does not fit")
     try:
         return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except _ODD as error:
@@ -127,6 +120,40 @@ def resume(path: Path, made: Mapping[str, str]) -> Mapping[str, Any] | None:
     return None
 
 
+def own_folder(
+    base: Path, settings: Mapping[str, Any], made: Mapping[str, str], *, inside: bool = False,
+    first: bool = True,
+) -> Path:  # fmt: skip
+    """The folder that a run is kept in: ``base``, or one beside it if ``base`` holds another run.
+
+    ``run.json`` says which run a folder holds: its settings, and what it was made with.
+
+    Parameters
+    ----------
+    base : Path
+    settings, made : mapping
+        What determines the run, JSON-ready.
+    inside : bool
+        Whether the other folder lies in ``base``, not beside it.
+    first : bool
+        Whether this process may write; the others choose the same.
+    """
+    run = json.loads(json.dumps({"settings": settings, "made": made}))
+    if _held(base) not in (None, run):
+        digest = hashlib.sha256(json.dumps(run, sort_keys=True).encode()).hexdigest()[:8]
+        base = base / f"run-{digest}" if inside else base.with_name(f"{base.name}-{digest}")
+    if first and _held(base) != run:
+        write_json(base / "run.json", run)
+    return base
+
+
+def _held(folder: Path) -> Any | None:
+    try:
+        return json.loads((folder / "run.json").read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
 def load_weights(path: Path) -> Any | None:
     """A ``state_dict`` that a user's own program may have saved, or ``None`` without a file.
 
@@ -138,12 +165,10 @@ def load_weights(path: Path) -> Any | None:
         If the file cannot be read as tensors and plain values, or its checksum does not fit.
     """
     try:
-        data = path.read_bytes() if path.is_file() else None
-        if data is None:
+        if not path.is_file():
             return None
-        if data[-_LENGTH:].startswith(_SEAL):
-            return load(path)
-        return torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        body = opened(path.read_bytes(), required=False)
+        return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except Damaged as error:
         raise DataError(f"{path} is not a checkpoint of this program: {error}") from None
     except _ODD as error:

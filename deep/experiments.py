@@ -162,7 +162,7 @@ def compare(
         compared.append(Group.of(name, of_arms, plan.seeds))
     missing = sum(history is None for history in histories)
     report = Comparison(data.label, plan, samples, tuple(compared), missing, made, tuple(lost))
-    report.save(out / "results.json")
+    report.keep(out / "results.json")
     return report
 
 

@@ -281,6 +281,8 @@ class GanReport(Report):
         What read the classes: ``module:factory``, ``colour``, or empty if nothing did.
     ground_truth : Segmentation, optional
         The segmenter's scores on the true photos.
+    data : str
+        The digest of the data.
     """
 
     settings: GanSettings
@@ -289,6 +291,7 @@ class GanReport(Report):
     scores: Mapping[str, float]
     segmenter: str = ""
     ground_truth: Segmentation | None = None
+    data: str = ""
 
     def to_pandas(self) -> pd.DataFrame:
         """One row: the run, and another for the true photos where they were read."""
@@ -299,7 +302,9 @@ class GanReport(Report):
 
     def to_json(self) -> dict[str, Any]:
         table: dict[str, Any] = {
-            "schema": 1, "provenance": provenance(seed=self.settings.seed),
+            "schema": 1,
+            "provenance": provenance(seed=self.settings.seed, data=[self.data] * bool(self.data),
+                                     threads=torch.get_num_threads()),
             "settings": asdict(self.settings),
             "result": {"steps": self.steps, "losses": dict(self.losses), **self.scores},
         }  # fmt: skip
@@ -358,15 +363,18 @@ def train_gan(
         read, by = load_segmenter(segmenter, weights, len(content.classes), where), segmenter
     elif settings.data == "generated-pairs":
         read, by = nearest_colour, "colour"
-    trainer = GanTrainer(settings, content, folder=out, device=where)
+    trainer = GanTrainer(settings, content, device=where)
+    trainer.folder = checkpoint.own_folder(out, asdict(settings), trainer.made, inside=True)
     result = trainer.run(segmenter=read, progress=progress)
     if images:
-        write_images(out, shown_pairs(trainer.generator, trainer.data, images, seed=settings.seed))
+        write_images(
+            trainer.folder, shown_pairs(trainer.generator, trainer.data, images, seed=settings.seed)
+        )
     found = GanReport(
         settings, result.pop("steps"), result.pop("losses"), result, by,
-        None if read is None else on_truth(trainer.data, read),
+        None if read is None else on_truth(trainer.data, read), trainer.made["data"],
     )  # fmt: skip
-    found.save(target)
+    found.keep(target)
     return found
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 from deep.settings import Settings
-from theorylab.errors import DataError, UsageError
+from theorylab.errors import DataError
 
-__all__ = ["SCHEMA", "entry", "kept", "last_tenth", "maximum", "merged", "tidy"]
+__all__ = ["SCHEMA", "alike", "entry", "kept", "last_tenth", "maximum", "merged", "tidy"]
 
 SCHEMA = 2
 Row = Mapping[str, Any]
@@ -40,11 +40,16 @@ def maximum(history: Sequence[Row], quantity: str = "test_accuracy") -> float | 
     return max((row[quantity] for row in history if row[quantity] is not None), default=None)
 
 
-def entry(settings: Settings, histories: Mapping[int, Sequence[Row]]) -> dict[str, Any]:
-    """One arm's results: settings, step, and the history of every seed."""
+def entry(
+    settings: Settings,
+    histories: Mapping[int, Sequence[Row]],
+    made: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """One arm's results: settings, step, what it was made with, and the history of every seed."""
     runs = [histories[seed] for seed in sorted(histories)]
     return {
-        "settings": settings.to_json(), "lr": settings.step_size, "seeds": sorted(histories),
+        "settings": settings.to_json(), "made": dict(made or {}), "lr": settings.step_size,
+        "seeds": sorted(histories),
         "history": runs, "last_tenth": [last_tenth(h) for h in runs],
         "maximum": [maximum(h) for h in runs],
     }  # fmt: skip
@@ -69,27 +74,24 @@ def kept(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} does not hold results of this program: {error}") from None
 
 
-def merged(
-    before: Mapping[str, Any], name: str, settings: Settings, histories: Mapping[int, Sequence[Row]]
-) -> dict[str, Any]:
-    """An arm's results together with those of other seeds kept before.
+def alike(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
+    """Whether two arms' results differ in their seeds alone: not in settings, data or code."""
+    one, two = (json.loads(json.dumps([arm["settings"], arm.get("made")])) for arm in (old, new))
+    return [one[0] | {"seed": 0}, one[1]] == [two[0] | {"seed": 0}, two[1]]
 
-    Raises
-    ------
-    UsageError
-        If what was kept under the name is of other settings.
-    """
+
+def merged(before: Mapping[str, Any], name: str, new: Mapping[str, Any]) -> dict[str, Any]:
+    """An arm's results together with those of other seeds kept before."""
     if name not in before:
-        return entry(settings, histories)
+        return dict(new)
     old = before[name]
-    mine = json.loads(json.dumps(settings.to_json()))
-    for key, value in mine.items():
-        if key != "seed" and old["settings"].get(key) != value:
-            raise UsageError(
-                f"the results kept for {name} have {key} {old['settings'].get(key)!r}, here it is "
-                f"{value!r}: choose another --out"
-            )
-    return entry(settings, dict(zip(old["seeds"], old["history"], strict=True)) | dict(histories))
+    runs = dict(zip(old["seeds"], old["history"], strict=True))
+    runs |= dict(zip(new["seeds"], new["history"], strict=True))
+    every = [runs[seed] for seed in sorted(runs)]
+    return {
+        **new, "seeds": sorted(runs), "history": every,
+        "last_tenth": [last_tenth(h) for h in every], "maximum": [maximum(h) for h in every],
+    }  # fmt: skip
 
 
 def tidy(arms: Mapping[str, Any]) -> pd.DataFrame:

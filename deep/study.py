@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, final
@@ -11,7 +11,7 @@ from typing import Any, final
 import pandas as pd
 import torch
 
-from deep import results
+from deep import checkpoint, results
 from deep.arms import Gain, gains, report
 from deep.arms import arms as control_arms
 from deep.data import Dataset
@@ -22,8 +22,9 @@ from deep.settings import MAX_SEED, Settings
 from deep.training import Trainer, load_data
 from deep.twins import TwinPair, train_twins
 from theorylab.errors import UsageError
+from theorylab.plugins.files import keep_beside, safe_name, writable, write_text
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.store import writable, write_json
+from theorylab.plugins.store import write_json
 from theorylab.studies.report import Report
 
 __all__ = ["Arm", "Summary", "TrainReport", "TwinsReport", "train_study", "twin_study"]
@@ -73,6 +74,8 @@ class Arm:
         For each seed, where the training loss first reached the threshold (``None``: never).
     smoothness : Fit, optional
         ``||Hessian|| ~ L + lambda ||gradient||`` along the runs, where that was measured.
+    made : mapping of str to str
+        Digests of the data and the code.
     """
 
     name: str
@@ -80,6 +83,7 @@ class Arm:
     histories: Mapping[int, Sequence[results.Row]]
     hitting: tuple[Mapping[str, float] | None, ...] | None = None
     smoothness: Fit | None = None
+    made: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def scores(self) -> list[float]:
@@ -106,7 +110,7 @@ class Arm:
 
     def to_json(self) -> dict[str, Any]:
         """As ``results.json`` keeps an arm."""
-        return results.entry(self.settings, self.histories) | self.measured
+        return results.entry(self.settings, self.histories, self.made) | self.measured
 
     @property
     def measured(self) -> dict[str, Any]:
@@ -181,7 +185,10 @@ class TrainReport(Report):
 
     def to_json(self) -> dict[str, Any]:
         table: dict[str, Any] = {
-            "schema": results.SCHEMA, "provenance": provenance(seed=self.seed),
+            "schema": results.SCHEMA,
+            "provenance": provenance(seed=self.seed, data=sorted({a.made["data"] for a in self.arms
+                                                                  if "data" in a.made}),
+                                     threads=torch.get_num_threads()),
             "arms": {arm.name: arm.to_json() for arm in self.arms},
         }  # fmt: skip
         if found := self.gains:
@@ -207,7 +214,8 @@ def train_study(
     """Train a network with a method and its control arms, each at several seeds.
 
     Stopped anywhere, the same call goes on bit for bit. ``out/results.json`` and ``results.csv``
-    keep every arm and seed, those of earlier calls too.
+    keep every arm and seed, those of earlier calls too; where an earlier call's arm had other
+    settings, data or code, its results stay beside, as ``out/results-DIGEST.json``.
 
     Parameters
     ----------
@@ -234,7 +242,7 @@ def train_study(
     Raises
     ------
     UsageError
-        If settings do not fit each other or the data, or ``out`` holds runs of other settings.
+        If settings do not fit each other or the data.
     DataError
         If the data, or what ``out`` holds, cannot be read.
 
@@ -257,10 +265,7 @@ def train_study(
     else:
         found = control_arms(settings) if arms else {settings.optimizer: settings}
     target = writable(out / "results.json")
-    before = results.kept(target)
-    if not tune:
-        for name, arm in found.items():
-            results.merged(before, name, arm, {})
+    results.kept(target)  # what is no results file is refused now
     with processes(device_named(device)) as (rank, world, where):
         runs = _Runs(data_dir, where, (rank, world), out, checkpoint_every, progress)
         if tune:
@@ -272,20 +277,31 @@ def train_study(
     if rank:
         return TrainReport((), first)
     study = TrainReport(
-        tuple(_arm(name, found[name], runs, threshold) for name, runs in histories.items()), first
-    )
-    every = before | {
-        arm.name: results.merged(before, arm.name, arm.settings, arm.histories) | arm.measured
-        for arm in study
-    }
-    write_json(target, {**study.to_json(), "arms": every})
-    results.tidy(every).to_csv(out / "results.csv", index=False)
+        tuple(_arm(name, found[name], histories[name], runs.made[name], threshold)
+              for name in found), first
+    )  # fmt: skip
+    _keep(study, target)
     return study
+
+
+def _keep(study: TrainReport, target: Path) -> None:
+    """Add the arms to those of earlier calls; where one was another run's, begin anew beside it."""
+    before, table = results.kept(target), study.to_json()
+    if any(name in before and not results.alike(before[name], arm)
+           for name, arm in table["arms"].items()):  # fmt: skip
+        keep_beside(target)
+        keep_beside(target.with_suffix(".csv"))
+        before = {}
+    every = before | {
+        name: results.merged(before, name, arm) for name, arm in table["arms"].items()
+    }
+    write_json(target, {**table, "arms": every})
+    write_text(target.with_suffix(".csv"), results.tidy(every).to_csv(index=False))
 
 
 def _arm(
     name: str, settings: Settings, histories: Mapping[int, Sequence[results.Row]],
-    threshold: float | None,
+    made: Mapping[str, str], threshold: float | None,
 ) -> Arm:  # fmt: skip
     reached, fit = None, None
     if threshold is not None:
@@ -296,7 +312,7 @@ def _arm(
         if len(points) > 1:
             fit = relaxed_smoothness([row["gradient_norm"] for row in points],
                                      [row["hessian_norm"] for row in points])  # fmt: skip
-    return Arm(name, settings, histories, reached, fit)
+    return Arm(name, settings, histories, reached, fit, made)
 
 
 @final
@@ -318,15 +334,21 @@ class _Runs:
         self.out = out
         self.checkpoint_every = checkpoint_every
         self.progress = progress
-        self._data: dict[tuple[str, float, int | None, bool], Dataset] = {}
+        self._data: dict[tuple[str, str, float, int | None, bool], Dataset] = {}
+        self.made: dict[str, Mapping[str, str]] = {}
 
     def run(self, settings: Settings, name: str) -> list[dict[str, Any]]:
-        key = (settings.data, settings.holdout, settings.train_samples, settings.augment)
+        key = (settings.model, settings.data, settings.holdout, settings.train_samples,
+               settings.augment)  # fmt: skip
         if key not in self._data:
             self._data[key] = load_data(settings, self.data_dir)
-        folder = self.out / name.replace(" ", "_") / f"seed-{settings.seed}"
-        trainer = Trainer(settings, self._data[key], folder=folder, device=self.device,
-                          process=self.process)  # fmt: skip
+        trainer = Trainer(settings, self._data[key], device=self.device, process=self.process)
+        base = self.out.joinpath(*(safe_name(part.replace(" ", "_")) for part in name.split("/")))
+        trainer.folder = checkpoint.own_folder(
+            base / f"seed-{settings.seed}", settings.to_json(), trainer.made,
+            first=self.process[0] == 0,
+        )  # fmt: skip
+        self.made[name] = trainer.made
         return trainer.run(checkpoint_every=self.checkpoint_every, progress=self.progress,
                            label=f"{name} seed {settings.seed}")  # fmt: skip
 
@@ -356,10 +378,13 @@ class TwinsReport(Report):
     ----------
     settings : Settings
     pairs : tuple of TwinPair
+    data : str
+        The digest of the data.
     """
 
     settings: Settings
     pairs: tuple[TwinPair, ...]
+    data: str = ""
 
     def __iter__(self) -> Iterator[TwinPair]:
         return iter(self.pairs)
@@ -375,7 +400,9 @@ class TwinsReport(Report):
 
     def to_json(self) -> dict[str, Any]:
         return {
-            "schema": 1, "provenance": provenance(seed=self.settings.seed),
+            "schema": 1,
+            "provenance": provenance(seed=self.settings.seed, data=[self.data] * bool(self.data),
+                                     threads=torch.get_num_threads()),
             "settings": self.settings.to_json(), "twins": [pair.to_json() for pair in self.pairs],
         }  # fmt: skip
 
@@ -411,9 +438,11 @@ def twin_study(
     with processes(device_named(device)) as (_, world, where):
         if world > 1:
             raise UsageError("--twins runs in one process")
-        pairs = train_twins(settings, load_data(settings, data_dir), count=count, device=where,
-                            folder=out / "twins", checkpoint_every=checkpoint_every,
-                            progress=progress)  # fmt: skip
-    study = TwinsReport(settings, tuple(pairs))
-    study.save(target)
+        data = load_data(settings, data_dir)
+        folder = checkpoint.own_folder(out / "twins", {**settings.to_json(), "twins": count},
+                                       Trainer(settings, data).made)  # fmt: skip
+        pairs = train_twins(settings, data, count=count, device=where, folder=folder,
+                            checkpoint_every=checkpoint_every, progress=progress)  # fmt: skip
+    study = TwinsReport(settings, tuple(pairs), data.origin)
+    study.keep(target)
     return study

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from paper_figures.session import Session
 from paper_figures.style import Style
 from theorylab.errors import UsageError
+from theorylab.plugins.files import write_text
 
 __all__ = ["FINAL", "Exhibit", "Place", "Refused", "read_csv", "write_csv"]
 
@@ -106,11 +107,8 @@ class Exhibit:
 
 def write_csv(path: Path, data: pd.DataFrame, provenance: Mapping[str, Any]) -> Path:
     """The data as CSV; its first line is a comment with the provenance as JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
     text = data.to_csv(index=False, lineterminator="\n")
-    part.write_text(f"# {json.dumps(provenance, sort_keys=True)}\n{text}")
-    part.replace(path)
+    write_text(path, f"# {json.dumps(provenance, sort_keys=True)}\n{text}")
     return path
 
 

@@ -16,6 +16,7 @@ from paper_figures.session import Session
 from paper_figures.style import FORMATS, Style, save
 from paper_figures.tables import compared, controls, latex
 from theorylab.errors import UnknownNameError, UsageError
+from theorylab.plugins.files import write_text
 from theorylab.plugins.provenance import provenance
 
 __all__ = ["EXHIBITS", "Drawn", "draw", "exhibit", "produce", "produce_each"]
@@ -126,5 +127,5 @@ def draw(item: Exhibit, path: Path, style: Style, formats: Sequence[str] = FORMA
 
 def _write(stem: Path, suffix: str, text: str) -> Path:
     target = stem.with_name(stem.name + suffix)
-    target.write_text(text)
+    write_text(target, text)
     return target

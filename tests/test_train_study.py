@@ -70,8 +70,51 @@ def test_a_later_call_adds_to_what_is_kept_and_reports_its_own(tmp_path: Path) -
     assert list(found["sgd"].histories) == [4]
     kept = json.loads((tmp_path / "results.json").read_text())
     assert kept["arms"]["sgd"]["seeds"] == [0, 4]
-    with pytest.raises(UsageError, match="the results kept for sgd have batch_size 16"):
-        train_study(replace(TINY, batch_size=8), device="cpu", out=tmp_path, progress=False)
+
+
+def losses(settings: Settings, out: Path) -> list[float]:
+    found = train_study(settings, device="cpu", out=out, progress=False)
+    return [row["train_loss"] for row in found["sgd"].histories[0]]
+
+
+def test_runs_of_other_settings_in_one_folder_are_both_kept(tmp_path: Path) -> None:
+    small = replace(TINY, batch_size=8)
+    one, two = losses(TINY, tmp_path), losses(small, tmp_path)
+    assert one != two
+    (beside,) = tmp_path.glob("results-*.json")
+    for path, settings, expected in ((beside, TINY, one), (tmp_path / "results.json", small, two)):
+        (entry,) = json.loads(path.read_text())["arms"].values()
+        assert entry["settings"]["batch_size"] == settings.batch_size
+        assert [row["train_loss"] for row in entry["history"][0]] == expected
+    assert len(list(tmp_path.glob("results-*.csv"))) == 1
+    folders = sorted(path.parent.name for path in tmp_path.glob("sgd/*/checkpoint.pt"))
+    assert folders[0] == "seed-0"
+    assert len(folders) == 2
+    # Each goes on from its own, and nothing is trained again.
+    times = {path: path.stat().st_mtime_ns for path in tmp_path.glob("sgd/*/checkpoint.pt")}
+    assert (losses(TINY, tmp_path), losses(small, tmp_path)) == (one, two)
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+
+
+def test_a_name_of_an_arm_stays_in_the_folder(tmp_path: Path) -> None:
+    train_study(TINY, arms={"../../x": TINY}, device="cpu", out=tmp_path / "a" / "b",
+                progress=False)  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert [path.name for path in (tmp_path / "a").iterdir()] == ["b"]
+
+
+def test_two_reports_of_one_name_are_both_kept(tmp_path: Path) -> None:
+    target = tmp_path / "twins.json"
+    one = twin_study(TINY, count=1, device="cpu", out=tmp_path, progress=False)
+    two = twin_study(replace(TINY, seed=1), count=1, device="cpu", out=tmp_path, progress=False)
+    (beside,) = tmp_path.glob("twins-*.json")
+    assert json.loads(beside.read_text())["settings"]["seed"] == one.settings.seed
+    assert json.loads(target.read_text())["settings"]["seed"] == two.settings.seed
+    two.keep(target)  # the same run again takes its own place
+    assert len(list(tmp_path.glob("twins*.json"))) == 2
+    (tmp_path / "damaged.json").write_text("{")
+    two.keep(tmp_path / "damaged.json")
+    assert len(list(tmp_path.glob("damaged*.json"))) == 2
 
 
 def test_a_mistake_is_refused_before_anything_runs(tmp_path: Path) -> None:

@@ -51,7 +51,10 @@ def _read(path: Readable) -> TensorSplit:
     ):  # fmt: skip
         came = {name: getattr(content.get(name), "shape", None) for name in ("X", "y")}
         raise DataError(f"svhn: {path} needs X, uint8 (32, 32, 3, n), and y, n labels, got {came}")
-    labels = labels.ravel().astype(np.int64)
+    labels = labels.ravel()
+    if labels.dtype.kind not in "iuf" or not (labels == np.round(labels)).all():
+        raise DataError(f"svhn: {path} needs whole numbers as labels")
+    labels = labels.astype(np.int64)
     if not labels.size or labels.min() < 1 or labels.max() > 10:
         raise DataError(f"svhn: {path} needs labels 1 to 10, got {sorted(set(labels.tolist()))}")
     pixels = np.ascontiguousarray(images.transpose(3, 2, 0, 1))

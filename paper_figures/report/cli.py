@@ -9,7 +9,7 @@ import typer
 
 from paper_figures.report.collect import collect
 from theorylab.console import console
-from theorylab.plugins.store import writable
+from theorylab.plugins.files import writable, write_text
 
 __all__ = ["command"]
 
@@ -29,7 +29,7 @@ def command(
     found = collect(run_dir)
     target = out or run_dir / ("report.tex" if as_latex else "report.html")
     writable(target)
-    target.write_text(found.to_latex() if as_latex else found._repr_html_(), encoding="utf-8")
+    write_text(target, found.to_latex() if as_latex else found._repr_html_())
     exhibits = f", {len(found.exhibits)} exhibits" if found.exhibits else ""
     console().print(f"{len(found)} statements{exhibits}", highlight=False)
     console().print(f"report: {target}", highlight=False, soft_wrap=True)

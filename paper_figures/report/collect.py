@@ -16,6 +16,7 @@ from bounds.statement import Statement
 from theorylab.errors import UsageError
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
+from theorylab.plugins.files import kept_beside
 from theorylab.plugins.store import read_json
 from theorylab.studies.report import Report
 from theorylab.studies.sweep import SweepRow
@@ -224,7 +225,7 @@ def collect(folder: Path | str) -> RunReport:
         raise UsageError(f"no results at {folder}; run `theorylab verify` first")
     gathered = _Gathered(folder)
     for path in sorted(folder.rglob("*.json")):
-        if "cells" in path.parts or path.stat().st_size > _LARGEST:
+        if "cells" in path.parts or kept_beside(path) or path.stat().st_size > _LARGEST:
             continue
         table = read_json(path, "theorylab verify")
         if isinstance(table, Mapping):

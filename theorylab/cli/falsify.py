@@ -70,7 +70,7 @@ def command(
     target = writable(out / "results.json")
     report = falsify(chosen, specs, budget=budget, limit=limit, seed=seed, jobs=scale, out=out,
                      write=write)  # fmt: skip
-    report.save(target)
+    report.keep(target)
     if as_json:
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:

@@ -58,7 +58,7 @@ def command(
     target = writable(out / "results.json")
     report = power(chosen, budget=budget, seeds=seeds, instances=instances, seed=seed, jobs=scale,
                    out=out)  # fmt: skip
-    report.save(target)
+    report.keep(target)
     if page is not None:
         fill(page, "power", markdown(report.to_json()))
     if as_json:

@@ -44,7 +44,10 @@ def _numbers(text: str | None, kind: type, option: str) -> list[Any]:
 
 
 def command(
-    rule: Annotated[str, typer.Option(help="Rules, separated by commas.")] = _RULES,
+    rule: Annotated[
+        str | None,
+        typer.Option(help=f"Rules, separated by commas; those of --statement, or {_RULES}."),
+    ] = None,
     data: Data = None,
     column: Target = None,
     objective: Family = None,
@@ -71,22 +74,27 @@ def command(
     """Measure uniform stability on perturbed twins, beside each theorem's bound."""
     from theorylab.studies.scale import Scale
     from theorylab.studies.stability import stability
+    from theorylab.studies.twin_cells import explicit_bound, rule_of
 
     if objective is None and data is None:
         objective = _OBJECTIVE
     specs = chosen_objectives(objective, data, parameters, column)
     if not specs:
         raise UsageError(f"{objective} has no default instance; name its data with --data")
+    named = _named(statement)
+    if rule is None:
+        rule = _RULES if named is None else ",".join(rule_of(explicit_bound(s)) for s in named)
     scale = Scale(jobs, backend, scheduler).capped()
     target = writable(out / "stability.json")
     report = stability(
-        [name.strip() for name in rule.split(",")], specs[0], sizes=_numbers(n, int, "--n"),
+        list(dict.fromkeys(name.strip() for name in rule.split(","))), specs[0],
+        sizes=_numbers(n, int, "--n"),
         horizons=_numbers(steps, int, "--steps"), multipliers=_numbers(c, float, "--c"),
         thetas=_numbers(theta, float, "--theta"), inner=inner, pairs=pairs, seeds=seeds, seed=seed,
-        statements=_named(statement), remove=remove,
+        statements=named, remove=remove,
         search=search, jobs=scale, out=out,
     )  # fmt: skip
-    report.save(target)
+    report.keep(target)
     if as_json:
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:

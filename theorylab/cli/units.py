@@ -39,7 +39,7 @@ def command(
     chosen = select(keys or [], paper, form)
     target = writable(out / "results.json")
     report = units(chosen, attack=attack, seed=seed)
-    report.save(target)
+    report.keep(target)
     if as_json:
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:

@@ -70,7 +70,7 @@ def command(
     named = specs if objective is not None or data is not None else None
     report = verify(chosen, named, form=form, replicas=replicas, budget=budget,
                     instances=instances, seed=seed, jobs=scale, out=out)  # fmt: skip
-    report.save(target)
+    report.keep(target)
     if as_json:
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:

@@ -55,7 +55,7 @@ def command(
     chosen = select(keys or [], paper, form)
     target = writable(out / "results.json")
     report = worst_cases(chosen, fixed, count=count, hunt_seconds=hunt_seconds, seed=seed)
-    report.save(target)
+    report.keep(target)
     if page is not None:
         fill(page, "worst cases", markdown(report.to_json()))
     if as_json:

@@ -25,10 +25,12 @@ from theorylab.errors import UsageError
 from theorylab.exact.tabular import Tabular, integral, moves_of, rational
 from theorylab.hunt.search import Hunt, Instance
 from theorylab.hunt.shrink import shrink, shrink_instance
+from theorylab.plugins.files import write_text
 
 __all__ = ["replay", "script", "write_counterexample"]
 
 _LINES = 40
+_SECONDS = 600.0  # that a script may take to show what it claims
 _VALUE = Units(F=1)
 
 # Numpy text over W of shape (paths, rounds + 1): quantities of one round, and what is recorded.
@@ -53,7 +55,7 @@ _ROUNDS: Mapping[str, str] = {
 
 _REPLAY = """\
 # {key} ({form}): {claim}
-# It has no form for numpy alone: this needs theorylab.
+# It has no form for numpy alone: this needs theorylab. Run it with `python -P`.
 from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
@@ -77,6 +79,8 @@ def script(table: Tabular) -> str:
     """
     statement = table.statement
     claim = statement.claim
+    if odd := sorted(name for name in _needed(statement) if not name.isidentifier()):
+        raise UsageError(f"{statement.key}: no script can be made of a symbol called {odd[0]!r}")
     lines = [
         f'"""Counterexample to {statement.key} ({statement.form}): {_ascii(claim)}."""',
         "import numpy as np",
@@ -234,7 +238,9 @@ def _literal(value: Any) -> str:
 
 
 def _ascii(claim: Any) -> str:
-    return str(claim).replace('"', "'")
+    """The claim on one line that cannot end a string or a comment."""
+    text = " ".join(str(claim).split()).encode("ascii", "replace").decode()
+    return "".join(c for c in text if c.isprintable()).replace('"', "'").replace("\\", "/")
 
 
 def _latex(table: Tabular, exact: tuple[sp.Expr, sp.Expr] | None) -> str:
@@ -306,16 +312,24 @@ def replay(statement: Statement, instance: Instance) -> str:
     '# sngm.lemma_2 (printed): buffer_norm <= 1/(1 - beta)'
     """
     text = indent(pformat(instance.to_json(), width=92, sort_dicts=False), "    ")
-    claim = str(statement.claim).encode("ascii", "replace").decode()
-    return _REPLAY.format(key=statement.key, form=statement.form, claim=claim, instance=text)
+    return _REPLAY.format(key=statement.key, form=statement.form, claim=_ascii(statement.claim),
+                          instance=text)  # fmt: skip
 
 
 def _shows_it(path: Path, *flags: str) -> bool:
-    """Whether the script, run by itself, confirms that the claim fails."""
-    done = subprocess.run([sys.executable, *flags, str(path)], capture_output=True, check=False)
-    if done.returncode != 0:
+    """Whether the script, run by itself, confirms that the claim fails.
+
+    What else lies in its folder is not imported (``-P``, ``-I``).
+    """
+    try:
+        done = subprocess.run([sys.executable, *flags, str(path.absolute())], capture_output=True,
+                              check=False, timeout=_SECONDS)  # fmt: skip
+        shown = done.returncode == 0
+    except subprocess.TimeoutExpired:
+        shown = False
+    if not shown:
         path.unlink()
-    return done.returncode == 0
+    return shown
 
 
 def write_counterexample(statement: Statement, found: Hunt, out: Path | str) -> dict[str, Any]:
@@ -335,7 +349,7 @@ def write_counterexample(statement: Statement, found: Hunt, out: Path | str) -> 
     if table is None:
         return _write_replay(statement, found, path, "no form on the line with few enough paths")
     try:
-        path.write_text(script(table))
+        write_text(path, script(table))
     except UsageError as error:
         return _write_replay(statement, found, path, str(error))
     if not _shows_it(path, "-I"):
@@ -343,7 +357,7 @@ def write_counterexample(statement: Statement, found: Hunt, out: Path | str) -> 
         return _write_replay(statement, found, path, reason)
     exact = table.confirm_exactly()
     small, large = table.sides()
-    (folder / f"{stem}.tex").write_text(_latex(table, exact))
+    write_text(folder / f"{stem}.tex", _latex(table, exact))
     _plot(table, folder / f"{stem}.svg")
     return {
         "script": f"counterexamples/{stem}.py", "reason": "",
@@ -361,7 +375,7 @@ def _write_replay(statement: Statement, found: Hunt, path: Path, reason: str) ->
     if not statement.claim.big_o:
         instances.insert(0, shrink_instance(statement, found.instance))
     for instance in instances:
-        path.write_text(replay(statement, instance), encoding="utf-8")
-        if _shows_it(path):
+        write_text(path, replay(statement, instance))
+        if _shows_it(path, "-P"):
             return {"script": None, "reason": reason, "replay": f"counterexamples/{path.name}"}
     return {"script": None, "reason": reason, "replay": None}

@@ -16,7 +16,10 @@ from typing import IO, Any
 
 from theorylab.errors import UsageError
 
-__all__ = ["clear_leftovers", "safe_name", "set_aside", "writable", "write_text", "writing"]
+__all__ = [
+    "clear_leftovers", "keep_beside", "kept_beside", "safe_name", "set_aside", "writable",
+    "write_text", "writing",
+]  # fmt: skip
 
 _LEFTOVER = re.compile(r"\.(?P<host>[\w-]+)\.(?P<process>\d+)\.\w+\.tmp")
 _DAY = 86_400.0
@@ -143,6 +146,39 @@ def set_aside(path: Path, why: str = "damaged") -> Path:
             raise UsageError(f"cannot set {path} aside: {error.strerror or error}") from error
         return target
     raise UsageError(f"{path.parent} is full of files set aside; `theorylab results prune` helps")
+
+
+def keep_beside(path: Path) -> Path | None:
+    """Rename a finished file after its content, so that another can take its place.
+
+    >>> path = Path(tempfile.mkdtemp()) / "results.json"
+    >>> _ = path.write_text("{}")
+    >>> keep_beside(path).name
+    'results-44136fa3.json'
+
+    Raises
+    ------
+    UsageError
+        If it cannot be renamed.
+    """
+    try:
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        target = path.with_name(f"{path.stem}-{digest}{path.suffix}")
+        os.replace(path, target)
+    except FileNotFoundError:  # another process did it
+        return None
+    except OSError as error:
+        raise UsageError(f"cannot keep {path} beside: {error.strerror or error}") from error
+    return target
+
+
+def kept_beside(path: Path) -> bool:
+    """Whether :func:`keep_beside` gave a file its name.
+
+    >>> kept_beside(Path("results-44136fa3.json")), kept_beside(Path("results.json"))
+    (True, False)
+    """
+    return re.search(r"-[0-9a-f]{8}$", path.stem) is not None
 
 
 def writable(path: Path) -> Path:

@@ -18,6 +18,7 @@ from typing import Any, final
 
 from theorylab.errors import UsageError
 from theorylab.plugins.files import clear_leftovers, set_aside, writable, write_text
+from theorylab.plugins.sealed import Damaged, read_bytes
 
 __all__ = [
     "Cell", "Damaged", "Kept", "Store", "read_cell", "read_json", "writable", "write_json",
@@ -26,10 +27,6 @@ __all__ = [
 Cell = Mapping[str, Any]
 _SEAL = ',\n"sha256": "'
 _END = '"\n}\n'
-
-
-class Damaged(Exception):
-    """A stored file that cannot be trusted; the message says why."""
 
 
 @final
@@ -73,13 +70,7 @@ def read_cell(path: Path) -> Kept:
     FileNotFoundError
         If there is none.
     """
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise Damaged(f"it cannot be read: {error.strerror or error}") from None
-    body, seal, end = data.rpartition(_SEAL.encode())
+    body, seal, end = read_bytes(path).rpartition(_SEAL.encode())
     if not seal:
         raise Damaged("it has no checksum")
     if end != f"{hashlib.sha256(body).hexdigest()}{_END}".encode():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -16,6 +16,7 @@ from theorylab.errors import UsageError
 from theorylab.hunt.search import Hunt
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
+from theorylab.plugins.files import write_text
 from theorylab.plugins.store import read_json
 from theorylab.studies.falsify import FalsifyReport
 from theorylab.studies.report import Report
@@ -52,6 +53,7 @@ the largest measured/bound found for the repaired form: 1 means attained.
 {%- endif %}
 {% endfor %}{% endfor %}"""
 
+_SCRIPT = re.compile(r"counterexamples/\w+\.py", re.ASCII)
 _STAGES = {"orders": "a grid of its hyperparameters", "worst case": "a semidefinite program",
            "units": "a change of units", "corners": "the domain's corners",
            "terms": "runs in which one term of the bound leads",
@@ -160,31 +162,45 @@ def write_errata(results: Path, out: Path) -> Errata:
     Raises
     ------
     UsageError
-        If there are no such results.
+        If there are no such results, or a script that they name is not one of theirs.
     """
     report = read_json(results, "theorylab falsify --form both")
     try:
         page = errata(report)
         text = page.markdown
+    except UsageError:
+        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UsageError(
             f"errata: {results} is not what `theorylab falsify` writes "
             f"({type(error).__name__}: {error})"
         ) from error
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(text)
-    for name in page.scripts:
-        target = out.parent / name
-        target.parent.mkdir(exist_ok=True)
-        shutil.copyfile(results.parent / name, target)
+    scripts = {name: _script(results, name) for name in page.scripts}
+    write_text(out, text)
+    for name, source in scripts.items():
+        write_text(out.parent / name, source)
     return page
+
+
+def _script(results: Path, name: str) -> str:
+    """The text of a counterexample's script that the results name."""
+    try:
+        return (results.parent / name).read_text()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no text"
+        raise UsageError(f"errata: {results.parent / name} cannot be read: {reason}") from None
 
 
 def _scripts(report: Mapping[str, Any]) -> Iterable[str]:
     """Where the counterexamples' scripts lie, relative to the results."""
     for row in report["results"]:
         written = row.get("counterexample") or {}
-        yield from (written[kind] for kind in ("script", "replay") if written.get(kind))
+        stem = f"counterexamples/{str(row['key']).replace('.', '_')}_{row['form']}"
+        for kind, own in (("script", f"{stem}.py"), ("replay", f"{stem}_replay.py")):
+            if name := written.get(kind):
+                if name != own or not _SCRIPT.fullmatch(own):
+                    raise UsageError(f"errata: the script of {row['key']!r} cannot be {name!r}")
+                yield own
 
 
 def _row(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from theorylab.errors import UsageError
+from theorylab.plugins.files import write_text
 
 __all__ = ["fill", "markdown_table", "source"]
 
@@ -34,7 +35,7 @@ def fill(page: Path, name: str, text: str) -> None:
         _, after = rest.split(end)
     except (OSError, ValueError) as error:
         raise UsageError(f"{page} needs the lines {start} and {end} once each") from error
-    page.write_text(f"{before}{start}\n{text}\n{end}{after}")
+    write_text(page, f"{before}{start}\n{text}\n{end}{after}")
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

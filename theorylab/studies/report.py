@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import abc
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from theorylab.errors import UsageError
-from theorylab.plugins.store import writable, write_json
+from theorylab.plugins.files import keep_beside, write_text
+from theorylab.plugins.store import write_json
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,5 +82,37 @@ class Report(abc.ABC):
         }  # fmt: skip
         if target.suffix not in texts:
             raise UsageError(f"a report is saved as .json, {', '.join(texts)}; got {target.name}")
-        writable(target).write_text(str(texts[target.suffix]()))
+        write_text(target, str(texts[target.suffix]()))
         return target
+
+    def keep(self, path: Path | str) -> Path:
+        """:meth:`save` as JSON; another run's results that lie there stay, beside them.
+
+        Another run is one of another command, seed or data; its results get a name of their own,
+        such as ``results-1f0c3a9b.json``.
+
+        Raises
+        ------
+        UsageError
+            If a file cannot be written.
+        """
+        target, table = Path(path), self.to_json()
+        if target.is_file() and _run(_read(target)) != _run(json.loads(json.dumps(table))):
+            keep_beside(target)
+        write_json(target, table)
+        return target
+
+
+def _read(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+
+
+def _run(table: Any) -> Any:
+    """What names the run that made a report."""
+    made = table.get("provenance") if isinstance(table, Mapping) else None
+    if not isinstance(made, Mapping):
+        return None
+    return [made.get(name) for name in ("command", "seed", "data")]

@@ -189,6 +189,7 @@ def stability(
             raise UsageError(f"--{name} must be at least {least}, got {min(values)}")
     if any(not 0 < v < math.inf for v in multipliers) or any(not 0 < v < 1 for v in thetas):
         raise UsageError("--c must be positive and --theta between 0 and 1")
+    _require_spoken_of(rules, statements)
     common = {"kind": "stability", "objective": spec, "inner": inner, "pairs": pairs,
               "seeds": seeds, "seed": seed, "remove": remove, "search": search}  # fmt: skip
     grid: list[dict[str, Any]] = []
@@ -233,6 +234,22 @@ def stability(
         tuple(clean["comparisons"]), tuple(clean["expansions"]), clean["map"], seed,
         readings([spec]), found.lost + against.lost + expansions.lost,
     )  # fmt: skip
+
+
+def _require_spoken_of(rules: Sequence[str], statements: Sequence[Statement] | None) -> None:
+    """Refuse a rule that no statement bounds, and a statement of no rule: nothing is left out."""
+    if statements is None:
+        return
+    of = {s.key: rule_of(explicit_bound(s)) for s in statements}
+    for name in rules:
+        if name not in of.values():
+            registry.rule(name)
+            raise UsageError(f"--rule {name}: {', '.join(of) or 'no statement'} "
+                             f"{'speaks' if len(of) < 2 else 'speak'} of "
+                             f"{', '.join(dict.fromkeys(of.values())) or 'it'} alone")  # fmt: skip
+    for key, name in of.items():
+        if name not in rules:
+            raise UsageError(f"{key} speaks of {name}, which --rule leaves out")
 
 
 def _exponents(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

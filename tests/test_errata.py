@@ -57,17 +57,19 @@ def test_an_order_shows_the_size_that_was_measured() -> None:
 
 def test_the_scripts_lie_beside_the_page(tmp_path: Path) -> None:
     report = _report("violated")
-    report["results"][0]["counterexample"] = {"script": None, "replay": "counterexamples/a.py"}
+    name = "hardt_recht_singer_theorem_3_12_printed_replay.py"
+    written = {"script": None, "replay": f"counterexamples/{name}"}
+    report["results"][0]["counterexample"] = written
     (tmp_path / "counterexamples").mkdir()
-    (tmp_path / "counterexamples" / "a.py").write_text("print(1)\n")
+    (tmp_path / "counterexamples" / name).write_text("print(1)\n")
     (tmp_path / "results.json").write_text(json.dumps(report))
     page = tmp_path / "docs" / "errata.md"
     done = CliRunner().invoke(
         build(), ["errata", "--results", str(tmp_path / "results.json"), "--out", str(page)]
     )
     assert done.exit_code == 0, done.output
-    assert "measured again by `counterexamples/a.py`" in page.read_text()
-    assert (page.parent / "counterexamples" / "a.py").read_text() == "print(1)\n"
+    assert f"measured again by `counterexamples/{name}`" in page.read_text()
+    assert (page.parent / "counterexamples" / name).read_text() == "print(1)\n"
 
 
 DOCS = Path(__file__).parent.parent / "docs"

@@ -24,7 +24,7 @@ Form = Literal["printed", "repaired"]
 Sense = Literal["<=", ">=", "=="]
 Mode = Literal["in expectation", "every run", "with probability", "O(.)"]
 Values = Mapping[str, Any]
-_KEY = re.compile(r"\w+(\.\w+)+", re.ASCII)
+_KEY = re.compile(r"\w+(\.\w+)+(@\d+)?", re.ASCII)  # @: a mutant's
 
 
 class DomainError(ValueError):
@@ -286,10 +286,8 @@ class Statement:
 
     def __post_init__(self) -> None:
         if not (isinstance(self.key, str) and _KEY.fullmatch(self.key)):
-            raise ValueError(
-                "a statement's key is PAPER.LABEL, in letters, digits and _; "
-                f"got {str(self.key)[:80]!r}"
-            )
+            got = str(self.key)[:80]
+            raise ValueError(f"a key is PAPER.LABEL, in letters, digits and _; got {got!r}")
         if self.form not in get_args(Form):
             raise ValueError(f"{self.key}: a form is one of {get_args(Form)}, got {self.form!r}")
 

@@ -36,7 +36,7 @@ def refused(*arguments: str) -> str:
      "a.b ", "ä.b", None],
 )  # fmt: skip
 def test_a_key_names_a_paper_and_a_label_and_nothing_else(key: Any) -> None:
-    with pytest.raises(ValueError, match=r"key is PAPER\.LABEL") as caught:
+    with pytest.raises(ValueError, match=r"a key is PAPER\.LABEL") as caught:
         Statement(key, "Remark", "printed", CLAIM)
     assert "\n" not in str(caught.value)
 

@@ -76,7 +76,6 @@ def test_it_installs_and_is_verified_at_once(tmp_path: Path) -> None:
     theorylab = (str(python), "-m", "theorylab")
     assert "mytheory.theorem_1" in run(*theorylab, "statements", "--paper", "mytheory")
     found = json.loads(run(*theorylab, "verify", "mytheory", "--json", "--out", "run"))
-    (row,) = found["results"]
-    assert row["key"] == "mytheory.theorem_1"
-    assert row["verdict"] in ("holds", "not refuted")
+    assert {row["key"] for row in found["results"]} == {"mytheory.theorem_1"}
+    assert {row["verdict"] for row in found["results"]} <= {"holds", "not refuted"}
     assert "3 passed" in run(str(python), "-m", "pytest", "-q", str(made))

@@ -79,6 +79,8 @@ def command(
     if not targets:
         raise UsageError("name an optimizer, as in: theorylab conformance torch.optim:Adam "
                          "(--list shows the checks)")  # fmt: skip
+    if page is not None and f"<!-- {section} -->" not in page.read_text():
+        raise UsageError(f"{page} has no line <!-- {section} -->")  # before an hour of checks
     paths = [path for target in targets for path in optimizers_of(target, limit)]
     reports, refused = _reports(paths, settings, tuple(claims or ()), only, limit)
     if refused and len(refused) == len(paths):

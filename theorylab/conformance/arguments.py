@@ -108,9 +108,7 @@ def arguments_act(subject: Subject) -> None:
 def _acts(subject: Subject, name: str, value: Any, place: int | None) -> bool | None:
     """Whether any other value acts; ``None`` where none is known or all are refused."""
     taken = None
-    for beside in _BESIDE:
-        if not set(beside) <= set(subject.arguments) - {name}:
-            continue
+    for beside in _beside(subject, name):
         try:
             plain = _outcome(subject, beside)
         except Exception:
@@ -126,8 +124,21 @@ def _acts(subject: Subject, name: str, value: Any, place: int | None) -> bool | 
     return taken
 
 
+def _beside(subject: Subject, name: str) -> Iterator[dict[str, Any]]:
+    """Other arguments beside which this one may act."""
+    others = set(subject.arguments) - {name}
+    yield from (beside for beside in _BESIDE if set(beside) <= others)
+    for other in sorted(others - _SILENT):
+        if isinstance(subject.value(other), bool):
+            yield {other: not subject.value(other)}
+
+
 def _outcome(subject: Subject, arguments: dict[str, Any]) -> Tensor:
-    trial = begin(subject, arguments=arguments, dtype=torch.float64).step(_STEPS)
+    trial = begin(subject, arguments=arguments, dtype=torch.float64).step(_STEPS // 2)
+    for group in trial.optimizer.param_groups:  # some act where the lr changes alone
+        if "lr" in group:
+            group["lr"] = group["lr"] / 2
+    trial.step(_STEPS // 2)
     held = [
         value.detach().double()
         for state in trial.optimizer.state.values() if isinstance(state, dict)
@@ -195,7 +206,10 @@ def weight_decay_acts(subject: Subject) -> None:
         raise NotApplicable("takes no weight_decay")
     sizes = []
     for decay in (0.0, 0.5):
-        trial = begin(subject, arguments={"weight_decay": decay}, scale=0.0)
+        with refusable("float64 parameters"):  # small decay is lost in float32
+            trial = begin(
+                subject, arguments={"weight_decay": decay}, scale=0.0, dtype=torch.float64
+            )
         with torch.no_grad():
             for p in trial.params:
                 p.add_(5.0)

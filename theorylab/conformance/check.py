@@ -19,7 +19,7 @@ __all__ = [
 
 Outcome = Literal["passed", "failed", "refused", "limited", "not applicable"]
 
-_CLEAR = (ValueError, TypeError, NotImplementedError, RuntimeError, AssertionError)
+_UNCLEAR = (LookupError, AttributeError, ArithmeticError, StopIteration)
 _LONGEST = 240
 
 
@@ -120,8 +120,8 @@ def refusable(what: str) -> Iterator[None]:
     """
     try:
         yield
-    except _CLEAR as error:
-        if not _explicit(error):
+    except Exception as error:
+        if isinstance(error, (Unmet, NotApplicable, Refused, *_UNCLEAR)) or not _explicit(error):
             raise
         raise Refused(f"{what}: {one_line(error)}") from error
 

@@ -338,11 +338,9 @@ class DividesByTheFirstRate(Plain):
 @fault_of("learning_rate_edits_act", STEPS)
 class ReadsTheRateNowAndThen(Plain):
     def rate(self, p: Tensor, group: dict[str, Any]) -> Any:
-        if torch.compiler.is_compiling():
-            return group["lr"]
         state = self.state[p]
-        kept = state.get("lr", 0)
-        if kept == 0 or group["lr"] == 0 or int(state["step"]) % 5 == 0:
+        kept, state["reads"] = state.get("lr", 0), state.get("reads", 0) + 1
+        if kept == 0 or group["lr"] == 0 or state["reads"] % 5 == 1:
             state["lr"] = group["lr"]
         return state["lr"]
 
@@ -373,7 +371,9 @@ STEPS["scale_invariance"] = Planted(Plain, Claims(invariances={"scale"}))
 @fault_of("rotation_invariance", STEPS, Claims(invariances={"rotation"}))
 class LooksAtCoordinates(Plain):
     def move(self, p: Tensor, u: Tensor, group: dict[str, Any]) -> None:
-        super().move(p, u / (1 + u.abs()) if group["lr"] else u, group)
+        parts = torch.view_as_real(u) if u.is_complex() else u
+        bent = parts / (1 + parts.abs())
+        super().move(p, torch.view_as_complex(bent) if u.is_complex() else bent, group)
 
 
 @fault_of("translation_invariance", STEPS, Claims(invariances={"translation"}))

@@ -40,7 +40,7 @@ class ShrinksFrozenParameters(Plain):
         super().steps()
         for group in self.param_groups:
             for p in group["params"]:
-                if not p.requires_grad:
+                if not p.requires_grad and not group["differentiable"]:
                     p.mul_(0.99)
 
 
@@ -70,7 +70,7 @@ class LeavesOddVectors(Plain):
 @fault_of("image_filter_parameter", VALUES)
 class LeavesFilters(Plain):
     def one(self, p: Tensor, group: dict[str, Any]) -> None:
-        if p.ndim != 4:
+        if p.shape != (2, 3, 2, 2):
             super().one(p, group)
 
 
@@ -124,10 +124,10 @@ class WarmsUp(Plain):
 @fault_of("late_parameter", VALUES, _NO_REFERENCE)
 class CountsForLateParameters(WarmsUp):
     def first(self, p: Tensor) -> Tensor:
-        if p in self.param_groups[0]["params"]:
+        if any(p is q for q in self.param_groups[0]["params"]):
             return torch.zeros(())
         counts = [s["step"] for s in self.state.values() if "step" in s]
-        return max(counts, default=torch.zeros(())).clone()
+        return max(counts, default=torch.ones(())) - 1  # the others have stepped already
 
 
 @fault_of("late_gradient", VALUES, _NO_REFERENCE)

@@ -11,7 +11,9 @@ from planted_steps import STEPS, Planted
 from planted_values import VALUES
 
 from theorylab.conformance import Conformance, conform
-from theorylab.conformance.registry import CHECKS
+from theorylab.conformance.registry import CHECKS, select
+from theorylab.conformance.run import examine
+from theorylab.conformance.target import Target, found_in, subject_at
 
 FAULTS: Mapping[str, Planted] = {**STEPS, **VALUES}
 every_check = pytest.mark.parametrize("name", CHECKS)
@@ -47,6 +49,7 @@ def test_each_check_finds_its_planted_fault(name: str) -> None:
     assert found.outcome == "failed"
     assert found.detail
     assert "\n" not in found.detail
+    assert "no step of it can be taken" not in found.detail
 
 
 @pytest.mark.slow
@@ -54,6 +57,14 @@ def test_each_check_finds_its_planted_fault(name: str) -> None:
 def test_no_other_check_finds_it(name: str) -> None:
     failed = {found.check for found in found_of(name, None).of("failed")}
     assert failed == (set() if out_of_reach(name) else {name})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", found_in("torch.optim"))
+def test_torchs_own_pass(path: str) -> None:
+    """Up to the limits that presets.py names, each of which must still be there."""
+    findings = list(examine(subject_at(Target(path)), select()))
+    assert not [(found.check, found.detail) for found in findings if found.outcome == "failed"]
 
 
 def test_every_planted_fault_is_of_a_check() -> None:

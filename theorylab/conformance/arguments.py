@@ -134,11 +134,12 @@ def _beside(subject: Subject, name: str) -> Iterator[dict[str, Any]]:
 
 
 def _outcome(subject: Subject, arguments: dict[str, Any]) -> Tensor:
-    trial = begin(subject, arguments=arguments, dtype=torch.float64).step(_STEPS // 2)
-    for group in trial.optimizer.param_groups:  # some act where the lr changes alone
-        if "lr" in group:
-            group["lr"] = group["lr"] / 2
-    trial.step(_STEPS // 2)
+    trial = begin(subject, arguments=arguments, dtype=torch.float64)
+    for factor in (1.0, 0.5, 4.0):  # some act where the lr falls or rises alone
+        for group in trial.optimizer.param_groups:
+            if "lr" in group:
+                group["lr"] = group["lr"] * factor
+        trial.step(_STEPS // 3)
     held = [
         value.detach().double()
         for state in trial.optimizer.state.values() if isinstance(state, dict)

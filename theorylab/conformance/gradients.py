@@ -11,7 +11,16 @@ from torch import Tensor
 
 from theorylab.conformance.check import NotApplicable, check, refusable, require
 from theorylab.conformance.subject import Shape, Subject
-from theorylab.conformance.trial import Problem, Trial, begin, finite, flat, gap, require_same
+from theorylab.conformance.trial import (
+    Problem,
+    Trial,
+    begin,
+    finite,
+    flat,
+    gap,
+    random,
+    require_same,
+)
 
 _STEPS = 6
 
@@ -203,6 +212,8 @@ def _through_parts(plain: Trial, parts: list[torch.nn.Parameter], step: int) -> 
 @check
 def late_parameter(subject: Subject) -> None:
     """A parameter that joins late takes the steps of a fresh optimizer, not of an old one."""
+    if random(subject):
+        raise NotApplicable("the method draws at random")
     alone = begin(subject, grouped=lambda ps: ps[:1]).step(_STEPS)
     joint = begin(subject).step(_STEPS)
     if gap(alone.params[0].detach(), joint.params[0].detach()) > 1e-5:
@@ -219,6 +230,8 @@ def late_parameter(subject: Subject) -> None:
 @check
 def late_gradient(subject: Subject) -> None:
     """A parameter whose first gradient comes late takes the steps of a fresh optimizer."""
+    if random(subject):
+        raise NotApplicable("the method draws at random")
     alone = begin(subject, grouped=lambda ps: ps[:1]).step(_STEPS)
     joint = begin(subject).step(_STEPS)
     if gap(alone.params[0].detach(), joint.params[0].detach()) > 1e-5:

@@ -6,7 +6,7 @@ import torch
 
 from theorylab.conformance.check import NotApplicable, check, refusable, require
 from theorylab.conformance.subject import Subject
-from theorylab.conformance.trial import Trial, begin, finite, gap, require_same
+from theorylab.conformance.trial import Trial, begin, finite, gap, random, require_same
 
 _STEPS = 6
 _SMALL = 1 / 64  # a small step is not lost beside a small weight
@@ -25,8 +25,10 @@ def _small(subject: Subject, dtype: torch.dtype) -> torch.Tensor:
 def _half(subject: Subject, dtype: torch.dtype) -> None:
     with refusable(f"{dtype} parameters"):
         found = _small(subject, dtype)
-    wanted = _small(subject, torch.float32)
     require(finite(found), f"required finite {dtype} weights")
+    if random(subject):
+        raise NotApplicable("the method draws at random, other numbers in another dtype")
+    wanted = _small(subject, torch.float32)
     cosine = float(torch.nn.functional.cosine_similarity(found, wanted, dim=0))
     ratio = float(found.norm() / wanted.norm().clamp_min(1e-30))
     require(cosine > 0.9 and 0.7 < ratio < 1.4,
@@ -51,6 +53,8 @@ def float64_parameters(subject: Subject) -> None:
     """float64 parameters are moved in float64: near float32's, and not rounded to them."""
     with refusable("float64 parameters"):
         trial = begin(subject, dtype=torch.float64).step(_STEPS)
+    if random(subject):
+        raise NotApplicable("the method draws at random, other numbers in another dtype")
     require_same(begin(subject).step(_STEPS).weights, trial.weights, "in float32", 1e-4)
     small, large = (_slope(subject, h) for h in (1e-10, 1e-4))
     off = gap(small, large)
@@ -82,6 +86,8 @@ def parameters_of_two_dtypes(subject: Subject) -> None:
         trial = begin(subject, grouped=mixed).step(_STEPS)
     kinds = {p.dtype for p in trial.params}
     require(kinds == {torch.float32, torch.float64}, f"required the dtypes to stay; got {kinds}")
+    if random(subject):
+        raise NotApplicable("the method draws at random, other numbers in another dtype")
     require_same(begin(subject).step(_STEPS).weights, trial.weights, "in float32", 1e-4)
 
 

@@ -71,7 +71,10 @@ _TORCH: Mapping[str, Preset | None] = {
         "strided_parameter": _LBFGS, "strided_gradient": _LBFGS,
         "deep_copies": _COPY, "pickles": _COPY,
     }),
-    "Muon": _known("decoupled", limits={"nonsense_values": "eps is not looked at"}),
+    "Muon": _known("decoupled", limits={
+        "nonsense_values": "eps is not looked at",
+        "float64_parameters": "the orthogonal step is computed in bfloat16",
+    }),
     "NAdam": _known("coupled", "scale", "translation"),
     "RAdam": _known("coupled", "translation"),
     "RMSprop": _known("coupled", "scale", "translation", reference="rmsprop"),
@@ -123,7 +126,7 @@ _OURS: Mapping[str, Preset | None] = {
     "SVRG": _known(None, "rotation", "translation", step=_with_all_data, lr=0.1),
     "TRAdam": _known(None, reference="tradam", lr=0.01, lam=0.1, S=4),
     "TRSGD": _known(None, reference="trsgd", lr=0.2, lam=0.5, S=4, momentum=0.5),
-    "TopKSGD": _known(None, lr=0.1),
+    "TopKSGD": _known(None, lr=0.02),
     "TwoPointZerothOrder": _known(None, lr=0.01, seed=0),
 }  # fmt: skip
 

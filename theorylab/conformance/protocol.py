@@ -175,7 +175,7 @@ def zero_grad_clears(subject: Subject) -> None:
 @check
 def clipping_acts(subject: Subject) -> None:
     """What clip_grad_norm_ left of the gradients is what the step takes."""
-    if subject.traits.closure:
+    if subject.traits.closure or subject.claims.step is not None:
         raise NotApplicable("its steps evaluate gradients of their own")
     if subject.traits.sparse:
         raise NotApplicable("torch does not clip sparse gradients")
@@ -207,7 +207,7 @@ def _clip(trial: Trial, by_hand: bool) -> None:
 @check
 def gradients_that_add_up(subject: Subject) -> None:
     """Gradients of two backward passes that add up act like the gradient of the sum."""
-    if subject.traits.closure:
+    if subject.traits.closure or subject.claims.step is not None:
         raise NotApplicable("its steps evaluate gradients of their own")
     if subject.traits.sparse:
         raise NotApplicable("it takes sparse gradients alone")

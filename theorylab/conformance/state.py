@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from theorylab.conformance.check import NotApplicable, check, refusable, require
 from theorylab.conformance.subject import Subject
-from theorylab.conformance.trial import Trial, begin, flat, gap, require_same
+from theorylab.conformance.trial import Trial, begin, flat, gap, random, require_same
 
 _BEFORE, _AFTER = 5, 5
 _FLAGS = ("maximize", "foreach", "capturable", "differentiable", "fused")
@@ -68,6 +68,8 @@ def state_dict_loads_safely(subject: Subject) -> None:
 
 
 def _across(subject: Subject, old: torch.dtype, new: torch.dtype) -> None:
+    if random(subject):
+        raise NotApplicable("the method draws at random, other numbers in another dtype")
     trial = begin(subject, dtype=old).step(_BEFORE)
     other = _loaded(trial, copy.deepcopy(trial.optimizer.state_dict()), dtype=new)
     with refusable("the step after a checkpoint"):
@@ -133,7 +135,7 @@ def foreign_state_entry(subject: Subject) -> None:
 @check
 def state_resets_act(subject: Subject) -> None:
     """After optimizer.state.clear() the steps are those of a fresh optimizer."""
-    if _random(subject):
+    if random(subject):
         raise NotApplicable("the method draws at random, so a fresh one draws anew")
     trial = begin(subject).step(_BEFORE)
     other = begin(subject)
@@ -143,19 +145,6 @@ def state_resets_act(subject: Subject) -> None:
     other.taken = trial.taken
     trial.optimizer.state.clear()
     _restarted(other, trial, "from a fresh optimizer, the state having been cleared")
-
-
-def _random(subject: Subject) -> bool:
-    def run(torchs: int, **arguments: Any) -> Tensor:
-        trial = begin(subject, arguments=arguments)
-        torch.manual_seed(torchs)
-        return trial.step(_BEFORE).weights
-
-    if not torch.equal(run(1), run(2)):
-        return True
-    if isinstance(subject.value("seed") if "seed" in subject.arguments else None, int):
-        return not torch.equal(run(1), run(1, seed=subject.value("seed") + 1))
-    return False
 
 
 def _edited(subject: Subject, edit: Callable[[dict[str, Any], str, Tensor], object]) -> Tensor:
@@ -170,13 +159,25 @@ def _edited(subject: Subject, edit: Callable[[dict[str, Any], str, Tensor], obje
                 found += 1
     if not found:
         raise NotApplicable("its state has no tensors to edit")
-    return _go_on(trial)
+    return _outcome(trial)
+
+
+def _outcome(trial: Trial) -> Tensor:
+    """Weights and state some steps later: an average's edits are seen in the average alone."""
+    weights = _go_on(trial)
+    held = [
+        value.double()
+        for state in trial.optimizer.state.values() if isinstance(state, dict)
+        for value in state.values()
+        if isinstance(value, Tensor) and value.is_floating_point()
+    ]  # fmt: skip
+    return flat([weights, *held])
 
 
 @check
 def state_edits_act(subject: Subject) -> None:
     """A tensor of optimizer.state that is changed in place changes the steps."""
-    plain = _go_on(begin(subject).step(_BEFORE))
+    plain = _outcome(begin(subject).step(_BEFORE))
     changed = _edited(subject, lambda held, name, v: v.add_(0.3 * v.abs().mean() + 0.1))
     require(gap(plain, changed) > 1e-6,
             "required other steps once the state's tensors were changed in place; got the same"
@@ -186,7 +187,7 @@ def state_edits_act(subject: Subject) -> None:
 @check
 def state_replacements_act(subject: Subject) -> None:
     """A tensor put into optimizer.state in place of another one changes the steps."""
-    plain = _go_on(begin(subject).step(_BEFORE))
+    plain = _outcome(begin(subject).step(_BEFORE))
     changed = _edited(
         subject,
         lambda held, name, v: held.__setitem__(name, v + 0.3 * v.abs().mean() + 0.1),

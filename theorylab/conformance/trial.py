@@ -13,7 +13,7 @@ from torch import Tensor
 from theorylab.conformance.check import require
 from theorylab.conformance.subject import Shape, Subject
 
-__all__ = ["Problem", "Trial", "begin", "finite", "flat", "gap", "require_same"]
+__all__ = ["Problem", "Trial", "begin", "finite", "flat", "gap", "random", "require_same"]
 
 _PRECISION = {
     torch.float64: 1e-6, torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 1e-2,
@@ -178,6 +178,21 @@ def begin(
     params = posed.start()
     optimizer = subject.build(grouped(params), **(arguments or {}))
     return Trial(subject, posed, params, optimizer)
+
+
+def random(subject: Subject) -> bool:
+    """Whether it draws at random: two seeds give other weights."""
+
+    def run(torchs: int, **arguments: Any) -> Tensor:
+        trial = begin(subject, arguments=arguments)
+        torch.manual_seed(torchs)
+        return trial.step(5).weights
+
+    if not torch.equal(run(1), run(2)):
+        return True
+    if isinstance(subject.value("seed") if "seed" in subject.arguments else None, int):
+        return not torch.equal(run(1), run(1, seed=subject.value("seed") + 1))
+    return False
 
 
 def flat(params: Sequence[Tensor]) -> Tensor:

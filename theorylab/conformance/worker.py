@@ -44,7 +44,8 @@ class Worker:
         )  # fmt: skip
         assert self._process.stdin is not None
         self._lines: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
         try:
             self._process.stdin.write(json.dumps(order))
             self._process.stdin.close()
@@ -63,6 +64,9 @@ class Worker:
     def __exit__(self, *_: object) -> None:
         self._process.kill()
         self._process.wait()
+        self._listener.join()
+        assert self._process.stdout is not None
+        self._process.stdout.close()
 
     def answer(self) -> _MESSAGE | str:
         """The next message, or in words how the process ended without one."""

@@ -147,8 +147,8 @@ REFUSED = {
     f"{TRAIN} --set momentum=abc": "momentum must be a number",
     "compare --data digits --batch-sizes 0 --budget 0": "batch_size must be positive",
     "verify sngm.lemma_2 --objective quadratic --set dim=1e12": "not enough memory",
-    "verify sngm.lemma_2 --paper lrsgd": "is not of the paper lrsgd",
-    "statements --paper lrsgd sngm.lemma_2": "is not of the paper lrsgd",
+    "verify sngm.lemma_2 --paper lrsgd": "is not in the paper lrsgd",
+    "statements --paper lrsgd sngm.lemma_2": "is not in the paper lrsgd",
 }
 
 

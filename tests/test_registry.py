@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -93,10 +94,13 @@ def test_a_name_that_exists_stays_whose_it_is(
 def test_a_key_that_is_no_name_is_left_out(
     key: str, plugged: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    false = Statement(key, "Remark", "printed", Claim(beta, "<=", 1))
-    plugged("statements", Point("zz", "elsewhere:thing", false))
+    class Made(Point):
+        def load(self) -> Any:
+            return Statement(key, "Remark", "printed", Claim(beta, "<=", 1))
+
+    plugged("statements", Made("zz", "elsewhere:thing", None))
     assert list(registry.statements.__wrapped__()) == list(registry.statements())
-    assert "a statement's key is PAPER.NAME" in capsys.readouterr().err
+    assert re.search(r"is left out: .*key is PAPER\.", capsys.readouterr().err)
 
 
 def test_a_plugin_that_hangs_is_left_out(

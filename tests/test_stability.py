@@ -428,7 +428,7 @@ def test_a_leak_between_twins_would_show(data: Any, monkeypatch: pytest.MonkeyPa
     import theorylab.engine.streams as engine
 
     def unshared(blocks: Any, size: Any, copies: Any) -> Any:
-        joined = np.concatenate(list(blocks), axis=1)[:, : size // copies]
+        joined = np.concatenate([draw() for draw in blocks], axis=1)[:, : size // copies]
         wide = np.repeat(joined, copies, axis=1)
         return np.roll(wide, 1, axis=1) if joined.dtype == np.int32 else wide
 

@@ -259,7 +259,7 @@ def test_a_checkpoint_of_other_code_or_libraries_is_not_gone_on_with(
     trained(STEP, tmp_path)
     assert capsys.readouterr().err == ""
     code.code_behind.cache_clear()
-    monkeypatch.setattr(code, "version", lambda name: "999" if name == "torch" else "1")
+    monkeypatch.setattr(code, "_version", lambda name: "999" if name == "torch" else "1")
     trained(STEP, tmp_path)
     code.code_behind.cache_clear()
     assert "it was made with other code or libraries" in capsys.readouterr().err

@@ -224,8 +224,8 @@ def test_a_rare_outcome_is_a_probability() -> None:
     [
         (lambda: synthetic.dip_chain(kappa=2.0), r"dip_chain: kappa must be in \(0, 1\], got 2.0"),
         (lambda: synthetic.quadratic_dip(kappa=0.0), "quadratic_dip: kappa must be in"),
-        (lambda: synthetic.strongly_convex(condition=0.5), "condition must be at least 1"),
-        (lambda: synthetic.strongly_convex_twins(condition=0.5), "condition must be at least 1"),
+        (lambda: synthetic.strongly_convex(condition=0.5), "must be a number of at least 1"),
+        (lambda: synthetic.strongly_convex_twins(condition=0.5), "must be a number of at least 1"),
         (lambda: synthetic.linear_twins(G=0.0), "G must be a positive number"),
         (lambda: synthetic.huber(width=0.0), "width must be a positive number"),
     ],

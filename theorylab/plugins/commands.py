@@ -49,8 +49,8 @@ def commands() -> Mapping[str, Command]:
 
     Examples
     --------
-    >>> commands()["statements"].summary
-    'List the statements, or show some of them in full.'
+    >>> commands()["units"].own
+    True
     """
     found: dict[str, Command] = {}
     origins: dict[str, str] = {}

@@ -235,7 +235,7 @@ def _json(rows: list[dict[str, Any]]) -> bytes:
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:
     frame = pd.DataFrame(rows)
-    for name in frame.select_dtypes("object"):
+    for name in (name for name, kind in frame.dtypes.items() if kind.kind == "O"):
         kinds = {type(v) for v in frame[name] if v is not None and v == v}
         if len(kinds) > 1:  # a column of a Parquet file has one type
             frame[name] = [None if v is None or v != v else str(v) for v in frame[name]]

@@ -53,7 +53,6 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
                 if any(k == key or k.startswith((f"{key}_", f"{key}.")) for k in every):
                     raise UsageError(f"{key} is not in the paper {paper}: leave --paper out")
                 registry.statement(key)  # raises, with the nearest names
-                raise UsageError(f"{key} is not of the paper {paper}: leave out one of the two")
             wanted += exact or hits
         chosen = list(dict.fromkeys(wanted))
     found = []

@@ -142,7 +142,7 @@ def _print_own(report: VerifyReport) -> None:
     table.add_column("why")
     for v in rows:
         table.add_row(v.key, v.form, *_cell(v), escape(v.reason))
-    console().print(table)
+    console(table).print(table)
 
 
 def _cell(v: Verdict) -> tuple[str, str]:

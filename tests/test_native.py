@@ -15,6 +15,7 @@ from theorylab import run
 from theorylab.errors import UsageError
 from theorylab.method import SGD, SNGM
 from theorylab.method.rule import UpdateRule
+from theorylab.problem.sampler import Importance
 
 pytestmark = pytest.mark.skipif(
     shutil.which(os.environ.get("CC", "cc")) is None, reason="compiling needs a C compiler"
@@ -127,3 +128,24 @@ def test_code_is_kept_between_processes(monkeypatch: pytest.MonkeyPatch, tmp_pat
     before = kept.stat().st_mtime_ns
     once()
     assert kept.stat().st_mtime_ns == before
+
+
+def test_other_probabilities_are_other_weights() -> None:
+    """The same code serves both samplers; a first run's weights must not stay in it."""
+    objective = synthetic.robust_regression(n=4, dim=D)
+    for chances in ((0.1, 0.2, 0.3, 0.4), (0.4, 0.3, 0.2, 0.1)):
+        eager, native = (run(objective, SGD(eta=0.1), 20, 2, replicas=3, record=("w",),
+                             sampler=Importance(chances), compile=compile)["w"]
+                         for compile in (False, True))  # fmt: skip
+        np.testing.assert_allclose(native, eager, rtol=1e-12)
+
+
+def test_a_folder_that_others_write_to_gives_no_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    shared = tmp_path / "theorylab" / "kernels"
+    shared.mkdir(parents=True)
+    shared.chmod(0o777)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    run(synthetic.robust_regression(n=9, dim=D), SGD(eta=0.321), 2, replicas=2, compile=True)
+    assert not list(shared.iterdir())

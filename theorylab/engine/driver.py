@@ -7,7 +7,7 @@ Replica ``r`` draws from a stream that depends on the seed and ``r`` alone, in f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 import numpy as np
@@ -232,13 +232,12 @@ def _check_shapes(objective: Objective, rule: UpdateRule, start: Tensor | None, 
             raise UsageError(
                 f"run: start must be a {dtype} tensor of shape ({d},) or ({total}, {d}), got {got}"
             )
-    for f in fields(rule):
-        for table in tables(getattr(rule, f.name)):
-            if tuple(table.shape) != (total, 1):
-                raise UsageError(
-                    f"run: {rule.name}'s {f.name} must have one value a row, shape ({total}, 1), "
-                    f"got {tuple(table.shape)}"
-                )
+    for name, table in tables(rule).items():
+        if tuple(table.shape) != (total, 1):
+            raise UsageError(
+                f"run: {rule.name}'s {name.split('/')[0]} must have one value a row, shape "
+                f"({total}, 1), got {tuple(table.shape)}"
+            )
 
 
 def _run_chunk(

@@ -106,7 +106,7 @@ class CompiledWalk(Walk):
             before = samples[:1].expand(lags - 1, *samples.shape[1:])
             samples = torch.cat([before if self._last is None else self._last, samples])
             self._last = samples[len(samples) - lags + 1 :]
-        self._steps = Steps(samples, chunk.ticks, chunk.restarts, chunk.own)
+        self._steps = Steps(samples, chunk.ticks, chunk.restarts, chunk.own, self.weights)
 
     def _take(self, first: int, stop: int) -> None:
         while first < stop:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, Literal, NamedTuple
 
@@ -282,13 +282,22 @@ def _cut(whole: Any, rows: slice | np.ndarray) -> Any:
     return dataclasses.replace(whole, **cut) if cut else whole
 
 
-def tables(whole: Any) -> Iterator[Tensor]:
-    """The tensors of one value a replica in a rule or schedule, at any depth."""
-    if isinstance(whole, Tensor) and whole.ndim == 2:
-        yield whole
-    elif isinstance(whole, UpdateRule | Schedule) and dataclasses.is_dataclass(whole):
-        for f in dataclasses.fields(whole):
-            yield from tables(getattr(whole, f.name))
+def tables(whole: Any, path: str = "") -> dict[str, Tensor]:
+    """The tensors of one value a replica in a rule and its schedules, by their path.
+
+    >>> from theorylab.method import SGD
+    >>> tables(SGD(eta=torch.ones(2, 1)))
+    {'eta': tensor([[1.],
+            [1.]])}
+    """
+    found: dict[str, Tensor] = {}
+    for f in dataclasses.fields(whole):
+        value, name = getattr(whole, f.name), f"{path}{f.name}"
+        if isinstance(value, Tensor) and value.ndim == 2:
+            found[name] = value
+        elif isinstance(value, UpdateRule | Schedule) and dataclasses.is_dataclass(value):
+            found |= tables(value, f"{name}/")
+    return found
 
 
 def independent(rule: UpdateRule) -> bool:

@@ -25,7 +25,7 @@ from theorylab.engine.native.source import source, trace
 from theorylab.engine.step import eager_step
 from theorylab.engine.streams import spread
 from theorylab.errors import UsageError
-from theorylab.method.rule import Drawn, State, UpdateRule, entries, map_state
+from theorylab.method.rule import Drawn, State, UpdateRule, entries, map_state, tables
 from theorylab.method.schedules import Schedule
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
@@ -45,12 +45,15 @@ class Steps:
     ticks : Tensor, shape (steps,)
     restarts : Tensor, shape (steps, R, 1) or (steps, 1, 1), or sequence of bool
     own : mapping of str to Tensor, each of shape (steps, R, ...)
+    weights : Tensor, shape (n,), optional
+        The sampler's, the same at every step.
     """
 
     samples: Tensor
     ticks: Tensor
     restarts: Tensor | Sequence[bool]
     own: Mapping[str, Tensor]
+    weights: Tensor | None = None
 
     def alike(self, first: int, stop: int) -> tuple[int, bool | None]:
         """Where the steps from ``first`` on turn into others, and whether they begin rounds."""
@@ -78,7 +81,7 @@ class Kernel:
         The C function.
     roles : sequence of str
         What each of its inputs is: ``w`` and ``state.NAME`` (read and written), ``field.NAME``,
-        ``samples.LAG``, ``t``, ``restart``, ``own.NAME``, and ``kept`` ones.
+        ``samples.LAG``, ``t``, ``restart``, ``own.NAME``, ``weights``, and ``kept`` ones.
     kept : sequence of Tensor
         Tables that the code reads.
     lags : int
@@ -124,7 +127,7 @@ class Kernel:
         rows, steps = len(w), last - first
         if not rows or steps <= 0:
             return
-        kept, fields = iter(self._kept), _varied(rule)
+        kept, fields = iter(self._kept), tables(rule)
         places, across, along, alive = [], [], [], []
         for role in self._roles:
             name, _, rest = role.partition(".")
@@ -137,6 +140,9 @@ class Kernel:
                 table, stacked = fields[rest], False
             elif name == "kept":
                 table, stacked = next(kept).unsqueeze(0), False
+            elif name == "weights":
+                assert given.weights is not None
+                table, stacked = given.weights.unsqueeze(0), False
             elif name == "samples":
                 table, lag = given.samples, self._lags - 1 - int(rest)
             elif name == "t":
@@ -223,15 +229,15 @@ def compiled(
     >>> torch.allclose(w, eager)
     True
     """
-    varied = _varied(rule)
+    varied = tables(rule)
     numbers = map_state(lambda entry: torch.as_tensor(entry, dtype=w.dtype), state)
     splits, rows = isinstance(draw.restart, bool), len(w)
     inputs = {"w": w, "samples": sample, **{f"own.{k}": x for k, x in draw.own.items()},
               **{f"state.{k}": x for k, x in entries(numbers).items()}}  # fmt: skip
     key = (_with(rule, dict.fromkeys(varied)), weights is None,
            draw.restart if splits else None, *((k, x.dtype) for k, x in varied.items()),
-           *((k, x.dtype, x.ndim and len(x) == rows, tuple(x.shape[1:])) for k, x in inputs.items())
-           )  # fmt: skip
+           *((k, x.dtype, *(-1 if axis == 0 and n == rows else n for axis, n in enumerate(x.shape)))
+             for k, x in inputs.items()))  # fmt: skip
     with _LOCK:
         if id(objective) not in _KEPT:
             _KEPT[id(objective)] = []
@@ -314,18 +320,6 @@ def _same(one: tuple[Any, ...], other: tuple[Any, ...]) -> bool:
         return bool(one == other)
     except RuntimeError:  # tables of tensors: compile anew
         return False
-
-
-def _varied(whole: Any, path: str = "") -> dict[str, Tensor]:
-    """The tensors of one value a row in a rule and its schedules, by their path."""
-    found: dict[str, Tensor] = {}
-    for f in dataclasses.fields(whole):
-        value, name = getattr(whole, f.name), f"{path}{f.name}"
-        if isinstance(value, Tensor) and value.ndim == 2:
-            found[name] = value
-        elif isinstance(value, UpdateRule | Schedule) and dataclasses.is_dataclass(value):
-            found |= _varied(value, f"{name}/")
-    return found
 
 
 def _with(whole: Any, changes: Mapping[str, Any], path: str = "") -> Any:

@@ -29,6 +29,16 @@ def _scratch() -> str:
     return folder
 
 
+def _ours(folder: Path) -> bool:
+    """Whether this user alone can put code into the folder, made if need be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        found = folder.stat()
+    except OSError:  # no home to keep things in
+        return False
+    return not hasattr(os, "getuid") or (found.st_uid == os.getuid() and not found.st_mode & 0o022)
+
+
 @cache
 def _machine() -> str:
     """What machine code depends on."""
@@ -47,9 +57,7 @@ def library(text: str) -> ctypes.CDLL:
     name = hashlib.sha256(told.encode()).hexdigest()[:32]
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = root / "theorylab" / "kernels"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:  # no home to keep things in
+    if not _ours(folder):
         folder = Path(_scratch())
     path = folder / f"{name}.so"
     if not path.exists():

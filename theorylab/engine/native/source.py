@@ -62,9 +62,7 @@ def source(
         kind = kind_of(example.dtype)
         shape = tuple(node.meta["val"].shape)
         size = int(example.numel())
-        roles.append("kept" if role == "weights" else role)
-        if role == "weights":
-            kept.append(example.contiguous())
+        roles.append(role)
         start = f"(char *)base[{k}] + r * row[{k}]"
         if role in slots:
             s = slots[role]

@@ -209,15 +209,21 @@ def _through_parts(plain: Trial, parts: list[torch.nn.Parameter], step: int) -> 
     return loss.detach()
 
 
-@check
-def late_parameter(subject: Subject) -> None:
-    """A parameter that joins late takes the steps of a fresh optimizer, not of an old one."""
+def _first_alone(subject: Subject) -> Trial:
+    """Steps of the first parameter by itself, where the others would not change them."""
     if random(subject):
         raise NotApplicable("the method draws at random")
     alone = begin(subject, grouped=lambda ps: ps[:1]).step(_STEPS)
     joint = begin(subject).step(_STEPS)
     if gap(alone.params[0].detach(), joint.params[0].detach()) > 1e-5:
         raise NotApplicable("a parameter's steps depend on the others")
+    return alone
+
+
+@check
+def late_parameter(subject: Subject) -> None:
+    """A parameter that joins late takes the steps of a fresh optimizer, not of an old one."""
+    alone = _first_alone(subject)
     late = begin(subject, grouped=lambda ps: ps[1:]).step(_STEPS)
     with refusable("a second parameter group"):
         late.optimizer.add_param_group({"params": late.params[:1]})
@@ -230,12 +236,7 @@ def late_parameter(subject: Subject) -> None:
 @check
 def late_gradient(subject: Subject) -> None:
     """A parameter whose first gradient comes late takes the steps of a fresh optimizer."""
-    if random(subject):
-        raise NotApplicable("the method draws at random")
-    alone = begin(subject, grouped=lambda ps: ps[:1]).step(_STEPS)
-    joint = begin(subject).step(_STEPS)
-    if gap(alone.params[0].detach(), joint.params[0].detach()) > 1e-5:
-        raise NotApplicable("a parameter's steps depend on the others")
+    alone = _first_alone(subject)
     late = begin(subject)
     problem = late.problem
     late.problem = _without(late, 0)

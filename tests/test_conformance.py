@@ -11,6 +11,7 @@ from planted_steps import STEPS, Planted
 from planted_values import VALUES
 
 from theorylab.conformance import Conformance, conform
+from theorylab.conformance.presets import PRESETS
 from theorylab.conformance.registry import CHECKS, select
 from theorylab.conformance.run import examine
 from theorylab.conformance.target import Target, found_in, subject_at
@@ -65,6 +66,57 @@ def test_torchs_own_pass(path: str) -> None:
     """Up to the limits that presets.py names, each of which must still be there."""
     findings = list(examine(subject_at(Target(path)), select()))
     assert not [(found.check, found.detail) for found in findings if found.outcome == "failed"]
+
+
+OURS = "theorylab.torch.optim"
+# What no optimizer of ours keeps to, and why, is in theorylab/conformance/presets.py.
+DECLARED = {
+    ("EntropySGD", "learning_rate_edits_act"),
+    ("EntropySGD", "zero_gradients"),
+    ("StochasticBatchSize1", "closure_takes_the_step"),
+    ("TwoPointZerothOrder", "arguments_act"),
+    ("TwoPointZerothOrder", "zero_gradients"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", found_in(OURS))
+def test_ours_pass(path: str) -> None:
+    found = list(examine(subject_at(Target(path)), select(), limit=60))
+    assert not [(f.check, f.detail) for f in found if f.outcome == "failed"]
+    limited = {(path.split(":")[1], f.check) for f in found if f.outcome == "limited"}
+    assert limited <= DECLARED
+
+
+def test_what_ours_do_not_keep_is_declared_with_its_reason() -> None:
+    known = {path: preset for path, preset in PRESETS.items() if path.startswith(f"{OURS}:")}
+    assert {p for p, preset in known.items() if preset is not None} >= set(found_in(OURS))
+    limits = {
+        (path.split(":")[1], check): reason
+        for path, preset in known.items() if preset is not None
+        for check, reason in preset.claims.limitations.items()
+    }  # fmt: skip
+    assert set(limits) == DECLARED
+    assert all(len(reason) > 20 for reason in limits.values())
+
+
+# Each failed before: rounds that a late parameter joined, values that were not ascended, ...
+@pytest.mark.parametrize(
+    ("name", "check"),
+    [
+        *((name, check) for name in ("TRSGD", "TRAdam", "LRSGD_C", "SVRG")
+          for check in ("late_parameter", "late_gradient")),
+        ("SVRG", "added_group_trains"),
+        ("LARS", "zero_gradients"),
+        ("OptimizedGradient", "weights_set_from_outside"),
+        ("PolyakStep", "maximize"), ("PolyakStep", "saddle"),
+        ("TwoPointZerothOrder", "maximize"), ("TwoPointZerothOrder", "foreach"),
+        ("StochasticBatchSize1", "arguments_act"), ("StochasticBatchSize2", "scalar_parameter"),
+    ],
+)  # fmt: skip
+def test_what_ours_once_failed(name: str, check: str) -> None:
+    (found,) = examine(subject_at(Target(f"{OURS}:{name}")), select([check]), limit=60)
+    assert found.outcome == "passed", found.detail
 
 
 def test_every_planted_fault_is_of_a_check() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -107,6 +108,19 @@ def arguments_act(subject: Subject) -> None:
 
 def _acts(subject: Subject, name: str, value: Any, place: int | None) -> bool | None:
     """Whether any other value acts; ``None`` where none is known or all are refused."""
+    taken = None
+    tried = [subject]
+    if not subject.traits.closure:  # some act on what a closure tells alone
+        tried.append(subject.with_traits(replace(subject.traits, closure=True)))
+    for one in tried:
+        found = _acts_in(one, name, value, place)
+        if found:
+            return True
+        taken = taken if found is None else found
+    return taken
+
+
+def _acts_in(subject: Subject, name: str, value: Any, place: int | None) -> bool | None:
     taken = None
     for beside in _beside(subject, name):
         try:

@@ -41,7 +41,8 @@ def zero_gradients(subject: Subject) -> None:
     rate = float(trial.optimizer.param_groups[0].get("lr", 0.0))
     decay = float(trial.optimizer.param_groups[0].get("weight_decay", 0.0))
     moved = gap(before, trial.weights)
-    allowed = 1e-4 + 2 * _STEPS * rate * decay
+    # Momentum, at most 1, adds up the decay of all steps before.
+    allowed = 1e-4 + _STEPS * (_STEPS + 1) / 2 * rate * decay
     require(moved <= allowed, "required weights that stay where all gradients are zero; they "
                               f"moved by {moved:.2g} of their size")  # fmt: skip
 

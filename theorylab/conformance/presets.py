@@ -101,9 +101,12 @@ _OURS: Mapping[str, Preset | None] = {
     "AMSGrad": _known("coupled", "scale", "translation", reference="amsgrad"),
     "AveragedSGD": _known(None, "rotation", "translation", reference="averaged_sgd", lr=0.1),
     "ClippedSGD": _known(None, "rotation", "translation", reference="clipped_sgd", lr=0.1),
-    "EntropySGD": _known(
-        None, lr=0.5, S=4, momentum=0.5, inner=0.1, gamma0=0.01, gamma1=0.01, eps=1e-3, seed=0,
-    ),
+    "EntropySGD": _known(None, lr=0.5, S=4, momentum=0.5, inner=0.1, gamma0=0.01, gamma1=0.01,
+        eps=1e-3, seed=0, limits={
+        "learning_rate_edits_act": "lr is the step between rounds: only a round's last step reads "
+                                   "it, and the check takes another one",
+        "zero_gradients": "Langevin steps: noise of size eps moves the weights by itself",
+    }),
     "Extragradient": _known(None, "rotation", "translation", reference="extragradient", lr=0.1),
     "LARS": _known(None, reference="lars", lr=1.0, trust=0.05),
     "LRSGD_C": _known(None, reference="lrsgd_c", lr=0.2, lam=0.5, S=4, momentum=0.5),
@@ -112,7 +115,7 @@ _OURS: Mapping[str, Preset | None] = {
     "Nesterov": _known("coupled", "rotation", "translation", reference="nesterov", lr=0.1),
     "Alternating": _known(None, lr=0.1),
     "OptimizedGradient": _known(None, lr=0.05, T=100),
-    "PolyakStep": _known(None, "rotation", "translation", lr=0.1),
+    "PolyakStep": _known(None, "rotation", "translation", lr=0.1, lowest=-1.0),
     "RMSprop": _known("coupled", "scale", "translation", reference="rmsprop"),
     "ReshuffledSGD": _known("coupled", "rotation", "translation", lr=0.1),
     "SAM": _known(None, "rotation", "translation", reference="sam", lr=0.1),
@@ -121,13 +124,24 @@ _OURS: Mapping[str, Preset | None] = {
     "SNGD": _known(None, "scale", "rotation", "translation", reference="sngd", lr=0.1),
     "SNGM": _known(None, "scale", "rotation", "translation", reference="sngm", lr=0.1),
     "STORM": _known(None, "rotation", "translation", reference="storm", lr=0.1),
-    "StochasticBatchSize1": _known(None, lr=0.1, momentum=0.5, memory=3, seed=0),
-    "StochasticBatchSize2": _known(None, lr=0.1, momentum=0.5, seed=0),
+    # With the default lambda_ = -4 a layer whose gradients are its kind's largest waits for
+    # thousands of steps, by equations (19)-(21): a check takes ten.
+    "StochasticBatchSize1": _known(
+        None, lr=0.1, momentum=0.5, memory=3, lambda_=-0.5, across="all", seed=0, limits={
+        "closure_takes_the_step": "with closures a step takes the last memory mini-batches again, "
+                                  "without them this step's alone",
+    }),
+    "StochasticBatchSize2": _known(
+        None, lr=0.1, momentum=0.5, lambda_=-0.5, across="all", seed=0
+    ),
     "SVRG": _known(None, "rotation", "translation", step=_with_all_data, lr=0.1),
     "TRAdam": _known(None, reference="tradam", lr=0.01, lam=0.1, S=4),
     "TRSGD": _known(None, reference="trsgd", lr=0.2, lam=0.5, S=4, momentum=0.5),
     "TopKSGD": _known(None, lr=0.02),
-    "TwoPointZerothOrder": _known(None, lr=0.01, seed=0),
+    "TwoPointZerothOrder": _known(None, lr=0.01, seed=0, limits={
+        "arguments_act": "of a quadratic the symmetric difference is exact for every mu",
+        "zero_gradients": "it reads values alone, and the check sets gradients to zero",
+    }),
 }  # fmt: skip
 
 PRESETS: Mapping[str, Preset | None] = {

@@ -31,8 +31,9 @@ class LARS(UpdateRule[Velocity]):
     """``v <- beta v + eta r (g + weight_decay w)``, ``w <- w - v``, with a ratio r a layer.
 
     ``r = trust ||w|| / (||g|| + weight_decay ||w||)``, norms over the layer. Where ``||w||`` or
-    the denominator is 0, r = 1 (the libraries' convention): 0/0 cannot arise, and layers that
-    start at zero train. Variants, as libraries differ:
+    ``||g||`` is 0, r = 1 (the libraries' convention): layers that start at zero train, and one
+    without a gradient decays by ``eta weight_decay``, not by ``eta trust``. Variants, as
+    libraries differ:
 
     - ``"outside"``: the step size is outside the momentum, ``v <- beta v + r (...)``,
       ``w <- w - eta v``; the two differ whenever ``eta`` changes.
@@ -132,10 +133,9 @@ class LARS(UpdateRule[Velocity]):
 
     def _ratio(self, w: Tensor, g: Tensor, decayed: Tensor, decay: Any, trust: Any) -> Tensor:
         size = spread_layers(reduce_layers(norm, w, self.layout), self.layout, w)
-        if self.variant == "decayed_norm":
-            below = spread_layers(reduce_layers(norm, decayed, self.layout), self.layout, w)
-        else:
-            below = spread_layers(reduce_layers(norm, g, self.layout), self.layout, w)
-            below = add_scaled(below, decay, size)
-        usable = (size > 0) & (below > 0)
+        other = decayed if self.variant == "decayed_norm" else g
+        below = slope = spread_layers(reduce_layers(norm, other, self.layout), self.layout, w)
+        if self.variant != "decayed_norm":
+            below = add_scaled(slope, decay, size)
+        usable = (size > 0) & (slope > 0)
         return torch.where(usable, trust * size / below, torch.ones_like(size))

@@ -8,22 +8,25 @@ from typing import ClassVar, NamedTuple, final
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Drawn, Hyper, UpdateRule, add_scaled
+from theorylab.method.rule import Drawn, Hyper, UpdateRule
 from theorylab.problem.oracle import Oracle
 
-__all__ = ["OptimizedGradient", "Primary"]
+__all__ = ["Lead", "OptimizedGradient"]
 
 
-class Primary(NamedTuple):
-    """The sequence y of gradient steps, and the number theta."""
+class Lead(NamedTuple):
+    """How far w is ahead of the sequence y of gradient steps, and the number theta.
 
-    y: Tensor
+    The difference, not y itself: where something else moves w, y goes with it.
+    """
+
+    ahead: Tensor
     theta: Tensor
 
 
 @final
 @dataclass(frozen=True)
-class OptimizedGradient(UpdateRule[Primary]):
+class OptimizedGradient(UpdateRule[Lead]):
     """``y' = w - eta g``, ``w <- y' + ((theta-1)/theta')(y' - y) + (theta/theta')(y' - w)``.
 
     ``theta' = (1 + sqrt(1 + 4 theta^2))/2`` from ``theta = 1``; in the last of ``T`` steps the 4
@@ -55,15 +58,14 @@ class OptimizedGradient(UpdateRule[Primary]):
     eta: Hyper
     T: int | None = None
 
-    def init(self, w: Tensor, oracle: Oracle) -> Primary:
-        return Primary(w, w.new_ones((*w.shape[:-1], 1)))
+    def init(self, w: Tensor, oracle: Oracle) -> Lead:
+        return Lead(torch.zeros_like(w), w.new_ones((*w.shape[:-1], 1)))
 
-    def update(
-        self, w: Tensor, oracle: Oracle, state: Primary, draw: Drawn
-    ) -> tuple[Tensor, Primary]:
+    def update(self, w: Tensor, oracle: Oracle, state: Lead, draw: Drawn) -> tuple[Tensor, Lead]:
         t, theta = draw.t, state.theta
-        y = add_scaled(w, -self.at(self.eta, t), oracle.gradient(w))
+        step = self.at(self.eta, t) * oracle.gradient(w)
         factor = 4.0 if self.T is None else 4 + 4 * (t == self.T).to(w.dtype)
         larger = (1 + torch.sqrt(1 + factor * theta.square())) / 2
-        moved = y + (theta - 1) / larger * (y - state.y) + theta / larger * (y - w)
-        return moved, Primary(y, larger)
+        # y' - y = ahead - step, and y' - w = -step
+        ahead = (theta - 1) / larger * (state.ahead - step) - theta / larger * step
+        return w - step + ahead, Lead(ahead, larger)

@@ -339,7 +339,9 @@ class RuleOptimizer(torch.optim.Optimizer):
         counts = [x.item() + 1 for x in steps]
         begins = True
         if self._has_rounds(rule):
-            position = self._common("position")
+            # Rounds are of the whole vector: where it grows, all parameters begin one.
+            joined = any("position" not in s for s in states)
+            position = 0 if joined else self._common("position")
             begins = self._begins_round(rule, position)
             rounds = torch.tensor(self._common("rounds") + begins)
             for s in states:

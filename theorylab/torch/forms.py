@@ -72,6 +72,7 @@ class Form(abc.ABC):
 
     def __init__(self, who: str, params: list[Tensor], signs: list[float]) -> None:
         self.who, self.params, self.signs = who, params, signs
+        self.device = params[0].device
         self.dtype = torch.float64 if any(p.dtype == torch.float64 for p in params) else (
             torch.float32
         )  # fmt: skip
@@ -112,6 +113,20 @@ class Form(abc.ABC):
     @abc.abstractmethod
     def common(self, value: Any) -> Any:
         """One number for all."""
+
+    def value(self, loss: Tensor) -> Tensor:
+        """A loss as the rule sees it: wide on the CPU, for the difference of two of them.
+
+        Raises
+        ------
+        ValueError
+            If it is ascended for some parameters alone.
+        """
+        if len(set(self.signs)) > 1:
+            raise ValueError(f"{self.who}: maximize must be the same in all parameter groups, "
+                             "since the method asks for values of the loss")  # fmt: skip
+        kind = torch.float64 if self.device.type == "cpu" else self.dtype
+        return self.signs[0] * loss.to(self.device, kind).reshape(())
 
     @abc.abstractmethod
     def draws(self, law: str, key: int, on: torch.device | None) -> Any:

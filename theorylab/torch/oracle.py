@@ -59,7 +59,7 @@ class ClosureOracle(Oracle):
         loss = self._answer(w, lag)[1]
         if loss is None:
             self._lacks("values", "step needs a closure that returns the loss")
-        return self._form.common(torch.as_tensor(loss).detach())
+        return self._form.value(torch.as_tensor(loss).detach())
 
     def full_gradient(self, w: Any, when: Tensor | bool = True) -> Any:
         if when is False:

@@ -12,6 +12,8 @@ import torch
 
 import synthetic
 from theorylab import run
+from theorylab.engine.native import draws
+from theorylab.engine.streams import spread
 from theorylab.errors import UsageError
 from theorylab.method import SGD, SNGM
 from theorylab.method.rule import UpdateRule
@@ -93,6 +95,49 @@ def test_what_has_no_c_is_named() -> None:
     objective = synthetic.robust_regression(n=9, dim=D)
     with pytest.raises(UsageError, match=r"cannot compile applied .*no C for aten\.lgamma"):
         run(objective, Applied(torch.lgamma), 1, replicas=3, compile=True)
+
+
+@pytest.mark.parametrize("n", [2, 3, 1000, 1024, 2**30 + 7, 3 * 2**29 + 1, 2**31 - 1, 2**31])
+def test_fast_draws_are_numpys(n: int) -> None:
+    """Also where many numbers are rejected, and where a half is left over from the last call."""
+    assert draws._native() is not None
+    fast, plain = (make(np.random.SFC64(n)) for make in (draws.FastIntegers, np.random.Generator))
+    for size in (1024, (5, 128, 3), 1, (11, 257), 4096):
+        ours, theirs = (g.integers(0, n, size=size, dtype=np.int32) for g in (fast, plain))
+        np.testing.assert_array_equal(ours, theirs)
+        assert ours.dtype == theirs.dtype
+    assert str(fast.bit_generator.state) == str(plain.bit_generator.state)
+
+
+def test_compiled_runs_draw_as_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that is a sum of its samples' numbers: alike only if the samples are."""
+    counted = []
+    monkeypatch.setattr(draws, "_filled", lambda *a, f=draws._filled: counted.append(a) or f(*a))
+    objective = synthetic.robust_regression(n=997, dim=D)
+    eager, native = (run(objective, SGD(eta=0.1), 40, 3, replicas=300, record=("w",),
+                         compile=compile)["w"] for compile in (False, True))  # fmt: skip
+    np.testing.assert_allclose(native, eager, rtol=1e-12)
+    assert len(counted) == 3
+
+
+@pytest.mark.parametrize("dim", [2, 4, 8, 10, 33])
+def test_every_width_of_vectors(dim: int) -> None:
+    objective = synthetic.robust_regression(n=30, dim=dim)
+    eager, native = (run(objective, SNGM(eta=0.1, beta=0.9), 30, 3, replicas=5, record=("w",),
+                         compile=compile)["w"] for compile in (False, True))  # fmt: skip
+    np.testing.assert_allclose(native, eager, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_work_that_fails_in_a_thread_is_said() -> None:
+    def fail(part: int) -> int:
+        if part == 3:
+            raise UsageError("the third")
+        return part
+
+    assert spread(abs, [-1, -2, -3], 1 << 30) == [1, 2, 3]
+    with pytest.raises(UsageError, match="the third"):
+        spread(fail, range(5), 1 << 30)
 
 
 @pytest.fixture

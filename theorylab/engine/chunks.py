@@ -110,7 +110,9 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
     first_block, blocks = rows.start // copies // BLOCK, streams.blocks(size // copies)
     kinds = (SAMPLES, RESTARTS, *range(RULE, RULE + len(rule.draws)))
     rngs = {
-        kind: [streams.generator(job.seed, first_block + b, kind) for b in range(blocks)]
+        kind: [
+            streams.generator(job.seed, first_block + b, kind, job.compiled) for b in range(blocks)
+        ]
         for kind in kinds
     }
     batches = [job.sampler.stream(objective, rng, BLOCK) for rng in rngs[SAMPLES]]

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache, partial
 from typing import TypeVar
 
 import numpy as np
 import torch
 
+from theorylab.engine.native.draws import FastIntegers
 from theorylab.method.rule import Draw, UpdateRule
 
 __all__ = [
@@ -28,10 +29,10 @@ _PARALLEL = 1 << 18  # bytes (or steps of one number) below which a second threa
 SAMPLES, RESTARTS, TIMES, RULE = range(4)
 
 
-def generator(seed: int, block: int, stream: int) -> np.random.Generator:
-    """The generator of a block of replicas for one purpose."""
+def generator(seed: int, block: int, stream: int, fast: bool = False) -> np.random.Generator:
+    """The generator of a block of replicas for one purpose; ``fast`` ones give the same bits."""
     sequence = np.random.SeedSequence(seed, spawn_key=(block, stream))
-    return np.random.Generator(np.random.SFC64(sequence))
+    return (FastIntegers if fast else np.random.Generator)(np.random.SFC64(sequence))
 
 
 def blocks(replicas: int) -> int:
@@ -44,24 +45,35 @@ def side_by_side(draws: Sequence[Callable[[], np.ndarray]], size: int, copies: i
     head = draws[0]()
     whole = np.empty((len(head), size // copies, copies, *head.shape[2:]), head.dtype)
 
-    def put(b: int, part: np.ndarray) -> None:
+    def fill(b: int) -> None:
         place = whole[:, b * BLOCK : (b + 1) * BLOCK]
+        part = draws[b]() if b else head
         place[:] = part[:, : place.shape[1], None]
 
-    def fill(b: int) -> None:
-        put(b, draws[b]())
-
-    put(0, head)
-    spread(fill, range(1, len(draws)), whole.nbytes)
+    spread(fill, range(len(draws)), whole.nbytes)
     return whole.reshape(len(whole), size, *whole.shape[3:])
 
 
-def spread(work: Callable[[_T], _R], parts: Iterable[_T], size: int) -> list[_R]:
+def spread(work: Callable[[_T], _R], parts: Sequence[_T], size: int) -> list[_R]:
     """``work`` on each part, on torch's number of threads where ``size`` is worth it."""
-    threads = torch.get_num_threads()
-    if threads == 1 or size < _PARALLEL:
+    threads = min(torch.get_num_threads(), len(parts))
+    if threads <= 1 or size < _PARALLEL:
         return list(map(work, parts))
-    return list(_pool(threads).map(work, parts))
+    queue, found = iter(enumerate(parts)), {}
+
+    def take() -> None:
+        for k, part in queue:
+            found[k] = work(part)
+
+    # This thread works too: waking another takes as long as some hundred steps.
+    others = [_pool(threads - 1).submit(take) for _ in range(threads - 1)]
+    try:
+        take()
+    finally:
+        wait(others)
+    for other in others:
+        other.result()
+    return [found[k] for k in range(len(parts))]
 
 
 @cache

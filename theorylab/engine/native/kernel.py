@@ -32,6 +32,8 @@ from theorylab.problem.oracle import MiniBatch
 
 __all__ = ["Kernel", "Steps", "compiled"]
 
+_MANY = 64  # rows a thread from which on cutting them further costs nothing
+
 
 @final
 @dataclass(frozen=True)
@@ -59,10 +61,11 @@ class Steps:
         """Where the steps from ``first`` on turn into others, and whether they begin rounds."""
         if isinstance(self.restarts, Tensor):
             return stop, None
-        begins, end = self.restarts[first], first + 1
-        while end < stop and self.restarts[end] == begins:
-            end += 1
-        return end, begins
+        begins = self.restarts[first]
+        try:
+            return self.restarts.index(not begins, first, stop), begins
+        except ValueError:
+            return stop, begins
 
     def at(self, k: int) -> tuple[Tensor, Drawn]:
         """The newest mini-batch of a step and what else its rule gets."""
@@ -165,7 +168,9 @@ class Kernel:
         pointers = [x.ctypes.data for x in numbers]
         work = rows * steps * w.shape[1] * max(1, given.samples.shape[2])
         threads = min(torch.get_num_threads(), rows)
-        edges = np.linspace(0, rows, threads + 1).astype(int).tolist()
+        # More parts than threads, where each is worth it: cores are not always equally free.
+        parts = threads if rows < _MANY * threads else 4 * threads
+        edges = np.linspace(0, rows, parts + 1).astype(int).tolist()
         found = spread(lambda part: self._run(*part, steps, *pointers),
                        list(itertools.pairwise(edges)), work)  # fmt: skip
         if any(code < 0 for code in found):
@@ -347,7 +352,8 @@ def _compile(
     try:
         graph = trace(step, [x for _, x in arguments])
         text, roles, kept = source(graph, arguments)
-        run = library(text).run
+        w = arguments[0][1]
+        run = library(text, w.shape[-1] * w.element_size()).run
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise UsageError(

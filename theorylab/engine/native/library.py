@@ -50,10 +50,36 @@ def _machine() -> str:
     return "\n".join((platform.machine(), platform.system(), flags or platform.node()))
 
 
-def library(text: str) -> ctypes.CDLL:
-    """The shared library of a C text, compiled or as it was kept."""
-    compiler = shlex.split(os.environ.get("CC", "cc"))
-    told = "\n".join((text, *compiler, *_FLAGS, _machine()))
+def _flags(length: int) -> tuple[str, ...]:
+    """The compiler's flags for loops over so many bytes.
+
+    What is left over of a wide vector costs more than narrow ones: at 80 bytes, 64 at once take
+    twice as long as 16 at once.
+    """
+    if not length or platform.machine() not in ("x86_64", "AMD64"):
+        return _FLAGS
+    wide = next(w for w in (64, 32, 16) if length % w == 0 or length >= 4 * w or w == 16)
+    return (*_FLAGS, f"-mprefer-vector-width={8 * wide}")
+
+
+def library(text: str, length: int = 0) -> ctypes.CDLL:
+    """The shared library of a C text, compiled or as it was kept.
+
+    Parameters
+    ----------
+    text : str
+    length : int
+        Bytes that most of its loops go over, if known.
+
+    Raises
+    ------
+    RuntimeError
+        If the compiler refuses it.
+    OSError
+        If there is no compiler, or nowhere to write.
+    """
+    compiler, flags = shlex.split(os.environ.get("CC", "cc")), _flags(length)
+    told = "\n".join((text, *compiler, *flags, _machine()))
     name = hashlib.sha256(told.encode()).hexdigest()[:32]
     root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = root / "theorylab" / "kernels"
@@ -64,7 +90,7 @@ def library(text: str) -> ctypes.CDLL:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             source, made = Path(scratch) / "step.c", Path(scratch) / "step.so"
             source.write_text(text, encoding="utf-8")
-            done = subprocess.run([*compiler, *_FLAGS, str(source), "-o", str(made), "-lm"],
+            done = subprocess.run([*compiler, *flags, str(source), "-o", str(made), "-lm"],
                                   capture_output=True, text=True, check=False)  # fmt: skip
             if done.returncode:
                 raise RuntimeError(f"{compiler[0]}: {done.stderr.strip() or done.returncode}")

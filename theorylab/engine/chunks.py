@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -76,15 +77,18 @@ class TimeChunk:
     """Some consecutive steps: their samples, rule draws, and which iterates to record.
 
     ``samples``, ``ticks``, ``restarts`` (unless they are plain, one a step) and ``own`` have an
-    axis of steps in front. ``steps`` and ``rounds`` are how many came before each record that lies
-    in the chunk, 0 for the others.
+    axis of steps in front. ``records`` has, for each step before which something is recorded, the
+    records (by number) and the rows of each, ``None`` for all. ``slots`` are the records that may
+    lie in the chunk, ``steps`` and ``rounds`` how many came before each, 0 for those that do not;
+    they have one column where all rows agree.
     """
 
     samples: Tensor
     ticks: Tensor
     restarts: Tensor | Sequence[bool]
     own: Mapping[str, Tensor]
-    records: Mapping[int, np.ndarray]
+    records: Mapping[int, Sequence[tuple[int, np.ndarray | None]]]
+    slots: slice
     steps: np.ndarray
     rounds: np.ndarray
 
@@ -100,13 +104,16 @@ class TimeChunk:
 def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> Iterator[TimeChunk]:
     """The chunks of a run of some rows, one after another.
 
+    ``plan`` has the time of each record, increasing from record to record, and one column where
+    all rows agree.
+
     Raises
     ------
     UsageError
         If the samples cannot be drawn so, or a remap gives a negative one.
     """
     objective, horizon, copies = job.objective, job.horizon, job.copies
-    real, size = rows.stop - rows.start, plan.shape[1]
+    real = size = rows.stop - rows.start
     first_block, blocks = rows.start // copies // BLOCK, streams.blocks(size // copies)
     kinds = (SAMPLES, RESTARTS, *range(RULE, RULE + len(rule.draws)))
     rngs = {
@@ -122,10 +129,12 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
 
     # Counts have one column where all rows agree, one a row where they do not.
     first, begun = 0, np.zeros(1, dtype=np.int64)
+    earliest, latest = plan.min(axis=1), plan.max(axis=1)
     while True:
         batch_size = job.sampler.size(first, job.batch_size)
         one = objective.draw(np.random.default_rng(0), 1, 1, batch_size)
-        cost = size * (one.nbytes + 8 * (len(rule.draws) + per_coordinate * objective.dim + 1))
+        drawn = max(size, BLOCK)  # whole blocks are
+        cost = drawn * (one.nbytes + 8 * (len(rule.draws) + per_coordinate * objective.dim + 1))
         span = max(1, DRAW_BYTES // cost)
         if job.by_rounds and has_rounds:
             length = min(span, max(64, 2 * horizon))
@@ -145,19 +154,22 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
             time_of = np.full((high - low + 1, mask.shape[1]), -1, dtype=np.int64)
             when, who = np.nonzero(mask)
             time_of[counted[when, who] - 1 - low, who] = when
-            inside = (plan >= low) & (plan <= high)
-            times = np.where(inside, time_of[np.clip(plan - low, 0, high - low), column], -1)
+            slots = _between(earliest, latest, low, high)
+            asked = plan[slots]
+            inside = (asked >= low) & (asked <= high)
+            times = np.where(inside, time_of[np.clip(asked - low, 0, high - low), column], -1)
             finished = bool(np.all(counted[-1] > horizon))
             if finished:
                 reached = np.argmax(counted > horizon, axis=0)
                 length = int(reached.max())
                 mask = mask[:length]
         else:
-            times = np.where((plan >= first) & (plan < first + length), plan - first, -1)
-            if first + length == horizon:
-                times = np.where(plan == horizon, length, times)
-                finished = True
-        records, steps, rounds = _place(times, first, begun, rounds_of)
+            finished = first + length == horizon
+            last = first + length - (not finished)  # what comes after the last step included
+            slots = _between(earliest, latest, first, last)
+            asked = plan[slots]
+            times = np.where((asked >= first) & (asked <= last), asked - first, -1)
+        records, steps, rounds = _place(times, slots.start, size, first, begun, rounds_of)
 
         samples = one[:0]
         if length:
@@ -185,7 +197,8 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
             restarts = mask[:, 0].tolist()
         elif mask is not None:
             restarts = torch.from_numpy(mask).unsqueeze(-1).to(dtype)
-        yield TimeChunk(torch.from_numpy(samples), ticks, restarts, own, records, steps, rounds)
+        yield TimeChunk(torch.from_numpy(samples), ticks, restarts, own, records, slots, steps,
+                        rounds)  # fmt: skip
         first += length
         if finished:
             return
@@ -201,24 +214,32 @@ def _alike(job: Job, first: int, length: int, batch_size: int) -> int:
     return min(alike, length)
 
 
+def _between(earliest: np.ndarray, latest: np.ndarray, first: int, last: int) -> slice:
+    """The records that some row takes at a time from ``first`` to ``last``."""
+    begin = int(np.searchsorted(latest, first, "left"))
+    return slice(begin, max(begin, int(np.searchsorted(earliest, last, "right"))))
+
+
 def _place(
-    times: np.ndarray, first: int, begun: np.ndarray, rounds_of: np.ndarray
-) -> tuple[dict[int, np.ndarray], np.ndarray, np.ndarray]:
-    """Flat indices of the records by the step they come before, and what came before them."""
-    size = times.shape[1]
+    times: np.ndarray, slot: int, size: int, first: int, begun: np.ndarray, rounds_of: np.ndarray
+) -> tuple[dict[int, list[tuple[int, np.ndarray | None]]], np.ndarray, np.ndarray]:
+    """Records and their rows by the step they come before, and what came before them."""
     steps, rounds = np.zeros_like(times), np.zeros_like(times)
-    slots, who = np.nonzero(times >= 0)
-    moments = times[slots, who]
-    steps[slots, who] = moments + first
+    which, who = np.nonzero(times >= 0)
+    moments = times[which, who]
+    steps[which, who] = moments + first
     before = np.concatenate([np.broadcast_to(begun, rounds_of.shape[1:])[None], rounds_of])
-    rounds[slots, who] = before[moments, who if before.shape[1] > 1 else 0]
-    order = np.argsort(moments, kind="stable")
-    flat, moments = (slots * size + who)[order], moments[order]
-    records: dict[int, np.ndarray] = {}
+    rounds[which, who] = before[moments, who if before.shape[1] > 1 else 0]
+    order = np.lexsort((who, which, moments))
+    which, who, moments = which[order], who[order], moments[order]
+    records: dict[int, list[tuple[int, np.ndarray | None]]] = {}
     if moments.size:
-        cuts = np.flatnonzero(np.diff(moments)) + 1
-        for where, k in zip(np.split(flat, cuts), moments[np.r_[0, cuts]], strict=True):
-            records[int(k)] = where
+        apart = (np.diff(moments) != 0) | (np.diff(which) != 0)
+        ends = [0, *(np.flatnonzero(apart) + 1).tolist(), len(moments)]
+        for low, high in pairwise(ends):
+            rows = None if high - low in (size, times.shape[1]) else who[low:high]
+            entry = (slot + int(which[low]), rows)
+            records.setdefault(int(moments[low]), []).append(entry)
     return records, steps, rounds
 
 

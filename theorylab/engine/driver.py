@@ -9,18 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
+from typing import final, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.engine.chunks import Job, Remap, Samples, time_chunks
+from theorylab.engine import sizes
+from theorylab.engine.chunks import Job, Remap, Samples, TimeChunk, time_chunks
 from theorylab.engine.counting import costs
+from theorylab.engine.memory import limited, parse
 from theorylab.engine.metering import spend
 from theorylab.engine.plan import Stratified
 from theorylab.engine.plan import plan as planned
 from theorylab.engine.recorders import RECORDERS
-from theorylab.engine.recording import Record, Recording, check_names, name_of
+from theorylab.engine.recording import Record, Recording, Reduce, Tables, check_names
 from theorylab.engine.streams import BLOCK
 from theorylab.engine.walk import CompiledWalk, EagerWalk
 from theorylab.errors import UsageError, require_integer
@@ -32,8 +35,8 @@ from theorylab.progress import bar
 
 __all__ = ["BLOCK", "RECORDERS", "Samples", "Stratified", "Trajectory", "run"]
 
-_SNAPSHOT_BYTES = 128 * 2**20
 _CHUNK = 1024
+_HELD = 256 * 2**20  # of points that wait for those of other rows
 # What a rule may ask at the start of a round alone.
 _PASSES = frozenset({"full_gradient", "full_value", "every_gradient", "communicate"})
 
@@ -47,7 +50,8 @@ class Trajectory:
     rounds : ndarray of int, shape (m, R)
         The round index of each record; 0 is the start.
     quantities : mapping of str to ndarray, shape (m, R)
-        The recorded quantities, by name; ``"w"`` has shape ``(m, R, d)``.
+        The recorded quantities, by name; ``"w"`` has shape ``(m, R, d)``. With ``reduce`` there is
+        one number a replica, shape ``(1, R)``.
     batch_size, seed : int
         As given to :func:`run`.
     """
@@ -76,7 +80,10 @@ class Trajectory:
         return self.quantities[name]
 
     def mean(self, name: str) -> np.ndarray:
-        """The time average of a quantity over the recorded rounds, shape ``(R,)``."""
+        """The time average of a quantity over the recorded rounds, shape ``(R,)``.
+
+        Of a run that was reduced, what it was reduced to.
+        """
         return self.quantities[name].mean(axis=0)
 
 
@@ -95,7 +102,9 @@ def run(
     copies: int = 1,
     remap: Remap | None = None,
     sampler: Sampler | None = None,
+    reduce: Reduce | None = None,
     chunk: int = _CHUNK,
+    memory: int | str | None = None,
     compile: bool = False,
     progress: bool | None = None,
 ) -> Trajectory:
@@ -115,7 +124,7 @@ def run(
     replicas : int
         Independent repetitions.
     seed : int
-        The same seed gives the same bits, for any ``chunk``.
+        The same seed gives the same bits, for any ``chunk`` and ``memory``.
     record : sequence of str or Recorder
         ``"value"``, ``"gradient_norm"``, ``"distance"`` (from the start), ``"w"`` and whatever
         else :func:`theorylab.engine.recorders.recorders` lists; the same of the method's output,
@@ -135,8 +144,14 @@ def run(
         shape. It must not depend on how the run is cut into steps and rows.
     sampler : Sampler
         How mini-batches are drawn; by default as the rule draws them.
+    reduce : "mean", "sum", "min" or "max"
+        Only that of each record over the recorded times, one number a replica, computed as the
+        run goes: the record itself is not kept. A NaN stays one.
     chunk : int
-        Rows held in memory at once (rounded up to whole blocks of ``BLOCK`` replicas).
+        Rows held in memory at once, at most (rounded up to whole blocks of ``BLOCK`` replicas).
+    memory : int or str
+        What the process may hold, in bytes or as ``"2G"``; by default what
+        :func:`theorylab.engine.memory.limit` says, half of the machine's.
     compile : bool
         Whether to compile the step first (:mod:`theorylab.engine.native`): worth its second in
         runs of thousands of steps. It rounds differently from the step as torch runs it; the
@@ -151,7 +166,8 @@ def run(
     Raises
     ------
     UsageError
-        If an argument is out of range or a quantity unknown, or the step cannot be compiled.
+        If an argument is out of range or a quantity unknown, the step cannot be compiled, or what
+        is asked for takes more than the memory that is allowed.
 
     Examples
     --------
@@ -175,39 +191,78 @@ def run(
     sampler = rule.sampler if sampler is None else sampler
     if compile and not sampler.constant:
         raise UsageError("run: compile=True needs mini-batches of one size")
-    plan = planned(at, horizon, replicas, seed)
-    plan = np.repeat(plan, copies, axis=1)
+    if reduce not in (None, *get_args(Reduce)):
+        raise UsageError(f"run: reduce is one of {', '.join(get_args(Reduce))}, got {reduce!r}")
     total, unit = replicas * copies, BLOCK * copies
-    width = max(1, int(_SNAPSHOT_BYTES // (plan.shape[0] * objective.dim * 8 * unit))) * unit
-    chunk = min(-(-chunk // unit) * unit, width)
     _check_shapes(objective, rule, start, total)
+    allowed = None if memory is None else parse(memory)
+    size = sizes.of(objective, rule, record, reduce, at, horizon, replicas, copies, batch_size)
+    with limited(allowed):
+        left = size.fit()
+    plan, order = planned(at, horizon, replicas, seed)
+    plan = np.repeat(plan, copies, axis=1) if plan.shape[1] > 1 else plan
+    chunk = min(-(-chunk // unit), max(1, left // 2 // (unit * size.row))) * unit
     begin = objective.start if start is None else start
     passes = bool(rule.needs & _PASSES)
     job = Job(objective, sampler, horizon, rounds is not None, passes, batch_size, seed,
               tuple(record), copies, remap, compile)  # fmt: skip
-    parts = []
-    chunks = [slice(i, min(i + chunk, total)) for i in range(0, total, chunk)]
+    tables = Tables(objective, record, len(plan), total, reduce)
+    before = _Before(job, plan, total, size.alike)
     with bar(progress) as display:
         task = display.add_task("running", total=total * horizon)
-        for rows in chunks:
+        for rows in (slice(i, min(i + chunk, total)) for i in range(0, total, chunk)):
             origin = begin[rows] if begin.ndim == 2 else begin.expand(rows.stop - rows.start, -1)
             advance = partial(display.advance, task)
-            parts.append(_run_chunk(job, rule.rows(rows), rows, origin, plan[:, rows], advance))
+            recording = Recording(
+                objective, rule.rows(rows), job.record, tables, rows, min(_HELD, left // 4)
+            )
+            _run_chunk(job, rule.rows(rows), rows, origin, before, recording, advance)
             display.update(task, completed=rows.stop * horizon)
-    steps_before, rounds_before = (
-        np.concatenate([part[k] for part in parts], axis=1) for k in (0, 1)
-    )
-    count = partial(_calls, objective, rule, sampler, batch_size, steps_before, rounds_before)
-    quantities = {
-        name: np.concatenate([part[2][name] for part in parts], axis=1)
-        for name in map(name_of, record)
-    }
-    return Trajectory(plan, quantities, batch_size, seed, count)
+    # As they were asked for.
+    back = slice(None) if order is None else np.argsort(order)
+    quantities = tables.finished()
+    if reduce is None and order is not None:
+        quantities = {name: table[back] for name, table in quantities.items()}
+    shape = len(plan), total
+    count = partial(_calls, objective, rule, sampler, batch_size, before.steps[back],
+                    before.rounds[back], shape)  # fmt: skip
+    return Trajectory(np.broadcast_to(plan[back], shape), quantities, batch_size, seed, count)
+
+
+@final
+class _Before:
+    """How many steps and rounds came before each record: one column where all rows agree.
+
+    Of what the horizon counts the plan itself says it; rounds beside steps matter only to a rule
+    that passes over all data at the start of a round.
+    """
+
+    def __init__(self, job: Job, plan: np.ndarray, total: int, alike: bool) -> None:
+        self.plan = (
+            plan if alike or plan.shape[1] > 1 else np.broadcast_to(plan, (len(plan), total))
+        )
+        counted = np.zeros((len(plan), 1 if alike else total), np.int64)
+        self.steps = counted if job.by_rounds else plan
+        self.rounds = counted if job.passes and not job.by_rounds else plan
+        self._counted = None if self.steps is plan and self.rounds is plan else counted
+        self._by_rounds = job.by_rounds
+
+    def of(self, rows: slice) -> np.ndarray:
+        """The plan of some rows."""
+        return self.plan[:, rows] if self.plan.shape[1] > 1 else self.plan
+
+    def note(self, rows: slice, block: TimeChunk) -> None:
+        """Put down what came before the records of some steps."""
+        if self._counted is not None:
+            where = rows if self._counted.shape[1] > 1 else slice(None)
+            known = block.steps if self._by_rounds else block.rounds
+            table = self._counted[block.slots, where]
+            np.maximum(table, known, out=table)
 
 
 def _calls(
     objective: Objective, rule: UpdateRule, sampler: Sampler, batch_size: int, steps: np.ndarray,
-    rounds: np.ndarray,
+    rounds: np.ndarray, shape: tuple[int, int],
 ) -> Calls:  # fmt: skip
     """What was asked in so many steps, an array of each record's shape in every entry."""
     cost = costs(objective, rule, weights_of(sampler, objective))
@@ -220,7 +275,7 @@ def _calls(
         sizes = [sampler.size(k, batch_size) for k in range(int(steps.max(initial=0)))]
         samples = np.concatenate([[0], np.cumsum(sizes, dtype=np.int64)])[steps]
     spent = cost.spent(steps, rounds, samples)
-    return spent.map(lambda entry: np.broadcast_to(entry, steps.shape).astype(np.int64))
+    return spent.map(lambda entry: np.broadcast_to(np.asarray(entry, np.int64), shape))
 
 
 def _check_shapes(objective: Objective, rule: UpdateRule, start: Tensor | None, total: int) -> None:
@@ -241,33 +296,26 @@ def _check_shapes(objective: Objective, rule: UpdateRule, start: Tensor | None, 
 
 
 def _run_chunk(
-    job: Job,
-    rule: UpdateRule,
-    rows: slice,
-    origin: Tensor,
-    plan: np.ndarray,
-    advance: Callable[[int], None],
-) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
-    """Steps and rounds before each record, and the quantities there, for some of the rows."""
-    objective = job.objective
-    size, count = rows.stop - rows.start, plan.shape[0]
+    job: Job, rule: UpdateRule, rows: slice, origin: Tensor, before: _Before,
+    recording: Recording, advance: Callable[[int], None],
+) -> None:  # fmt: skip
+    """Run some of the rows to their end."""
+    objective, size = job.objective, rows.stop - rows.start
     with torch.inference_mode():
         weights = weights_of(job.sampler, objective)
         w = origin.clone().contiguous()
-        steps, rounds = np.zeros_like(plan), np.zeros_like(plan)
         state = rule.init(w, MiniBatch(objective))
-        recording = Recording(objective, rule, job.record, count, size)
         walk = (CompiledWalk if job.compiled else EagerWalk)(objective, rule, w, state, weights)
-        for block in time_chunks(job, rule, rows, plan):
-            steps += block.steps
-            rounds += block.rounds
+        for block in time_chunks(job, rule, rows, before.of(rows)):
+            before.note(rows, block)
             walk.enter(block)
             length = len(block.ticks)
-            for stop, where in sorted(block.records.items()):
+            for stop, records in sorted(block.records.items()):
                 walk.to(stop)
-                recording.take(where, walk.w, walk.state)
+                for slot, who in records:
+                    recording.take(slot, who, walk.w, walk.state)
             walk.to(length)
             drawn = length * block.samples.shape[2] if length else 0
             spend(length + len(block.records), drawn * size)
             advance(length * size)
-        return steps, rounds, recording.quantities(size)
+        recording.finish()

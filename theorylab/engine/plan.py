@@ -29,8 +29,10 @@ class Stratified:
 
 def plan(
     at: Sequence[int] | Stratified | None, horizon: int, replicas: int, seed: int
-) -> np.ndarray:
-    """The round of each record, shape ``(m, R)``.
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """The round of each record, increasing, shape ``(m, R)`` or ``(m, 1)`` where all agree.
+
+    And the order that made them increasing, ``None`` where they were.
 
     Raises
     ------
@@ -38,7 +40,7 @@ def plan(
         If one is outside the run.
     """
     if at is None:
-        return np.full((1, replicas), horizon)
+        return np.full((1, 1), horizon), None
     if isinstance(at, Stratified):
         span = horizon if at.span is None else at.span
         if not 0 <= at.offset <= at.offset + span <= horizon + 1 or at.count < 1 or span < 1:
@@ -51,8 +53,10 @@ def plan(
         )[:, :replicas]
         # The floor of a uniform real in [0, span) is a uniform round, stratum by stratum.
         times = edges[:-1, None] + draws * np.diff(edges)[:, None]
-        return at.offset + np.minimum(np.floor(times).astype(np.int64), span - 1)
+        return at.offset + np.minimum(np.floor(times).astype(np.int64), span - 1), None
     times = np.atleast_1d(np.asarray(at))
     if times.dtype.kind not in "iu" or times.min() < 0 or times.max() > horizon:
         raise UsageError(f"run: records must be integers between 0 and {horizon}, got {at}")
-    return np.repeat(times[:, None], replicas, axis=1)
+    times = times.astype(np.int64)
+    order = None if (np.diff(times) >= 0).all() else np.argsort(times, kind="stable")
+    return (times if order is None else times[order])[:, None], order

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, final
+from functools import cache, cached_property
+from typing import Literal, final
 
 import torch
 from torch import Tensor
@@ -17,7 +17,42 @@ from theorylab.method.rule import State, norm
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective
 
-__all__ = ["RECORDERS", "Recorder", "is_open", "recorders"]
+__all__ = ["RECORDERS", "Passes", "Recorder", "is_open", "recorders"]
+
+
+@final
+class Passes:
+    """F and its gradient at some points, each computed when it is first asked for, and once.
+
+    A full gradient costs as much as n steps: quantities of the same points share it.
+
+    Parameters
+    ----------
+    objective : Objective
+    w : Tensor, shape (R, d)
+        Not to be changed while this is in use.
+
+    Examples
+    --------
+    >>> import synthetic
+    >>> F = synthetic.quadratic(dim=2)
+    >>> here = Passes(F, F.start.unsqueeze(0))
+    >>> here.gradient is here.gradient
+    True
+    """
+
+    def __init__(self, objective: Objective, w: Tensor) -> None:
+        self.objective, self.w = objective, w
+
+    @cached_property
+    def value(self) -> Tensor:
+        """F at each point, shape ``(R,)``."""
+        return self.objective.value(self.w)
+
+    @cached_property
+    def gradient(self) -> Tensor:
+        """Its gradient there, shape ``(R, d)``."""
+        return self.objective.gradient(self.w)
 
 
 @final
@@ -31,7 +66,7 @@ class Recorder:
         By which paths of quantities and :func:`theorylab.run` ask for it.
     of : callable
         ``of(objective, w)``: points ``(R, d)`` to numbers ``(R,)``. With ``whole`` it is
-        ``of(objective, w, state)`` and sees the rule's state as well.
+        ``of(objective, w, state)`` and sees the rule's state as well. What it ``uses`` follows.
     range : callable, optional
         ``range(objective)``: what the objective's constants certify of the number at every
         point, a pair (an end may be infinite).
@@ -49,6 +84,9 @@ class Recorder:
         ``felt``. Of a number whose square is declared, of its root.
     bound : tuple of (str, float)
         The parameters' values, by :meth:`bind`.
+    uses : tuple of "value" and "gradient"
+        F or its gradient at ``w``, which are computed once for all that is recorded there:
+        with ``("gradient",)`` it is ``of(objective, w, gradient)``.
 
     Examples
     --------
@@ -67,10 +105,16 @@ class Recorder:
     parameters: tuple[str, ...] = ()
     error: Callable[..., float] | None = None
     bound: tuple[tuple[str, float], ...] = ()
+    uses: tuple[Literal["value", "gradient"], ...] = ()
 
-    def __call__(self, objective: Objective, *seen: Any) -> Tensor:
+    def __call__(self, objective: Objective, w: Tensor, *state: State) -> Tensor:
         """The number at each row of the points (and the state, with ``whole``)."""
-        return self.of(objective, *seen, **dict(self.bound))
+        return self.at(Passes(objective, w), *state)
+
+    def at(self, here: Passes, *state: State) -> Tensor:
+        """The same, of points at which others are computed too."""
+        used = (getattr(here, name) for name in self.uses)
+        return self.of(here.objective, here.w, *state, *used, **dict(self.bound))
 
     def bind(self, **values: float) -> Recorder:
         """The recorder at these values of its parameters."""
@@ -130,13 +174,10 @@ def _consensus(objective: Objective, w: Tensor, state: State) -> Tensor:
     return found
 
 
-def _step_back(objective: Objective, w: Tensor, step: float) -> Tensor:
-    ahead = w - step * objective.gradient(w)
-    return objective.prox(ahead, step) if "composite" in objective.setting else ahead
-
-
-def _mapping(objective: Objective, w: Tensor, step: float) -> Tensor:
-    return norm(w - _step_back(objective, w, step)).squeeze(-1) / step
+def _mapping(objective: Objective, w: Tensor, g: Tensor, step: float) -> Tensor:
+    ahead = w - step * g
+    back = objective.prox(ahead, step) if "composite" in objective.setting else ahead
+    return norm(w - back).squeeze(-1) / step
 
 
 def _mapping_error(objective: Objective, blur: float, felt: float, step: float) -> float:
@@ -163,8 +204,7 @@ def _envelope_error(objective: Objective, blur: float, felt: float, lam: float) 
     return steepest * blur + 2 * lam * precision(size, lam, delta, ell)
 
 
-def _frank_wolfe_gap(objective: Objective, w: Tensor) -> Tensor:
-    g = objective.gradient(w)
+def _frank_wolfe_gap(objective: Objective, w: Tensor, g: Tensor) -> Tensor:
     return (g * (w - objective.linear_minimizer(g))).sum(-1)
 
 
@@ -189,15 +229,17 @@ def _estimate_error(objective: Objective, w: Tensor, state: State) -> Tensor:
     return norm(d - objective.gradient(before)).squeeze(-1)
 
 
+_V: tuple[Literal["value"]] = ("value",)
+_G: tuple[Literal["gradient"]] = ("gradient",)
 _BUILT_IN = (
-    Recorder("value", lambda F, w: F.value(w), _values),
-    Recorder("suboptimality", lambda F, w: F.value(w) - F.minimum(), _excess,
-             origin=lambda F: F.minimum()),
-    Recorder("gradient_norm", lambda F, w: norm(F.gradient(w)).squeeze(-1), _slopes),
-    Recorder("gradient_norm_squared", lambda F, w: F.gradient(w).square().sum(-1), _squares),
-    Recorder("gradient_l1_norm", lambda F, w: F.gradient(w).abs().sum(-1),
-             lambda F: (0.0, _root_dim(F) * _slopes(F)[1]), stretch=_root_dim),
-    Recorder("gradient_linf_norm", lambda F, w: F.gradient(w).abs().amax(-1), _slopes),
+    Recorder("value", lambda F, w, value: value, _values, uses=_V),
+    Recorder("suboptimality", lambda F, w, value: value - F.minimum(), _excess,
+             origin=lambda F: F.minimum(), uses=_V),
+    Recorder("gradient_norm", lambda F, w, g: norm(g).squeeze(-1), _slopes, uses=_G),
+    Recorder("gradient_norm_squared", lambda F, w, g: g.square().sum(-1), _squares, uses=_G),
+    Recorder("gradient_l1_norm", lambda F, w, g: g.abs().sum(-1),
+             lambda F: (0.0, _root_dim(F) * _slopes(F)[1]), stretch=_root_dim, uses=_G),
+    Recorder("gradient_linf_norm", lambda F, w, g: g.abs().amax(-1), _slopes, uses=_G),
     Recorder("linf_norm", lambda F, w: w.abs().amax(-1), lambda F: (0.0, math.inf)),
     Recorder("distance", lambda F, w: norm(w - F.start).squeeze(-1), lambda F: (0.0, math.inf)),
     Recorder("distance_to_minimizer_squared", _far, lambda F: (0.0, math.inf)),
@@ -205,12 +247,13 @@ _BUILT_IN = (
     Recorder("consensus_distance_squared", _consensus, lambda F: (0.0, math.inf), whole=True),
     # (w - prox(w - eta grad f(w)))/eta: the gradient itself where there is nothing to prox.
     Recorder("gradient_mapping_norm", _mapping, lambda F: (0.0, math.inf), parameters=("step",),
-             error=_mapping_error),
+             error=_mapping_error, uses=_G),
     # lam (w - prox_{F/lam}(w)), the gradient of min_u F(u) + (lam/2)||u - w||^2.
     Recorder("moreau_gradient_norm", _envelope_slope, lambda F: (0.0, math.inf),
              parameters=("lam",), error=_envelope_error),
     # The largest <grad F(w), w - u> over the set.
-    Recorder("frank_wolfe_gap", _frank_wolfe_gap, lambda F: (0.0, math.inf), error=_gap_error),
+    Recorder("frank_wolfe_gap", _frank_wolfe_gap, lambda F: (0.0, math.inf), error=_gap_error,
+             uses=_G),
     # Of methods that keep an estimate ``d`` of the gradient, made ``before`` their last step.
     Recorder("last_move", _last_move, lambda F: (0.0, math.inf), whole=True),
     Recorder("estimate_error", _estimate_error, lambda F: (0.0, math.inf), whole=True),

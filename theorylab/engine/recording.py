@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import final
+from dataclasses import dataclass
+from typing import Literal, final
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.engine.recorders import Recorder, recorders
+from theorylab.engine.recorders import Passes, Recorder, recorders
 from theorylab.errors import UsageError
 from theorylab.method.rule import State, UpdateRule, entries, norm
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 
-__all__ = ["Record", "Recording", "check_names", "known_names", "name_of", "recorded"]
+__all__ = [
+    "Record", "Recording", "Reduce", "Tables", "check_names", "known_names", "name_of", "recorded",
+]  # fmt: skip
 
 Record = str | Recorder
 """By name, or a recorder itself: one that is bound, or that nobody registered."""
+Reduce = Literal["mean", "sum", "min", "max"]
 _OUTPUT, _STATE = "output.", "state."
 
 
@@ -86,65 +90,174 @@ def _norms(state: State, name: str, w: Tensor) -> Tensor:
 
 
 @final
+class Tables:
+    """Where what is recorded goes: whole, or reduced over time as it comes.
+
+    Parameters
+    ----------
+    objective : Objective
+    records : sequence of str or Recorder
+    count, size : int
+        Records of each row, and rows.
+    reduce : "mean", "sum", "min" or "max", optional
+        One number a row instead of ``count``.
+    """
+
+    def __init__(
+        self, objective: Objective, records: Sequence[Record], count: int, size: int,
+        reduce: Reduce | None,
+    ) -> None:  # fmt: skip
+        self.count, self.reduce = count, reduce
+        dtype = objective.start[:0].numpy().dtype if reduce is None else np.dtype(float)
+        self.found: dict[str, np.ndarray] = {}
+        for record in records:
+            width = (objective.dim,) if _is_points(record) else ()
+            shape = (count if reduce is None else 1, size, *width)
+            begin = {"min": np.inf, "max": -np.inf}.get(reduce or "", 0.0)
+            self.found[name_of(record)] = np.full(shape, begin, dtype)
+
+    @staticmethod
+    def bytes(
+        objective: Objective, records: Sequence[Record], count: int, size: int,
+        reduce: Reduce | None,
+    ) -> int:  # fmt: skip
+        """What they take."""
+        numbers = sum(objective.dim if _is_points(record) else 1 for record in records)
+        width = objective.start.dtype.itemsize * count if reduce is None else 8
+        return numbers * width * size
+
+    def put(self, name: str, slot: int, rows: slice | np.ndarray, values: Tensor) -> None:
+        """The numbers of some rows at record ``slot``."""
+        table, numbers = self.found[name], values.numpy()
+        if self.reduce is None:
+            table[slot, rows] = numbers
+        elif self.reduce in ("min", "max"):  # which keep a NaN
+            extreme = np.minimum if self.reduce == "min" else np.maximum
+            table[0, rows] = extreme(table[0, rows], numbers)
+        else:
+            table[0, rows] += numbers
+
+    def finished(self) -> dict[str, np.ndarray]:
+        """The quantities by name."""
+        if self.reduce == "mean":
+            for table in self.found.values():
+                table /= self.count
+        return self.found
+
+
+@dataclass
+class _Slot:
+    """Points of one record that wait for those of other rows."""
+
+    points: dict[str, Tensor]
+    filled: np.ndarray
+
+
+@final
 class Recording:
-    """Snapshots of a run's rows on the way, from which the quantities are computed at its end.
+    """Computes what is recorded of some rows of a run, record by record as they are complete.
+
+    Rows come to a record at different steps. Their points wait, so that all are computed together,
+    unless more wait than ``hold`` bytes: then the oldest are computed at once.
 
     Parameters
     ----------
     objective, rule
     records : sequence of str or Recorder
         What to record.
-    count, size : int
-        Records of each row, and rows.
+    tables : Tables
+    rows : slice
+        Which of their rows.
+    hold : int
     """
 
     def __init__(
-        self, objective: Objective, rule: UpdateRule, records: Sequence[Record], count: int,
-        size: int,
+        self, objective: Objective, rule: UpdateRule, records: Sequence[Record], tables: Tables,
+        rows: slice, hold: int,
     ) -> None:  # fmt: skip
-        self.objective, self.rule, self.records = objective, rule, tuple(records)
-        self.count, self.size = count, size
-        like, rows = objective.start, count * size
-        self._numbers = {
-            record: torch.zeros(rows, dtype=like.dtype) for record in records if _at_once(record)
-        }
-        self._points: dict[str, Tensor] = {}
-        for prefix in (_OUTPUT, ""):
-            if any(self._prefix(r) == prefix for r in records if not _at_once(r)):
-                self._points[prefix] = torch.zeros(rows, objective.dim, dtype=like.dtype)
+        self.objective, self.rule, self.tables = objective, rule, tables
+        self.first, self.size = rows.start, rows.stop - rows.start
+        self._now = [record for record in records if _at_once(record)]
+        self._later: dict[str, list[Record]] = {}
+        for record in records:
+            if not _at_once(record):
+                prefix = _OUTPUT if name_of(record).startswith(_OUTPUT) else ""
+                self._later.setdefault(prefix, []).append(record)
+        one = max(1, len(self._later)) * self.size * objective.dim * objective.start.itemsize
+        self._most = max(1, hold // one)
+        self._waiting: dict[int, _Slot] = {}
 
-    @staticmethod
-    def _prefix(record: Record) -> str:
-        return _OUTPUT if name_of(record).startswith(_OUTPUT) else ""
+    def take(self, slot: int, rows: np.ndarray | None, w: Tensor, state: State) -> None:
+        """Record the present of ``rows`` (or of all) as ``slot``."""
+        points = {
+            prefix: self.rule.output(w, state) if prefix else w for prefix in self._later
+        }  # fmt: skip
+        here = {prefix: Passes(self.objective, now) for prefix, now in points.items()}
+        if self._now:
+            of_w = here.get("") or Passes(self.objective, w)
+            for record in self._now:
+                values = self._present(record, of_w, state)
+                if rows is not None:
+                    values = values.index_select(0, torch.from_numpy(rows))
+                self._put(record, slot, rows, values)
+        if rows is None or len(rows) == self.size:
+            self._compute(slot, None, here)
+        elif points:
+            self._wait(slot, rows, points)
 
-    def take(self, where: np.ndarray, w: Tensor, state: State) -> None:
-        """Store the present of ``where`` (flat indices, record * size + row)."""
-        flat = torch.from_numpy(where)
-        picked = flat % self.size
-        for prefix, points in self._points.items():
-            now = self.rule.output(w, state) if prefix else w
-            points.index_copy_(0, flat, now.index_select(0, picked))
-        for record, numbers in self._numbers.items():
-            values = recorded(record, self.objective, self.rule, w, state)
-            numbers.index_copy_(0, flat, values.index_select(0, picked))
+    def finish(self) -> None:
+        """Compute what still waits."""
+        while self._waiting:
+            self._flush(next(iter(self._waiting)))
 
-    def quantities(self, real: int) -> dict[str, np.ndarray]:
-        """The quantities of the first ``real`` rows by name, each ``(m, real)``; points add d."""
-        found: dict[str, np.ndarray] = {}
-        for record in self.records:
-            name = name_of(record)
-            if record in self._numbers:
-                found[name] = self._numbers[record].view(self.count, self.size)[:, :real].numpy()
-                continue
-            points = self._points[self._prefix(record)].view(self.count, self.size, -1)[:, :real]
-            recorder = _recorder(record)
-            found[name] = np.stack([recorder(self.objective, rows).numpy() for rows in points])
-        return found
+    def _present(self, record: Record, here: Passes, state: State) -> Tensor:
+        name = name_of(record)
+        if name.startswith(_STATE):
+            return _norms(state, name.removeprefix(_STATE), here.w)
+        return _recorder(record).at(here, state)
+
+    def _wait(self, slot: int, rows: np.ndarray, points: dict[str, Tensor]) -> None:
+        held = self._waiting.get(slot)
+        if held is None:
+            if len(self._waiting) >= self._most:
+                self._flush(next(iter(self._waiting)))
+            held = self._waiting[slot] = _Slot(
+                {k: now.new_zeros(self.size, now.shape[-1]) for k, now in points.items()},
+                np.zeros(self.size, dtype=bool),
+            )
+        where = torch.from_numpy(rows)
+        for prefix, now in points.items():
+            held.points[prefix].index_copy_(0, where, now.index_select(0, where))
+        held.filled[rows] = True
+        if held.filled.all():
+            self._flush(slot)
+
+    def _flush(self, slot: int) -> None:
+        held = self._waiting.pop(slot)
+        rows = None if held.filled.all() else np.flatnonzero(held.filled)
+        self._compute(slot, rows, {k: Passes(self.objective, w) for k, w in held.points.items()})
+
+    def _compute(self, slot: int, rows: np.ndarray | None, here: dict[str, Passes]) -> None:
+        """What is recorded at all the points, put down for ``rows``."""
+        for prefix, records in self._later.items():
+            for record in records:
+                values = _recorder(record).at(here[prefix])
+                if rows is not None:
+                    values = values.index_select(0, torch.from_numpy(rows))
+                self._put(record, slot, rows, values)
+
+    def _put(self, record: Record, slot: int, rows: np.ndarray | None, values: Tensor) -> None:
+        where = slice(self.first, self.first + self.size) if rows is None else self.first + rows
+        self.tables.put(name_of(record), slot, where, values)
 
 
 def _at_once(record: Record) -> bool:
-    """Whether it is computed during the run, of what will not be kept."""
+    """Whether it is computed when it comes, of what will not be kept."""
     name = name_of(record)
     if name.startswith(_OUTPUT):
         return False
     return name.startswith(_STATE) or _recorder(record).whole
+
+
+def _is_points(record: Record) -> bool:
+    return name_of(record) in ("w", _OUTPUT + "w")

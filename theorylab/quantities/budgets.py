@@ -15,6 +15,7 @@ from theorylab.quantities.runs import every_round
 
 __all__ = ["Budgets"]
 
+_SQUARES = "gradient_norm_squared"
 _GROUPS = 8
 _STRATA = 32
 _RELATIVE = 1e-9  # rounding of a run's numbers
@@ -54,7 +55,7 @@ class Budgets(Protocol):
             there = self._at(experiment, size)
             T, batch = there.rounds, there.batch_size
             if there.deterministic:
-                squares = every_round(there, "gradient_norm_squared", range(T))[:, 0]
+                squares = every_round(there, [_SQUARES], range(T))[_SQUARES][:, 0]
                 lost = _RELATIVE * squares
             else:
                 found = moments(there.objective, there.rule, T, batch, range(T))
@@ -90,8 +91,8 @@ class Budgets(Protocol):
         )
         out = run(experiment.objective, experiment.rule, rounds=rounds,
                   batch_size=experiment.batch_size, replicas=replicas, seed=experiment.run_seed,
-                  record=("gradient_norm_squared",), at=range(rounds), progress=False)  # fmt: skip
-        squares = out["gradient_norm_squared"].reshape(rounds, _GROUPS, -1).mean(-1)
+                  record=(_SQUARES,), at=range(rounds), progress=False)  # fmt: skip
+        squares = out[_SQUARES].reshape(rounds, _GROUPS, -1).mean(-1)
         spent = out.evaluations.reshape(rounds, _GROUPS, -1).mean(-1)
         running = np.cumsum(squares, axis=0) / np.arange(1, rounds + 1)[:, None]
         reached = running <= accuracy
@@ -120,6 +121,6 @@ class Budgets(Protocol):
         replicas = _GROUPS * max(2, there.affordable(rounds * there.batch_size) // _GROUPS)
         at = Stratified(_STRATA) if rounds > _STRATA else range(rounds)
         out = run(there.objective, there.rule, rounds=rounds, batch_size=there.batch_size,
-                  replicas=replicas, seed=there.run_seed, record=("gradient_norm_squared",),
+                  replicas=replicas, seed=there.run_seed, record=(_SQUARES,),
                   at=at, progress=False)  # fmt: skip
-        return out.mean("gradient_norm_squared").reshape(_GROUPS, -1).mean(-1)
+        return out.mean(_SQUARES).reshape(_GROUPS, -1).mean(-1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import ClassVar, final
 
@@ -120,20 +120,25 @@ class WholeRun(Protocol):
         for (_, part), what in parts.items():
             if part.reduce == "at":
                 ends.setdefault(what, set()).update(part.rounds(T))
-        found: dict[tuple[str, PathOf], np.ndarray] = {}
-        runs: dict[tuple[Record, Sequence[int] | Stratified], np.ndarray] = {}
+        times: dict[tuple[str, PathOf], Sequence[int] | Stratified] = {}
+        together: dict[Sequence[int] | Stratified, dict[Record, None]] = {}
         for (name, part), what in parts.items():
             at: Sequence[int] | Stratified = part.rounds(T)
             if part.reduce == "at":
                 at = tuple(sorted(ends[what]))
             elif part.reduce in ("mean", "sum"):
                 at = _times(part.rounds(T), every)
-            if (what, at) not in runs:
-                runs[what, at] = self._record(experiment, paths, what, at)
-            found[name, part] = runs[what, at]
+            times[name, part] = at
+            together.setdefault(at, {})[what] = None
+        # What is recorded at the same times is of one run, and of one pass over the data.
+        runs = {at: self._record(experiment, paths, [*whats], at) for at, whats in together.items()}
+        found: dict[tuple[str, PathOf], np.ndarray] = {}
+        for (name, part), at in times.items():
+            numbers = runs[at][parts[name, part]]
             if part.reduce == "at":
                 assert isinstance(at, tuple)
-                found[name, part] = runs[what, at][[at.index(part.rounds(T)[0])]]
+                numbers = numbers[[at.index(part.rounds(T)[0])]]
+            found[name, part] = numbers
         return found
 
     def _matched(self, experiment: Experiment, every: bool) -> np.ndarray:
@@ -159,22 +164,23 @@ class WholeRun(Protocol):
         paths = enumerate_paths(sgd) if every and not experiment.deterministic else None
         at = _times(range(1, steps + 1), every or sgd.deterministic)
         replicas = _replicas(experiment)  # as many as the run it stands beside
-        return _grown(self._record(sgd, paths, "gradient_norm_squared", at, replicas)).mean(0)
+        what = "gradient_norm_squared"
+        return _grown(self._record(sgd, paths, [what], at, replicas)[what]).mean(0)
 
     def _record(
-        self, experiment: Experiment, paths: Paths | None, what: Record,
+        self, experiment: Experiment, paths: Paths | None, what: Sequence[Record],
         at: Sequence[int] | Stratified, replicas: int | None = None,
-    ) -> np.ndarray:  # fmt: skip
+    ) -> Mapping[Record, np.ndarray]:  # fmt: skip
         if not isinstance(at, Stratified):
             if experiment.deterministic:
                 return every_round(experiment, what, at)
             if paths is not None:
-                return paths.record(what, at)
+                return {item: paths.record(item, at) for item in what}
         # The same seed each time: every quantity is of the same runs.
         out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
                   batch_size=experiment.batch_size, replicas=replicas or _replicas(experiment),
-                  seed=experiment.run_seed, record=(what,), at=at, progress=False)  # fmt: skip
-        return out[name_of(what)]
+                  seed=experiment.run_seed, record=what, at=at, progress=False)  # fmt: skip
+        return {item: out[name_of(item)] for item in what}
 
 
 def _what(experiment: Experiment, quantity: Measured, part: PathOf) -> Record:

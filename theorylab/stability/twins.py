@@ -9,6 +9,7 @@ chosen on one half of the repetitions and measured on the other.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
@@ -17,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from theorylab.engine import memory
 from theorylab.engine.driver import BLOCK, Samples, run
 from theorylab.errors import UsageError
 from theorylab.method.rule import UpdateRule, independent
@@ -260,7 +262,8 @@ def run_twins(
     times = np.asarray(range(horizon, horizon + 1) if at is None else at, dtype=np.int64)
     width = group or max(1, min(pairs, _ROWS // min(seeds, BLOCK) - 1))
     first_drawn = np.full((pairs, seeds), horizon + 1, dtype=np.int64)
-    parts, evaluations = [], np.zeros((len(times), seeds), dtype=np.int64)
+    w = _room_for((len(times), seeds, pairs + 1, together.dim), together)
+    evaluations = np.zeros((len(times), seeds), dtype=np.int64)
     for low in range(0, pairs, width):
         high = min(low + width, pairs)
         remap = _Remap(objective.n, positions[low:high], low, first_drawn[low:high], seed, remove)
@@ -268,12 +271,24 @@ def run_twins(
             together, rule, steps, batch_size, seeds, seed, ("w",), rounds=rounds, start=start,
             at=times.tolist(), copies=high - low + 1, remap=remap, progress=progress,
         )  # fmt: skip
-        w = out["w"].reshape(len(times), seeds, high - low + 1, together.dim)
-        parts.append(w if low == 0 else w[:, :, 1:])
+        found = out["w"].reshape(len(times), seeds, high - low + 1, together.dim)
+        w[:, :, 0], w[:, :, 1 + low : 1 + high] = found[:, :, 0], found[:, :, 1:]
         evaluations = out.evaluations[:, :: high - low + 1]
-    w = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=2)
     return Twins(twins[1], objective.n, positions, times, evaluations, w,
                  np.minimum(first_drawn, horizon + 1), horizon)  # fmt: skip
+
+
+def _room_for(shape: tuple[int, ...], objective: Objective) -> np.ndarray:
+    """Where all iterates go, if they fit the memory that is allowed."""
+    size, room = math.prod(shape) * objective.start.itemsize, memory.room()
+    if size > room:
+        times, seeds, runs, dim = shape
+        raise UsageError(
+            f"run_twins: {times:,} times of {seeds:,} repetitions of {runs} runs at d = {dim} take "
+            f"{memory.shown(size)}, and {memory.shown(memory.limit())} of memory leave "
+            f"{memory.shown(room)}: record fewer times (at=), or allow more (--memory)"
+        )
+    return np.empty(shape, objective.start[:0].numpy().dtype)
 
 
 @dataclass

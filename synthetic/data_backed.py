@@ -271,7 +271,7 @@ def finite_sum(
     b: np.ndarray,
     loss: str = "geman_mcclure",
     alpha: float = 0.0,
-    start: np.ndarray | None = None,
+    start: float | np.ndarray | None = None,
     dtype: torch.dtype = torch.float64,
 ) -> MarginSum:
     """``f_i(w) = phi(<a_i, w> - b_i) + alpha sum_j w_j^2/(1 + w_j^2)`` on arrays as they are.
@@ -284,8 +284,8 @@ def finite_sum(
         See :data:`synthetic.losses.LOSSES`.
     alpha : float
         Weight of the non-convex regulariser.
-    start : ndarray, shape (d,)
-        ``w_0``; 0 by default.
+    start : float or ndarray, shape (d,)
+        ``w_0``, a number for every coordinate; 0 by default.
 
     Raises
     ------
@@ -307,6 +307,10 @@ def finite_sum(
     if alpha < 0:
         raise refuse("finite_sum", "alpha", "at least 0", alpha)
     first = np.zeros(A.shape[1]) if start is None else np.asarray(start, dtype=float)
+    if first.shape not in ((), A.shape[1:]) or not np.isfinite(first).all():
+        raise DataError(f"finite_sum: expected start as a number or of shape ({A.shape[1]},), "
+                        f"finite, got {first.tolist()}")  # fmt: skip
+    first = np.broadcast_to(first, A.shape[1:]).copy()
     parameters = {"loss": loss, "alpha": alpha, "n": len(b)}
     return MarginSum("finite_sum", loss_named(loss), A, b, first, alpha, Pool(A, b), parameters,
                      dtype)  # fmt: skip

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 from torch import Tensor
 
-from theorylab.problem.objective import Constant, Objective
+from theorylab.problem.objective import Constant, Objective, initial_distance
 
 __all__ = ["Deterministic", "initial_suboptimality"]
 
@@ -39,7 +39,7 @@ class Deterministic(Objective):
         found["sigma"] = Constant(0.0, "closed form", attained=True)
         if self.minimizer() is not None:
             found["sigma_star"] = Constant(0.0, "closed form", attained=True)
-        return found
+        return found | initial_distance(self)
 
     @property
     def declared(self) -> frozenset[str]:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from synthetic.shared import refuse
-from theorylab.problem.objective import Constant, Objective
+from theorylab.problem.objective import Constant, Objective, initial_distance
 
 __all__ = ["Interpolated", "interpolated", "simplex_minimum"]
 
@@ -204,7 +204,7 @@ class Interpolated(Objective):
         if self._noise is not None:
             loud = float(np.linalg.norm(self._noise, axis=1).max())
         found["sigma"] = Constant(max(loud, self._sigma), how, attained=loud >= self._sigma)
-        return found
+        return found | initial_distance(self)
 
     @property
     def declared(self) -> frozenset[str]:

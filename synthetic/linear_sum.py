@@ -13,7 +13,7 @@ from torch import Tensor
 from synthetic.laws import mean_of_rows
 from synthetic.shared import at_least, count, positive
 from theorylab.problem.affine import AffineGradients
-from theorylab.problem.objective import Constant, FiniteSum
+from theorylab.problem.objective import Constant, FiniteSum, initial_distance
 
 __all__ = ["LinearSum", "linear_twins", "strongly_convex_twins"]
 
@@ -147,7 +147,7 @@ class LinearSum(FiniteSum):
             found["sigma_star"] = found["sigma"]
         found["n"] = Constant(float(size), "closed form", attained=True)
         found["d"] = Constant(float(self.dim), "closed form", attained=True)
-        return found
+        return found | initial_distance(self)
 
     def minimum(self) -> float:
         if not self.mu or self._twin_size is not None:

@@ -16,7 +16,7 @@ from synthetic.populations import Population, mean_loss
 from synthetic.tiles import by_tiles, column_blocks
 from theorylab.errors import UsageError
 from theorylab.problem.affine import AffineGradients
-from theorylab.problem.objective import Constant, FiniteSum
+from theorylab.problem.objective import Constant, FiniteSum, initial_distance
 
 __all__ = ["MarginSum"]
 
@@ -220,7 +220,7 @@ class MarginSum(FiniteSum):
             found["sigma_star"] = Constant(math.sqrt(square), "closed form", True)
         found["n"] = Constant(float(size), "closed form", True)
         found["d"] = Constant(float(self.dim), "closed form", True)
-        return found
+        return found | initial_distance(self)
 
     def constants(self) -> Mapping[str, Constant]:
         return self._constants

@@ -82,7 +82,7 @@ def one_sided(
     Examples
     --------
     >>> sorted(one_sided(dim=2).constants())
-    ['Delta', 'L', 'd', 'ell_es', 'sigma', 'sigma_star']
+    ['Delta', 'L', 'R', 'd', 'ell_es', 'sigma', 'sigma_star']
     """
     parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
     dim, n = count("one_sided", "dim", dim), count("one_sided", "n", n)

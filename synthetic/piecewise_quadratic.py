@@ -16,7 +16,7 @@ from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable
 from synthetic.shared import count, positive, refuse
-from theorylab.problem.objective import Constant, FiniteSum, Objective
+from theorylab.problem.objective import Constant, FiniteSum, Objective, initial_distance
 
 __all__ = [
     "PiecewiseQuadratic", "PiecewiseQuadraticSum", "piecewise_quadratic",
@@ -347,7 +347,7 @@ class PiecewiseQuadraticSum(FiniteSum):
             found["Delta"] = Constant(first - self.minimum(), "closed form", True)
         if math.isfinite(sigma := self._sigma()):
             found["sigma"] = Constant(sigma, "closed form", True)
-        return found
+        return found | initial_distance(self)
 
     def sample_constants(self) -> Mapping[str, Constant]:
         return self._of([self.kinds[k].ranges for k in np.unique(self.kind)])

@@ -18,7 +18,7 @@ from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable, rotation
 from synthetic.shared import count, positive, refuse
-from theorylab.problem.objective import Constant, FiniteSum, Objective
+from theorylab.problem.objective import Constant, FiniteSum, Objective, initial_distance
 
 __all__ = [
     "RELAXED", "Cosh", "CoshSum", "DoubleWell", "EvenPower", "Exponential", "SumOf", "cosh_sum",
@@ -366,7 +366,7 @@ class CoshSum(FiniteSum):
             "Delta": Constant(first - self.minimum(), "closed form", True),
             "n": Constant(float(self.n), "closed form", True),
             "d": Constant(float(self.dim), "closed form", True),
-        }
+        } | initial_distance(self)
 
     def constants(self) -> Mapping[str, Constant]:
         return self._constants

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from synthetic.interval import Interval, supremum
 from synthetic.shared import count, positive, refuse
-from theorylab.problem.objective import Constant, FiniteSum
+from theorylab.problem.objective import Constant, FiniteSum, initial_distance
 
 __all__ = ["CosineSum", "TrigonometricPolynomial", "cosine_sum", "stability_twins"]
 
@@ -288,15 +288,21 @@ class CosineSum(FiniteSum):
         variance_total = max(float(variance.sum()), 0.0)
         # Rounding leaves a variance of about 1e-17 where all samples are alike.
         alike = variance_total <= 1e-14 * float(np.sum(steepest**2))
-        return plain | {
-            "ell": Constant(max(top, bottom, self._floor), how, self._floor <= max(top, bottom)),
-            "delta": Constant(max(bottom, 0.0), how, True),
-            "L": Constant(max(top, self._floor), how, self._floor <= top),
-            "G": Constant(float(np.linalg.norm(steepest)), slope_how, True),
-            "Bf": Constant(float(max(-value_low.sum(), value_high.sum())), value_how, True),
-            "sigma": Constant(0.0 if alike else math.sqrt(variance_total), variance_how, True),
-            "Delta": Constant(first - self.minimum(), value_how, True),
-        }
+        return (
+            plain
+            | {
+                "ell": Constant(
+                    max(top, bottom, self._floor), how, self._floor <= max(top, bottom)
+                ),
+                "delta": Constant(max(bottom, 0.0), how, True),
+                "L": Constant(max(top, self._floor), how, self._floor <= top),
+                "G": Constant(float(np.linalg.norm(steepest)), slope_how, True),
+                "Bf": Constant(float(max(-value_low.sum(), value_high.sum())), value_how, True),
+                "sigma": Constant(0.0 if alike else math.sqrt(variance_total), variance_how, True),
+                "Delta": Constant(first - self.minimum(), value_how, True),
+            }
+            | initial_distance(self)
+        )
 
     def constants(self) -> Mapping[str, Constant]:
         return self._constants

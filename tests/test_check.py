@@ -11,11 +11,19 @@ import torch
 
 import synthetic
 from bounds import Algorithm, Claim, Condition, Domain, Rate, Statement, Symbol, lrsgd
-from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, LIPSCHITZ, SMOOTH
-from bounds.notation import B, Delta, G, T, delta, ell, eta, lam, sigma
+from bounds.assumptions import (
+    BOUNDED_BELOW,
+    BOUNDED_VARIANCE,
+    CONVEX,
+    KNOWN_DISTANCE,
+    LIPSCHITZ,
+    SMOOTH,
+)  # fmt: skip
+from bounds.notation import B, Delta, G, R, T, delta, ell, eta, lam, sigma
 from bounds.quantities import (
     decrease,
     final_gradient_norm_squared,
+    final_suboptimality,
     gradient_norm_at_w,
     gradient_norm_squared,
     mean_gradient_norm_squared,
@@ -405,3 +413,23 @@ def test_an_algorithm_that_cannot_be_built_is_named(
     claim = Claim(mean_gradient_norm_squared, "<=", 2 * ell * Delta / T)
     with pytest.raises(UsageError, match=message):
         check(statement(claim, algorithm=algorithm, conditions=()), bowl)
+
+
+@pytest.mark.parametrize(("share", "verdict"), [(1.0, "holds"), (0.98, "violated")])
+def test_a_convex_theorem_in_the_initial_distance_is_checked_on_plain_functions(
+    share: float, verdict: str
+) -> None:
+    # Gradient descent's exact rate on smooth convex functions (Drori and Teboulle 2014), which a
+    # Huber function attains.
+    rate = Statement(
+        key="textbook.gradient_descent",
+        label="Theorem 3.1",
+        form="printed",
+        claim=Claim(final_suboptimality, "<=", share * ell * R**2 / (4 * T * eta * ell + 2)),
+        assumptions=(SMOOTH, CONVEX, BOUNDED_VARIANCE, KNOWN_DISTANCE),
+        algorithm=Algorithm("sgd"),
+        conditions=(Condition(eta, "<=", 1 / ell), Condition(sigma, "<=", 0)),
+    )
+    found = check(rate, synthetic.huber(start=3.0))
+    assert (found.verdict, found.evidence) == (verdict, "exact arithmetic")
+    assert found.ratio == pytest.approx(1 / share, rel=2e-3)

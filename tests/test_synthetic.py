@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -21,7 +22,7 @@ from synthetic.losses import LOSSES
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.reach import LOWER
 from synthetic.scalar import Scalar
-from theorylab.errors import AssumptionError
+from theorylab.errors import AssumptionError, DataError
 from theorylab.judge.check import constants_for
 from theorylab.problem.objective import Constant, Family
 
@@ -42,6 +43,18 @@ def test_no_certificate_breaks_and_attained_ones_are_approached(
         if not far:
             break
     assert far == []
+
+
+@pytest.mark.parametrize(("family", "parameters"), INSTANCES)
+def test_whoever_knows_a_minimizer_certifies_how_far_it_is(
+    family: Family, parameters: Mapping[str, object]
+) -> None:
+    objective = family.build(**parameters)
+    best = objective.minimizer()
+    assert ("R" in objective.constants()) == (best is not None)
+    if best is not None:
+        distance = float((objective.start - best).norm())
+        assert float(objective.constants()["R"]) == pytest.approx(distance, rel=1e-12)
 
 
 @pytest.mark.parametrize("family", [f for f in synthetic.FAMILIES if f.defaults],
@@ -204,3 +217,14 @@ def test_the_minimizer_on_a_set_is_a_fixed_point_of_projected_steps(
     best = F.minimizer().unsqueeze(0)
     again = F.projection(best - F.gradient(best))
     torch.testing.assert_close(again, best, rtol=0, atol=1e-12 * size * max(1.0, abs(centre)))
+
+
+@pytest.mark.parametrize("start", [[1.0, 2.0, 3.0], [[1.0, 2.0]], [1.0, math.nan], math.inf])
+def test_a_start_that_fits_no_point_is_refused(start: Any) -> None:
+    with pytest.raises(DataError, match=r"start as a number or of shape \(2,\)"):
+        synthetic.finite_sum(np.eye(2), np.zeros(2), "squared", start=start)
+
+
+def test_a_start_may_be_one_number_for_all_coordinates() -> None:
+    everywhere = synthetic.finite_sum(np.eye(2), np.zeros(2), "squared", start=3.0)
+    assert everywhere.start.tolist() == [3.0, 3.0]

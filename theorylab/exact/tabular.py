@@ -137,21 +137,18 @@ class Tabular:
             "delta": max(-min(bends), number(0)), "G": max(abs(m) for m in mean),
             "sigma": root(variance), "n": len(rows), "d": 1,
         }  # fmt: skip
-        lowest = self._extreme(x, mean, bends, -1)
-        highest = self._extreme(x, mean, bends, 1)
-        if mean[0] <= 0 <= mean[-1]:
-            found["Delta"] = integral(number(self.start), x, mean) - lowest
-        if mean[0] == 0 == mean[-1]:
-            found["Bf"] = (highest - lowest) / 2
-        return found
-
-    @staticmethod
-    def _extreme(x: list[Any], mean: list[Any], bends: list[Any], sign: int) -> Any:
-        at = list(x)
+        at = list(x)  # the extremes lie here
         for k, bend in enumerate(bends):
             if bend != 0 and x[k] < x[k] - mean[k] / bend < x[k + 1]:
                 at.append(x[k] - mean[k] / bend)
-        return sign * max(sign * integral(w, x, mean) for w in at)
+        values = [integral(w, x, mean) for w in at]
+        lowest, start = min(values), number(self.start)
+        if mean[0] <= 0 <= mean[-1]:
+            found["Delta"] = integral(start, x, mean) - lowest
+            found["R"] = abs(start - at[values.index(lowest)])
+        if mean[0] == 0 == mean[-1]:
+            found["Bf"] = (max(values) - lowest) / 2
+        return found
 
     def measured(self, number: Callable[[Any], Any] = float) -> dict[str, Any]:
         """Every measured quantity of the claim, its expectation over all paths."""

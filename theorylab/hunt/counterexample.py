@@ -160,13 +160,14 @@ def _function_lines(table: Tabular, needed: set[str]) -> list[str]:
         "G": "np.abs(mean).max()", "sigma": "np.sqrt(((rows - mean)**2).mean(0).max())",
         "n": "len(rows)", "d": "1",
     }  # fmt: skip
-    used = [k for k in (*sources, "Delta", "Bf") if k in needed and k not in table.values]
+    used = [k for k in (*sources, "Delta", "R", "Bf") if k in needed and k not in table.values]
     if used:
         lines.append("bends = np.diff(mean) / np.diff(knots)")
-    if {"Delta", "Bf"} & set(used):
+    if {"Delta", "R", "Bf"} & set(used):
         lines.append(f"flat = {zeros} if b and x < x - m / b < y]")
-        lines.append("vals = f(np.r_[knots, flat])")
-        sources |= {"Delta": "f(w0) - vals.min()", "Bf": "(vals.max() - vals.min()) / 2"}
+        lines.append("at = np.r_[knots, flat]; vals = f(at)")
+        sources |= {"Delta": "f(w0) - vals.min()", "R": "abs(w0 - at[vals.argmin()])",
+                    "Bf": "(vals.max() - vals.min()) / 2"}  # fmt: skip
         ends = "mean[0] == 0 == mean[-1]" if "Bf" in used else "mean[0] <= 0 <= mean[-1]"
         lines.append(f"assert {ends}  # so that the extremes lie between the knots")
     lines += [f"{name} = {sources[name]}" for name in used]

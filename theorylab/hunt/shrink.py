@@ -193,7 +193,7 @@ def _search_on_line(statement: Statement, instance: Instance, budget: float) -> 
         rise = 4 * u[:_KNOTS] - 2
         if "Bf" in needed:
             rise[0] = rise[-1] = 0.0
-        elif "Delta" in needed:
+        elif needed & {"Delta", "R"}:
             rise[0], rise[-1] = -abs(rise[0]), abs(rise[-1])
         steepest = float(np.abs(np.diff(rise)).max())
         if steepest == 0:

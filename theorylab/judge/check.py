@@ -29,7 +29,7 @@ from theorylab.quantities.protocol import Law, value_scale
 __all__ = ["check", "constants_for", "speaks_of_workers"]
 
 _LOOKS, _CLOSER = 3, 8
-_OF_THE_SUM = frozenset({"n", "d", "Delta", "sigma", "sigma_star", "ell_es", "mu_pl", "mu_qg"})
+_OF_THE_SUM = frozenset({"n", "d", "Delta", "R", "sigma", "sigma_star", "ell_es", "mu_pl", "mu_qg"})
 _SCALAR_POINTS = 400
 _WIDTH = 8  # bytes of a number, for which the tolerances are made
 _HIDDEN = "rounding or overflow hides the answer"

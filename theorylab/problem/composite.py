@@ -8,11 +8,10 @@ from collections.abc import Mapping
 from typing import Any, final
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from theorylab.problem.geometry import ConvexSet, Simple, Simplex
-from theorylab.problem.objective import Constant, Objective
+from theorylab.problem.objective import Constant, Objective, initial_distance
 
 __all__ = ["Composite", "Constrained"]
 
@@ -81,9 +80,7 @@ class _Wrapped(Objective, abc.ABC):
         if self._best is not None:
             first = float(self.value(self.start.unsqueeze(0))[0])
             found["Delta"] = Constant(max(0.0, first - self.minimum()), _HOW, attained=True)
-            distance = float(torch.linalg.vector_norm(self.start - self._best))
-            found["R"] = Constant(distance, _HOW, attained=True)
-        return found | self._certified
+        return found | initial_distance(self) | self._certified
 
     @property
     def declared(self) -> frozenset[str]:

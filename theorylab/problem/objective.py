@@ -19,7 +19,7 @@ from theorylab.data.record import Reading
 from theorylab.errors import UsageError
 from theorylab.problem.affine import AffineGradients
 
-__all__ = ["Constant", "Family", "FiniteSum", "Objective", "Parameter"]
+__all__ = ["Constant", "Family", "FiniteSum", "Objective", "Parameter", "initial_distance"]
 
 
 @dataclass(frozen=True)
@@ -356,6 +356,20 @@ class FiniteSum(Objective):
 
     def outcomes(self) -> tuple[np.ndarray, np.ndarray] | None:
         return np.arange(self.n, dtype=np.int32), np.full(self.n, 1.0 / self.n)
+
+
+def initial_distance(objective: Objective) -> dict[str, Constant]:
+    """``R = ||w_0 - w*||`` by name, where a minimizer w* is known; else nothing.
+
+    >>> import synthetic
+    >>> float(initial_distance(synthetic.quadratic(dim=1, start=3.0))["R"])
+    3.0
+    """
+    best = objective.minimizer()
+    if best is None:
+        return {}
+    distance = float(torch.linalg.vector_norm(objective.start - best))
+    return {"R": Constant(distance, "closed form", attained=True)}
 
 
 def started_at(objective: Objective, start: Tensor) -> Objective:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from theorylab.errors import UsageError
 from theorylab.problem.affine import AffineGradients
-from theorylab.problem.objective import Constant, Objective
+from theorylab.problem.objective import Constant, Objective, initial_distance
 
 __all__ = ["Workers"]
 
@@ -230,8 +230,7 @@ class Workers(Objective):
             slopes = torch.stack([member.gradient(point)[0] for member in self.members])
             square = float(slopes.square().sum(-1).mean())
             found["zeta_star"] = Constant(math.sqrt(square), "closed form", attained=True)
-            found["R"] = Constant(float((self.start - best).norm()), "closed form", attained=True)
-        return found
+        return found | initial_distance(self)
 
     def constants(self) -> Mapping[str, Constant]:
         return self._constants

@@ -268,7 +268,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """LRSGD against SGD and control arms on LeNet, at equal iterations and at equal gradients."""
-    scale = Scale(jobs, backend, scheduler).capped()
+    scale = Scale.asked(jobs, backend, scheduler)
     plan = Plan(share=share, batch_sizes=_numbers(batch_sizes), seeds=seeds, data=data,
                             tune=tune)  # fmt: skip
     if not gamma:

@@ -24,7 +24,7 @@ from theorylab.cli.options import Target, say_data
 from theorylab.console import console
 from theorylab.data.record import Choices
 from theorylab.errors import DataError, UnknownNameError, UsageError
-from theorylab.options import BackendName, Jobs, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler
 from theorylab.plugins import registry
 from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import Store, writable
@@ -77,6 +77,7 @@ def command(
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,
+    memory: Memory = None,
     device: Annotated[str, typer.Option(help="Exhibits: cpu, cuda or auto.")] = "auto",
     budget: Annotated[
         float | None,
@@ -107,7 +108,7 @@ def command(
     if list_:
         _list()
         return
-    workers = Scale(jobs, backend, scheduler).capped()
+    workers = Scale.asked(jobs, backend, scheduler, memory)
     keys = list(EXHIBITS) if all_ else list(keys or [])
     chosen = [key for key in keys if key in EXHIBITS and axis is None]
     others = [key for key in keys if key not in chosen]

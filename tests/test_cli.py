@@ -70,6 +70,22 @@ def test_results_are_the_same_bits_for_any_number_of_jobs(theorylab: Any) -> Non
     assert json.loads(one)["results"] == json.loads(two)["results"]
 
 
+def test_results_are_the_same_bits_for_any_memory(theorylab: Any) -> None:
+    arguments = ("verify", "sngm.lemma_2", "--replicas", "16", "--json")
+    _, one, _ = theorylab(*arguments, "--out", "a", "--memory", "800M")
+    _, two, _ = theorylab(*arguments, "--out", "b", "--memory", "8G")
+    assert json.loads(one)["results"] == json.loads(two)["results"]
+
+
+@pytest.mark.parametrize(
+    "command", ["verify", "falsify", "power", "stability", "figure", "calibration"]
+)
+def test_every_command_that_runs_takes_a_memory(theorylab: Any, command: str) -> None:
+    code, out, err = theorylab(command, "--memory", "12X")
+    assert (code, out) == (2, "")
+    assert err == "error: memory is a number of bytes, or as 800M or 2G, got '12X'\n"
+
+
 def test_a_finished_run_is_not_done_again(theorylab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ("verify", "sngm.lemma_2", "--objective", "quadratic", "--replicas", "16", "--json")
     _, first, _ = theorylab(*arguments)

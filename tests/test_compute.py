@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from theorylab.engine import memory
 from theorylab.errors import UsageError
 from theorylab.plugins.code import code_of
 from theorylab.plugins.store import Store
@@ -109,6 +110,29 @@ def test_jobs_are_capped_at_the_cores_and_said_so(
     assert Scale(10**9).capped() == Scale(4)
     assert capsys.readouterr().err == ("--jobs 1000000000: this machine has 4 cores; 4 workers\n")
     assert Scale(50, "slurm").capped().jobs == 50
+
+
+def room(cell: Any) -> Any:
+    return {"limit": memory.limit()}
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_workers_share_the_memory(tmp_path: Path, jobs: int) -> None:
+    scale = Scale.asked(jobs, "local", None, "2G")
+    found = compute(room, CELLS, Store(tmp_path), jobs=scale, progress=False)
+    each = 2**31 if jobs == 1 else (2**31 - memory.LEAST) // 2
+    assert {result["limit"] for result in found} == {each}
+    assert memory.limit() != each  # of this process, outside
+    # Results do not belong to it: a stored one counts whatever the memory is.
+    again = compute(room, CELLS, Store(tmp_path), jobs=Scale.asked(1, "local", None, "4G"),
+                    progress=False)  # fmt: skip
+    assert list(again) == list(found)
+
+
+def test_memory_too_small_for_the_workers_is_refused() -> None:
+    with pytest.raises(UsageError, match="--memory 1G is too little for --jobs 2: each worker"):
+        Scale.asked(2, "local", None, "1G")
+    assert Scale.asked(50, "slurm", None, "1G").share() == 2**30
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

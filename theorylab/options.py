@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-__all__ = ["BackendName", "Jobs", "Scheduler"]
+__all__ = ["BackendName", "Jobs", "Memory", "Scheduler"]
 
 Jobs = Annotated[int, typer.Option(min=1, help="Workers; results are the same bits.")]
 BackendName = Annotated[
@@ -18,5 +18,13 @@ Scheduler = Annotated[
     typer.Option(
         help="Dask: tcp://HOST:PORT. Slurm: what submitit takes, as "
         "slurm_partition=cpu,timeout_min=240.",
+    ),
+]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SIZE",
+        help="What measured runs may hold, as 2G: local workers share it, others have it each. "
+        "Half of the machine's by default; results are the same bits.",
     ),
 ]

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from theorylab.cli.options import MAX_SEED
 from theorylab.console import console
-from theorylab.options import BackendName, Jobs, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler
 from theorylab.plugins.store import writable, write_json
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def command(
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,
+    memory: Memory = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path(
         "results/calibration"
     ),
@@ -42,7 +43,7 @@ def command(
     from theorylab.studies.pages import fill
     from theorylab.studies.scale import Scale
 
-    scale = Scale(jobs, backend, scheduler).capped()
+    scale = Scale.asked(jobs, backend, scheduler, memory)
     target = writable(out / "results.json")
     found = calibrate(repetitions=repetitions, replicas=replicas, seed=seed, jobs=scale,
                       out=str(out))  # fmt: skip

@@ -13,7 +13,7 @@ from theorylab.cli.options import MAX_SEED, Data, Family, Parameters, Target, ch
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import require_finite
-from theorylab.options import BackendName, Jobs, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler
 from theorylab.plugins.store import writable
 from theorylab.studies.selection import select
 
@@ -52,6 +52,7 @@ def command(
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,
+    memory: Memory = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/falsify"),
     write: Annotated[bool, typer.Option(help="Shrink and write counterexamples.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
@@ -61,7 +62,7 @@ def command(
     from theorylab.studies.scale import Scale
 
     require_finite("falsify", {"budget": budget})
-    scale = Scale(jobs, backend, scheduler).capped()
+    scale = Scale.asked(jobs, backend, scheduler, memory)
     chosen = select(keys or [], paper, form)
     specs = None
     if any(x is not None for x in (objective, data, parameters, column)):

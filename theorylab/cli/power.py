@@ -13,7 +13,7 @@ from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import UsageError, require_finite
-from theorylab.options import BackendName, Jobs, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler
 from theorylab.plugins.store import writable
 from theorylab.studies.selection import select
 
@@ -39,6 +39,7 @@ def command(
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,
+    memory: Memory = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/power"),
     page: Annotated[
         Path | None, typer.Option(help="A page to write the tables into, between its markers.")
@@ -53,7 +54,7 @@ def command(
     require_finite("power", {"budget": budget})
     if seed + seeds > MAX_SEED:
         raise UsageError(f"--seed plus --seeds must be at most {MAX_SEED}, got {seed + seeds}")
-    scale = Scale(jobs, backend, scheduler).capped()
+    scale = Scale.asked(jobs, backend, scheduler, memory)
     chosen = select(keys or [], paper, "repaired")
     target = writable(out / "results.json")
     report = power(chosen, budget=budget, seeds=seeds, instances=instances, seed=seed, jobs=scale,

@@ -14,7 +14,7 @@ from rich.table import Table
 from theorylab.cli.options import Data, Family, Parameters, Target, chosen_objectives
 from theorylab.console import console
 from theorylab.errors import UsageError
-from theorylab.options import BackendName, Jobs, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler
 from theorylab.plugins import registry
 from theorylab.plugins.store import writable
 
@@ -68,6 +68,7 @@ def command(
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,
+    memory: Memory = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/stability"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
@@ -84,7 +85,7 @@ def command(
     named = _named(statement)
     if rule is None:
         rule = _RULES if named is None else ",".join(rule_of(explicit_bound(s)) for s in named)
-    scale = Scale(jobs, backend, scheduler).capped()
+    scale = Scale.asked(jobs, backend, scheduler, memory)
     target = writable(out / "stability.json")
     report = stability(
         list(dict.fromkeys(name.strip() for name in rule.split(","))), specs[0],

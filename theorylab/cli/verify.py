@@ -15,7 +15,7 @@ from rich.table import Table
 from theorylab.cli.options import Data, Parameters, Target, chosen_objectives
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
-from theorylab.options import BackendName, Jobs, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler
 from theorylab.plugins.store import writable
 from theorylab.studies.selection import select
 
@@ -53,6 +53,7 @@ def command(
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,
+    memory: Memory = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/verify"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any violation.")] = False,
@@ -61,7 +62,7 @@ def command(
     from theorylab.studies.scale import Scale
     from theorylab.studies.verify import require_applicable, verify
 
-    scale = Scale(jobs, backend, scheduler).capped()
+    scale = Scale.asked(jobs, backend, scheduler, memory)
     chosen = select(keys or [], paper, form)
     specs = chosen_objectives(objective, data, parameters, column)
     if keys and objective is not None:

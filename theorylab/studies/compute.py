@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, final
 
 from theorylab.errors import UsageError
@@ -113,8 +113,8 @@ def compute(
     ([0.5, 0.25], ())
     """
     scale = Scale.of(jobs)
-    task = Task(function, cells, [code_of(function, cell) for cell in cells])
-    results = store.finished(cells, task.codes)
+    codes = [code_of(function, cell) for cell in cells]
+    results = store.finished(cells, codes)
     missing = [i for i, result in enumerate(results) if result is None]
     deadline = None if budget is None else time.monotonic() + budget
 
@@ -124,7 +124,8 @@ def compute(
                 yield i
 
     if scale.backend == "local":
-        scale = Scale(min(scale.jobs, max(1, len(missing))))
+        scale = replace(scale, jobs=min(scale.jobs, max(1, len(missing))))
+    task = Task(function, cells, codes, scale.share())
     failed: dict[int, Failure] = {}
     with bar(progress) as display:
         shown = display.add_task(label, total=len(cells), completed=len(cells) - len(missing))
@@ -133,7 +134,7 @@ def compute(
                 failed[i] = result
             else:
                 if scale.backend != "slurm":  # there a job keeps what it finds
-                    store.put(cells[i], result, task.codes[i])
+                    store.put(cells[i], result, codes[i])
                 results[i] = result
             display.advance(shown)
     _tell(failed, cells, results)

@@ -16,6 +16,7 @@ import torch
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
+from theorylab.engine.memory import limited
 from theorylab.errors import UsageError
 from theorylab.plugins.code import code_of
 from theorylab.plugins.store import Cell, Store
@@ -64,11 +65,15 @@ class Failure:
 @final
 @dataclass(frozen=True)
 class Task:
-    """A function and the cells it is for, each with the digest of the code behind it."""
+    """A function and the cells it is for, each with the digest of the code behind it.
+
+    ``memory`` is what a worker may hold, in bytes; ``None`` leaves it to the machine.
+    """
 
     function: Callable[[Any], Any]
     cells: Sequence[Cell]
     codes: Sequence[str]
+    memory: int | None = None
 
     def run(self, index: int, *, threads: int = 1, elsewhere: bool = False) -> Any | Failure:
         """The result of one cell, or why there is none.
@@ -82,7 +87,8 @@ class Task:
             try:
                 if elsewhere and code_of(self.function, self.cells[index]) != self.codes[index]:
                     return Failure("the worker runs another version of the code or its libraries")
-                return self.function(self.cells[index])
+                with limited(self.memory):
+                    return self.function(self.cells[index])
             except (Exception, SystemExit) as error:  # whatever it is, the other cells go on
                 return Failure.of(error)
             finally:
@@ -90,7 +96,7 @@ class Task:
 
     def of(self, index: int) -> Task:
         """What is sent to a worker: one cell of it."""
-        return Task(self.function, [self.cells[index]], [self.codes[index]])
+        return Task(self.function, [self.cells[index]], [self.codes[index]], self.memory)
 
 
 Found = Iterator[tuple[int, Any]]
@@ -236,7 +242,8 @@ def _under_slurm(
         jobs = [
             executor.submit(
                 _share, Task(task.function, [task.cells[i] for i in share],
-                             [task.codes[i] for i in share]), str(store.root.resolve()), threads,
+                             [task.codes[i] for i in share], task.memory),
+                str(store.root.resolve()), threads,
             ) for share in shares
         ]  # fmt: skip
         left = []

@@ -28,9 +28,11 @@ from theorylab.torch.arguments import (
     kind_of,
     layer_kinds,
 )
-from theorylab.torch.draws import mixed, single
-from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, kept_by, runs_in_parts
+from theorylab.torch.draws import Later, mixed, single
+from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, kept_by, loaded
 from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
+from theorylab.torch.probe import by_coordinate, runs_in_parts
+from theorylab.torch.shards import local, refuse_draws, refuse_hidden, shards_of
 from theorylab.torch.vector import Space
 
 __all__ = ["RuleOptimizer"]
@@ -77,7 +79,13 @@ class RuleOptimizer(torch.optim.Optimizer):
         bound.apply_defaults()
         self._forget()
         super().__init__(params, {**bound.arguments, "method": self.rule.name})
-        self._rule(self._all())
+        active = self._all()
+        rule = self._rule(active)
+        every = [p for group in self.param_groups for p in group["params"]]
+        many = len(active)
+        refuse_hidden(type(self).__name__, every, lambda: by_coordinate(rule, self._kept, many))
+        if shards_of(type(self).__name__, every) is not None:
+            self._form(active)
 
     def _forget(self) -> None:
         """Drop what is only remembered to save time, and closures."""
@@ -177,7 +185,9 @@ class RuleOptimizer(torch.optim.Optimizer):
                              f"got {sorted({str(p.device) for p in params})}")  # fmt: skip
         shape = [(p.shape, p.dtype) for p in params]
         if self._space is None or self._space[0] != shape:
-            self._space = (shape, Space(params, self.defaults["capturable"]))
+            space = Space([local(p) for p in params], self.defaults["capturable"],
+                          shards_of(name, params), [p.numel() for p in params])  # fmt: skip
+            self._space = (shape, space)
         if not plain and self.defaults["foreach"] is not False:
             form = InParts(name, params, signs, self._space[1])
             groups = self.param_groups
@@ -186,7 +196,12 @@ class RuleOptimizer(torch.optim.Optimizer):
                 rule = self._rule(active, form)
                 self._parts[key] = runs_in_parts(rule, self._kept, len(params))
             if self._parts[key]:
+                if self._space[1].shards is not None:
+                    refuse_draws(name, self._present(), self.defaults["seed"])
                 return form
+        if self._space[1].shards is not None:
+            raise ValueError(f"{name}: sharded params are not supported: the method needs all "
+                             "parameters in one place")  # fmt: skip
         return EndToEnd(name, params, signs)
 
     # --- rounds ------------------------------------------------------------------------------
@@ -212,7 +227,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         return self._begins_round(self._present(), self._common("position"))
 
     def _begins_round(self, rule: UpdateRule, position: int) -> bool:
-        mask = rule.restarts(_Later(self), position, 1, 1)  # type: ignore[arg-type]
+        mask = rule.restarts(Later(self._round_key), position, 1, 1)  # type: ignore[arg-type]
         return mask is None or bool(mask[0, 0])
 
     def _present(self) -> UpdateRule:
@@ -294,7 +309,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             oracle.put_back()
         form.write(moved, state, self._kept, states)
         if still:
-            torch._foreach_copy_(still, before)
+            torch._foreach_copy_([local(p) for p in still], [local(p) for p in before])
         return loss
 
     def _remembered(self, closure: Any) -> list[Closure]:
@@ -368,6 +383,9 @@ class RuleOptimizer(torch.optim.Optimizer):
         if self._ahead is None:
             self._ahead = int(torch.randint(2**62, ()))
         return self._ahead
+
+    def _round_key(self) -> int:
+        return mixed(self._key(), _ROUNDS)
 
     def draw_on(self, device: torch.device | str) -> None:
         """Take the method's own draws on ``device``: a CPU's are the same on every machine."""
@@ -464,34 +482,13 @@ class RuleOptimizer(torch.optim.Optimizer):
         for i, p in zip(ids, params, strict=True):
             for key, value in state_dict["state"].get(i, {}).items():
                 if isinstance(value, Tensor):
-                    self.state[p][key] = _cast(key, value, p)
+                    self.state[p][key] = loaded(key, value, p)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._forget()
 
 
-class _Later:
-    """The generator of the next step's rounds, made when it is asked for anything."""
-
-    def __init__(self, optimizer: RuleOptimizer) -> None:
-        self._optimizer = optimizer
-
-    def __getattr__(self, name: str) -> Any:
-        key = mixed(self._optimizer._key(), _ROUNDS)
-        return getattr(np.random.Generator(np.random.PCG64(key)), name)
-
-
 def _with_memory(rule: UpdateRule, closures: int) -> UpdateRule:
     changed: dict[str, Any] = {"memory": closures} if hasattr(rule, "memory") else {}
     return replace(rule, **changed)
-
-
-def _cast(key: str, value: Tensor, p: Tensor) -> Tensor:
-    """A loaded part of the state: counts as they are, all else wide, on the parameter's device."""
-    if key in ("step", "position", "rounds"):
-        return value.clone()
-    kind = p.dtype if p.dtype in (torch.float32, torch.float64) else torch.float32
-    if value.shape != p.shape:
-        return value.to(kind, copy=True)
-    return torch.empty_like(p, dtype=kind, requires_grad=False).copy_(value)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any, final
+
 import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["fill", "mixed", "single"]
+__all__ = ["Later", "fill", "mixed", "single"]
 
 _MASK = (1 << 64) - 1
 
@@ -46,3 +49,14 @@ def single(law: str, key: int) -> float:
     """One draw."""
     rng = np.random.Generator(np.random.PCG64(key))
     return float(rng.random() if law == "uniform" else rng.standard_normal())
+
+
+@final
+class Later:
+    """A numpy generator that is made, of the key at that time, when it is asked for anything."""
+
+    def __init__(self, key: Callable[[], int]) -> None:
+        self._key = key
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(np.random.Generator(np.random.PCG64(self._key())), name)

@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, NoReturn, final
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Drawn, State, UpdateRule, entries
+from theorylab.method.rule import State, UpdateRule, entries
 from theorylab.problem.oracle import Oracle
-from theorylab.torch.vector import Space, Unsupported, Vector, leaf_of
+from theorylab.torch.shards import local
+from theorylab.torch.vector import Space, Vector, leaf_of
 
-__all__ = ["EndToEnd", "Form", "InParts", "Kept", "kept_by", "runs_in_parts"]
+__all__ = ["EndToEnd", "Form", "InParts", "Kept", "kept_by", "loaded"]
 
 
 class Kept(NamedTuple):
@@ -56,6 +57,15 @@ def wide(p: Tensor) -> torch.dtype:
     return p.dtype if p.dtype in (torch.float32, torch.float64) else torch.float32
 
 
+def loaded(key: str, value: Tensor, p: Tensor) -> Tensor:
+    """A saved part of a state, for ``p``: counts as they are, all else wide, where p is."""
+    if key in ("step", "position", "rounds"):
+        return value.clone()
+    if value.shape != p.shape:
+        return value.to(wide(p), copy=True)
+    return torch.empty_like(p, dtype=wide(p), requires_grad=False).copy_(value)
+
+
 class Form(abc.ABC):
     """Parameters, their gradients and what is kept of them, as one step's rule sees them.
 
@@ -83,13 +93,15 @@ class Form(abc.ABC):
         for p, held in zip(self.params, states, strict=True):
             if not wanted - held.keys():
                 continue
-            row = p.detach().reshape(-1).to(self.dtype, copy=True)
+            row = local(p).detach().reshape(-1).to(self.dtype, copy=True)
             fresh = entries(rule.init(row, _Before(self.who)))
             held.setdefault("step", torch.tensor(0.0))
             for name in kept.tensors:
                 if name not in held:
                     like = torch.empty_like(p, dtype=wide(p), requires_grad=False)
-                    held[name] = like.copy_(fresh[name].view(p.shape))
+                    part = local(like)
+                    part.copy_(fresh[name].view(part.shape))
+                    held[name] = like
             for name in kept.numbers:
                 if name not in held:
                     number = torch.as_tensor(fresh[name], dtype=wide(p)).reshape(())
@@ -182,12 +194,14 @@ class InParts(Form):
         super().__init__(who, params, signs)
         self.space = space
         self.held = space.held
-        self._into = self.w = space.vector(params)
+        self._here = params if space.shards is None else [local(p) for p in params]
+        self._into = self.w = space.vector(self._here)
         self._live = leaf_of(self.w).tensors
         self._away = False
 
     def gradient(self) -> Vector:
-        g = self.space.vector(self.gradients())
+        found = self.gradients()
+        g = self.space.vector(found if self.space.shards is None else [local(x) for x in found])
         if all(s == 1 for s in self.signs):
             return g
         return -g if all(s == -1 for s in self.signs) else g * self.each(self.signs)
@@ -203,6 +217,10 @@ class InParts(Form):
         kind = torch.float64 if self.space.device.type == "cpu" else self.space.dtype
         return torch.as_tensor(value, dtype=kind).to(self.space.device).reshape(())
 
+    def value(self, loss: Tensor) -> Tensor:
+        found = super().value(loss)
+        return found if self.space.shards is None else self.space.shards.averaged(found)
+
     def draws(self, law: str, key: int, on: torch.device | None) -> Vector:
         if on is None or on == self.space.device:
             return self.space.drawn(law, key)
@@ -212,7 +230,11 @@ class InParts(Form):
         )
 
     def state(self, rule: UpdateRule, kept: Kept, states: list[dict[str, Any]]) -> State:
-        self.kept = {n: self.space.vector([s[n] for s in states]) for n in kept.tensors}
+        cut = self.space.shards is not None
+        self.kept = {
+            n: self.space.vector([local(s[n]) if cut else s[n] for s in states])
+            for n in kept.tensors
+        }
         numbers = {n: self.numbers(n, states) for n in kept.numbers}
         like: Any = rule.init(torch.zeros(2), _Before(self.who))
         return like._replace(**self.kept, **numbers)
@@ -220,14 +242,14 @@ class InParts(Form):
     def move_to(self, x: Vector) -> None:
         if not self._away:
             # Everything noted down so far goes on reading the values of before.
-            self._live[:] = [p.detach().clone() for p in self.params]
-            self._into = self.space.vector(list(self.params))
+            self._live[:] = [p.detach().clone() for p in self._here]
+            self._into = self.space.vector(list(self._here))
             self._away = True
         self.space.write([(x, self._into)])
 
     def put_back(self) -> None:
         if self._away:
-            torch._foreach_copy_(self.params, self._live)
+            torch._foreach_copy_(self._here, self._live)
 
     def write(self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]) -> None:
         parts = entries(state)
@@ -292,39 +314,3 @@ class EndToEnd(Form):
             if isinstance(value, Tensor) and value.numel() == sum(self.sizes) > 1:
                 value = value[ends.to(value.device)]
             _store(value, name, self.dtype, states)
-
-
-class _Ones(Oracle):
-    """Answers every question with ones."""
-
-    def __init__(self, space: Space) -> None:
-        super().__init__()
-        self._space = space
-
-    def gradient(self, w: Any, lag: int = 0) -> Any:
-        return self._space.vector([torch.ones(2) for _ in self._space.shapes])
-
-    def value(self, w: Any, lag: int = 0) -> Tensor:
-        return torch.ones(())
-
-    def full_gradient(self, w: Any, when: Tensor | bool = True) -> Any:
-        return self.gradient(w)
-
-
-def runs_in_parts(rule: UpdateRule, kept: Kept, tensors: int) -> bool:
-    """Whether the rule's code can do with vectors in parts; tried on two numbers a tensor."""
-    rows: list[Tensor] = [torch.ones(2) for _ in range(tensors)]
-    states: list[dict[str, Any]] = [{} for _ in rows]
-    for restart in (True, False):
-        form = InParts("", rows, [1.0] * tensors, Space(rows))
-        try:
-            form.begin(rule, kept, states)
-            own: dict[str, Any] = {d.name: form.draws(d.law, 0, None) if d.per == "coordinate"
-                   else form.common(0.5) for d in rule.draws}  # fmt: skip
-            draw = Drawn(form.common(1.0), restart, own)
-            moved, state = rule.update(form.w, _Ones(form.space),
-                                       form.state(rule, kept, states), draw)  # fmt: skip
-            form.write(moved, state, kept, states)
-        except (Unsupported, TypeError, ValueError, RuntimeError, AttributeError):
-            return False
-    return True

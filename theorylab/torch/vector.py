@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 
 from theorylab.torch.plan import CHUNK, Plan, grouped, results
+from theorylab.torch.shards import Shards
 
 __all__ = ["Space", "Unsupported", "Vector", "leaf_of"]
 
@@ -67,15 +68,28 @@ class Space:
         Tensors of these shapes, on one device. Half-precision ones are computed with in float32.
     held : bool
         Never fetch a number from a tensor, as a captured graph must not.
+    shards : Shards, optional
+        Who holds the other parts of the tensors, where these are parts.
+    sizes : sequence of int, optional
+        Entries of the tensors with all their parts.
     """
 
-    def __init__(self, like: Sequence[Tensor], held: bool = False) -> None:
+    def __init__(
+        self,
+        like: Sequence[Tensor],
+        held: bool = False,
+        shards: Shards | None = None,
+        sizes: Sequence[int] | None = None,
+    ) -> None:
         self.shapes = [t.shape for t in like]
         self.device = like[0].device
         wide = any(t.dtype == torch.float64 for t in like)
         self.dtype = torch.float64 if wide else torch.float32
         self.held = held
-        self.numel = sum(t.numel() for t in like)
+        self.shards = shards
+        self.sizes = [t.numel() for t in like] if sizes is None else list(sizes)
+        self.numel = sum(self.sizes)
+        self.summed = False  # whether anything was
         self.lists, self.large = grouped(self.shapes, self.device)
         self._registers: dict[int, list[Tensor]] = {}
 
@@ -130,6 +144,7 @@ class Space:
 
     def reduced(self, x: Vector, what: str, each: bool) -> Tensor:
         """The ``"norm"`` or ``"sum"`` of a vector; with ``each``, of each of its tensors."""
+        self.summed = True
         plan = Plan(self, [], x)
         owners: list[int] = []
         parts: list[Tensor] = []
@@ -144,6 +159,8 @@ class Space:
             found = zero.index_add(0, torch.tensor(owners, device=found.device), found)
         else:
             found = found.sum()
+        if self.shards is not None:
+            found = self.shards.summed(found)
         if what == "norm":
             found = found.sqrt()
         return found if self.device.type == "cpu" else found.to(self.dtype)
@@ -220,7 +237,7 @@ class Vector:
         total = self.sum()
         if not self.each:
             return total / self.space.numel
-        return total / torch.tensor([s.numel() for s in self.space.shapes]).to(total)
+        return total / torch.tensor(self.space.sizes).to(total)
 
     def norm(self, *_: Any, **__: Any) -> Tensor:
         return self.space.reduced(self, "norm", self.each)

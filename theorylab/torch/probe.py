@@ -1,0 +1,70 @@
+"""What a rule's code can do, found by running it on two numbers a tensor."""
+
+from __future__ import annotations
+
+from typing import Any, final
+
+import torch
+from torch import Tensor
+
+from theorylab.method.rule import Drawn, UpdateRule
+from theorylab.problem.oracle import Oracle
+from theorylab.torch.forms import InParts, Kept
+from theorylab.torch.vector import Space, Unsupported
+
+__all__ = ["by_coordinate", "runs_in_parts"]
+
+
+@final
+class _Ones(Oracle):
+    """Answers every question with ones, and notes whether it was about anything but ``w``."""
+
+    def __init__(self, form: InParts) -> None:
+        super().__init__()
+        self._form = form
+        self.more = False
+
+    def gradient(self, w: Any, lag: int = 0) -> Any:
+        self.more |= w is not self._form.w or lag > 0
+        return self._form.space.vector([torch.ones(2) for _ in self._form.space.shapes])
+
+    def value(self, w: Any, lag: int = 0) -> Tensor:
+        self.more = True
+        return torch.ones(())
+
+    def full_gradient(self, w: Any, when: Tensor | bool = True) -> Any:
+        self.more = True
+        return self.gradient(w)
+
+
+def runs_in_parts(rule: UpdateRule, kept: Kept, tensors: int) -> bool:
+    """Whether the rule's code can do with vectors in parts."""
+    return _run(rule, kept, tensors) is not None
+
+
+def by_coordinate(rule: UpdateRule, kept: Kept, tensors: int) -> bool:
+    """Whether each coordinate is moved by its own gradients alone, at steps like all others."""
+    if rule.draws or type(rule).restarts is not UpdateRule.restarts:
+        return False
+    return _run(rule, kept, tensors) is False
+
+
+def _run(rule: UpdateRule, kept: Kept, tensors: int) -> bool | None:
+    """Whether two steps ask for sums, values or other points; ``None`` if they cannot be taken."""
+    rows: list[Tensor] = [torch.ones(2) for _ in range(tensors)]
+    states: list[dict[str, Any]] = [{} for _ in rows]
+    more = False
+    for restart in (True, False):
+        form = InParts("", rows, [1.0] * tensors, Space(rows))
+        oracle = _Ones(form)
+        try:
+            form.begin(rule, kept, states)
+            own: dict[str, Any] = {d.name: form.draws(d.law, 0, None) if d.per == "coordinate"
+                   else form.common(0.5) for d in rule.draws}  # fmt: skip
+            draw = Drawn(form.common(1.0), restart, own)
+            moved, state = rule.update(form.w, oracle, form.state(rule, kept, states), draw)
+            form.write(moved, state, kept, states)
+        except (Unsupported, TypeError, ValueError, RuntimeError, AttributeError):
+            return None
+        more |= oracle.more or form.space.summed
+    return more

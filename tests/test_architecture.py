@@ -97,10 +97,10 @@ def test_one_driver_steps_a_rule() -> None:
         and node.func.attr == "update"
         and len(node.args) == 4
     }
-    # Counting asks one step what it costs; forms tries once whether a rule takes lists of tensors.
+    # Counting asks one step what it costs; probe tries once whether a rule takes lists of tensors.
     assert callers == {
         "theorylab/engine/step.py", "theorylab/engine/counting.py", "theorylab/torch/adapter.py",
-        "theorylab/torch/forms.py",
+        "theorylab/torch/probe.py",
     }  # fmt: skip
 
 

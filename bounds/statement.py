@@ -22,6 +22,7 @@ __all__ = ["Algorithm", "Claim", "Condition", "DomainError", "Form", "Mode", "Ra
 
 Form = Literal["printed", "repaired"]
 Sense = Literal["<=", ">=", "=="]
+Comparison = Literal["<=", "<", ">=", ">"]
 Mode = Literal["in expectation", "every run", "with probability", "O(.)"]
 Values = Mapping[str, Any]
 _KEY = re.compile(r"\w+(\.\w+)+(@\d+)?", re.ASCII)  # @: a mutant's
@@ -36,7 +37,13 @@ class Condition:
     """A side condition such as ``eta <= 1/(2 ell)``, kept as the paper writes it.
 
     It may name measured quantities (``distance <= 1/lambda``): it then restricts the instances
-    measured, not the domain of the values.
+    measured, not the domain of the values. A value that a theorem fixes is no condition: it is
+    bound in the algorithm, ``Algorithm("sgd", {"eta": 1 / ell})``, or prescribed.
+
+    Raises
+    ------
+    ValueError
+        If there is no such comparison.
 
     >>> from bounds.notation import L1
     >>> from bounds.quantities import distance
@@ -45,10 +52,16 @@ class Condition:
     """
 
     lhs: sp.Expr
-    op: Literal["<=", "<", ">=", ">"]
+    op: Comparison
     rhs: sp.Expr
 
     def __post_init__(self) -> None:
+        if self.op not in get_args(Comparison):
+            raise ValueError(
+                f"a condition compares by one of {get_args(Comparison)}, got {self.op!r}; to fix a "
+                "value, bind it (Algorithm(rule, {field: value})) or prescribe it "
+                "(Statement(prescription={symbol: value}))"
+            )
         object.__setattr__(self, "lhs", sp.sympify(self.lhs))
         object.__setattr__(self, "rhs", sp.sympify(self.rhs))
 
@@ -266,7 +279,7 @@ class Statement:
     Raises
     ------
     ValueError
-        If the key or the form is none.
+        If the key or the form is none, or a part is of another kind.
     """
 
     key: str
@@ -290,6 +303,19 @@ class Statement:
             raise ValueError(f"a key is PAPER.LABEL, in letters, digits and _; got {got!r}")
         if self.form not in get_args(Form):
             raise ValueError(f"{self.key}: a form is one of {get_args(Form)}, got {self.form!r}")
+        parts = (("claim", (self.claim,), Claim),
+                 ("assumptions", self.assumptions, Assumption),
+                 ("algorithm", (self.algorithm,) if self.algorithm is not None else (), Algorithm),
+                 ("conditions", self.conditions, Condition))  # fmt: skip
+        for name, items, kind in parts:
+            found = items if isinstance(items, tuple | list) else (items,)
+            wrong = [item for item in found if not isinstance(item, kind)]
+            if wrong or found is not items:
+                some = (
+                    f"a tuple of {kind.__name__}" if name.endswith("s") else f"one {kind.__name__}"
+                )
+                got = str((wrong or [items])[0])[:80]
+                raise ValueError(f"{self.key}: {name} is {some}, got {got}")
 
     @property
     def paper(self) -> str:

@@ -185,27 +185,40 @@ def _pictures(key: str, up: str) -> list[str]:
 def _glossary() -> str:
     parts = [
         "# Glossary",
-        "The one symbol table, the measured quantities and the assumptions, from the registry; on "
-        "the command line `theorylab symbols`, `theorylab quantities`, `theorylab assumptions`. "
+        "The one symbol table, the measured quantities, the assumptions, the methods and the "
+        "families of objectives, from the registry; on the command line `theorylab symbols`, "
+        "`quantities`, `assumptions`, `rules`, `objectives`. "
         "Units are powers of F, the unit of value, and X, the unit of length.",
     ]
-    kinds: tuple[Kind, ...] = ("symbols", "quantities", "assumptions")
+    kinds: tuple[Kind, ...] = ("symbols", "quantities", "assumptions", "rules", "objectives")
     for kind in kinds:
-        heads = {"symbols": ["", "name", "meaning", "domain", "units"],
+        heads = {"symbols": ["", "import", "meaning", "domain", "units"],
                  "quantities": ["", "name", "units"],
-                 "assumptions": ["name", "condition", "constants"]}[kind]  # fmt: skip
+                 "assumptions": ["import", "condition", "constants"],
+                 "rules": ["name", "step", "fields"],
+                 "objectives": ["name", "function", "certifies", "is"]}[kind]  # fmt: skip
         rows = []
         for term in glossary(kind):
             sign = convert(term.latex) if term.latex else ""
             if kind == "symbols":
-                rows.append([sign, f"`{term.name}`", _plain(term.meaning), term.domain, term.units])
+                name = term.python.rsplit(" ", 1)[-1]
+                rows.append([sign, f"`{name}`" if name else f"*{_plain(term.name)}*",
+                             _plain(term.meaning), term.domain, term.units])  # fmt: skip
             elif kind == "quantities":
                 rows.append([sign, f"`{term.name}`", term.units])
             else:
-                constants = ", ".join(f"`{c}`" for c in term.constants)
-                rows.append([f"`{term.name}`", f"`{term.meaning}`".replace("|", r"\|"), constants])
+                name = term.python.rsplit(" ", 1)[-1] if kind == "assumptions" else term.name
+                last = term.fields if kind == "rules" else term.constants
+                shown = f"`{term.meaning}`".replace("|", r"\|")
+                rows.append([f"`{name}`", shown, _names(last)])
+                if kind == "objectives":
+                    rows[-1].append(_names(term.declared))
         parts += [f"## {kind.capitalize()}", _table(heads, rows)]
     return "\n\n".join(parts) + "\n"
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _gallery() -> str:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from theorylab.problem.objective import Constant, Objective, initial_distance
 
-__all__ = ["Deterministic", "initial_suboptimality"]
+__all__ = ["Deterministic", "distance_to_minimizer", "initial_suboptimality"]
 
 
 def initial_suboptimality(objective: Objective, attained: bool) -> Constant:
@@ -20,12 +20,28 @@ def initial_suboptimality(objective: Objective, attained: bool) -> Constant:
     return Constant(first - objective.minimum(), "closed form", attained)
 
 
+def distance_to_minimizer(objective: Objective, error: float = 0.0) -> dict[str, Constant]:
+    """``R = ||w_0 - w*||`` by name; empty where no minimizer is known.
+
+    Parameters
+    ----------
+    objective : Objective
+    error : float
+        How far from a minimizer the known one can be (X); it is added.
+    """
+    best = objective.minimizer()
+    if best is None:
+        return {}
+    apart = float((objective.start - best).double().norm())
+    return {"R": Constant(apart + error, "closed form", attained=error <= 1e-9 * apart)}
+
+
 class Deterministic(Objective):
     """No noise: ``sigma = 0``, and the one outcome of a draw is empty."""
 
     @abc.abstractmethod
     def deterministic_constants(self) -> Mapping[str, Constant]:
-        """Certified constants of F, all but ``sigma``, ``d`` and ``Delta``."""
+        """Certified constants of F, all but ``sigma``, ``d``, ``Delta`` and ``R``."""
 
     def constants(self) -> Mapping[str, Constant]:
         return self._constants
@@ -35,6 +51,7 @@ class Deterministic(Objective):
         found = dict(self.deterministic_constants())
         if np.isfinite(self.minimum()):
             found["Delta"] = initial_suboptimality(self, self.minimizer() is not None)
+        found |= distance_to_minimizer(self)
         found["d"] = Constant(float(self.dim), "closed form", attained=True)
         found["sigma"] = Constant(0.0, "closed form", attained=True)
         if self.minimizer() is not None:

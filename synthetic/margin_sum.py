@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from synthetic.deterministic import distance_to_minimizer
 from synthetic.losses import GemanMcClure, Loss
 from synthetic.populations import Population, mean_loss
 from synthetic.tiles import by_tiles, column_blocks
@@ -218,6 +219,10 @@ class MarginSum(FiniteSum):
             slopes = self.loss.slope(torch.tensor(self._A @ best.double().numpy() - self._b))
             square = float(np.mean(rows * slopes.numpy() ** 2))
             found["sigma_star"] = Constant(math.sqrt(square), "closed form", True)
+        if best is not None and "mu" in found:
+            # mu ||w - w*|| <= ||grad F(w)||, whatever rounding left of it.
+            left = float(self.gradient(best.unsqueeze(0)).double().norm())
+            found |= distance_to_minimizer(self, left / float(found["mu"]))
         found["n"] = Constant(float(size), "closed form", True)
         found["d"] = Constant(float(self.dim), "closed form", True)
         return found | initial_distance(self)

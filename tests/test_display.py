@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -138,7 +139,7 @@ def test_a_hunt_shows_what_it_found() -> None:
     assert "why" in repr(Hunt("a.b", "printed", "not applicable", reason="why"))
 
 
-@pytest.mark.parametrize("kind", ["symbols", "quantities", "assumptions"])
+@pytest.mark.parametrize("kind", ["symbols", "quantities", "assumptions", "rules"])
 def test_the_glossary_lists_what_statements_use(kind: glossary.Kind) -> None:
     found = glossary.glossary(kind)
     names = {term.name for term in found}
@@ -147,7 +148,26 @@ def test_the_glossary_lists_what_statements_use(kind: glossary.Kind) -> None:
             "symbols": {s.name for s in statement.symbols},
             "quantities": {q.name for q in statement.measured},
             "assumptions": {a.name for a in statement.assumptions},
+            "rules": {statement.algorithm.rule} if statement.algorithm else set(),
         }[kind]
         assert used <= names
     assert len(found.to_json()[kind]) == len(found) == len(found.to_pandas())
     assert all(term.meaning for term in found)
+
+
+def test_every_import_of_the_glossary_gives_what_it_names() -> None:
+    for kind in ("symbols", "quantities", "assumptions", "rules"):
+        for term in glossary.glossary(kind):
+            words = term.python.split()
+            if words:
+                found = getattr(importlib.import_module(words[1]), words[3])
+                assert found.name == term.name
+    lengths = [t.python for t in glossary.symbols() if t.name == "eta"]
+    assert lengths[1].endswith("import eta_length")
+
+
+@pytest.mark.parametrize("word", ["mu", "R", "convex"])
+def test_families_are_found_by_what_they_certify(word: str) -> None:
+    found = glossary.objectives().matching(word)
+    assert {"quadratic", "strongly_convex"} <= {term.name for term in found}
+    assert all(word in (*term.constants, *term.declared) for term in found)

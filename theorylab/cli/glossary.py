@@ -1,4 +1,4 @@
-"""``theorylab symbols``, ``quantities``, ``assumptions``: what statements are made of."""
+"""``theorylab symbols``, ``quantities``, ``assumptions``, ``rules``, ``objectives``."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from theorylab.errors import UnknownNameError
 if TYPE_CHECKING:
     from theorylab.studies.glossary import Glossary, Kind
 
-__all__ = ["assumptions", "quantities", "symbols"]
+__all__ = ["assumptions", "objectives", "quantities", "rules", "symbols"]
 
 Word = Annotated[
-    str | None, typer.Argument(metavar="[WORD]", help="Only where this is in name or meaning.")
+    str | None,
+    typer.Argument(metavar="[WORD]", help="Only where this is in name or meaning; a constant."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 
@@ -45,6 +46,22 @@ def assumptions(word: Word = None, as_json: AsJson = False) -> None:
     Example: theorylab assumptions convex
     """
     _show("assumptions", word, as_json)
+
+
+def rules(word: Word = None, as_json: AsJson = False) -> None:
+    """List the methods that a statement may be about, with their fields.
+
+    Example: theorylab rules momentum
+    """
+    _show("rules", word, as_json)
+
+
+def objectives(word: Word = None, as_json: AsJson = False) -> None:
+    """List the families of objectives, with the constants that each certifies.
+
+    Example: theorylab objectives mu
+    """
+    _show("objectives", word, as_json)
 
 
 def _show(kind: Kind, word: str | None, as_json: bool) -> None:

@@ -178,15 +178,17 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
         if missing or undeclared:
             kind = f"{assumption.name} sample by sample" if per_sample else assumption.name
             lacking = f"certifies no {missing[0]}" if missing else f"is not {kind}"
+            wanted = missing[0] if missing else assumption.name
             raise AssumptionError(
                 f"{statement.key} assumes {assumption.name} ({assumption.text}); "
-                f"{objective.name} {lacking}"
+                f"{objective.name} {lacking}; theorylab objectives {wanted} lists families that do"
             )
     for symbol in statement.constants:
         if symbol.name not in table:
             raise AssumptionError(
                 f"{statement.key} needs {symbol.name} ({symbol.meaning}); "
-                f"{objective.name} certifies no {symbol.name}"
+                f"{objective.name} certifies no {symbol.name}; theorylab objectives {symbol.name} "
+                "lists families that do"
             )
     # A hyperparameter that has the name of a constant is another thing.
     chosen = {symbol.name for symbol in statement.hyperparameters}

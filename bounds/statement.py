@@ -303,19 +303,20 @@ class Statement:
             raise ValueError(f"a key is PAPER.LABEL, in letters, digits and _; got {got!r}")
         if self.form not in get_args(Form):
             raise ValueError(f"{self.key}: a form is one of {get_args(Form)}, got {self.form!r}")
-        parts = (("claim", (self.claim,), Claim),
-                 ("assumptions", self.assumptions, Assumption),
-                 ("algorithm", (self.algorithm,) if self.algorithm is not None else (), Algorithm),
-                 ("conditions", self.conditions, Condition))  # fmt: skip
+        method = () if self.algorithm is None else (self.algorithm,)
+        parts: tuple[tuple[str, Any, type], ...] = (
+            ("claim", (self.claim,), Claim),
+            ("assumptions", self.assumptions, Assumption),
+            ("algorithm", method, Algorithm),
+            ("conditions", self.conditions, Condition),
+        )
         for name, items, kind in parts:
             found = items if isinstance(items, tuple | list) else (items,)
             wrong = [item for item in found if not isinstance(item, kind)]
             if wrong or found is not items:
-                some = (
-                    f"a tuple of {kind.__name__}" if name.endswith("s") else f"one {kind.__name__}"
-                )
+                some = "a tuple of" if name.endswith("s") else "one"
                 got = str((wrong or [items])[0])[:80]
-                raise ValueError(f"{self.key}: {name} is {some}, got {got}")
+                raise ValueError(f"{self.key}: {name} is {some} {kind.__name__}, got {got}")
 
     @property
     def paper(self) -> str:

@@ -5,26 +5,29 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property, reduce
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
 import sympy as sp
 
 from bounds.assumptions import Assumption
+from bounds.evaluation import Values, evaluate
 from bounds.notation import B, T
 from bounds.proof import Step
 from bounds.render import latex
 from bounds.symbol import Measured, Symbol
 from bounds.units import UnitsError, units_of
 
-__all__ = ["Algorithm", "Claim", "Condition", "DomainError", "Form", "Mode", "Rate", "Statement"]
+__all__ = [
+    "Algorithm", "Claim", "Condition", "DomainError", "Form", "Mode", "Rate", "Statement",
+    "evaluate",
+]  # fmt: skip
 
 Form = Literal["printed", "repaired"]
 Sense = Literal["<=", ">=", "=="]
 Comparison = Literal["<=", "<", ">=", ">"]
 Mode = Literal["in expectation", "every run", "with probability", "O(.)"]
-Values = Mapping[str, Any]
 _KEY = re.compile(r"\w+(\.\w+)+(@\d+)?", re.ASCII)  # @: a mutant's
 
 
@@ -481,40 +484,6 @@ class Statement:
 
     def _repr_latex_(self) -> str:
         return f"$\\displaystyle {latex(self)}$"
-
-
-def evaluate(expression: sp.Expr, values: Values) -> Any:
-    """``expression`` at ``values`` (by symbol name), with numpy broadcasting.
-
-    >>> from bounds.notation import ell
-    >>> float(evaluate(1 / (2 * ell), {"ell": 4.0}))
-    0.125
-    """
-    symbols, function = _compiled(sp.sympify(expression))
-    for symbol in symbols:
-        if symbol.name not in values:
-            meaning = getattr(symbol, "meaning", "")
-            raise KeyError(f"no value for {symbol.name} ({meaning})" if meaning else symbol.name)
-    arguments = [np.asarray(values[symbol.name], dtype=float) for symbol in symbols]
-    # eta <= 1/lambda allows any eta at 0, and exp(lambda alpha) may exceed every number.
-    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return function(*arguments)
-
-
-# Sympy writes Min as amin((a, b), axis=0), which fails where a and b have different shapes.
-_NUMPY: list[Any] = [
-    {
-        "amin": lambda values, axis=0: reduce(np.minimum, values),
-        "amax": lambda values, axis=0: reduce(np.maximum, values),
-    },
-    "numpy",
-]
-
-
-@cache
-def _compiled(expression: sp.Expr) -> tuple[tuple[sp.Symbol, ...], Any]:
-    symbols = tuple(sorted(expression.free_symbols, key=lambda symbol: symbol.name))
-    return symbols, sp.lambdify(symbols, expression, modules=_NUMPY)
 
 
 def _show(value: Any) -> str:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from theorylab.engine import sizes
+from theorylab.engine.choice import compiling_pays
 from theorylab.engine.chunks import Job, Remap, Samples, TimeChunk, time_chunks
 from theorylab.engine.counting import costs
 from theorylab.engine.memory import limited, parse
-from theorylab.engine.metering import spend
+from theorylab.engine.metering import metered, spend
 from theorylab.engine.plan import Stratified
 from theorylab.engine.plan import plan as planned
 from theorylab.engine.recorders import RECORDERS
@@ -37,6 +38,7 @@ __all__ = ["BLOCK", "RECORDERS", "Samples", "Stratified", "Trajectory", "run"]
 
 _CHUNK = 1024
 _HELD = 256 * 2**20  # of points that wait for those of other rows
+_TRIED = 4  # steps, and rows, on which compiled code must agree before it is chosen
 # What a rule may ask at the start of a round alone.
 _PASSES = frozenset({"full_gradient", "full_value", "every_gradient", "communicate"})
 
@@ -105,7 +107,7 @@ def run(
     reduce: Reduce | None = None,
     chunk: int = _CHUNK,
     memory: int | str | None = None,
-    compile: bool = False,
+    compile: bool | None = None,
     progress: bool | None = None,
 ) -> Trajectory:
     """Run ``rule`` on ``objective`` for every replica and record quantities on the way.
@@ -152,10 +154,12 @@ def run(
     memory : int or str
         What the process may hold, in bytes or as ``"2G"``; by default what
         :func:`theorylab.engine.memory.limit` says, half of the machine's.
-    compile : bool
-        Whether to compile the step first (:mod:`theorylab.engine.native`): worth its second in
-        runs of thousands of steps. It rounds differently from the step as torch runs it; the
-        seed decides the bits here too, for any number of replicas and threads.
+    compile : bool, optional
+        Whether to compile the step first (:mod:`theorylab.engine.native`). It rounds differently
+        from the step as torch runs it; the seed decides the bits of either, for any number of
+        replicas and threads. By default where some seconds are saved on this machine
+        (:mod:`theorylab.engine.choice`) and a few steps come out alike, so only in long runs; then
+        as torch runs it if it cannot be compiled.
     progress : bool
         Whether to show a progress bar; by default only on a terminal.
 
@@ -193,6 +197,7 @@ def run(
         raise UsageError("run: compile=True needs mini-batches of one size")
     if reduce not in (None, *get_args(Reduce)):
         raise UsageError(f"run: reduce is one of {', '.join(get_args(Reduce))}, got {reduce!r}")
+    passes = bool(rule.needs & _PASSES)
     total, unit = replicas * copies, BLOCK * copies
     _check_shapes(objective, rule, start, total)
     allowed = None if memory is None else parse(memory)
@@ -203,7 +208,11 @@ def run(
     plan = np.repeat(plan, copies, axis=1) if plan.shape[1] > 1 else plan
     chunk = min(-(-chunk // unit), max(1, left // 2 // (unit * size.row))) * unit
     begin = objective.start if start is None else start
-    passes = bool(rule.needs & _PASSES)
+    if compile is None:
+        compile = sampler.constant and compiling_pays(
+            objective, rule, horizon, rounds is not None, batch_size, total, passes,
+            weights_of(sampler, objective),
+        ) and _alike(objective, rule, batch_size, sampler, begin)  # fmt: skip
     job = Job(objective, sampler, horizon, rounds is not None, passes, batch_size, seed,
               tuple(record), copies, remap, compile)  # fmt: skip
     tables = Tables(objective, record, len(plan), total, reduce)
@@ -258,6 +267,29 @@ class _Before:
             known = block.steps if self._by_rounds else block.rounds
             table = self._counted[block.slots, where]
             np.maximum(table, known, out=table)
+
+
+def _alike(
+    objective: Objective, rule: UpdateRule, batch_size: int, sampler: Sampler, begin: Tensor
+) -> bool:  # fmt: skip
+    """Whether some steps can be compiled and come out as torch runs them, but for rounding."""
+    some = slice(0, _TRIED if begin.ndim == 1 else min(_TRIED, len(begin)))
+    start = begin if begin.ndim == 1 else begin[some].contiguous()
+    few = rule.rows(some)
+    rows = min([_TRIED, *(len(x) for x in (start,) if x.ndim == 2),
+                *(len(x) for x in tables(few).values())])  # fmt: skip
+    try:
+        with metered():  # not work of the run
+            plain, fast = (
+                run(objective, few, _TRIED, batch_size, rows, record=("w",), start=start,
+                    sampler=sampler, compile=compile, progress=False)["w"][0]
+                for compile in (False, True)
+            )  # fmt: skip
+    except UsageError:
+        return False
+    coarse = float(np.finfo(plain.dtype).eps) ** 0.5
+    scale = np.abs(plain, where=np.isfinite(plain), out=np.zeros_like(plain)).max()
+    return bool(np.allclose(fast, plain, rtol=coarse, atol=coarse * scale, equal_nan=True))
 
 
 def _calls(

@@ -12,10 +12,11 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-__all__ = ["library"]
+__all__ = ["build", "folder", "identity", "library"]
 
 _FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-fopenmp-simd", "-w",
           "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")  # fmt: skip
@@ -50,6 +51,10 @@ def _machine() -> str:
     return "\n".join((platform.machine(), platform.system(), flags or platform.node()))
 
 
+def _compiler() -> list[str]:
+    return shlex.split(os.environ.get("CC", "cc"))
+
+
 def _flags(length: int) -> tuple[str, ...]:
     """The compiler's flags for loops over so many bytes.
 
@@ -60,6 +65,38 @@ def _flags(length: int) -> tuple[str, ...]:
         return _FLAGS
     wide = next(w for w in (64, 32, 16) if length % w == 0 or length >= 4 * w or w == 16)
     return (*_FLAGS, f"-mprefer-vector-width={8 * wide}")
+
+
+def folder() -> Path:
+    """Where compiled code and what was measured of this machine are kept."""
+    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    kept = root / "theorylab" / "kernels"
+    return kept if _ours(kept) else Path(_scratch())
+
+
+def identity(*more: str) -> str:
+    """A name for the machine, its compiler, and whatever else is told."""
+    told = "\n".join((*more, *_compiler(), _machine()))
+    return hashlib.sha256(told.encode()).hexdigest()[:32]
+
+
+def build(text: str, where: Path, flags: Sequence[str] = _FLAGS) -> Path:
+    """A C text compiled to a shared library in the folder ``where``.
+
+    Raises
+    ------
+    RuntimeError
+        If the compiler refuses it.
+    OSError
+        If there is no compiler, or nowhere to write.
+    """
+    source, made = where / "step.c", where / "step.so"
+    source.write_text(text, encoding="utf-8")
+    done = subprocess.run([*_compiler(), *flags, str(source), "-o", str(made), "-lm"],
+                          capture_output=True, text=True, check=False)  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"{_compiler()[0]}: {done.stderr.strip() or done.returncode}")
+    return made
 
 
 def library(text: str, length: int = 0) -> ctypes.CDLL:
@@ -73,26 +110,12 @@ def library(text: str, length: int = 0) -> ctypes.CDLL:
 
     Raises
     ------
-    RuntimeError
-        If the compiler refuses it.
-    OSError
-        If there is no compiler, or nowhere to write.
+    RuntimeError, OSError
+        As :func:`build` does.
     """
-    compiler, flags = shlex.split(os.environ.get("CC", "cc")), _flags(length)
-    told = "\n".join((text, *compiler, *flags, _machine()))
-    name = hashlib.sha256(told.encode()).hexdigest()[:32]
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = root / "theorylab" / "kernels"
-    if not _ours(folder):
-        folder = Path(_scratch())
-    path = folder / f"{name}.so"
+    flags, kept = _flags(length), folder()
+    path = kept / f"{identity(text, *flags)}.so"
     if not path.exists():
-        with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            source, made = Path(scratch) / "step.c", Path(scratch) / "step.so"
-            source.write_text(text, encoding="utf-8")
-            done = subprocess.run([*compiler, *flags, str(source), "-o", str(made), "-lm"],
-                                  capture_output=True, text=True, check=False)  # fmt: skip
-            if done.returncode:
-                raise RuntimeError(f"{compiler[0]}: {done.stderr.strip() or done.returncode}")
-            made.replace(path)
+        with tempfile.TemporaryDirectory(dir=kept) as scratch:
+            build(text, Path(scratch), flags).replace(path)
     return ctypes.CDLL(str(path))

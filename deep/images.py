@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from deep.data import Dataset, denormalise
+from theorylab.plugins.files import writing
 
 __all__ = ["grid", "made_in_order", "shown_pairs", "write_images"]
 
@@ -70,8 +71,15 @@ def grid(columns: Sequence[Tensor], gap: int = 2) -> np.ndarray:
 
 
 def write_images(folder: Path, shown: Shown) -> None:
-    """``images.png``, a grid with columns input, truth, output; ``images.npz``, the arrays."""
-    folder.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(grid(shown)).save(folder / "images.png")
+    """``images.png``, a grid with columns input, truth, output; ``images.npz``, the arrays.
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be written.
+    """
+    with writing(folder / "images.png") as stream:
+        Image.fromarray(grid(shown)).save(stream, "PNG")
     named = dict(zip(("input", "truth", "output"), (part.numpy() for part in shown), strict=True))
-    np.savez_compressed(folder / "images.npz", **named)  # type: ignore[arg-type]  # numpy's stub
+    with writing(folder / "images.npz") as stream:
+        np.savez_compressed(stream, **named)  # type: ignore[arg-type]  # numpy's stub

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from theorylab.errors import UnknownNameError
+from theorylab.plugins.files import write_text, writing
 
 __all__ = [
     "COLUMN", "FORMATS", "PAGE", "STYLES", "Style", "decade_ticks", "figure", "line", "save",
@@ -142,9 +144,13 @@ def save(
     """Write ``path`` in each format, each file carrying its provenance; fonts are embedded.
 
     PDF and SVG keep it in their metadata, PNG in a text chunk, PGF in a comment. ``pgf`` is left
-    out where LaTeX is not installed.
+    out where LaTeX is not installed. Each file is whole, or as it was.
+
+    Raises
+    ------
+    UsageError
+        If a file cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(provenance, sort_keys=True)
     written = []
     with mpl.rc_context(_RC):
@@ -152,20 +158,36 @@ def save(
         canvas.set_layout_engine("none")  # laid out once: that takes longer than all the rest
         for kind in formats:
             target = path.with_name(f"{path.name}.{kind}")
-            if kind == "pdf":
-                canvas.savefig(target, metadata={"Keywords": text, "CreationDate": None})
-            elif kind == "svg":
-                canvas.savefig(target, metadata={"Description": text, "Date": None})
-            elif kind == "png":
-                canvas.savefig(target, dpi=200, metadata={"Description": text})
-            elif shutil.which("pdflatex") is None:
-                continue
+            if kind == "pgf":
+                if shutil.which("pdflatex") is None:
+                    continue
+                _save_pgf(canvas, target, text)
             else:
-                canvas.savefig(target)  # images go into files beside it
-                body = _PICTURE.sub(r"{\\detokenize{\1}}", target.read_text())
-                target.write_text(f"% {text}\n{_UNDERSCORE}{body}\\endgroup%\n")
+                with writing(target) as stream:
+                    canvas.savefig(stream, format=kind, **_kept(kind, text))
             written.append(target)
     return written
+
+
+def _kept(kind: str, text: str) -> dict[str, Any]:
+    """What ``savefig`` is told so that a file keeps its provenance, and no date of its own."""
+    if kind == "pdf":
+        return {"metadata": {"Keywords": text, "CreationDate": None}}
+    if kind == "svg":
+        return {"metadata": {"Description": text, "Date": None}}
+    return {"metadata": {"Description": text}, "dpi": 200}
+
+
+def _save_pgf(canvas: Figure, target: Path, text: str) -> None:
+    """Drawn apart, since its images go into files beside it; it comes after them."""
+    with tempfile.TemporaryDirectory() as folder:
+        drawn = Path(folder) / target.name
+        canvas.savefig(drawn)
+        body = _PICTURE.sub(r"{\\detokenize{\1}}", drawn.read_text())
+        for picture in sorted(drawn.parent.glob("*.png")):
+            with writing(target.with_name(picture.name)) as stream:
+                stream.write(picture.read_bytes())
+    write_text(target, f"% {text}\n{_UNDERSCORE}{body}\\endgroup%\n")
 
 
 def rc() -> Any:

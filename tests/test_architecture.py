@@ -170,3 +170,38 @@ def test_no_file_grows_past_what_a_reader_takes_in() -> None:
     paths = [path for _, path in FILES] + sorted((ROOT / "tests").glob("*.py"))
     sizes = {p.relative_to(ROOT).as_posix(): len(p.read_text().splitlines()) for p in paths}
     assert {name for name, size in sizes.items() if size > LONGEST} <= LONG
+
+
+# What may write otherwise: the helper, C for a compiler in a folder of its own, an open log.
+_WRITERS = {
+    "theorylab/plugins/files.py", "theorylab/engine/native/library.py", "deep/gpu/record.py",
+}  # fmt: skip
+_WRITES = ("write_text", "write_bytes", "savefig", "save", "savez", "savez_compressed", "to_csv",
+           "to_parquet", "to_excel", "tofile")  # fmt: skip
+
+
+def _whole(call: ast.Call) -> bool:
+    """Whether the call returns what it makes, or writes into a stream or a folder of its own."""
+    target = ast.unparse(call.args[-1 if ast.unparse(call).startswith("torch.") else 0])
+    return target in ("stream", "hashed", "buffer", "drawn", "None")
+
+
+def test_every_file_is_written_by_the_one_helper() -> None:
+    """So that it is whole or as it was, whenever the process dies."""
+    found = set()
+    for _, path in FILES:
+        for call in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute)):
+                continue
+            name, owner = call.func.attr, ast.unparse(call.func.value)
+            place = path.relative_to(ROOT).as_posix()
+            if name == "open" and any(
+                isinstance(mode, ast.Constant) and set(str(mode.value)) & set("wax")
+                for mode in (*call.args, *(k.value for k in call.keywords if k.arg == "mode"))
+            ):
+                found.add((place, ast.unparse(call)))
+            # A report's ``save``, and the checkpoint's, are the helper's users.
+            ours = owner in ("checkpoint", "report", "found")
+            if name in _WRITES and call.args and not ours and not _whole(call):
+                found.add((place, ast.unparse(call)))
+    assert {call for call in found if call[0] not in _WRITERS} == set()

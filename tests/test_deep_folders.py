@@ -171,7 +171,7 @@ def test_folder_errors(tmp_path: Path) -> None:
     empty.mkdir()
     with pytest.raises(DataError, match="got 0 and 0 images"):
         load("folder", pack(empty, tmp_path / "empty.tar"), cache=cache)
-    assert not list(cache.glob("*.part"))
+    assert not list(cache.glob(".*.tmp"))
 
 
 def test_decode_scales_the_shorter_side_and_cuts_the_centre() -> None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
+
+from theorylab.errors import UsageError
+from theorylab.plugins.files import clear_leftovers, writing
 
 __all__ = ["cached", "default_cache", "fingerprint"]
 
@@ -51,6 +53,7 @@ def cached(
     Written to a temporary file and renamed, so that a killed run leaves no half file; a damaged
     file is made again. Where nothing can be written, a warning says so and the result is given.
 
+    >>> import tempfile
     >>> folder = Path(tempfile.mkdtemp())
     >>> for _ in range(2):
     ...     found = cached(folder, "abc", lambda: print("made") or {"x": np.arange(3)})
@@ -65,16 +68,10 @@ def cached(
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             pass  # damaged: make it again
     arrays = dict(make())
-    temporary = None
+    clear_leftovers(directory)
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=directory, suffix=".part", delete=False) as part:
-            temporary = Path(part.name)
-            np.savez(part, **arrays)  # type: ignore[arg-type]  # numpy's stub
-        temporary.chmod(0o644)
-        os.replace(temporary, path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-        warnings.warn(f"decoded images are not kept in {directory}: {error}", stacklevel=2)
+        with writing(path) as stream:
+            np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy's stub
+    except UsageError as error:
+        warnings.warn(f"decoded images are not kept: {error}", stacklevel=2)
     return arrays

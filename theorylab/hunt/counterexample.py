@@ -25,7 +25,7 @@ from theorylab.errors import UsageError
 from theorylab.exact.tabular import Tabular, integral, moves_of, rational
 from theorylab.hunt.search import Hunt, Instance
 from theorylab.hunt.shrink import shrink, shrink_instance
-from theorylab.plugins.files import write_text
+from theorylab.plugins.files import write_text, writing
 
 __all__ = ["replay", "script", "write_counterexample"]
 
@@ -297,7 +297,8 @@ def _plot(table: Tabular, path: Path) -> None:
     else:
         axes.bar(["claimed smaller", "claimed larger"], [small, large], color=["C3", "C0"])
     axes.set_title(f"{table.statement.key}: {small:.4g} > {large:.4g}", fontsize=8)
-    figure.savefig(path)
+    with writing(path) as stream:
+        figure.savefig(stream, format="svg")
 
 
 def replay(statement: Statement, instance: Instance) -> str:
@@ -341,7 +342,6 @@ def write_counterexample(statement: Statement, found: Hunt, out: Path | str) -> 
     (``None`` if the violation does not show there either).
     """
     folder = Path(out) / "counterexamples"
-    folder.mkdir(parents=True, exist_ok=True)
     stem = f"{statement.key.replace('.', '_')}_{statement.form}"
     path = folder / f"{stem}.py"
     table = shrink(statement, found)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import keyword
+import shutil
 import sys
 from pathlib import Path
 
 from theorylab import __version__
 from theorylab.errors import UsageError
+from theorylab.plugins.files import write_text
 
 __all__ = ["skeleton"]
 
@@ -204,8 +206,10 @@ got '../elsewhere'
         root.mkdir()  # follows no link, and takes nothing that is there
     except FileExistsError:
         raise UsageError(f"new: {root} exists already; nothing was written") from None
-    for place, text in files.items():
-        target = root / place
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(text.format(**words), encoding="utf-8")
+    try:
+        for place, text in files.items():
+            write_text(root / place, text.format(**words))
+    except BaseException:  # a full disk: half a package would stand in the way of the next try
+        shutil.rmtree(root, ignore_errors=True)
+        raise
     return root

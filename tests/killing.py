@@ -1,0 +1,127 @@
+"""Shared by the tests that kill: processes with all imports done, killed at a random moment."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import signal
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+_LOOK = 0.001
+_LOKY = b"popen_loky_posix"
+
+# What a worker has imported before it is born; forkserver takes this from the first that asks.
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload([
+    "deep.gan", "deep.study", "theorylab.studies.falsify", "theorylab.studies.stability",
+    "theorylab.studies.verify",
+])  # fmt: skip
+
+
+def stored(folder: Path) -> Mapping[str, tuple[int, int]]:
+    """Each finished cell's file, and which writing of it: a second one is another file."""
+    found = {}
+    for path in (folder / "cells").glob("*.json"):
+        about = path.stat()
+        found[path.name] = (about.st_ino, about.st_mtime_ns)
+    return found
+
+
+def saved(folder: Path) -> Mapping[str, tuple[int, int]]:
+    """The same of a training run, whose one file is written again and again."""
+    found = {}
+    for path in folder.rglob("checkpoint.pt"):
+        with contextlib.suppress(FileNotFoundError):
+            about = path.stat()
+            found[f"{about.st_ino}-{about.st_mtime_ns}"] = (about.st_ino, about.st_mtime_ns)
+    return found
+
+
+@dataclass
+class Tally:
+    """What happened, for the test to print."""
+
+    what: str
+    kills: int = 0
+    workers: int = 0
+    starts: int = 0
+    finished: int = 0
+    written: int = 0
+    rewritten: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return (f"{self.what}: {self.kills} kills ({self.workers} of them of workers), "
+                f"{self.starts} starts, {self.finished} runs to the end, {self.written} cells "
+                f"stored, {len(self.rewritten)} stored twice")  # fmt: skip
+
+
+def work_under_kills(
+    work: Callable[..., None], arguments: Callable[[Path], tuple[Any, ...]], folders: Path,
+    compare: Callable[[Path], None], tally: Tally, kills: int, *, most: int = 3,
+    pause: float = 0.1, look: Callable[[Path], Mapping[str, Any]] = stored, once: bool = True,
+    children: bool = False, seed: int = 0,
+) -> None:  # fmt: skip
+    """Start ``work`` again and again, with so many SIGKILLs in all.
+
+    Each falls a random while after a random number (0 to ``most``) of new files. A run that comes
+    to its end is compared, and another begun in another folder; the last one is left to its end.
+    With ``once`` no file may be written twice; with ``children`` some kills are a worker's.
+    """
+    rng = random.Random(seed)
+    folder = folders / "0"
+    while True:
+        last = tally.kills >= kills
+        victims: list[int] = []
+        before = dict(look(folder))
+        process = _CONTEXT.Process(target=work, args=arguments(folder))
+        process.start()
+        tally.starts += 1
+        wanted, new = rng.randint(0, most), dict(before)
+        while not last and process.is_alive():
+            new = dict(look(folder))
+            if len(new.keys() - before.keys()) >= wanted:
+                break
+            time.sleep(_LOOK)
+        if not last:
+            time.sleep(rng.uniform(0, pause))
+            victims = _workers(process.pid) if children and rng.random() < 0.5 else []
+            if victims:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(rng.choice(victims), signal.SIGKILL)
+                tally.kills += 1
+                tally.workers += 1
+                if rng.random() < 0.5:  # else the sweep goes on without it, to its end
+                    time.sleep(rng.uniform(0, pause))
+                    process.kill()
+            else:
+                process.kill()
+        process.join()
+        after = dict(look(folder))
+        if once:
+            tally.rewritten += [name for name in before if after.get(name) != before[name]]
+        tally.written += len(after.keys() - before.keys())
+        assert process.exitcode in (0, -signal.SIGKILL), process.exitcode
+        if process.exitcode == 0:
+            tally.finished += 1
+            compare(folder)
+            if last:
+                return
+            folder = folders / str(tally.finished)
+        else:
+            assert not last
+            tally.kills += not victims
+
+
+def _workers(parent: int | None) -> list[int]:
+    """A process's loky workers."""
+    try:
+        found = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return [int(n) for n in found if _LOKY in Path(f"/proc/{n}/cmdline").read_bytes()]
+    except OSError:  # gone, or not Linux
+        return []

@@ -183,7 +183,7 @@ _WRITES = ("write_text", "write_bytes", "savefig", "save", "savez", "savez_compr
 def _whole(call: ast.Call) -> bool:
     """Whether the call returns what it makes, or writes into a stream or a folder of its own."""
     target = ast.unparse(call.args[-1 if ast.unparse(call).startswith("torch.") else 0])
-    return target in ("stream", "hashed", "buffer", "drawn", "None")
+    return target in ("stream", "out", "hashed", "buffer", "drawn", "None")
 
 
 def test_every_file_is_written_by_the_one_helper() -> None:

@@ -70,8 +70,8 @@ def cached(
     arrays = dict(make())
     clear_leftovers(directory)
     try:
-        with writing(path) as stream:
-            np.savez(stream, **arrays)  # type: ignore[arg-type]  # numpy's stub
+        with writing(path) as out:
+            np.savez(out, **arrays)  # type: ignore[arg-type]  # numpy's stub
     except UsageError as error:
         warnings.warn(f"decoded images are not kept: {error}", stacklevel=2)
     return arrays

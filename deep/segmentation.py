@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, final
 
@@ -22,6 +22,7 @@ from deep.metrics import Segmentation, confusion, segmentation
 from deep.settings import MAX_SEED
 from theorylab.console import console
 from theorylab.errors import DataError, UsageError
+from theorylab.plugins.files import keep_beside
 from theorylab.plugins.store import writable
 from theorylab.progress import track
 
@@ -188,6 +189,8 @@ def keep_segmenter(
 ) -> Segmentation:
     """:func:`train_segmenter` on a registered set of pairs; its weights are kept at ``out``.
 
+    Other weights that lie there stay, under a name such as ``segmenter-1f0c3a9b.pt``.
+
     Returns
     -------
     Segmentation
@@ -197,8 +200,23 @@ def keep_segmenter(
     where = device_named(device)
     content = dataset(data).load(data_dir, image_size=image_size)
     module = train_segmenter(content, epochs=epochs, seed=seed, device=where)
-    checkpoint.save(target, {name: value.cpu() for name, value in module.state_dict().items()})
+    state = {name: value.cpu() for name, value in module.state_dict().items()}
+    if target.is_file() and not _same(target, state):
+        keep_beside(target)
+    checkpoint.save(target, state)
     return on_truth(content.to(where), segmenter(module))
+
+
+def _same(path: Path, state: Mapping[str, Tensor]) -> bool:
+    """Whether the file holds these weights, bit for bit."""
+    try:
+        kept = checkpoint.load_weights(path)
+    except DataError:
+        return False
+    return isinstance(kept, Mapping) and kept.keys() == state.keys() and all(
+        isinstance(kept[name], Tensor) and torch.equal(kept[name], value)
+        for name, value in state.items()
+    )  # fmt: skip
 
 
 def command(

@@ -289,8 +289,7 @@ def _keep(study: TrainReport, target: Path) -> None:
     before, table = results.kept(target), study.to_json()
     if any(name in before and not results.alike(before[name], arm)
            for name, arm in table["arms"].items()):  # fmt: skip
-        keep_beside(target)
-        keep_beside(target.with_suffix(".csv"))
+        keep_beside(target, target.with_suffix(".csv"))
         before = {}
     every = before | {
         name: results.merged(before, name, arm) for name, arm in table["arms"].items()

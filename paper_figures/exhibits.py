@@ -16,8 +16,8 @@ from paper_figures.session import Session
 from paper_figures.style import FORMATS, Style, save
 from paper_figures.tables import compared, controls, latex
 from theorylab.errors import UnknownNameError, UsageError
-from theorylab.plugins.files import write_text
-from theorylab.plugins.provenance import provenance
+from theorylab.plugins.files import keep_beside, write_text
+from theorylab.plugins.provenance import provenance, run_of
 
 __all__ = ["EXHIBITS", "Drawn", "draw", "exhibit", "produce", "produce_each"]
 
@@ -72,7 +72,10 @@ def produce(
     if session.data_dir is not None:
         # Where the data lay is nobody's business but the user's.
         made = {**made, "command": made["command"].replace(str(session.data_dir), "DATA")}
-    path = write_csv(out / f"{item.key}.csv", data, made)
+    target = out / f"{item.key}.csv"
+    if target.is_file() and _run(target) != run_of(json.loads(json.dumps(made))):
+        keep_beside(target, *(p for p in out.glob(f"{item.key}.*") if p != target))
+    path = write_csv(target, data, made)
     return Drawn(item.key, (path, *draw(item, path, style, formats)), session.missing - before)
 
 
@@ -123,6 +126,14 @@ def draw(item: Exhibit, path: Path, style: Style, formats: Sequence[str] = FORMA
     elif len(arms := controls(data, item.statistic)):
         written.append(write_csv(path.with_name(f"{item.key}.arms.csv"), arms, made))
     return written
+
+
+def _run(path: Path) -> list[Any] | None:
+    """Which run wrote the data; ``None`` of anything else."""
+    try:
+        return run_of(read_csv(path)[1])
+    except UsageError:
+        return None
 
 
 def _write(stem: Path, suffix: str, text: str) -> Path:

@@ -89,7 +89,8 @@ def measured_against_bound(
     found = sweep(forms, along, spec, fixed={k: float(v) for k, v in given.items() if k in free},
                   replicas=replicas, seed=seed, jobs=jobs, out=out, progress=progress)  # fmt: skip
     stem = Path(out) / f"{lead.key}.{along}"
-    kept = found.save(stem.with_name(stem.name + ".json"))
+    files = [stem.with_name(f"{stem.name}.{kind}") for kind in ("json", "pdf", "svg")]
+    kept = found.keep(*files)
     return Curves(found, (kept, *draw(found, stem)))
 
 

@@ -188,3 +188,30 @@ def test_a_folder_that_vanishes(
         assert json.loads((out / "results.json").read_bytes())["failed"] == []
     else:
         refused(code, said, bench.base, errno.ENOTDIR)
+
+
+# What makes another run of each command.
+OTHER: dict[str, tuple[str, ...]] = {
+    "verify": ("--seed", "1"), "falsify": ("--seed", "1"), "stability": ("--seed", "1"),
+    "power": ("--seed", "1"), "calibration": ("--seed", "1"), "units": ("--form", "repaired"),
+    "curves": ("--seed", "1"), "exhibit": ("--seed", "1"), "train": ("--seed", "1", "--lr", "0.5"),
+    "twins": ("--seed", "1"), "compare": ("--batch-sizes", "8"), "gan": ("--seed", "1"),
+    "segment": ("--seed", "1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", [
+    "units", *(pytest.param(n, marks=pytest.mark.slow) for n in OTHER if n != "units"),
+])  # fmt: skip
+def test_two_runs_of_different_settings_in_one_folder_keep_both(
+    name: str, found: Path, tmp_path: Path, shell: Shell
+) -> None:
+    bench = Bench(name, found, tmp_path / "bench")
+    assert shell(*bench.command)[0] == 0
+    first = {data for _, data in written(bench.base / "out").values()}
+    assert shell(*bench.command, *OTHER[name])[0] == 0
+    both = written(bench.base / "out")
+    lost = first - {data for _, data in both.values()}
+    assert {n for n, (_, data) in both.items() if data in lost} == set()
+    assert not lost
+    print(f"{name}: {len(first)} files of the first run, {len(both)} of both")

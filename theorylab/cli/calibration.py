@@ -12,7 +12,7 @@ from rich.table import Table
 from theorylab.cli.options import MAX_SEED
 from theorylab.console import console
 from theorylab.options import BackendName, Jobs, Memory, Scheduler
-from theorylab.plugins.store import writable, write_json
+from theorylab.plugins.store import writable
 
 if TYPE_CHECKING:
     from theorylab.studies.calibration import Calibration
@@ -47,7 +47,7 @@ def command(
     target = writable(out / "results.json")
     found = calibrate(repetitions=repetitions, replicas=replicas, seed=seed, jobs=scale,
                       out=str(out))  # fmt: skip
-    write_json(target, found.to_json())
+    found.keep(target)
     if page is not None:
         fill(page, "calibration", found.markdown())
     if as_json:

@@ -10,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -148,8 +148,10 @@ def set_aside(path: Path, why: str = "damaged") -> Path:
     raise UsageError(f"{path.parent} is full of files set aside; `theorylab results prune` helps")
 
 
-def keep_beside(path: Path) -> Path | None:
+def keep_beside(path: Path, *others: Path) -> Path | None:
     """Rename a finished file after its content, so that another can take its place.
+
+    ``others``, files or folders that go with it, get the same ending.
 
     >>> path = Path(tempfile.mkdtemp()) / "results.json"
     >>> _ = path.write_text("{}")
@@ -163,8 +165,10 @@ def keep_beside(path: Path) -> Path | None:
     """
     try:
         digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
-        target = path.with_name(f"{path.stem}-{digest}{path.suffix}")
-        os.replace(path, target)
+        for each in (*others, path):  # itself last: where it lies, the others may
+            target = each.with_name(f"{each.stem}-{digest}{each.suffix}")
+            with suppress(*[FileNotFoundError] * (each is not path)):
+                os.replace(each, target)
     except FileNotFoundError:  # another process did it
         return None
     except OSError as error:

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-__all__ = ["code_digest", "file_digest", "provenance"]
+__all__ = ["code_digest", "file_digest", "provenance", "run_of"]
 
 _PACKAGES = ("bounds", "theorylab", "synthetic", "deep")
 _GROUPS = ("statements", "rules", "objectives", "quantities", "networks", "datasets")
@@ -36,6 +36,15 @@ def provenance(**details: Any) -> Mapping[str, Any]:
         "code": code_digest(),
         **details,
     }
+
+
+def run_of(made: Mapping[str, Any]) -> list[Any]:
+    """What names the run that made a result: two runs that differ in it keep files of their own.
+
+    >>> run_of({"command": "theorylab verify", "seed": 3, "time": "now"})
+    ['theorylab verify', 3, None, None]
+    """
+    return [made.get(name) for name in ("command", "seed", "data", "preset")]
 
 
 def _version(name: str) -> str:

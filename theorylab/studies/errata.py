@@ -16,7 +16,7 @@ from theorylab.errors import UsageError
 from theorylab.hunt.search import Hunt
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
-from theorylab.plugins.files import write_text
+from theorylab.plugins.files import kept_beside, write_text
 from theorylab.plugins.store import read_json
 from theorylab.studies.falsify import FalsifyReport
 from theorylab.studies.report import Report
@@ -184,11 +184,14 @@ def write_errata(results: Path, out: Path) -> Errata:
 
 def _script(results: Path, name: str) -> str:
     """The text of a counterexample's script that the results name."""
+    path = results.parent / name
+    if kept_beside(results):  # its scripts' folder was given the same ending
+        path = path.parent.with_name(path.parent.name + results.stem[-9:]) / path.name
     try:
-        return (results.parent / name).read_text()
+        return path.read_text()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
-        raise UsageError(f"errata: {results.parent / name} cannot be read: {reason}") from None
+        raise UsageError(f"errata: {path} cannot be read: {reason}") from None
 
 
 def _scripts(report: Mapping[str, Any]) -> Iterable[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -154,12 +154,14 @@ def falsify(
         (s, result) for s, result in zip(statements, results, strict=True) if result is not None
     ]
     hunts = tuple(Hunt.from_json(result) for _, result in done)
-    written = {}
+    written: dict[tuple[str, str], Mapping[str, Any]] = {}
+    report = FalsifyReport(hunts, written, 0.0, seed, results.lost, readings(specs or ()))
+    if write:  # another run's results name scripts of another run
+        report.make_room(Path(out) / "results.json", Path(out) / "counterexamples")
     for (statement, _), found in zip(done, hunts, strict=True) if write else ():
         if found.verdict == "violated":
             written[found.key, found.form] = write_counterexample(statement, found, out)
-    return FalsifyReport(hunts, written, time.monotonic() - begun, seed, results.lost,
-                         readings(specs or ()))  # fmt: skip
+    return replace(report, seconds=time.monotonic() - begun)
 
 
 def hunt_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:

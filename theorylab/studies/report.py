@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from theorylab.errors import UsageError
 from theorylab.plugins.files import keep_beside, write_text
+from theorylab.plugins.provenance import run_of
 from theorylab.plugins.store import write_json
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
     from theorylab.studies.compute import Lost
 
 __all__ = ["Report"]
+
+# What a report says of its settings, beside its command: from a notebook all commands are one.
+_SETTINGS = ("settings", "plan", "axis", "objective", "fixed", "parameters")
 
 # By number where both cells are numbers, else by text; again the other way round.
 _SORT = (
@@ -85,22 +89,32 @@ class Report(abc.ABC):
         write_text(target, str(texts[target.suffix]()))
         return target
 
-    def keep(self, path: Path | str) -> Path:
+    def keep(self, path: Path | str, *others: Path) -> Path:
         """:meth:`save` as JSON; another run's results that lie there stay, beside them.
 
-        Another run is one of another command, seed or data; its results get a name of their own,
-        such as ``results-1f0c3a9b.json``.
+        Another run is one of another command, settings, seed or data; its results get a name of
+        their own, such as ``results-1f0c3a9b.json``, and so do ``others`` that go with them.
 
         Raises
         ------
         UsageError
             If a file cannot be written.
         """
-        target, table = Path(path), self.to_json()
-        if target.is_file() and _run(_read(target)) != _run(json.loads(json.dumps(table))):
-            keep_beside(target)
-        write_json(target, table)
+        target = Path(path)
+        self.make_room(target, *others)
+        write_json(target, self.to_json())
         return target
+
+    def make_room(self, path: Path, *others: Path) -> None:
+        """Give another run's results at ``path``, and what goes with them, a name of their own.
+
+        Raises
+        ------
+        UsageError
+            If a file cannot be renamed.
+        """
+        if path.is_file() and _run(_read(path)) != _run(json.loads(json.dumps(self.to_json()))):
+            keep_beside(path, *others)
 
 
 def _read(path: Path) -> Any:
@@ -115,4 +129,4 @@ def _run(table: Any) -> Any:
     made = table.get("provenance") if isinstance(table, Mapping) else None
     if not isinstance(made, Mapping):
         return None
-    return [made.get(name) for name in ("command", "seed", "data")]
+    return run_of(made) + [table.get(name) for name in _SETTINGS]

@@ -10,18 +10,27 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
 _LOOK = 0.001
 _LOKY = b"popen_loky_posix"
 
-# What a worker has imported before it is born; forkserver takes this from the first that asks.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([
-    "deep.gan", "deep.study", "theorylab.studies.falsify", "theorylab.studies.stability",
-    "theorylab.studies.verify",
-])  # fmt: skip
+
+
+def begin() -> None:
+    """Start the server that processes are forked from; they find it with all work done once."""
+    _CONTEXT.set_forkserver_preload(["warmed"])
+    given = os.environ.get("PYTHONPATH")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(Path(__file__).parent), given)))
+    try:
+        forkserver.ensure_running()
+    finally:
+        del os.environ["PYTHONPATH"]
+        if given is not None:
+            os.environ["PYTHONPATH"] = given
 
 
 def stored(folder: Path) -> Mapping[str, tuple[int, int]]:
@@ -73,6 +82,7 @@ def work_under_kills(
     to its end is compared, and another begun in another folder; the last one is left to its end.
     With ``once`` no file may be written twice; with ``children`` some kills are a worker's.
     """
+    begin()
     rng = random.Random(seed)
     folder = folders / "0"
     while True:

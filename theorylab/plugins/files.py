@@ -8,7 +8,6 @@ import os
 import re
 import socket
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -102,13 +101,19 @@ def clear_leftovers(folder: Path) -> int:
             if found["host"] == mine and os.name == "posix":
                 dead = not _lives(int(found["process"]))
             else:
-                dead = time.time() - path.stat().st_mtime > _DAY
+                dead = _now(folder) - path.stat().st_mtime > _DAY
             if dead:
                 path.unlink()
                 count += 1
         except OSError:  # gone already, or not ours to remove
             continue
     return count
+
+
+def _now(folder: Path) -> float:
+    """By the clock that dates the folder's files: ours may have jumped, or be another machine's."""
+    with tempfile.TemporaryFile(dir=folder) as stream:
+        return os.fstat(stream.fileno()).st_mtime
 
 
 def _lives(process: int) -> bool:

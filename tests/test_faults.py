@@ -1,0 +1,106 @@
+"""Many writers of one store, a clock that jumps, memory that runs out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import shared_store
+
+from theorylab.plugins.files import clear_leftovers
+from theorylab.plugins.store import Store, read_cell
+from theorylab.studies.compute import compute
+
+
+@pytest.mark.parametrize(
+    ("writers", "seconds"), [(2, 1.0), pytest.param(8, 60.0, marks=pytest.mark.slow)]
+)
+def test_many_processes_write_one_store(writers: int, seconds: float, tmp_path: Path) -> None:
+    processes = [
+        subprocess.Popen([sys.executable, shared_store.__file__, str(tmp_path), str(k),
+                          str(seconds)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for k in range(writers)
+    ]  # fmt: skip
+    total = Counter[str]()
+    for process in processes:
+        out, err = process.communicate()
+        assert (process.returncode, err) == (0, "")  # nothing damaged was met
+        total.update({k: int(v) for k, v in (part.split("=") for part in out.split())})
+    assert total["wrong"] == 0
+    assert total["puts"] > 0
+    files = sorted((tmp_path / "cells").iterdir())
+    assert all(re.fullmatch(r"[0-9a-f]{32}\.json", path.name) for path in files)  # none torn
+    for path in files:
+        kept = read_cell(path)
+        assert kept.result == shared_store.result_of(kept.cell["x"])
+    print(f"{writers} writers, {seconds:g} s: {dict(total)}, {len(files)} cells, none lost or torn")
+
+
+def square(cell: Any) -> Any:
+    return cell["x"] ** 2
+
+
+def test_a_clock_that_jumps_ends_no_sweep_and_removes_no_writers_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A budget is of a clock that does not jump; a file's age is by the clock of its folder."""
+    store = Store(tmp_path)
+    theirs = tmp_path / "cells" / ".elsewhere.7.abc.tmp"  # another machine's, at work
+    theirs.write_text("half")
+    now = time.time
+    for jump in (365 * 86_400.0, -365 * 86_400.0):
+        monkeypatch.setattr(time, "time", lambda jump=jump: now() + jump)
+        cells = [{"x": k, "jump": jump} for k in range(3)]
+        found = compute(square, cells, store, budget=3600.0, progress=False)
+        assert list(found) == [0, 1, 4]
+        assert clear_leftovers(tmp_path / "cells") == 0
+    assert theirs.exists()
+    os.utime(theirs, (now() - 2 * 86_400.0,) * 2)
+    monkeypatch.undo()
+    assert clear_leftovers(tmp_path / "cells") == 1
+
+
+# Cells of which one asks for more than there is: as numpy, torch and Python ask for it.
+MEMORY = """
+import json, resource, sys
+from pathlib import Path
+import numpy as np, torch
+from theorylab.plugins.store import Store
+from theorylab.studies.compute import compute
+
+GREED = {1: lambda: np.ones(2**33), 3: lambda: torch.ones(2**33), 5: lambda: [0] * 2**34}
+
+def cell(c):
+    limit = 8 * 2**30
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    return len(GREED[c["x"]]()) if c["x"] in GREED else float(np.ones(1000).sum())
+
+if __name__ == "__main__":
+    cells = [{"kind": "cell", "x": x} for x in range(7)]
+    found = compute(cell, cells, Store(sys.argv[1]), jobs=int(sys.argv[2]), progress=False)
+    print(json.dumps([list(found), sorted(found.failed)]))
+"""
+
+
+@pytest.mark.parametrize("jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_where_memory_runs_out_the_cell_is_named_and_the_sweep_goes_on(
+    jobs: int, tmp_path: Path
+) -> None:
+    script = tmp_path / "greed.py"
+    script.write_text(MEMORY)
+    done = subprocess.run(
+        [sys.executable, str(script), str(tmp_path), str(jobs)], capture_output=True, text=True,
+        check=True, env=os.environ | {"PYTHONPATH": str(tmp_path), "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert json.loads(done.stdout) == [[1000, None, 1000, None, 1000, None, 1000], [1, 3, 5]]
+    said = done.stderr.splitlines()
+    assert [line.split(": ")[1] for line in said] == [f"cell x={x}" for x in (1, 3, 5)]
+    assert all("memory" in line.lower() for line in said), said

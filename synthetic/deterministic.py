@@ -11,29 +11,13 @@ from torch import Tensor
 
 from theorylab.problem.objective import Constant, Objective, initial_distance
 
-__all__ = ["Deterministic", "distance_to_minimizer", "initial_suboptimality"]
+__all__ = ["Deterministic", "initial_suboptimality"]
 
 
 def initial_suboptimality(objective: Objective, attained: bool) -> Constant:
     """``Delta = F(w_0) - inf F`` from the certified minimum (a lower bound makes it larger)."""
     first = float(objective.value(objective.start.unsqueeze(0))[0])
     return Constant(first - objective.minimum(), "closed form", attained)
-
-
-def distance_to_minimizer(objective: Objective, error: float = 0.0) -> dict[str, Constant]:
-    """``R = ||w_0 - w*||`` by name; empty where no minimizer is known.
-
-    Parameters
-    ----------
-    objective : Objective
-    error : float
-        How far from a minimizer the known one can be (X); it is added.
-    """
-    best = objective.minimizer()
-    if best is None:
-        return {}
-    apart = float((objective.start - best).double().norm())
-    return {"R": Constant(apart + error, "closed form", attained=error <= 1e-9 * apart)}
 
 
 class Deterministic(Objective):
@@ -51,7 +35,6 @@ class Deterministic(Objective):
         found = dict(self.deterministic_constants())
         if np.isfinite(self.minimum()):
             found["Delta"] = initial_suboptimality(self, self.minimizer() is not None)
-        found |= distance_to_minimizer(self)
         found["d"] = Constant(float(self.dim), "closed form", attained=True)
         found["sigma"] = Constant(0.0, "closed form", attained=True)
         if self.minimizer() is not None:

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic.deterministic import distance_to_minimizer
 from synthetic.laws import mean_of_rows
 from synthetic.shared import at_least, count, positive
 from theorylab.problem.affine import AffineGradients
@@ -146,7 +145,6 @@ class LinearSum(FiniteSum):
             # g(w) - g(w*) = mu (w - w*) for every sample.
             found |= dict.fromkeys(("mu_pl", "mu_qg", "ell_es"), found["mu"])
             found["sigma_star"] = found["sigma"]
-            found |= distance_to_minimizer(self)
         found["n"] = Constant(float(size), "closed form", attained=True)
         found["d"] = Constant(float(self.dim), "closed form", attained=True)
         return found | initial_distance(self)

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic.deterministic import distance_to_minimizer
 from synthetic.losses import GemanMcClure, Loss
 from synthetic.populations import Population, mean_loss
 from synthetic.tiles import by_tiles, column_blocks
@@ -222,10 +221,10 @@ class MarginSum(FiniteSum):
         if best is not None and "mu" in found:
             # mu ||w - w*|| <= ||grad F(w)||, whatever rounding left of it.
             left = float(self.gradient(best.unsqueeze(0)).double().norm())
-            found |= distance_to_minimizer(self, left / float(found["mu"]))
+            found |= initial_distance(self, left / float(found["mu"]))
         found["n"] = Constant(float(size), "closed form", True)
         found["d"] = Constant(float(self.dim), "closed form", True)
-        return found | initial_distance(self)
+        return found
 
     def constants(self) -> Mapping[str, Constant]:
         return self._constants

@@ -19,6 +19,7 @@ from bounds.assumptions import CONSTRAINED, SMOOTH
 from bounds.notation import Delta
 from bounds.statement import Claim, Statement
 from synthetic.losses import LOSSES
+from synthetic.margin_sum import MarginSum
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.reach import LOWER
 from synthetic.scalar import Scalar
@@ -51,10 +52,13 @@ def test_whoever_knows_a_minimizer_certifies_how_far_it_is(
 ) -> None:
     objective = family.build(**parameters)
     best = objective.minimizer()
-    assert ("R" in objective.constants()) == (best is not None)
-    if best is not None:
+    known = objective.constants()
+    # A least-squares solution is as near to the minimizer as its slope and the curvature say.
+    solved = isinstance(objective, MarginSum)
+    assert ("R" in known) == (best is not None and (not solved or "mu" in known))
+    if "R" in known:
         distance = float((objective.start - best).norm())
-        assert float(objective.constants()["R"]) == pytest.approx(distance, rel=1e-12)
+        assert float(known["R"]) == pytest.approx(distance, rel=1e-9)
 
 
 @pytest.mark.parametrize("family", [f for f in synthetic.FAMILIES if f.defaults],

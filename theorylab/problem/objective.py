@@ -358,8 +358,14 @@ class FiniteSum(Objective):
         return np.arange(self.n, dtype=np.int32), np.full(self.n, 1.0 / self.n)
 
 
-def initial_distance(objective: Objective) -> dict[str, Constant]:
+def initial_distance(objective: Objective, error: float = 0.0) -> dict[str, Constant]:
     """``R = ||w_0 - w*||`` by name, where a minimizer w* is known; else nothing.
+
+    Parameters
+    ----------
+    objective : Objective
+    error : float
+        How far from a minimizer the known one may be (X); it is added.
 
     >>> import synthetic
     >>> float(initial_distance(synthetic.quadratic(dim=1, start=3.0))["R"])
@@ -368,8 +374,8 @@ def initial_distance(objective: Objective) -> dict[str, Constant]:
     best = objective.minimizer()
     if best is None:
         return {}
-    distance = float(torch.linalg.vector_norm(objective.start - best))
-    return {"R": Constant(distance, "closed form", attained=True)}
+    distance = float(torch.linalg.vector_norm((objective.start - best).double()))
+    return {"R": Constant(distance + error, "closed form", attained=error <= 1e-9 * distance)}
 
 
 def started_at(objective: Objective, start: Tensor) -> Objective:

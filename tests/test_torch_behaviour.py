@@ -25,7 +25,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from theorylab.torch import optim as torch_optim
-from theorylab.torch.plan import CHUNK
+from theorylab.torch.plan import BLOCK, CHUNK
 
 CONTROLS: dict[str, Any] = {
     "torch SGD": lambda p: torch.optim.SGD(p, 0.1, 0.9, weight_decay=0.01),
@@ -344,9 +344,17 @@ def test_pieces_lists_and_strides_are_the_flat_vector(case: str) -> None:
     ends = []
     for foreach in (None, False):
         torch.manual_seed(0)
-        shapes = [(2 * CHUNK + 5,), (3, 4), (300, 200), (7,), (1, 1), (150, 190)]
+        shapes = [
+            (2 * CHUNK + 5,),
+            (BLOCK + CHUNK + 3,),
+            (3, 4),
+            (300, 200),
+            (7,),
+            (1, 1),
+            (150, 190),
+        ]
         many = [nn.Parameter(torch.randn(s, dtype=torch.float64)) for s in shapes]
-        many[2] = nn.Parameter(many[2].detach().t())  # not contiguous
+        many[3] = nn.Parameter(many[3].detach().t())  # not contiguous
         aims = [torch.randn(p.shape, dtype=torch.float64) for p in many]
 
         def closure(many: Any = many, aims: Any = aims) -> torch.Tensor:

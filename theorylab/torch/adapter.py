@@ -40,7 +40,6 @@ __all__ = ["RuleOptimizer"]
 Parameters = Iterable[Any]
 Active = list[tuple[Tensor, dict[str, Any]]]
 Fields = Mapping[str, str | tuple[str, ...]]
-_ONE = torch.tensor(1.0)
 _ROUNDS, _RUN = 1, 2  # purposes of a key
 
 
@@ -179,12 +178,15 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _form(self, active: Active, plain: bool = False) -> Form:
         """The parameters as the rule will see them."""
         name, params = type(self).__name__, [p for p, _ in active]
-        signs = [-1.0 if group["maximize"] else 1.0 for _, group in active]
-        if len({p.device for p in params}) > 1:
-            raise ValueError(f"{name}: all params must share one device, "
-                             f"got {sorted({str(p.device) for p in params})}")  # fmt: skip
-        shape = [(p.shape, p.dtype) for p in params]
+        if any(group["maximize"] for group in self.param_groups):
+            signs = [-1.0 if group["maximize"] else 1.0 for _, group in active]
+        else:
+            signs = [1.0] * len(params)
+        shape = [(p.shape, p.dtype, p.device) for p in params]
         if self._space is None or self._space[0] != shape:
+            if len({p.device for p in params}) > 1:
+                raise ValueError(f"{name}: all params must share one device, "
+                                 f"got {sorted({str(p.device) for p in params})}")  # fmt: skip
             space = Space([local(p) for p in params], self.defaults["capturable"],
                           shards_of(name, params), [p.numel() for p in params])  # fmt: skip
             self._space = (shape, space)
@@ -207,7 +209,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     # --- rounds ------------------------------------------------------------------------------
     def _common(self, name: str) -> int:
         """A count that all parameters share; 0 before the first step."""
-        found = {id(s[name]): s[name] for s in self._states() if name in s}
+        found = {id(x): x for s in self.state.values() if (x := s.get(name)) is not None}
         return max((int(x) for x in found.values()), default=0)
 
     def _states(self) -> Iterator[dict[str, Any]]:
@@ -295,7 +297,9 @@ class RuleOptimizer(torch.optim.Optimizer):
         state = form.state(rule, self._kept, states)
         draw = self._draw(rule, form, states)
         oracle = ClosureOracle(form, loss, closures, full)
-        still = [p for p, group in active if is_zero_rate(group.get("lr"), group["capturable"])]
+        at_rest = {id(group) for group in self.param_groups
+                   if is_zero_rate(group.get("lr"), group["capturable"])}  # fmt: skip
+        still = [p for p, group in active if id(group) in at_rest] if at_rest else []
         before = [p.clone() for p in still]
         try:
             moved, state = rule.update(form.w, oracle, state, draw)
@@ -358,9 +362,12 @@ class RuleOptimizer(torch.optim.Optimizer):
             joined = any("position" not in s for s in states)
             position = 0 if joined else self._common("position")
             begins = self._begins_round(rule, position)
-            rounds = torch.tensor(self._common("rounds") + begins)
+            rounds, after = (
+                torch.tensor(self._common("rounds") + begins),
+                torch.tensor(position + 1),
+            )
             for s in states:
-                s["position"], s["rounds"] = torch.tensor(position + 1), rounds
+                s["position"], s["rounds"] = after, rounds
         own = {}
         if rule.draws:
             key = self._key()
@@ -370,7 +377,8 @@ class RuleOptimizer(torch.optim.Optimizer):
                 else:
                     own[item.name] = form.common(single(item.law, mixed(key, n, _RUN)))
         self._ahead = None
-        torch._foreach_add_(steps, _ONE)
+        for x, count in zip(steps, counts, strict=True):
+            x.fill_(count)
         t = counts[0] if len(set(counts)) == 1 else None
         one = form.common(t).reshape(()) if t is not None else form.each(counts)
         return Drawn(one, begins, own)

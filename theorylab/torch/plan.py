@@ -18,10 +18,15 @@ from theorylab.torch.draws import fill, mixed
 if TYPE_CHECKING:
     from theorylab.torch.vector import Space, Vector
 
-__all__ = ["CHUNK", "Plan", "grouped", "results"]
+__all__ = ["BLOCK", "CHUNK", "Plan", "grouped", "results"]
 
 CHUNK = 1 << 17
-"""Elements of a piece: small enough for a cache, large enough for two threads."""
+"""Elements of a piece: small enough for a cache, large enough for two threads.
+
+Draws are keyed by it and sums made of it, so results depend on it.
+"""
+BLOCK = 1 << 19
+"""Elements of a piece where little is held between: fewer calls, and the last cache is as good."""
 _SMALL = 1 << 14
 _PLAIN = (Tensor, nn.Parameter)
 _SPECIAL = frozenset({"copy", "full", "draw", "where"})
@@ -96,6 +101,7 @@ class Plan:
                     self._slot(a)
         shown_slot = self._slot(shown) if shown is not None and shown.op == "leaf" else None
         self._lay_out(nodes, copies, roots, shown)
+        self._size = CHUNK if shown is not None or self.registers > 1 else BLOCK
         self._shown = shown_slot if shown_slot is not None else (
             None if shown is None else self._place[id(shown)]
         )  # fmt: skip
@@ -226,16 +232,17 @@ class Plan:
             )
             return
         rows = [t.view(-1) for t in tensors]
-        if size <= CHUNK:
+        most = self._size
+        if size <= most:
             yield [*rows, *self.space.registers(self.registers, size)], 0
             return
-        whole = self.space.registers(self.registers, CHUNK)
-        cuts = zip(*(row.split(CHUNK) for row in rows), strict=True)
-        last, over = divmod(size, CHUNK)
+        whole = self.space.registers(self.registers, most)
+        cuts = zip(*(row.split(most) for row in rows), strict=True)
+        last, over = divmod(size, most)
         for piece, parts in enumerate(cuts):
             if piece == last and over:
                 whole = self.space.registers(self.registers, over)
-            yield [*parts, *whole], piece
+            yield [*parts, *whole], piece * (most // CHUNK)
 
     def _run_list(self, block: list[int]) -> list[Tensor]:
         new: dict[int, Sequence[Tensor]] = {}

@@ -27,7 +27,7 @@ from typing import Any, NoReturn, final
 import torch
 from torch import Tensor
 
-from theorylab.torch.plan import CHUNK, Plan, grouped, results
+from theorylab.torch.plan import BLOCK, CHUNK, Plan, grouped, results
 from theorylab.torch.shards import Shards
 
 __all__ = ["Space", "Unsupported", "Vector", "leaf_of"]
@@ -109,11 +109,12 @@ class Space:
         """Scratch of so many numbers each, the same at every call; the last is the first."""
         held = self._registers.setdefault(size, [])
         while len(held) < many:
-            # Sizes up to a chunk share its memory: they are never in use together.
-            if size >= CHUNK:
+            # Sizes up to a block share its memory: they are never in use together.
+            if size >= BLOCK or size == CHUNK:
                 held.insert(0, torch.empty(size, dtype=self.dtype))
             else:
-                held.insert(0, self.registers(len(held) + 1, CHUNK)[0][:size])
+                full = CHUNK if size < CHUNK else BLOCK
+                held.insert(0, self.registers(len(held) + 1, full)[0][:size])
         return held[len(held) - many :]
 
     def number(self, x: Any) -> Any:

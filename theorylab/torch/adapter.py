@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -212,14 +212,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         found = {id(x): x for s in self.state.values() if (x := s.get(name)) is not None}
         return max((int(x) for x in found.values()), default=0)
 
-    def _states(self) -> Iterator[dict[str, Any]]:
-        for group in self.param_groups:
-            yield from (self.state[p] for p in group["params"] if p in self.state)
-
     def restart(self) -> None:
         """Let the next step begin a round, as the authors' code does at every epoch."""
         position = min(self._common("position"), math.floor(self.defaults.get("t0", 0)))
-        for held in self._states():
+        for held in self.state.values():
             if "position" in held:
                 held["position"] = torch.tensor(position)
 

@@ -21,7 +21,7 @@ Role = Literal["constant", "hyperparameter", "derived"]
 
 @dataclass(frozen=True)
 class Domain:
-    """The set a symbol's value must lie in: an interval, of integers or of reals.
+    """The set a symbol's value must lie in: an interval, of integers or of reals, never infinite.
 
     Sympy assumptions cannot do this job: with a positive symbol ``eta > 0`` collapses to
     ``True`` and a negative value would then pass unchecked.
@@ -43,12 +43,12 @@ class Domain:
         if isinstance(value, float):  # as points of a domain are: no arrays for one number
             low = value > self.lower if self.lower_open else value >= self.lower
             high = value < self.upper if self.upper_open else value <= self.upper
-            return low and high and not (self.integer and math.isfinite(value) and value % 1)
+            return low and high and math.isfinite(value) and not (self.integer and value % 1)
         array = np.asarray(value, dtype=float)
         above = array > self.lower if self.lower_open else array >= self.lower
         below = array < self.upper if self.upper_open else array <= self.upper
         whole = array == np.round(array) if self.integer else True
-        return bool(np.all(above & below & whole & ~np.isnan(array)))
+        return bool(np.all(above & below & whole & np.isfinite(array)))
 
     def __str__(self) -> str:
         if self.integer:

@@ -134,11 +134,12 @@ def _print(report: StabilityReport, target: Path) -> None:
     terminal.print(table)
     for fit in report.exponents:
         low, high = fit["interval"]
+        left = f"; {fit['left_out']} points left out (0 or diverged)" if fit["left_out"] else ""
         terminal.print(
             f"{fit['rule']}: gap ~ {fit['along']}^{fit['exponent']:.3f} "
             f"({low:.3f} to {high:.3f}); the bound's {_number(fit['bound'])}, "
             f"its leading term's {_number(fit['predicted'])}, "
-            f"older expansion {_number(fit['older'])}", highlight=False,
+            f"older expansion {_number(fit['older'])}{left}", highlight=False,
         )  # fmt: skip
     terminal.print(f"results: {target}")
 

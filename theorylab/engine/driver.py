@@ -66,7 +66,10 @@ class Trajectory:
 
     def __repr__(self) -> str:
         records, runs = self.rounds.shape
-        return f"<{runs} runs, {records} records each: {', '.join(self.quantities)}>"
+        lost = int((self.diverged >= 0).sum())
+        return f"<{runs} runs, {records} records each: {', '.join(self.quantities)}" + (
+            f"; {lost} diverged>" if lost else ">"
+        )
 
     @cached_property
     def calls(self) -> Calls:
@@ -78,6 +81,31 @@ class Trajectory:
         """Sample gradients spent before each record, shape (m, R); a full pass counts n."""
         return np.asarray(self.calls.gradients)
 
+    @cached_property
+    def diverged(self) -> np.ndarray:
+        """The first recorded round at which a number of a run is not finite, -1 if none: ``(R,)``.
+
+        What is recorded then stays as it is, infinite or NaN. Of a run that was reduced over time,
+        the last round stands for the first.
+
+        Examples
+        --------
+        >>> import synthetic
+        >>> from theorylab.method import SGD
+        >>> bowl = synthetic.quadratic(dim=1)
+        >>> run(bowl, SGD(eta=1e200), 6, replicas=2, at=range(7)).diverged.tolist()
+        [1, 1]
+        """
+        count = next((len(t) for t in self.quantities.values()), 0)
+        lost = np.zeros((count, self.rounds.shape[1]), dtype=bool)
+        for table in self.quantities.values():
+            odd = ~np.isfinite(table)
+            lost |= odd.any(axis=-1) if odd.ndim == 3 else odd
+        when = self.rounds if count == len(self.rounds) else self.rounds.max(axis=0, keepdims=True)
+        far = np.iinfo(np.int64).max
+        first = np.where(lost, when, far).min(axis=0, initial=far)
+        return np.where(first == far, -1, first)
+
     def __getitem__(self, name: str) -> np.ndarray:
         return self.quantities[name]
 
@@ -86,7 +114,8 @@ class Trajectory:
 
         Of a run that was reduced, what it was reduced to.
         """
-        return self.quantities[name].mean(axis=0)
+        with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
+            return np.asarray(self.quantities[name].mean(axis=0))
 
 
 def run(

@@ -135,7 +135,8 @@ class Tables:
             extreme = np.minimum if self.reduce == "min" else np.maximum
             table[0, rows] = extreme(table[0, rows], numbers)
         else:
-            table[0, rows] += numbers
+            with np.errstate(over="ignore", invalid="ignore"):  # a run may diverge
+                table[0, rows] += numbers
 
     def finished(self) -> dict[str, np.ndarray]:
         """The quantities by name."""

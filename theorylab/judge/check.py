@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from bounds.statement import DomainError, Statement, evaluate
-from theorylab.errors import AssumptionError, UsageError, require_integer
+from theorylab.errors import AssumptionError, UsageError, require_finite, require_integer
 from theorylab.judge import modes
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.domain import points
@@ -31,6 +31,7 @@ __all__ = ["check", "constants_for", "speaks_of_workers"]
 _LOOKS, _CLOSER = 3, 8
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "R", "sigma", "sigma_star", "ell_es", "mu_pl", "mu_qg"})
 _SCALAR_POINTS = 400
+_REACH = 1e50  # bounds hold sixth powers of constants
 _WIDTH = 8  # bytes of a number, for which the tolerances are made
 _HIDDEN = "rounding or overflow hides the answer"
 _EVIDENCE: Mapping[Law, Evidence] = {
@@ -106,6 +107,9 @@ def check(
         raise UsageError(f"check: confidence must lie in (0, 1), got {confidence}")
     risk = (1 - confidence) / family
     fixed = {k: float(v) for k, v in (values or {}).items()}
+    require_finite("check", fixed)
+    if far := _beyond(fixed):
+        raise UsageError(f"check: {far}")
     _known_names(statement, fixed)
     if not statement.claim.measured:
         return _check_numbers(statement, fixed, seed, risk)
@@ -192,7 +196,21 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
             )
     # A hyperparameter that has the name of a constant is another thing.
     chosen = {symbol.name for symbol in statement.hyperparameters}
-    return {name: float(constant) for name, constant in table.items() if name not in chosen}
+    found = {name: float(constant) for name, constant in table.items() if name not in chosen}
+    if far := _beyond(found):
+        raise AssumptionError(f"{objective.name} certifies {far}")
+    return found
+
+
+def _beyond(values: Mapping[str, float]) -> str | None:
+    """The first value whose powers overflow, or vanish, and what to do; ``None`` if none does."""
+    for name, value in values.items():
+        if value and not 1 / _REACH <= abs(value) <= _REACH:
+            return (
+                f"{name} = {value:.3g}; powers of what lies beyond {1 / _REACH:g} and {_REACH:g} "
+                "leave what doubles hold: state it in other units"
+            )
+    return None
 
 
 def speaks_of_workers(statement: Statement) -> bool:

@@ -30,6 +30,7 @@ _ATTAINED = 1e-6
 # Terms that leave more than this of themselves lose fewer digits than _ROUNDING allows.
 _CANCELLED = 1e-4
 _OVERFLOWS = math.sqrt(np.finfo(float).max)
+_VANISHES = float(np.finfo(float).tiny / np.finfo(float).eps)
 
 
 @dataclass(frozen=True)
@@ -274,20 +275,20 @@ def _inherited(
 def _evaluation_error(claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]) -> np.ndarray:
     """What floating point takes from the two formulas themselves.
 
-    ``exp(x) - x - 1`` at a tiny x is all rounding: where terms cancel, the sides are evaluated anew
-    with 60 digits.
+    ``exp(x) - x - 1`` at a tiny x is all rounding, a product of many small numbers is 0: where
+    terms cancel or a side all but vanishes, it is evaluated anew with 60 digits.
     """
     lost = np.zeros(shape[:-1])
     for side in claim.sides:
         symbols, exactly = _in_digits(side)
         sums, steady = _delicate(side)
-        if not symbols or (steady and not sums):
+        if not symbols or side.is_Symbol:
             continue
         columns = [np.broadcast_to(np.atleast_2d(table[s.name]), shape).mean(-1) for s in symbols]
         points, of = np.unique(np.stack(columns, -1), axis=0, return_inverse=True)
         here = {s.name: points[:, j] for j, s in enumerate(symbols)}
         plain = np.broadcast_to(np.ravel(evaluate(side, here)), len(points))
-        doubtful = np.full(len(points), not steady)
+        doubtful = np.full(len(points), not steady) | (np.abs(plain) < _VANISHES)
         for terms in sums:
             parts = [np.broadcast_to(evaluate(t, here), len(points)) for t in terms]
             doubtful |= ~(np.abs(sum(parts)) > _CANCELLED * sum(map(np.abs, parts)))

@@ -23,6 +23,7 @@ from theorylab.problem.oracle import Oracle
 
 __all__ = ["LRSGD_C", "LRSGD_R", "TRSGD", "Anchored", "Proximal", "count", "periodic"]
 
+_COUNTED = 10**15  # doubles hold every integer up to that
 Variant = Literal["paper", "authors"]
 S = TypeVar("S", bound=State)
 
@@ -33,13 +34,13 @@ def count(rule: UpdateRule, field_name: str, least: int) -> int:
     Raises
     ------
     ValueError
-        If it is a tensor or schedule, or less than ``least``.
+        If it is a tensor or schedule, less than ``least``, or more than steps can be counted.
     """
     value = getattr(rule, field_name)
-    if isinstance(value, Tensor | Schedule) or not value >= least or not math.isfinite(value):
+    if isinstance(value, Tensor | Schedule) or not least <= value <= _COUNTED:
         raise ValueError(
             f"{rule.name}: {field_name} must be one number of at least {least} for all "
-            f"replicas, got {value!r}"
+            f"replicas, and at most {_COUNTED:.0e}, got {value!r}"
         )
     return math.floor(value)
 

@@ -35,6 +35,7 @@ class BesideSGD(Protocol):
         sgd = SGD(eta=experiment.parameter("distance_to_sgd", "step"))
         plain = eager_step(objective, sgd)
         farthest = size = np.zeros(_ROWS)
+        cut = False
         with torch.no_grad():
             w = v = objective.start.expand(_ROWS, -1).contiguous()
             state, none = (r.init(w, MiniBatch(objective)) for r in (rule, sgd))
@@ -48,11 +49,13 @@ class BesideSGD(Protocol):
                 w, state = step(w, past, state, draw)
                 v, _ = plain(v, past, none, draw)
                 if not bool(torch.isfinite(v).all()):
-                    break  # SGD itself overflowed
+                    cut = True  # SGD itself overflowed: what follows is unknown
+                    break
                 farthest = np.maximum(farthest, (w - v).norm(dim=-1).numpy())
                 size = np.maximum(size, (w.norm(dim=-1) + v.norm(dim=-1)).numpy())
         return Measurement(
             {"distance_to_sgd": farthest[:, None]},
             law="arithmetic",
             scales={"distance_to_sgd": size[:, None]},
+            from_below=frozenset({"distance_to_sgd"} if cut else ()),
         )

@@ -127,8 +127,9 @@ class Points(Protocol):
                 found["hessian_norm"] = _column(spectrum.abs().amax(-1))
                 # Eigenvalues are accurate relative to the largest one only.
                 least = (spectrum[:, 0] + 1e-12 * spectrum.abs().amax(-1)).numpy()
-                lowest = np.nan if np.isnan(least).all() else np.nanmin(least)
-                found["least_curvature"] = np.full((len(w), 1), lowest)
+                # The least of all points; a point whose Hessian overflowed stays unknown.
+                lowest = np.where(np.isnan(least), np.nan, np.fmin.reduce(least))
+                found["least_curvature"] = lowest[:, None]
             law: Law = "arithmetic"
             below = frozenset[str]()
             if batches:

@@ -204,7 +204,9 @@ def _reduced(part: PathOf, recorded: np.ndarray, horizon: int, quantity: Measure
     if part.reduce == "min":
         return np.asarray(numbers.min(0))
     if part.reduce == "max":
-        return np.asarray(np.fmax.reduce(numbers))  # of the rounds before an overflow
+        # What came after an overflow is unknown, so the largest is, unless it was infinite.
+        most = np.asarray(np.fmax.reduce(numbers))
+        return np.where(np.isnan(numbers).any(0) & np.isfinite(most), np.nan, most)
     if quantity.domain.lower == 0:
         numbers = _grown(numbers)
     mean = np.asarray(numbers.mean(0))

@@ -23,7 +23,8 @@ def fit_exponent(
 
     ``intervals`` are the measurements' own, at confidence ``measured_at``; where the points
     scatter more than they explain (a power law is only a leading term), the interval widens by
-    as much. ``None`` with fewer than three usable points.
+    as much. ``None`` with fewer than three usable points; ``left_out`` counts those that are 0,
+    diverged, or have no interval.
 
     >>> fit = fit_exponent([1, 10, 100], [2, 4, 8], [(1.9, 2.1), (3.8, 4.2), (7.6, 8.4)])
     >>> round(fit["exponent"], 3)
@@ -46,4 +47,5 @@ def fit_exponent(
     degrees = len(rows) - 2
     scatter = max(1.0, float(weight @ residual**2) / degrees)
     half = float(stats.t.isf((1 - confidence) / 2, degrees)) * math.sqrt(scatter / information)
-    return {"exponent": slope, "interval": [slope - half, slope + half], "points": len(rows)}
+    return {"exponent": slope, "interval": [slope - half, slope + half], "points": len(rows),
+            "left_out": len(x) - len(rows)}  # fmt: skip

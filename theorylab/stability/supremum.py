@@ -101,10 +101,11 @@ def estimate(samples: np.ndarray, confidence: float = 0.99) -> Estimate:
 def _estimate(
     samples: np.ndarray, pair: int, label: str, index: int, confidence: float
 ) -> Estimate:
-    mean = float(samples.mean())
     half = math.inf
+    with np.errstate(over="ignore", invalid="ignore"):  # a repetition that diverged is one of them
+        mean = float(samples.mean())
+        spread = float(samples.std(ddof=1)) / math.sqrt(len(samples)) if len(samples) > 1 else 0.0
     if len(samples) > 1:
-        spread = float(samples.std(ddof=1)) / math.sqrt(len(samples))
         half = float(stats.t.isf((1 - confidence) / 2, len(samples) - 1)) * spread
     return Estimate(mean, (mean - half, mean + half), pair, label, index, samples)
 

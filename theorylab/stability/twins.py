@@ -104,7 +104,8 @@ class Twins:
     @property
     def distance(self) -> np.ndarray:
         """``||A(S) - A(S^p)||``, shape ``(m, P, R)``."""
-        apart = np.linalg.norm(self.w[:, :, 1:] - self.w[:, :, :1], axis=-1)
+        with np.errstate(over="ignore", invalid="ignore"):  # runs may diverge
+            apart = np.linalg.norm(self.w[:, :, 1:] - self.w[:, :, :1], axis=-1)
         return np.ascontiguousarray(apart.transpose(0, 2, 1))
 
     def missed(self, burn_in: int) -> np.ndarray:

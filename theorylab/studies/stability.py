@@ -261,9 +261,9 @@ def _exponents(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         groups.setdefault(("T", row["n"], *same), []).append(row)
         groups.setdefault(("n", row["T"], *same), []).append(row)
     for (along, fixed, rule, key, c, theta), members in groups.items():
-        kept = [row for row in members if None not in (row["gap"], *row["interval"])]
-        fit = fit_exponent([row[along] for row in kept], [row["gap"] for row in kept],
-                           [tuple(row["interval"]) for row in kept])  # fmt: skip
+        gaps = [math.nan if row["gap"] is None else row["gap"] for row in members]
+        ends = [_ends(row["interval"]) for row in members]
+        fit = fit_exponent([row[along] for row in members], gaps, ends)
         if fit is None:
             continue
         predicted = members[-1]["exponent"] or {}
@@ -279,6 +279,11 @@ def _exponents(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "older": predicted.get("older_" + along),
         })  # fmt: skip
     return fits
+
+
+def _ends(interval: Sequence[float | None]) -> tuple[float, float]:
+    low, high = (math.inf if end is None else end for end in interval)
+    return low, high
 
 
 def _matches(

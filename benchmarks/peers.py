@@ -1,13 +1,15 @@
-"""The compiled engine beside numba and JAX on the same work, interleaved in one run.
+"""The compiled engine beside numba, JAX and numpy on the same work, interleaved in one run.
 
-SGD on robust regression (Geman-McClure, n = 1,000), every draw included, compilation apart::
+Robust regression (Geman-McClure, n = 1,000), every draw included, compilation apart::
 
-    python benchmarks/peers.py --page docs/benchmarks.md
+    python benchmarks/peers.py --page docs/benchmarks.md     # below 25 minutes on two idle cores
+    python benchmarks/peers.py --quick                       # some short cells
 
-Each number of cores has a process of its own; every engine takes one turn a round, and the page
-gives medians and quartiles of the nanoseconds a replica-step. JAX is the best of three variants:
-a scan over steps of all replicas, a vectorised map over replicas of such a scan, the same in
-chunks of 250 replicas.
+Each number of cores and type has a process of its own; every engine takes one turn a round, and
+the page gives medians and quartiles of the nanoseconds a replica-step. JAX is the best of four
+variants: a scan over steps of all replicas, a vectorised map over replicas of such a scan, the same
+in chunks of 250 replicas, and on two devices of half the replicas each. All engines' last iterates
+must have the same law.
 """
 
 from __future__ import annotations
@@ -19,208 +21,278 @@ import platform
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from peer_engines import (
+    METHODS,
+    STEPS,
+    Cell,
+    Engine,
+    jax_engine,
+    numba_engine,
+    numpy_loop,
+    numpy_rows,
+    theorylab_engine,
+)
 
-N, STEPS, ETA = 1000, 1000, 0.05
-CELLS = [
-    (d, batch, replicas)
-    for d in (20, 200)
-    for batch in (1, 8)
-    for replicas in (1, 100, 1000, 10000)
-]  # fmt: skip
-Engine = Callable[[int], np.ndarray]
-
-
-def ours(A: np.ndarray, b: np.ndarray, batch: int, replicas: int, cores: int) -> Engine:
-    import torch
-
-    import synthetic
-    from theorylab import run
-    from theorylab.method import SGD
-
-    torch.set_num_threads(cores)
-    dtype = torch.float32 if A.dtype == np.float32 else torch.float64
-    data = synthetic.robust_regression(n=N, dim=A.shape[1], start=0.0, dtype=dtype)
-    assert np.array_equal(data.A.numpy(), A)
-    return lambda seed: run(data, SGD(eta=ETA), STEPS, batch, replicas, seed, ("w",), compile=True,
-                            progress=False)["w"][0]  # fmt: skip
+SIZES = [(d, batch) for d in (20, 200) for batch in (1, 8)]
+LEAST, MOST, SECONDS = 3, 15, 4.0  # rounds of a cell, and how long it goes on
 
 
-def numba_engine(A: np.ndarray, b: np.ndarray, batch: int, replicas: int, cores: int) -> Engine:
-    import numba
-
-    numba.set_num_threads(cores)
-    rate = A.dtype.type(ETA / batch)
-
-    @numba.njit(parallel=True, fastmath=True)
-    def loop(A, b, replicas, batch, seed):  # type: ignore[no-untyped-def]
-        d = A.shape[1]
-        out = np.zeros((replicas, d), A.dtype)
-        for r in numba.prange(replicas):
-            np.random.seed(seed + r)  # noqa: NPY002 (numba's own generator)
-            w, g = np.zeros(d, A.dtype), np.zeros(d, A.dtype)
-            for _ in range(STEPS):
-                g[:] = 0
-                for _ in range(batch):
-                    i = np.random.randint(0, N)  # noqa: NPY002
-                    z = -b[i]
-                    for j in range(d):
-                        z += A[i, j] * w[j]
-                    c = z / (1 + z * z) ** 2
-                    for j in range(d):
-                        g[j] += c * A[i, j]
-                for j in range(d):
-                    w[j] -= rate * g[j]
-            out[r] = w
-        return out
-
-    return lambda seed: loop(A, b, replicas, batch, seed * replicas)
+def cells(cores: int, dtype: str, quick: bool, most: int) -> list[Cell]:
+    """SGD at every size; the others at 1,000 replicas, in float32, on all cores."""
+    if quick:
+        return [Cell(m, dtype, 20, 8, 200, cores) for m in METHODS]
+    counts = [n for n in (1, 100, 1000, 10000) if n <= most]
+    found = [Cell("sgd", dtype, *size, n, cores) for size in SIZES for n in counts]
+    if dtype == "float32" and cores > 1:
+        found += [Cell(m, dtype, *size, 1000, cores) for m in METHODS[1:] for size in SIZES]
+    return found
 
 
-def jax_engine(A: np.ndarray, b: np.ndarray, batch: int, replicas: int, variant: str) -> Engine:
-    import jax
-    from jax import lax
-    from jax import numpy as jnp
-
-    if A.dtype == np.float64:
-        jax.config.update("jax_enable_x64", True)
-    dA, db = jnp.asarray(A), jnp.asarray(b)
-
-    def step(w, i):  # type: ignore[no-untyped-def]
-        a = dA[i]
-        z = jnp.einsum("...bd,...d->...b", a, w) - db[i]
-        c = z / (1 + z * z) ** 2
-        return w - ETA * jnp.einsum("...b,...bd->...d", c, a) / batch, None
-
-    @jax.jit
-    def scan(key):  # type: ignore[no-untyped-def]
-        def one(w, key):  # type: ignore[no-untyped-def]
-            return step(w, jax.random.randint(key, (replicas, batch), 0, N))
-
-        start = jnp.zeros((replicas, A.shape[1]), dA.dtype)
-        return lax.scan(one, start, jax.random.split(key, STEPS))[0]
-
-    def part(key, count):  # type: ignore[no-untyped-def]
-        draws = jax.random.randint(key, (count, STEPS, batch), 0, N)
-        start = jnp.zeros(A.shape[1], dA.dtype)
-        return jax.vmap(lambda i: lax.scan(step, start, i)[0])(draws)
-
-    mapped = jax.jit(part, static_argnums=1)
-
-    def chunks(key):  # type: ignore[no-untyped-def]
-        sizes = [250] * (replicas // 250) + [replicas % 250] * (replicas % 250 > 0)
-        keys = jax.random.split(key, len(sizes))
-        return jnp.concatenate([mapped(k, s) for k, s in zip(keys, sizes, strict=True)])
-
-    def whole(key):  # type: ignore[no-untyped-def]
-        return mapped(key, replicas)
-
-    run = {"scan": scan, "vmap": whole, "chunks": chunks}[variant]
-    return lambda seed: np.asarray(run(jax.random.key(seed)))
+def seconds(engine: Engine, seed: int) -> float:
+    """How long a run takes."""
+    begin = time.perf_counter()
+    engine(seed)
+    return time.perf_counter() - begin
 
 
-def measure(cores: int, dtype: str, rounds: int, cells: list[tuple[int, int, int]]) -> None:
-    """Print one JSON line a cell."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
-    if cores == 1:
-        os.environ["XLA_FLAGS"] = (
-            "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-        )
-    import torch
+def apart(one: np.ndarray, other: np.ndarray) -> float:
+    """By how many standard errors the means of two samples of paths differ, at most.
 
-    import synthetic
+    Rounding counts as an error: SVRG's paths end at one point, as near as numbers lie.
+    """
 
-    for d, batch, replicas in cells:
-        kind = torch.float32 if dtype == "float32" else torch.float64
-        data = synthetic.robust_regression(n=N, dim=d, start=0.0, dtype=kind)
-        A, b = data.A.numpy(), data.b.numpy()
-        engines = {"theorylab": ours(A, b, batch, replicas, cores),
-                   "numba": numba_engine(A, b, batch, replicas, cores)}  # fmt: skip
-        engines |= {f"jax {v}": jax_engine(A, b, batch, replicas, v)
-                    for v in ("scan", "vmap", "chunks")}  # fmt: skip
-        ends, first = {}, {}
+    def numbers(w: np.ndarray) -> np.ndarray:
+        w = w.astype(float)
+        if w.ndim == 3:  # twins: where one is, and how far from the other
+            return np.stack([np.square(w[:, 0]).sum(-1), np.square(w[:, 0] - w[:, 1]).sum(-1)])
+        return np.stack([np.square(w).sum(-1), w.sum(-1), w[:, 0]])
+
+    here, there = numbers(one), numbers(other)
+    error = np.hypot(here.std(-1), there.std(-1)) / np.sqrt(len(one))
+    error += STEPS**0.5 * np.finfo(one.dtype).eps * abs(here).mean(-1)
+    return float((abs(here.mean(-1) - there.mean(-1)) / np.maximum(error, 1e-300)).max())
+
+
+def measured(cell: Cell, loops: dict[str, Any]) -> dict[str, Any]:
+    """One cell: the nanoseconds of every engine's rounds, and what ours are spent on."""
+    engines = {"theorylab": theorylab_engine(cell), "numba": numba_engine(cell, loops)}
+    variants = ["scan", "vmap", *(["chunks"] if cell.replicas > 250 else [])]
+    if cell.cores == 2 and cell.replicas % 2 == 0:
+        variants.append("pmap")
+    engines |= {f"jax {v}": jax_engine(cell, v) for v in variants}
+    ends, first, second = {}, {}, {}
+    for name, engine in engines.items():
+        begin = time.perf_counter()
+        ends[name] = engine(0)
+        first[name] = time.perf_counter() - begin
+        second[name] = seconds(engine, 1)
+    shape = (cell.replicas, 2, cell.d) if cell.method == "twins" else (cell.replicas, cell.d)
+    errors = 0.0
+    for name, w in ends.items():
+        assert w.shape == shape, (name, w.shape)
+        if cell.replicas >= 100:
+            errors = max(errors, apart(w, ends["numba"]))
+    assert errors < 5, f"{cell}: not the same law, {errors:.1f} standard errors"
+    least = min(second[f"jax {v}"] for v in variants)
+    for v in variants:  # what is far behind takes no part in the rounds
+        if second[f"jax {v}"] > 1.3 * least:
+            del engines[f"jax {v}"]
+    times: dict[str, list[float]] = {name: [] for name in engines}
+    begin = time.perf_counter()
+    for k in range(MOST):
         for name, engine in engines.items():
-            begin = time.perf_counter()
-            ends[name] = engine(0)
-            first[name] = time.perf_counter() - begin
-        for name, w in ends.items():
-            assert w.shape == (replicas, d), name
-            if replicas >= 100:  # the same law
-                here, there = (np.square(x.astype(float)).sum(-1) for x in (w, ends["numba"]))
-                error = np.hypot(here.std(), there.std()) / np.sqrt(replicas)
-                assert abs(here.mean() - there.mean()) < 5 * error, name
-        times: dict[str, list[float]] = {name: [] for name in engines}
-        for k in range(rounds):
-            for name, engine in engines.items():
-                begin = time.perf_counter()
-                engine(k + 1)
-                times[name].append((time.perf_counter() - begin) / (replicas * STEPS) * 1e9)
-        told = {"cores": cores, "dtype": dtype, "d": d, "batch": batch, "replicas": replicas}
-        print(json.dumps({**told, "ns": times, "first": first}), flush=True)
+            times[name].append(seconds(engine, k + 2) / (cell.replicas * STEPS) * 1e9)
+        if k + 1 >= LEAST and time.perf_counter() - begin > SECONDS:
+            break
+    if cell.method == "sgd":
+        few = max(5, int(2e5 / (cell.replicas * cell.batch * cell.d)))
+        for name, engine, work in (
+            ("numpy loop", numpy_loop(cell, 1, 300), 300),
+            ("numpy rows", numpy_rows(cell, cell.replicas, few), cell.replicas * few),
+        ):
+            times[name] = [seconds(engine, k) / work * 1e9 for k in range(3)]
+    spent = {"a run": least_of(theorylab_engine(cell, steps=1)), "draws": drawing(cell)}
+    return {**asdict(cell), "ns": times, "first": first["theorylab"], "errors": errors,
+            "spent": {k: x / (cell.replicas * STEPS) * 1e9 for k, x in spent.items()}}  # fmt: skip
 
 
-def page(rows: list[dict]) -> str:
-    """The rows as a page: medians, quartiles and ratios."""
+def least_of(engine: Engine) -> float:
+    """Seconds of a run that is compiled already."""
+    engine(0)
+    return min(seconds(engine, k) for k in range(5))
+
+
+def drawing(cell: Cell) -> float:
+    """Seconds that drawing a cell's samples takes, a block of replicas a thread."""
+    from theorylab.engine.streams import BLOCK, blocks, generator
+
+    count, rng = 1 << 18, generator(0, 0, 0, fast=True)
+    one = min(seconds(lambda _: rng.integers(0, 1000, size=count, dtype=np.int32), 0)
+              for _ in range(5)) / count  # fmt: skip
+    parts = blocks(cell.replicas)
+    return one * BLOCK * cell.batch * STEPS * parts / min(cell.cores, parts)
+
+
+def goals(row: dict[str, Any]) -> tuple[float, float]:
+    """The least ratios asked for, to numba and to JAX."""
+    if row["dtype"] == "float64":
+        return 0.9, 1.0
+    return (1.0, 1.0) if row["replicas"] < 1000 else (1.0, 1.5)
+
+
+class Row:
+    """What the page says of a cell."""
+
+    def __init__(self, row: dict[str, Any]) -> None:
+        self.row = row
+        ns = {name: np.percentile(t, [25, 50, 75]) for name, t in row["ns"].items()}
+        self.jax = min((n for n in ns if n.startswith("jax")), key=lambda n: ns[n][1])
+        self.ns, self.mine = ns, ns["theorylab"][1]
+
+    def ratio(self, name: str) -> float:
+        """How many times as fast ours is."""
+        return float(self.ns[name][1] / self.mine)
+
+    def shown(self, name: str) -> str:
+        """Median and quartiles."""
+        low, middle, high = self.ns[name]
+        return f"{middle:.3g} ({low:.3g}-{high:.3g})"
+
+    @property
+    def missed(self) -> bool:
+        """Whether a goal is."""
+        numba, jax = goals(self.row)
+        return self.ratio("numba") < numba or self.ratio(self.jax) < jax
+
+    def line(self, told: list[str], loops: bool) -> str:
+        """The cell's line of a table."""
+        row = self.row
+        parts = [*(f"{row[name]:,}" if isinstance(row[name], int) else row[name] for name in told),
+                 *map(self.shown, ("theorylab", "numba")),
+                 f"{self.shown(self.jax)}, {self.jax[4:]}",
+                 f"{self.ratio('numba'):.2f}", f"{self.ratio(self.jax):.2f}"]  # fmt: skip
+        if loops:
+            parts += [f"{self.ratio(name):,.0f}" for name in ("numpy loop", "numpy rows")]
+        parts.append(f"{row['first']:.1f}")
+        return f"| {' | '.join(parts)} |"
+
+    def limits(self) -> str:
+        """What the time of a step goes into, counted beside the time."""
+        row = self.row
+        size = 4 if row["dtype"] == "float32" else 8
+        fixed, draws = row["spent"]["a run"], row["spent"]["draws"]
+        rest = max(self.mine - fixed - draws, 0.0)
+        read = row["batch"] * row["d"] * size
+        work = 4 * row["batch"] * row["d"] + 2 * row["d"]
+        return (f"| {row['cores']} | {row['dtype']} | {row['method']} | {row['d']} | {row['batch']}"
+                f" | {row['replicas']:,} | {self.ratio('numba'):.2f} | {self.ratio(self.jax):.2f}"
+                f" | {self.mine:.3g} | {fixed:.3g} | {draws:.3g} | {rest:.3g} | {read:,}"
+                f" | {work:,} |")  # fmt: skip
+
+
+def table(heads: list[str], lines: list[str]) -> list[str]:
+    """A table of Markdown."""
+    return [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads), *lines, ""]
+
+
+def page(found: list[dict[str, Any]], command: str, minutes: float) -> str:
+    """The cells as a page: medians, quartiles and ratios, and what limits those that miss."""
+    rows = [Row(row) for row in found]
+    engines = ["ours", "numba", "JAX, best", "numba / ours", "JAX / ours"]
+    sgd = ["cores", "dtype", "d", "batch", "replicas"]
+    rest = ["method", "d", "batch", "replicas"]
+    others = [r for r in rows if r.row["method"] != "sgd"]
     lines = [
         "# Benchmarks", "",
-        "`python benchmarks/peers.py --page docs/benchmarks.md`: SGD on robust regression, "
-        f"n = {N:,}, {STEPS:,} steps, draws included, compilation apart. Nanoseconds a "
-        "replica-step, medians of interleaved rounds (quartiles in brackets); a ratio above 1 "
-        "says that ours is faster.", "",
+        f"`{command}`, in {minutes:.0f} minutes: robust regression, n = 1,000, {STEPS:,} steps, "
+        "draws included, compilation apart. Nanoseconds a replica-step, medians of interleaved "
+        "rounds (quartiles in brackets); a ratio above 1 says that ours is faster. `numpy loop` "
+        "goes over seeds and steps, `numpy rows` over steps alone. The last iterates of all "
+        "engines have the same law: means of their squared lengths, sums and first entries are at "
+        f"most {max(r.row['errors'] for r in rows):.1f} standard errors apart.", "",
         f"{platform.machine()}, {platform.system()}, {os.cpu_count()} cores; "
         + ", ".join(f"{p} {version(p)}" for p in ("numpy", "torch", "numba", "jax")) + ".", "",
-        "| cores | type | d | batch | replicas | ours | numba | JAX, best | numba / ours | "
-        "JAX / ours | first use, s |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "## SGD", "",
+        *table([*sgd, *engines, "numpy loop / ours", "numpy rows / ours", "first use, s"],
+               [r.line(sgd, True) for r in rows if r.row["method"] == "sgd"]),
     ]  # fmt: skip
-    for row in rows:
-        ns = {name: np.percentile(t, [25, 50, 75]) for name, t in row["ns"].items()}
-        jax = min((name for name in ns if name.startswith("jax")), key=lambda name: ns[name][1])
-        shown = [
-            f"{ns[n][1]:.3g} ({ns[n][0]:.3g}-{ns[n][2]:.3g})" for n in ("theorylab", "numba", jax)
-        ]
-        mine = ns["theorylab"][1]
-        lines.append(
-            f"| {row['cores']} | {row['dtype']} | {row['d']} | {row['batch']} | "
-            f"{row['replicas']:,} | {shown[0]} | {shown[1]} | {shown[2]}, {jax[4:]} | "
-            f"{ns['numba'][1] / mine:.2f} | {ns[jax][1] / mine:.2f} | "
-            f"{row['first']['theorylab']:.1f} |"
-        )
-    return "\n".join(lines) + "\n"
+    if others:
+        lines += [
+            "## Other methods, float32, all cores", "",
+            "`twins`: SGD on two data sets that differ in a sample, a pair counted as one "
+            "replica. `svrg`: a pass over all data every 100 steps.", "",
+            *table([*rest, *engines, "first use, s"], [r.line(rest, False) for r in others]),
+        ]  # fmt: skip
+    missed = [r.limits() for r in rows if r.missed]
+    lines += ["## What limits the cells that miss a goal", ""]
+    if missed:
+        lines += [
+            "Goals: with 1,000 replicas and more, numba's speed and 1.5 times JAX's; with fewer, "
+            "the speed of both; in float64, 0.9 of numba's and JAX's. Of our nanoseconds: `run` is "
+            "what every run costs however few its steps, `draws` what the samples of whole blocks "
+            "of 128 replicas cost (a block a thread), `step` the rest; beside them the bytes that "
+            "a step reads of the data (its iterate stays in the first-level cache) and its "
+            "operations on floating-point numbers.", "",
+            *table(["cores", "dtype", "method", "d", "batch", "replicas", "numba / ours",
+                    "JAX / ours", "ours", "run", "draws", "step", "bytes", "flop"], missed),
+        ]  # fmt: skip
+    else:
+        lines += ["None does."]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def work(cores: int, dtype: str, quick: bool, most: int) -> None:
+    """Print one JSON line a cell."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+    os.environ["XLA_FLAGS"] = (
+        "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+        if cores == 1 else f"--xla_force_host_platform_device_count={cores}"
+    )  # fmt: skip
+    loops: dict[str, Any] = {}
+    for cell in cells(cores, dtype, quick, most):
+        print(json.dumps(measured(cell, loops)), flush=True)
 
 
 def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--page", type=Path)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="some short cells of every method")
     parser.add_argument("--most", type=int, default=10000, help="replicas at most")
     parser.add_argument("--dtypes", default="float32,float64")
+    parser.add_argument("--cores", default="1,2")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     given = parser.parse_args()
-    cells = [cell for cell in CELLS if cell[2] <= given.most]
     if given.worker:
         cores, dtype = given.worker.split(",")
-        measure(int(cores), dtype, given.rounds, cells)
+        work(int(cores), dtype, given.quick, given.most)
         return
-    rows = []
-    for dtype in given.dtypes.split(","):
-        for cores in (1, min(2, os.cpu_count() or 1)):
-            told = [sys.executable, __file__, "--worker", f"{cores},{dtype}",
-                    "--rounds", str(given.rounds), "--most", str(given.most)]  # fmt: skip
+    found, begin = [], time.perf_counter()
+    for dtype in given.dtypes.split(",")[: 1 if given.quick else None]:
+        for cores in sorted({min(int(c), os.cpu_count() or 1) for c in given.cores.split(",")}):
+            told = [sys.executable, __file__, "--worker", f"{cores},{dtype}", "--most",
+                    str(given.most), *(["--quick"] if given.quick else [])]  # fmt: skip
             with subprocess.Popen(told, stdout=subprocess.PIPE, text=True) as process:
                 assert process.stdout is not None
                 for line in process.stdout:
-                    rows.append(json.loads(line))
-                    print(page(rows[-1:]).splitlines()[-1], flush=True)
+                    found.append(json.loads(line))
+                    row = Row(found[-1])
+                    names = ["cores", "dtype", "method", "d", "batch", "replicas"]
+                    print(row.line(names, False), flush=True)
             if process.returncode:
                 raise SystemExit(process.returncode)
+    command = " ".join(["python benchmarks/peers.py", *sys.argv[1:]])
+    text = page(found, command, (time.perf_counter() - begin) / 60)
     if given.page:
-        given.page.write_text(page(rows), encoding="utf-8")
+        given.page.write_text(text, encoding="utf-8")
+    else:
+        print(text)
 
 
 if __name__ == "__main__":

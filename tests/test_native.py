@@ -101,18 +101,20 @@ def test_what_has_no_c_is_named() -> None:
 def test_fast_draws_are_numpys(n: int) -> None:
     """Also where many numbers are rejected, and where a half is left over from the last call."""
     assert draws._native() is not None
-    fast, plain = (make(np.random.SFC64(n)) for make in (draws.FastIntegers, np.random.Generator))
+    fast, plain = (make(np.random.SFC64(n)) for make in (draws.FastGenerator, np.random.Generator))
     for size in (1024, (5, 128, 3), 1, (11, 257), 4096):
         ours, theirs = (g.integers(0, n, size=size, dtype=np.int32) for g in (fast, plain))
         np.testing.assert_array_equal(ours, theirs)
         assert ours.dtype == theirs.dtype
+        np.testing.assert_array_equal(*(g.random(size) for g in (fast, plain)))
     assert str(fast.bit_generator.state) == str(plain.bit_generator.state)
 
 
 def test_compiled_runs_draw_as_others_do(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that is a sum of its samples' numbers: alike only if the samples are."""
     counted = []
-    monkeypatch.setattr(draws, "_filled", lambda *a, f=draws._filled: counted.append(a) or f(*a))
+    fast = draws._Native.integers
+    monkeypatch.setattr(draws._Native, "integers", lambda *a: counted.append(a) or fast(*a))
     objective = synthetic.robust_regression(n=997, dim=D)
     eager, native = (run(objective, SGD(eta=0.1), 40, 3, replicas=300, record=("w",),
                          compile=compile)["w"] for compile in (False, True))  # fmt: skip

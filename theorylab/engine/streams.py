@@ -11,7 +11,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from theorylab.engine.native.draws import FastIntegers
+from theorylab.engine.native.draws import FastGenerator
 from theorylab.method.rule import Draw, UpdateRule
 
 __all__ = [
@@ -32,7 +32,7 @@ SAMPLES, RESTARTS, TIMES, RULE = range(4)
 def generator(seed: int, block: int, stream: int, fast: bool = False) -> np.random.Generator:
     """The generator of a block of replicas for one purpose; ``fast`` ones give the same bits."""
     sequence = np.random.SeedSequence(seed, spawn_key=(block, stream))
-    return (FastIntegers if fast else np.random.Generator)(np.random.SFC64(sequence))
+    return (FastGenerator if fast else np.random.Generator)(np.random.SFC64(sequence))
 
 
 def blocks(replicas: int) -> int:

@@ -14,8 +14,18 @@ from theorylab.engine.native.views import Views
 
 __all__ = ["HEADER", "Lowering"]
 
+# glibc says which functions have forms for vectors, within 4 units in the last place, to those who
+# ask for fast mathematics; nothing else of that is wanted.
 HEADER = r"""
+#if defined(__linux__) && defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) \
+  && !defined(__FAST_MATH__)
+#define __FAST_MATH__ 1
+#define FORMS_FOR_VECTORS
+#endif
 #include <math.h>
+#ifdef FORMS_FOR_VECTORS
+#undef __FAST_MATH__
+#endif
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

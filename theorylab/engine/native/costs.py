@@ -23,6 +23,8 @@ from torch import Tensor
 
 from theorylab.engine.native.library import build, folder, identity
 from theorylab.engine.native.source import source, trace
+from theorylab.errors import UsageError
+from theorylab.plugins.files import write_text
 
 __all__ = ["MachineCosts", "machine_costs"]
 
@@ -67,10 +69,9 @@ def _costs(path: Path) -> MachineCosts | None:
             found = _measured()
         except (OSError, RuntimeError):
             return None
-        with contextlib.suppress(OSError), tempfile.TemporaryDirectory(dir=path.parent) as scratch:
-            told = Path(scratch) / path.name
-            told.write_text(json.dumps(asdict(found)), encoding="utf-8")
-            os.link(told, path)  # the first process decides for all
+        if _kept(path) is None:  # the first process decides for all
+            with contextlib.suppress(UsageError):
+                write_text(path, json.dumps(asdict(found)))
         found = _kept(path) or found
     return found
 

@@ -17,6 +17,7 @@ from theorylab.errors import DataError
 from theorylab.plugins.files import set_aside, writing
 from theorylab.plugins.sealed import Damaged, opened, read_bytes, seal
 from theorylab.plugins.store import write_json
+from theorylab.regular import regular_bytes
 
 __all__ = ["load", "load_weights", "own_folder", "resume", "save"]
 
@@ -149,7 +150,7 @@ def own_folder(
 
 def _held(folder: Path) -> Any | None:
     try:
-        return json.loads((folder / "run.json").read_bytes())
+        return json.loads(regular_bytes(folder / "run.json"))
     except (OSError, ValueError, RecursionError):
         return None
 
@@ -167,7 +168,7 @@ def load_weights(path: Path) -> Any | None:
     try:
         if not path.is_file():
             return None
-        body = opened(path.read_bytes(), required=False)
+        body = opened(regular_bytes(path), required=False)
         return torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     except Damaged as error:
         raise DataError(f"{path} is not a checkpoint of this program: {error}") from None

@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from deep import experiments
@@ -18,9 +19,9 @@ from deep.networks import network
 from deep.schedules import SCHEDULES
 from deep.settings import MAX_SEED, METHODS, Option, Settings, method
 from deep.study import TrainReport, TwinsReport, train_study, twin_study
-from theorylab.console import console
+from theorylab.console import console, say_where
 from theorylab.errors import UsageError
-from theorylab.options import BackendName, Jobs, Scheduler
+from theorylab.options import BackendName, Jobs, Scheduler, counted
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 
@@ -47,8 +48,8 @@ def command(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Any argument of the optimizer."),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1)] = 32,
-    accumulate: Annotated[int, typer.Option(min=1, help="Parts a batch is computed in.")] = 1,
+    batch_size: Annotated[int, counted(1, "Samples a step.")] = 32,
+    accumulate: Annotated[int, counted(1, "Parts a batch is computed in.")] = 1,
     epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 30.0,
     steps: Annotated[int | None, typer.Option(help="Steps, in place of epochs.")] = None,
     schedule_: Annotated[
@@ -59,7 +60,7 @@ def command(
         float | None, typer.Option(help="The step it rises from; a share of one by default.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The first seed.")] = 0,
-    seeds: Annotated[int, typer.Option(min=1, help="How many.")] = 1,
+    seeds: Annotated[int, counted(1, "How many.")] = 1,
     dropout: Annotated[float | None, typer.Option(help="The network's dropout.")] = None,
     stochastic_depth: Annotated[
         float | None, typer.Option(help="Drop rate of the last block, growing with depth.")
@@ -70,9 +71,9 @@ def command(
     ] = None,
     train_samples: Annotated[int | None, typer.Option(help="Use so many samples.")] = None,
     augment: Annotated[bool, typer.Option(help="Augment the training images.")] = True,
-    evaluations: Annotated[int, typer.Option(min=1, help="Measurements in a run.")] = 20,
+    evaluations: Annotated[int, counted(1, "Measurements in a run.")] = 20,
     measures: Annotated[
-        int, typer.Option(min=0, help="Samples for gradient norm, noise and curvature; 0: none.")
+        int, counted(0, "Samples for gradient norm, noise and curvature; 0: none.")
     ] = 0,
     threshold: Annotated[
         float | None, typer.Option(help="Report when the training loss reaches this.")
@@ -89,9 +90,7 @@ def command(
     tune: Annotated[
         bool, typer.Option("--tune", help="Choose each arm's step on held-out samples.")
     ] = False,
-    twins: Annotated[
-        int, typer.Option(min=0, help="Train so many twins that differ in one sample.")
-    ] = 0,
+    twins: Annotated[int, counted(0, "Train so many twins that differ in one sample.")] = 0,
     checkpoint_every: Annotated[float, typer.Option(min=0.0, help="Seconds.")] = 30.0,
     out: Out = Path("results/train"),
     as_json: Json = False,
@@ -202,20 +201,20 @@ def _print(study: TrainReport, out: Path) -> None:
         accuracy = _percent(line.accuracy)
         if line.spread is not None:
             accuracy += f" ± {100 * line.spread:.2f}"
-        shown.add_row(line.arm, f"{line.lr:.3g}", *ends, accuracy, _percent(line.last_tenth),
-                      _percent(line.most))  # fmt: skip
+        shown.add_row(escape(line.arm), f"{line.lr:.3g}", *ends, accuracy,
+                      _percent(line.last_tenth), _percent(line.most))  # fmt: skip
     terminal.print(shown)
     for arm in study:
         for place in arm.hitting or ():
             reached = "never" if place is None else ", ".join(
                 f"{axis} {value:.4g}" for axis, value in place.items())  # fmt: skip
-            terminal.print(f"{arm.name} reaches the threshold: {reached}")
+            terminal.print(f"{escape(arm.name)} reaches the threshold: {reached}")
         if fit := arm.smoothness:
-            terminal.print(f"{arm.name}: ||Hessian|| ~ {fit.L:.3g} + {fit.lambda_:.3g} "
+            terminal.print(f"{escape(arm.name)}: ||Hessian|| ~ {fit.L:.3g} + {fit.lambda_:.3g} "
                           f"||gradient||, R^2 = {fit.explained:.2f} (an estimate)")  # fmt: skip
     if study.gains:
-        terminal.print(study.words, highlight=False)
-    terminal.print(f"results: {out / 'results.json'}")
+        terminal.print(study.words, highlight=False, markup=False)
+    say_where("results", out / "results.json")
 
 
 def _percent(share: float | None) -> str:
@@ -233,7 +232,7 @@ def _print_twins(study: TwinsReport, out: Path) -> None:
                       f"{row['mean_loss_gap']:.4g}", f"{row['distance']:.4g}",
                       f"{100 * row['disagreement']:.2f}%")  # fmt: skip
     console().print(shown)
-    console().print(f"results: {out / 'twins.json'}")
+    say_where("results", out / "twins.json")
 
 
 def _numbers(text: str) -> tuple[int, ...]:
@@ -249,7 +248,7 @@ def compare(
         float, typer.Option(help="Outer iterations, in epochs; the paper's Figure 3 is 1.")
     ] = 1.0,
     batch_sizes: Annotated[str, typer.Option()] = "4,8,16,32,64",
-    seeds: Annotated[int, typer.Option(min=1)] = 3,
+    seeds: Annotated[int, counted(1, "How many.")] = 3,
     gamma: Annotated[bool, typer.Option(help="Figure 2's comparison over gamma too.")] = True,
     tune: Annotated[
         bool, typer.Option("--tune", help="Choose each arm's step on held-out samples.")
@@ -289,15 +288,15 @@ def _print_comparison(found: Comparison, out: Path) -> None:
     for group in found:
         if group.name == "gamma":
             continue
-        terminal.print(f"[bold]{found.label}, {group.name}[/]")
+        terminal.print(f"[bold]{escape(f'{found.label}, {group.name}')}[/]")
         for arm in group.arms:
-            terminal.print(f"  {arm.name}: {100 * mean(arm.scores):.2f}% at step {arm.lr:.3g}, "
-                          f"{arm.steps} steps, {len(arm.runs)} seeds")  # fmt: skip
+            terminal.print(f"  {escape(arm.name)}: {100 * mean(arm.scores):.2f}% at step "
+                           f"{arm.lr:.3g}, {arm.steps} steps, {len(arm.runs)} seeds")  # fmt: skip
         for first, each in group.gains.items():
             for gain in each:
-                terminal.print(f"  {first} - {gain.arm}: {100 * gain.mean:+.2f} "
+                terminal.print(f"  {escape(f'{first} - {gain.arm}')}: {100 * gain.mean:+.2f} "
                               f"[{100 * gain.low:+.2f}, {100 * gain.high:+.2f}] points: "
                               f"gain {gain.survives}", highlight=False)  # fmt: skip
     if found.missing:
         terminal.print(f"{found.missing} runs are missing; the same command goes on")
-    terminal.print(f"results: {out / 'results.json'}")
+    say_where("results", out / "results.json")

@@ -24,8 +24,9 @@ from deep.metrics import confusion, l1, psnr, segmentation, ssim
 from deep.networks import network
 from deep.segmentation import Segmentation, Segmenter, load_segmenter, on_truth
 from deep.settings import AUTHORS_PULL, MAX_SEED
-from theorylab.console import console
+from theorylab.console import console, say_where
 from theorylab.errors import DataError, UsageError, require_finite
+from theorylab.options import counted
 from theorylab.plugins.code import code_behind
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.store import writable
@@ -386,13 +387,13 @@ def command(
     lam: Annotated[
         float | None, typer.Option(help="TRAdam's proximal weight; the variant's own by default.")
     ] = None,
-    inner: Annotated[int, typer.Option("--S", min=1, help="TRAdam's inner steps.")] = 10,
+    inner: Annotated[int, counted(1, "TRAdam's inner steps.", "--S")] = 10,
     variant: Annotated[Literal["paper", "authors"], typer.Option()] = "paper",
     epochs: Annotated[float, typer.Option()] = 200.0,
-    batch_size: Annotated[int, typer.Option(min=1)] = 1,
-    image_size: Annotated[int, typer.Option(min=32)] = 64,
-    width: Annotated[int, typer.Option(min=1, help="Channels of the first layer.")] = 64,
-    samples: Annotated[int | None, typer.Option(min=1, help="Use so many pairs.")] = None,
+    batch_size: Annotated[int, counted(1, "Pairs a step.")] = 1,
+    image_size: Annotated[int, counted(32, "Side of the images.", most=4096)] = 64,
+    width: Annotated[int, counted(1, "Channels of the first layer.", most=4096)] = 64,
+    samples: Annotated[int | None, counted(1, "Use so many pairs.")] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     segmenter: Annotated[
@@ -401,7 +402,7 @@ def command(
     weights: Annotated[
         Path | None, typer.Option(help="The segmentation network's state_dict.")
     ] = None,
-    images: Annotated[int, typer.Option(min=0, help="Test pairs to show in images.png.")] = 4,
+    images: Annotated[int, counted(0, "Test pairs to show in images.png.")] = 4,
     out: Annotated[Path, typer.Option(help="Where the run is kept.")] = Path("results/gan"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
@@ -427,7 +428,7 @@ def command(
         terminal.print(f"the true photos: {truth}", highlight=False)
     if found.segmenter == "colour":
         terminal.print("classes are read off by colour, in place of a segmentation network")
-    terminal.print(f"results: {out / 'results.json'}")
+    say_where("results", out / "results.json")
 
 
 def _shortened(data: Dataset, samples: int) -> Dataset:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from deep.settings import Settings
 from theorylab.errors import DataError
+from theorylab.regular import regular_text
 
 __all__ = ["SCHEMA", "alike", "entry", "kept", "last_tenth", "maximum", "merged", "tidy"]
 
@@ -66,7 +67,7 @@ def kept(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        table = json.loads(path.read_text())
+        table = json.loads(regular_text(path))
         if table["schema"] != SCHEMA:
             raise DataError(f"{path} is of another version of this program: choose another --out")
         return dict(table["arms"])

@@ -21,7 +21,8 @@ from deep.devices import device_named
 from deep.metrics import Segmentation, confusion, segmentation
 from deep.settings import MAX_SEED
 from theorylab.console import console
-from theorylab.errors import DataError, UsageError
+from theorylab.errors import DataError, UsageError, printable
+from theorylab.options import counted
 from theorylab.plugins.files import keep_beside
 from theorylab.plugins.store import writable
 from theorylab.progress import track
@@ -222,8 +223,8 @@ def _same(path: Path, state: Mapping[str, Tensor]) -> bool:
 def command(
     data: Annotated[str, typer.Option(help="A registered set of pairs.")] = "generated-pairs",
     data_dir: Annotated[Path | None, typer.Option(help="The data's folder.")] = None,
-    image_size: Annotated[int, typer.Option(min=16)] = 64,
-    epochs: Annotated[int, typer.Option(min=1)] = 5,
+    image_size: Annotated[int, counted(16, "Side of the images.", most=4096)] = 64,
+    epochs: Annotated[int, counted(1, "Passes over the data.")] = 5,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda, or auto.")] = "auto",
     out: Annotated[Path, typer.Option(help="The weights file.")] = Path("results/segmenter.pt"),
@@ -237,4 +238,4 @@ def command(
         f"{scores.per_class:.4f}, class IoU {scores.class_iou:.4f}", highlight=False,
     )  # fmt: skip
     terminal.print("use it: theorylab gan --segmenter deep.segmentation:SmallSegmenter --weights "
-                   f"{out}", highlight=False)  # fmt: skip
+                   f"{printable(out, 5000)}", highlight=False, markup=False)  # fmt: skip

@@ -21,10 +21,10 @@ from paper_figures.scale import SCALES, scale
 from paper_figures.session import Session, recorded
 from paper_figures.style import FORMATS, STYLES, style
 from theorylab.cli.options import Target, say_data
-from theorylab.console import console
+from theorylab.console import console, say_where
 from theorylab.data.record import Choices
 from theorylab.errors import DataError, UnknownNameError, UsageError
-from theorylab.options import BackendName, Jobs, Memory, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
 from theorylab.plugins import registry
 from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import Store, writable
@@ -72,7 +72,7 @@ def command(
         str | None,
         typer.Option("--set", help="Statements: hyper-parameters or a family's: eta=0.1,ell=2."),
     ] = None,
-    replicas: Annotated[int, typer.Option(min=2, help="Statements: independent runs.")] = 256,
+    replicas: Annotated[int, counted(2, "Statements: independent runs.")] = 256,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     jobs: Jobs = 1,
     backend: BackendName = "local",
@@ -175,7 +175,7 @@ def _print_curves(found: Iterable[theory.Curves | Refused]) -> tuple[list[Refuse
             print(f"{made.key}: {made.reason}", file=sys.stderr)
             continue
         for path in made.files[1:]:
-            console().print(f"figure: {path}")
+            say_where("figure", path)
         lost = lost or bool(made.report.lost)
     return refused, lost
 
@@ -189,8 +189,7 @@ def _print_exhibits(found: Iterable[Drawn | Refused]) -> list[Refused]:
             refused.append(made)
             print(f"{made.key}: {made.reason}", file=sys.stderr)
             continue
-        terminal.print(f"{made.key}: {made.files[0].parent / made.key}.*", highlight=False,
-                       soft_wrap=True)  # fmt: skip
+        say_where(made.key, made.files[0].parent / f"{made.key}.*")
         if made.missing:
             terminal.print(f"{made.key}: {made.missing} runs are missing; the same command goes on")
     return refused

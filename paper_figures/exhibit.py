@@ -15,8 +15,11 @@ from paper_figures.session import Session
 from paper_figures.style import Style
 from theorylab.errors import UsageError
 from theorylab.plugins.files import write_text
+from theorylab.regular import regular
 
 __all__ = ["FINAL", "Exhibit", "Place", "Refused", "read_csv", "write_csv"]
+
+_LONGEST = 1_000_000  # bytes of a first line
 
 FINAL = "final"
 """Statistics of a run's test accuracy: ``final``, ``last tenth`` (mean), ``maximum``; any other
@@ -121,8 +124,8 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
         If the file is absent or something else.
     """
     try:
-        with path.open() as stream:
-            head = stream.readline()
+        with regular(path) as stream:
+            head = stream.readline(_LONGEST).decode()
             if not head.startswith("# {"):
                 raise ValueError("its first line is no provenance")
             labels = {"row": str, "column": str, "arm": str, "scale": str, "notes": str}

@@ -322,13 +322,17 @@ def recorded(*paths: Path) -> dict[str, list[dict[str, Any]]]:
         ]  # fmt: skip
         if not lines:
             raise UsageError(f"--recorded: {path} holds no finished cells of `make gpu`")
-        for result in lines:
-            place = (result[key] for key in ("exhibit", "row", "column"))
-            name = "/".join(filter(None, (*place, result.get("arm", ""))))
-            seeds = every.setdefault(name, {})
-            if any(other["share"] != result["share"] for other in seeds.values()):
-                seeds.clear()
-            seeds[result["seed"]] = result
+        try:
+            for result in lines:
+                place = (result[key] for key in ("exhibit", "row", "column"))
+                name = "/".join(filter(None, (*place, result.get("arm", ""))))
+                seeds = every.setdefault(name, {})
+                if any(other["share"] != result["share"] for other in seeds.values()):
+                    seeds.clear()
+                seeds[result["seed"]] = result
+        except (KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"--recorded: {path} holds no cells as `make gpu` writes them: "
+                             f"{type(error).__name__} {error}") from None  # fmt: skip
     return {name: list(seeds.values()) for name, seeds in every.items()}
 
 

@@ -13,7 +13,7 @@ import typer
 from paper_figures.exhibit import Refused
 from paper_figures.style import PAGE, decade_ticks, figure, line, rc, save
 from theorylab.console import console
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, printable
 from theorylab.plugins.store import read_json
 
 __all__ = [
@@ -41,7 +41,7 @@ def command(
     """Draw the stability figures (PDF and SVG) from a stored report; nothing is computed."""
     for made in draw_every(report, out or report.parent):
         said = f"{made.key}: {made.reason}" if isinstance(made, Refused) else str(made)
-        console().print(said, highlight=False)
+        console().print(printable(said, 5000), highlight=False, markup=False, soft_wrap=True)
 
 
 def draw_every(report: Path, folder: Path) -> Iterator[Path | Refused]:

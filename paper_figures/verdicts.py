@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from paper_figures.report.collect import RunReport, collect
 from paper_figures.style import FORMATS, STYLES, Style, save, style
 from theorylab.console import console
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, printable
 
 __all__ = ["command", "draw_errata", "draw_run", "draw_tightness"]
 
@@ -38,7 +38,7 @@ def command(
 ) -> None:
     """Draw tightness and verdicts of a run, from its results alone."""
     for path in draw_run(collect(run_dir), style(style_), out or run_dir):
-        console().print(str(path), highlight=False, soft_wrap=True)
+        console().print(printable(path, 5000), highlight=False, markup=False, soft_wrap=True)
 
 
 def draw_run(report: RunReport, look: Style, folder: Path) -> Iterator[Path]:

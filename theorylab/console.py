@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-__all__ = ["console"]
+from theorylab.errors import printable
+
+__all__ = ["console", "say_where"]
 
 _WIDE, _WIDEST = 120, 240
 
@@ -28,3 +31,13 @@ def console(table: Table | None = None) -> Console:
     wide = Console(file=sys.stdout, width=_WIDEST)
     needed = 0 if table is None else Measurement.get(wide, wide.options, table).maximum
     return Console(file=sys.stdout, width=max(_WIDE, needed))
+
+
+def say_where(what: str, path: Path) -> None:
+    """Print where something is kept; nothing in the name is markup, and none of it is cut.
+
+    >>> say_where("results", Path("[bold]/results.json"))
+    results: [bold]/results.json
+    """
+    shown = f"{what}: {printable(path, 5000)}"
+    console().print(shown, markup=False, highlight=False, soft_wrap=True)

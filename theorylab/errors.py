@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from numbers import Integral
 
 __all__ = [
-    "AssumptionError", "DataError", "UnknownNameError", "UsageError", "require_finite",
-    "require_integer",
+    "AssumptionError", "DataError", "UnknownNameError", "UsageError", "printable",
+    "require_finite", "require_integer",
 ]  # fmt: skip
 
 
@@ -49,3 +49,14 @@ def require_finite(who: str, values: Mapping[str, object]) -> None:
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{who}: {name} must be finite, got {value}")
+
+
+def printable(text: object, longest: int = 40) -> str:
+    """Text from a file as a terminal may show it: control characters escaped, and cut.
+
+    >>> printable("age\\x1b[31m")
+    'age\\\\x1b[31m'
+    """
+    shown = str(text)
+    cut = shown if len(shown) <= longest else shown[: longest - 3] + "..."
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)

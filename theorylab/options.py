@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
-__all__ = ["BackendName", "Jobs", "Memory", "Scheduler"]
+__all__ = ["MAX_COUNT", "BackendName", "Jobs", "Memory", "Scheduler", "counted"]
+
+MAX_COUNT = 1_000_000
+"""Of whatever an option counts: beyond it a slip of the keyboard would run for years."""
+
+
+def counted(least: int, text: str, *names: str, most: int = MAX_COUNT) -> Any:
+    """An option that counts something: from ``least`` to ``most``.
+
+    >>> counted(1, "Twins.").max
+    1000000
+    """
+    return typer.Option(*names, min=least, max=most, help=text)
+
 
 Jobs = Annotated[int, typer.Option(min=1, help="Workers; results are the same bits.")]
 BackendName = Annotated[

@@ -13,6 +13,7 @@ import numpy as np
 
 from theorylab.errors import UsageError
 from theorylab.plugins.files import clear_leftovers, writing
+from theorylab.regular import regular, regular_bytes
 
 __all__ = ["cached", "default_cache", "fingerprint"]
 
@@ -34,14 +35,14 @@ def fingerprint(source: Path, files: Iterable[Path] = ()) -> str:
     """
     digest = hashlib.sha256()
     if source.is_file():
-        with source.open("rb") as stream:
+        with regular(source) as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()[:32]
     named = [(path.relative_to(source).as_posix(), path) for path in files]
     listed = sum(path.stat().st_size for _, path in named) > _READ
     for name, path in named:
         status = path.stat()
         digest.update(repr((name, status.st_size)).encode())
-        digest.update(repr(status.st_mtime_ns).encode() if listed else path.read_bytes())
+        digest.update(repr(status.st_mtime_ns).encode() if listed else regular_bytes(path))
     return ("listing-" if listed else "") + digest.hexdigest()[:32]
 
 
@@ -63,7 +64,7 @@ def cached(
     if path.is_file():
         try:
             # Opened here: numpy leaves a file it cannot read open.
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            with regular(path) as stream, np.load(stream, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
             pass  # damaged: make it again

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from deep.data.augment import CentreCrop, CropFlip, RandomResizedCrop
 from deep.data.cache import cached, default_cache, fingerprint
@@ -21,6 +21,7 @@ from deep.data.files import contents, required_directory
 from deep.data.splits import FileSplit, Split, TensorSplit, channel_statistics
 from theorylab.errors import DataError
 from theorylab.progress import track
+from theorylab.regular import regular
 
 __all__ = ["read_cifar10_jpeg", "decode", "read_folder", "read_imagenet"]
 
@@ -29,6 +30,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")
+_LARGEST = 2**26  # pixels; a file of some kilobytes can ask for any number
 _TEST_NAMES = ("test", "val", "valid", "validation")
 # Enters the cache's key: to be raised when decoding changes.
 _VERSION = 1
@@ -54,12 +56,14 @@ def decode(source: Path | bytes, side: int | None = None, name: str = "") -> np.
     """
     label = name or (str(source) if isinstance(source, Path) else "an image")
     try:
-        with Image.open(
-            io.BytesIO(source) if isinstance(source, bytes) else source, formats=_FORMATS
-        ) as opened:
+        stream = io.BytesIO(source) if isinstance(source, bytes) else regular(source)
+        with stream, Image.open(stream, formats=_FORMATS) as opened:
+            if opened.width * opened.height > _LARGEST:
+                raise ValueError(f"it has {opened.width}x{opened.height} pixels")
             image = opened.convert("RGB")
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DataError(f"{label} is not a readable image: {error}") from None
+    except Exception as error:  # a damaged image can fail in nearly any way
+        reason = getattr(error, "strerror", None) or error or type(error).__name__
+        raise DataError(f"{label} is not a readable image: {reason}") from None
     if side is not None and image.size != (side, side):
         scale = side / min(image.size)
         width, height = (max(side, round(length * scale)) for length in image.size)

@@ -73,9 +73,11 @@ class Record:
         found = []
         for text in self.path.read_text().splitlines() if self.path.is_file() else ():
             try:
-                found.append(json.loads(text))
-            except ValueError:
+                line = json.loads(text)
+            except (ValueError, RecursionError):
                 continue
+            if isinstance(line, dict):
+                found.append(line)
         return found
 
     def done(self, part: str, name: str) -> bool:

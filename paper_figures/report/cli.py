@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from paper_figures.report.collect import collect
-from theorylab.console import console
+from theorylab.console import console, say_where
 from theorylab.plugins.files import writable, write_text
 
 __all__ = ["command"]
@@ -32,4 +32,4 @@ def command(
     write_text(target, found.to_latex() if as_latex else found._repr_html_())
     exhibits = f", {len(found.exhibits)} exhibits" if found.exhibits else ""
     console().print(f"{len(found)} statements{exhibits}", highlight=False)
-    console().print(f"report: {target}", highlight=False, soft_wrap=True)
+    say_where("report", target)

@@ -19,6 +19,7 @@ from bounds.statement import Statement
 from paper_figures.report import plots
 from paper_figures.report.collect import Entry, RunReport
 from theorylab import __version__
+from theorylab.regular import regular_bytes
 
 __all__ = ["page"]
 
@@ -149,7 +150,7 @@ def _math(formula: str, display: Literal["block", "inline"] = "inline") -> Marku
 def _exhibit(shown: Any) -> Mapping[str, Any]:
     picture = ""
     if shown.picture is not None:
-        picture = base64.b64encode(shown.picture.read_bytes()).decode()
+        picture = base64.b64encode(regular_bytes(shown.picture)).decode()
     return {"shown": shown, "picture": picture}
 
 

@@ -13,13 +13,33 @@ from rich.console import Console
 from typer.core import TyperCommand, TyperGroup
 
 from theorylab import __version__
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, printable
 from theorylab.plugins import registry
 from theorylab.plugins.commands import commands
 
 __all__ = ["build", "main"]
 
 _INTERRUPTED = 130
+_LONGEST = 4000  # characters of an error
+
+
+class _Command(TyperCommand):
+    """A command none of whose options takes an empty value: ``--out ""`` is a mistake of a script.
+
+    Taken as a path, it would be the working directory.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer does, once every value that was typed is one."""
+        if not ctx.resilient_parsing:  # that is completion
+            given, _, _ = self.make_parser(ctx).parse_args(list(args))
+            for parameter in self.params:
+                typed = given.get(parameter.name)
+                if "" in (typed if isinstance(typed, list | tuple) else [typed]):
+                    name = max(parameter.opts, key=len)
+                    shown = name if name.startswith("-") else name.upper()
+                    raise UsageError(f"{shown}: a value is required, got an empty one")
+        return super().parse_args(ctx, args)
 
 
 class _Commands(TyperGroup):
@@ -43,7 +63,7 @@ def _built(name: str) -> Any:
     command = commands()[name]
     alone = typer.Typer(add_completion=False)
     try:
-        alone.command(name)(command.load())
+        alone.command(name, cls=_Command)(command.load())
         return typer.main.get_command(alone)
     except Exception as error:  # whatever is wrong with it, the other commands work
         if command.own:
@@ -108,7 +128,7 @@ def main() -> None:
 
 def _refuse(text: str) -> NoReturn:
     Console(stderr=True).print("[bold red]error:[/] ", end="")
-    print(text, file=sys.stderr)
+    print(printable(text, _LONGEST), file=sys.stderr)
     sys.exit(2)
 
 

@@ -10,8 +10,8 @@ import typer
 from rich.table import Table
 
 from theorylab.cli.options import MAX_SEED
-from theorylab.console import console
-from theorylab.options import BackendName, Jobs, Memory, Scheduler
+from theorylab.console import console, say_where
+from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
 from theorylab.plugins.store import writable
 
 if TYPE_CHECKING:
@@ -21,10 +21,8 @@ __all__ = ["command"]
 
 
 def command(
-    repetitions: Annotated[
-        int, typer.Option(min=1, help="Checks of each claim on each law.")
-    ] = 200,
-    replicas: Annotated[int, typer.Option(min=2, help="Samples of a first look.")] = 4096,
+    repetitions: Annotated[int, counted(1, "Checks of each claim on each law.")] = 200,
+    replicas: Annotated[int, counted(2, "Samples of a first look.")] = 4096,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     jobs: Jobs = 1,
     backend: BackendName = "local",
@@ -73,4 +71,4 @@ def _print(found: Calibration, target: Path) -> None:
     wrong = sum(row.wrong for row in found.rows)
     checks = sum(row.repetitions for row in found.rows)
     terminal.print(f"false verdicts: {wrong} of {checks:,}; stated risk of each: {found.risk:g}")
-    terminal.print(f"results: {target}")
+    say_where("results", target)

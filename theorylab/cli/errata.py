@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from theorylab.errors import printable
+
 __all__ = ["command"]
 
 
@@ -20,4 +22,5 @@ def command(
     from theorylab.studies.errata import write_errata
 
     page = write_errata(results, out)
-    typer.echo(f"{out}: {len(page.rows)} printed statements, {len(page.scripts)} scripts")
+    said = f"{len(page.rows)} printed statements, {len(page.scripts)} scripts"
+    typer.echo(f"{printable(out, 5000)}: {said}")

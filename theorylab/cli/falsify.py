@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from theorylab.cli.options import MAX_SEED, Data, Family, Parameters, Target, chosen_objectives
 from theorylab.cli.statements import Keys, Paper
-from theorylab.console import console
+from theorylab.console import console, say_where
 from theorylab.errors import require_finite
-from theorylab.options import BackendName, Jobs, Memory, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
 from theorylab.plugins.store import writable
 from theorylab.studies.selection import select
 
@@ -42,10 +43,10 @@ def command(
     ] = 600.0,
     limit: Annotated[
         int | None,
-        typer.Option(
+        counted(
+            1,
+            "Instances a statement, instead of seconds: the same bits on any machine.",
             "--instances",
-            min=1,
-            help="Instances a statement, instead of seconds: the same bits on any machine.",
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
@@ -92,13 +93,14 @@ def _print(report: FalsifyReport, target: Path) -> None:
         shown = ["-"] * 3 if h.best is None else [
             f"{v:.4g}" for v in (h.best.measured, h.best.bound, h.ratio)
         ]  # fmt: skip
-        table.add_row(h.key, h.form, _verdict(h), h.how, *shown, str(h.evaluations), _where(h))
+        table.add_row(h.key, h.form, _verdict(h), h.how, *shown, str(h.evaluations),
+                      escape(_where(h)))  # fmt: skip
     terminal.print(table)
     for form in ("printed", "repaired"):
         if tally := report.tally(form):
             terminal.print(f"{form}: " + ", ".join(f"{k} {n}" for k, n in sorted(tally.items())))
     terminal.print(f"{report.seconds:.0f} s in all, confirmation, shrinking and writing included")
-    terminal.print(f"results: {target}")
+    say_where("results", target)
 
 
 def _verdict(h: Hunt) -> str:

@@ -13,7 +13,7 @@ from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import UsageError, require_finite
-from theorylab.options import BackendName, Jobs, Memory, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
 from theorylab.plugins.store import writable
 from theorylab.studies.selection import select
 
@@ -29,11 +29,9 @@ def command(
     budget: Annotated[
         float, typer.Option(min=0.1, help="Seconds on mutants in all, shared by the statements.")
     ] = 1800.0,
-    seeds: Annotated[
-        int, typer.Option(min=0, help="Further seeds on the unmutated statements.")
-    ] = 0,
+    seeds: Annotated[int, counted(0, "Further seeds on the unmutated statements.")] = 0,
     instances: Annotated[
-        int, typer.Option(min=1, help="Instances of each statement tried at each further seed.")
+        int, counted(1, "Instances of each statement tried at each further seed.")
     ] = 12,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
     jobs: Jobs = 1,

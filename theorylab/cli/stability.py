@@ -12,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from theorylab.cli.options import Data, Family, Parameters, Target, chosen_objectives
-from theorylab.console import console
+from theorylab.console import console, say_where
 from theorylab.errors import UsageError
-from theorylab.options import BackendName, Jobs, Memory, Scheduler
+from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
 from theorylab.plugins import registry
 from theorylab.plugins.store import writable
 
@@ -56,15 +56,15 @@ def command(
     steps: Annotated[str, typer.Option(help="Rounds T, separated by commas.")] = "100",
     c: Annotated[str, typer.Option(help="Step multipliers: eta_t = c/(t ell).")] = "0.5",
     theta: Annotated[str, typer.Option(help="LRSGD-R's theta, separated by commas.")] = "0.25",
-    inner: Annotated[int, typer.Option(min=1, help="Inner steps S of LRSGD-C, TRSGD.")] = 4,
-    pairs: Annotated[int, typer.Option(min=1, help="Twins of each data set.")] = 8,
-    seeds: Annotated[int, typer.Option(min=8, help="Repetitions.")] = 512,
+    inner: Annotated[int, counted(1, "Inner steps S of LRSGD-C, TRSGD.")] = 4,
+    pairs: Annotated[int, counted(1, "Twins of each data set.")] = 8,
+    seeds: Annotated[int, counted(8, "Repetitions.")] = 512,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     statement: Annotated[
         str | None, typer.Option(help="Statements (keys) whose steps and bounds to use.")
     ] = None,
     remove: Annotated[bool, typer.Option("--remove-one", help="Remove, not replace.")] = False,
-    search: Annotated[int, typer.Option(min=0, help="Generations of a search for twins.")] = 0,
+    search: Annotated[int, counted(0, "Generations of a search for twins.")] = 0,
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,
@@ -141,7 +141,7 @@ def _print(report: StabilityReport, target: Path) -> None:
             f"its leading term's {_number(fit['predicted'])}, "
             f"older expansion {_number(fit['older'])}{left}", highlight=False,
         )  # fmt: skip
-    terminal.print(f"results: {target}")
+    say_where("results", target)
 
 
 def _number(value: float | None) -> str:

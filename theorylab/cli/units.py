@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from theorylab.cli.statements import Keys, Paper
@@ -58,5 +59,5 @@ def _print(report: UnitsReport) -> None:
             v = row.attack.verdict
             sides = f"{v.measured:.4g} > {v.bound:.4g}"
             broken = f"a={row.attack.a:g}, b={row.attack.b:g}: {sides} on {v.objective}"
-        table.add_row(row.key, row.form, row.fault, broken)
+        table.add_row(row.key, row.form, escape(row.fault), escape(broken))
     console().print(table)

@@ -14,8 +14,8 @@ from rich.table import Table
 
 from theorylab.cli.options import Data, Parameters, Target, chosen_objectives
 from theorylab.cli.statements import Keys, Paper
-from theorylab.console import console
-from theorylab.options import BackendName, Jobs, Memory, Scheduler
+from theorylab.console import console, say_where
+from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
 from theorylab.plugins.store import writable
 from theorylab.studies.selection import select
 
@@ -42,12 +42,12 @@ def command(
     data: Data = None,
     column: Target = None,
     parameters: Parameters = None,
-    replicas: Annotated[int, typer.Option(min=2, help="Independent runs, at most.")] = 256,
+    replicas: Annotated[int, counted(2, "Independent runs, at most.")] = 256,
     budget: Annotated[
         float | None, typer.Option(min=0.0, help="Seconds after which no new check starts.")
     ] = None,
     instances: Annotated[
-        int, typer.Option(min=0, help="Instances of the closing hunt of each printed claim.")
+        int, counted(0, "Instances of the closing hunt of each printed claim.")
     ] = 60,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     jobs: Jobs = 1,
@@ -118,15 +118,15 @@ def _print(report: VerifyReport, target: Path) -> None:
             f"most in {most.key} ({most.undecided:,}); a check the budget left out counts as one"
         )
     for reason, left in Counter(v.reason for e in report.checked for v in e.not_run).items():
-        terminal.print(f"not run: {left:,} checks, each named in the JSON: {reason}")
+        terminal.print(f"not run: {left:,} checks, each named in the JSON: {escape(reason)}")
     for reason, keys_left in report.not_hunted.items():
-        terminal.print(f"not hunted ({len(keys_left)} printed, {reason}): "
+        terminal.print(f"not hunted ({len(keys_left)} printed, {escape(reason)}): "
                        + ", ".join(keys_left))  # fmt: skip
     terminal.print(
         "ratio: measured/bound at the deciding instance; 1 is attained; ~ where samples decide "
         "nothing, the steadiest of theirs"
     )
-    terminal.print(f"results: {target}")
+    say_where("results", target)
 
 
 def _print_own(report: VerifyReport) -> None:

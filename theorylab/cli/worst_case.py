@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from theorylab.cli.options import MAX_SEED
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import UsageError
+from theorylab.options import counted
 from theorylab.plugins.store import writable
 from theorylab.studies.selection import select
 
@@ -35,7 +37,7 @@ def command(
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Fix a constant or hyperparameter."),
     ] = None,
-    count: Annotated[int, typer.Option(min=1, help="Points of the domain, at most.")] = 6,
+    count: Annotated[int, counted(1, "Points of the domain, at most.")] = 6,
     hunt_seconds: Annotated[
         float, typer.Option("--hunt", min=0.0, help="Seconds to look for an actual run as bad.")
     ] = 5.0,
@@ -91,8 +93,9 @@ def _print(report: WorstCaseReport) -> None:
         table.add_row(
             f"{row.key} ({row.form})\n[dim]{at}[/]", measured, f"{row.primal:.6g}",
             f"{row.dual:.6g}", f"{row.gap:.1e}", f"{row.bound:.6g}",
-            f"[{colour}]{row.ratio:.6g}[/]", f"{row.status}, {row.scope}; {row.cross_check}",
+            f"[{colour}]{row.ratio:.6g}[/]",
+            escape(f"{row.status}, {row.scope}; {row.cross_check}"),
         )  # fmt: skip
     terminal.print(table)
     for name, reason in report.skipped.items():
-        terminal.print(f"[dim]{name}: {reason}[/]", highlight=False)
+        terminal.print(f"[dim]{escape(f'{name}: {reason}')}[/]", highlight=False)

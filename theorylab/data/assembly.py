@@ -11,9 +11,9 @@ import pandas as pd
 from theorylab.data.columns import features, set_aside, target_of
 from theorylab.data.formats import from_frame
 from theorylab.data.labels import target_values
-from theorylab.data.record import Choices, Dataset, Reading, flat, listed, printable, unit
+from theorylab.data.record import Choices, Dataset, Reading, flat, listed, unit
 from theorylab.data.table import Table
-from theorylab.errors import DataError
+from theorylab.errors import DataError, printable
 
 __all__ = ["bundled", "dataset", "frame_table"]
 

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 
 from theorylab.data.content import require_room
-from theorylab.data.record import Choices, few_values, flat, listed, printable, unit
+from theorylab.data.record import Choices, few_values, flat, listed, unit
 from theorylab.data.table import Table
-from theorylab.errors import DataError
+from theorylab.errors import DataError, printable
 
 __all__ = [
     "Features",

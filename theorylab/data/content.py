@@ -9,7 +9,6 @@ import io
 import lzma
 import os
 import re
-import stat
 import zipfile
 import zlib
 from collections.abc import Callable
@@ -17,8 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Protocol, final
 
-from theorylab.data.record import printable
-from theorylab.errors import DataError
+from theorylab.errors import DataError, printable
+from theorylab.regular import regular
 
 __all__ = ["LIMIT", "Content", "content", "read_file", "require_room", "size_text"]
 
@@ -26,17 +25,9 @@ LIMIT = 2**29
 """Bytes that a file, what is packed in it, or the numbers made of it may take: 512 MiB."""
 
 _CHUNK = 2**20
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _XZ_MEMORY = 2**27
 _SUFFIXES = {".gz", ".bz2", ".xz", ".zip"}
 _ZIPPED = {".npz", ".xlsx", ".xlsm", ".ods"}  # formats that are archives themselves
-_REFUSED = {
-    stat.S_IFDIR: "a directory",
-    stat.S_IFIFO: "a pipe; write it to a file first",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFSOCK: "a socket",
-}
 
 
 @final
@@ -98,26 +89,17 @@ def read_file(path: str | Path, limit: int = LIMIT) -> tuple[bytes, str]:
     """
     who = printable(path, 500)
     try:
-        # Opening a pipe waits for its writer, unless told not to.
-        handle = os.open(
-            path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        )
-        with os.fdopen(handle, "rb") as stream:
-            about = os.fstat(stream.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                what = _REFUSED.get(stat.S_IFMT(about.st_mode), "something else")
-                raise DataError(f"{who}: expected a file, got {what}")
-            require_room(who, about.st_size, limit, "the file")
+        with regular(path) as stream:
+            require_room(who, os.fstat(stream.fileno()).st_size, limit, "the file")
             data = _bounded(who, stream, limit)
     except FileNotFoundError:
         raise DataError(f"{who}: no such file") from None
-    except IsADirectoryError:
-        raise DataError(f"{who}: expected a file, got a directory") from None
     except (OSError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{who}: cannot be read: {reason}") from None
+        reason = str(getattr(error, "strerror", None) or error)
+        told = reason if reason.startswith("expected") else f"cannot be read: {reason}"
+        raise DataError(f"{who}: {told}") from None
     return data, hashlib.sha256(data).hexdigest()
 
 

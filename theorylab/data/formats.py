@@ -13,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 from theorylab.data.content import Content, require_room
-from theorylab.data.record import Choices, listed, printable
+from theorylab.data.record import Choices, listed
 from theorylab.data.table import Table, is_header
 from theorylab.data.text import decoded, delimited
-from theorylab.errors import DataError
+from theorylab.errors import DataError, printable
 
 __all__ = ["KINDS", "tabular"]
 

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from theorylab.data.columns import as_numbers
-from theorylab.data.record import Choices, few_values, flat, listed, printable, unit
-from theorylab.errors import DataError
+from theorylab.data.record import Choices, few_values, flat, listed, unit
+from theorylab.errors import DataError, printable
 
 __all__ = ["target_values"]
 

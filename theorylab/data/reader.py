@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from theorylab.data.content import LIMIT, content
-from theorylab.data.record import BUNDLED, Choices, Dataset, printable
-from theorylab.errors import DataError
+from theorylab.data.record import BUNDLED, Choices, Dataset
+from theorylab.errors import DataError, printable
 
 __all__ = ["bundled_dataset", "load"]
 

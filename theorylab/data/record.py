@@ -8,17 +8,16 @@ from typing import Any, final
 
 import numpy as np
 
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, printable
 
 __all__ = [
-    "BUNDLED", "Choices", "Dataset", "Reading", "few_values", "flat", "listed", "printable", "unit",
+    "BUNDLED", "Choices", "Dataset", "Reading", "few_values", "flat", "listed", "unit",
     "with_note",
 ]  # fmt: skip
 
 BUNDLED = ("breast_cancer", "digits", "diabetes")
 """The data sets that come with scikit-learn."""
 
-_LONG = 40
 _LABELS, _TIMES = 10, 5  # whole numbers are labels if there are so few, each so often on average
 _WORDS = {
     "header": ("yes", "no"),
@@ -28,17 +27,6 @@ _WORDS = {
     "impute": ("mean", "median"),
     "labels": ("numbers",),
 }
-
-
-def printable(text: object, longest: int = _LONG) -> str:
-    """Text from a file as a terminal may show it: control characters escaped, and cut.
-
-    >>> printable("age\\x1b[31m")
-    'age\\\\x1b[31m'
-    """
-    shown = str(text)
-    cut = shown if len(shown) <= longest else shown[: longest - 3] + "..."
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut)
 
 
 def listed(items: Iterable[object], most: int = 5) -> str:

@@ -8,8 +8,8 @@ from typing import final
 
 import pandas as pd
 
-from theorylab.data.record import listed, printable
-from theorylab.errors import DataError
+from theorylab.data.record import listed
+from theorylab.errors import DataError, printable
 
 __all__ = ["Table", "is_header"]
 

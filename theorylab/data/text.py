@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 
 from theorylab.data.content import Content, require_room
-from theorylab.data.record import Choices, printable
+from theorylab.data.record import Choices
 from theorylab.data.table import Table, is_header
-from theorylab.errors import DataError
+from theorylab.errors import DataError, printable
 
 __all__ = ["decoded", "delimited"]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from theorylab.errors import UsageError
+from theorylab.regular import regular_bytes
 
 __all__ = [
     "clear_leftovers", "keep_beside", "kept_beside", "safe_name", "set_aside", "writable",
@@ -169,7 +170,7 @@ def keep_beside(path: Path, *others: Path) -> Path | None:
         If it cannot be renamed.
     """
     try:
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+        digest = hashlib.sha256(regular_bytes(path)).hexdigest()[:8]
         for each in (*others, path):  # itself last: where it lies, the others may
             target = each.with_name(f"{each.stem}-{digest}{each.suffix}")
             with suppress(*[FileNotFoundError] * (each is not path)):

@@ -14,6 +14,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from theorylab.regular import regular
+
 __all__ = ["code_digest", "file_digest", "provenance", "run_of"]
 
 _PACKAGES = ("bounds", "theorylab", "synthetic", "deep")
@@ -85,5 +87,5 @@ def code_digest() -> str:
 
 def file_digest(path: Path | str) -> str:
     """SHA-256 of a file's bytes, in hex."""
-    with Path(path).open("rb") as stream:
+    with regular(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+from theorylab.regular import regular_bytes
+
 __all__ = ["Damaged", "opened", "read_bytes", "seal"]
 
 _SEAL = b"\ntheorylab checkpoint, sha256 "
@@ -60,7 +62,7 @@ def read_bytes(path: Path) -> bytes:
         If there is none.
     """
     try:
-        return path.read_bytes()
+        return regular_bytes(path)
     except FileNotFoundError:
         raise
     except OSError as error:

@@ -19,6 +19,7 @@ from typing import Any, final
 from theorylab.errors import UsageError
 from theorylab.plugins.files import clear_leftovers, set_aside, writable, write_text
 from theorylab.plugins.sealed import Damaged, read_bytes
+from theorylab.regular import regular_text
 
 __all__ = [
     "Cell", "Damaged", "Kept", "Store", "read_cell", "read_json", "writable", "write_json",
@@ -168,7 +169,7 @@ def read_json(path: Path, command: str) -> Any:
         If the file is absent, unreadable or no JSON.
     """
     try:
-        return json.loads(path.read_text())
+        return json.loads(regular_text(path))
     except FileNotFoundError:
         raise UsageError(f"no results at {path}; run `{command}` first") from None
     except OSError as error:

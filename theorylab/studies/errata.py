@@ -18,6 +18,7 @@ from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
 from theorylab.plugins.files import kept_beside, write_text
 from theorylab.plugins.store import read_json
+from theorylab.regular import regular_text
 from theorylab.studies.falsify import FalsifyReport
 from theorylab.studies.report import Report
 
@@ -188,7 +189,7 @@ def _script(results: Path, name: str) -> str:
     if kept_beside(results):  # its scripts' folder was given the same ending
         path = path.parent.with_name(path.parent.name + results.stem[-9:]) / path.name
     try:
-        return path.read_text()
+        return regular_text(path)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is no text"
         raise UsageError(f"errata: {path} cannot be read: {reason}") from None

@@ -8,6 +8,7 @@ from typing import Any
 
 from theorylab.errors import UsageError
 from theorylab.plugins.files import write_text
+from theorylab.regular import regular_text
 
 __all__ = ["fill", "markdown_table", "source"]
 
@@ -31,7 +32,7 @@ def fill(page: Path, name: str, text: str) -> None:
     """
     start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
     try:
-        before, rest = page.read_text().split(start)
+        before, rest = regular_text(page).split(start)
         _, after = rest.split(end)
     except (OSError, ValueError) as error:
         raise UsageError(f"{page} needs the lines {start} and {end} once each") from error

@@ -12,6 +12,7 @@ from theorylab.errors import UsageError
 from theorylab.plugins.files import keep_beside, write_text
 from theorylab.plugins.provenance import run_of
 from theorylab.plugins.store import write_json
+from theorylab.regular import regular_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -119,7 +120,7 @@ class Report(abc.ABC):
 
 def _read(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return json.loads(regular_bytes(path))
     except (OSError, ValueError, RecursionError):
         return None
 

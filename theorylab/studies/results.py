@@ -17,6 +17,7 @@ from theorylab.plugins.files import clear_leftovers, writing
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.sealed import Damaged, opened, read_bytes
 from theorylab.plugins.store import Kept, read_cell, read_json
+from theorylab.regular import regular_bytes
 from theorylab.studies.compute import title
 from theorylab.studies.report import Report
 
@@ -145,7 +146,7 @@ def _made(path: Path) -> Mapping[str, Any] | None:
     if path.stat().st_size > _LARGEST:
         return None
     try:
-        table = json.loads(path.read_bytes())
+        table = json.loads(regular_bytes(path))
     except (ValueError, RecursionError):
         return None
     made = table.get("provenance") if isinstance(table, Mapping) else None

@@ -13,7 +13,7 @@ import typer
 from paper_figures.exhibit import Refused
 from paper_figures.style import PAGE, decade_ticks, figure, line, rc, save
 from theorylab.console import console
-from theorylab.errors import UsageError, printable
+from theorylab.errors import UsageError, foreign, printable
 from theorylab.plugins.store import read_json
 
 __all__ = [
@@ -39,7 +39,9 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Where figures go; beside the report.")] = None,
 ) -> None:
     """Draw the stability figures (PDF and SVG) from a stored report; nothing is computed."""
-    for made in draw_every(report, out or report.parent):
+    with foreign(report, "`theorylab stability`"):
+        drawn = list(draw_every(report, out or report.parent))
+    for made in drawn:
         said = f"{made.key}: {made.reason}" if isinstance(made, Refused) else str(made)
         console().print(printable(said, 5000), highlight=False, markup=False, soft_wrap=True)
 

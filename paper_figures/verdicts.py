@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from paper_figures.report.collect import RunReport, collect
 from paper_figures.style import FORMATS, STYLES, Style, save, style
 from theorylab.console import console
-from theorylab.errors import UsageError, printable
+from theorylab.errors import UsageError, foreign, printable
 
 __all__ = ["command", "draw_errata", "draw_run", "draw_tightness"]
 
@@ -37,7 +37,10 @@ def command(
     out: Annotated[Path | None, typer.Option(help="Where figures go; RUN_DIR by default.")] = None,
 ) -> None:
     """Draw tightness and verdicts of a run, from its results alone."""
-    for path in draw_run(collect(run_dir), style(style_), out or run_dir):
+    found, look = collect(run_dir), style(style_)
+    with foreign(f"what lies in {run_dir}"):
+        paths = list(draw_run(found, look, out or run_dir))
+    for path in paths:
         console().print(printable(path, 5000), highlight=False, markup=False, soft_wrap=True)
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from numbers import Integral
 
 __all__ = [
-    "AssumptionError", "DataError", "UnknownNameError", "UsageError", "printable",
+    "AssumptionError", "DataError", "UnknownNameError", "UsageError", "foreign", "printable",
     "require_finite", "require_integer",
 ]  # fmt: skip
 
@@ -49,6 +50,30 @@ def require_finite(who: str, values: Mapping[str, object]) -> None:
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{who}: {name} must be finite, got {value}")
+
+
+@contextmanager
+def foreign(what: object, written_by: str = "theorylab") -> Iterator[None]:
+    """Whatever goes wrong with a table of someone else's is one line that names it.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> with foreign("results.json", "`theorylab verify`"):
+    ...     print({"results": None}["results"]["key"])
+    Traceback (most recent call last):
+    theorylab.errors.UsageError: results.json is not what `theorylab verify` writes ...
+    """
+    try:
+        yield
+    except (UsageError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        said = f"{type(error).__name__}: {printable(error, 200)}"
+        raise UsageError(f"{what} is not what {written_by} writes ({said})") from error
 
 
 def printable(text: object, longest: int = 40) -> str:

@@ -71,7 +71,7 @@ class Record:
     def lines(self) -> list[dict[str, Any]]:
         """Every whole line of the file."""
         found = []
-        for text in self.path.read_text().splitlines() if self.path.is_file() else ():
+        for text in self._text().splitlines():
             try:
                 line = json.loads(text)
             except (ValueError, RecursionError):
@@ -79,6 +79,9 @@ class Record:
             if isinstance(line, dict):
                 found.append(line)
         return found
+
+    def _text(self) -> str:
+        return self.path.read_text("utf-8", "replace") if self.path.is_file() else ""
 
     def done(self, part: str, name: str) -> bool:
         """Whether this succeeded already."""

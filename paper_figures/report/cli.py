@@ -9,6 +9,7 @@ import typer
 
 from paper_figures.report.collect import collect
 from theorylab.console import console, say_where
+from theorylab.errors import foreign
 from theorylab.plugins.files import writable, write_text
 
 __all__ = ["command"]
@@ -29,7 +30,9 @@ def command(
     found = collect(run_dir)
     target = out or run_dir / ("report.tex" if as_latex else "report.html")
     writable(target)
-    write_text(target, found.to_latex() if as_latex else found._repr_html_())
+    with foreign(f"what lies in {run_dir}"):
+        text = found.to_latex() if as_latex else found._repr_html_()
+    write_text(target, text)
     exhibits = f", {len(found.exhibits)} exhibits" if found.exhibits else ""
     console().print(f"{len(found)} statements{exhibits}", highlight=False)
     say_where("report", target)

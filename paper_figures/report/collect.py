@@ -13,11 +13,12 @@ from typing import Any, final
 import pandas as pd
 
 from bounds.statement import Statement
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, foreign
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
 from theorylab.plugins.files import kept_beside
 from theorylab.plugins.store import read_json
+from theorylab.regular import regular_bytes
 from theorylab.studies.report import Report
 from theorylab.studies.sweep import SweepRow
 
@@ -253,14 +254,17 @@ class _Gathered:
 
 def _read(before: _Gathered, path: Path, table: Mapping[str, Any]) -> _Gathered:
     """What a file adds; one of another kind adds nothing."""
-    try:
+    with foreign(path):
         made = table.get("provenance") or {}
         rows = table.get("results")
         if isinstance(rows, list) and rows and isinstance(rows[0], Mapping):
             if "how" in rows[0] and "best" in rows[0]:
                 found = {(r["key"], r["form"]): _hunted(r, path.parent) for r in rows}
                 commands = {**(before.commands or {}), "falsify": _flags(made)}
-                return replace(before, hunts={**(before.hunts or {}), **found}, commands=commands)
+                return replace(
+                    before, hunts={**(before.hunts or {}), **found}, commands=commands,
+                    provenance=before.provenance or made,
+                )  # fmt: skip
             if "verdict" in rows[0] and "measured" in rows[0]:
                 judged = {(r["key"], r["form"]): _finding(r) for r in rows}
                 commands = {**(before.commands or {}), "verify": _flags(made)}
@@ -276,10 +280,6 @@ def _read(before: _Gathered, path: Path, table: Mapping[str, Any]) -> _Gathered:
             return replace(before, sweeps={**(before.sweeps or {}), table["key"]: sweep})
         if "exponents" in table and "rows" in table:
             return replace(before, stability=table)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"{path} is not what theorylab writes ({type(error).__name__}: {error})"
-        ) from error
     return before
 
 
@@ -315,7 +315,7 @@ def _counterexample(row: Mapping[str, Any], folder: Path) -> Counterexample:
     if name:
         path = (folder / name).resolve()
         if path.is_relative_to(folder.resolve()) and path.is_file():
-            script = path.read_text(errors="replace")
+            script = regular_bytes(path).decode(errors="replace")
     return Counterexample(
         words, name, script, tuple(written.get("knots") or ()),
         tuple(tuple(r) for r in written.get("slopes") or ()), written.get("start"),

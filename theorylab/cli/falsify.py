@@ -55,6 +55,13 @@ def command(
     scheduler: Scheduler = None,
     memory: Memory = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/falsify"),
+    database: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|none",
+            help="Counterexamples found before, tried first; OUT/database by default.",
+        ),
+    ] = None,
     write: Annotated[bool, typer.Option(help="Shrink and write counterexamples.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
@@ -70,8 +77,11 @@ def command(
         specs = chosen_objectives(objective, data, parameters, column)
         specs = specs if data is None else specs[:1]  # on these data alone
     target = writable(out / "results.json")
+    kept: str | Path | None = out / "database" if database is None else database
+    if database is not None and database.lower() == "none":
+        kept = None
     report = falsify(chosen, specs, budget=budget, limit=limit, seed=seed, jobs=scale, out=out,
-                     write=write)  # fmt: skip
+                     write=write, database=kept)  # fmt: skip
     report.keep(target)
     if as_json:
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))

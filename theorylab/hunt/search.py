@@ -29,6 +29,7 @@ CONFIDENCE = 0.999
 
 _TRIES = 3  # violations that may be confirmed before a statement is left alone
 _GUESSES = 3  # promising samples, likewise
+_STARTS = 3  # kept counterexamples, likewise
 _REPLICAS = 4096  # of a confirmation
 _ORDER_REPLICAS = 1024  # of one of an order, at each of its sizes
 _BLIND = ("random", "cma")  # stages that know nothing of where a claim is tight
@@ -50,9 +51,9 @@ class Hunt:
     instance : Instance, optional
         The winner.
     how : str
-        Which search found it: ``"orders"``, ``"units"``, ``"corners"``, ``"terms"``,
-        ``"random"``, ``"cma"``, or ``"worst case"`` (a semidefinite program; there is an instance
-        where its function was rebuilt).
+        Which search found it: ``"kept"`` (it was found before), ``"orders"``, ``"units"``,
+        ``"corners"``, ``"terms"``, ``"random"``, ``"cma"``, or ``"worst case"`` (a semidefinite
+        program; there is an instance where its function was rebuilt).
     evaluations, seconds : int, float
         What it cost.
     reason : str
@@ -136,6 +137,7 @@ def hunt(
     limit: int | None = None,
     work: float = math.inf,
     programs: int = 12,
+    start: Sequence[Instance] = (),
 ) -> Hunt:
     """Search for an instance on which the statement fails.
 
@@ -167,6 +169,10 @@ def hunt(
         each record of a run counted as 500; confirmations come on top.
     programs : int
         Semidefinite programs to solve, at most, where nothing else refutes.
+    start : sequence of Instance
+        Tried before any other, as those a :class:`.database.Database` kept. They are places to
+        look at: each is measured, and confirmed in full. The search after them is the same with
+        or without.
 
     Returns
     -------
@@ -183,10 +189,12 @@ def hunt(
     ('violated', 0.7)
     """
     begun = time.monotonic()
-    search = Search(statement, specs, _SEARCH * budget, limit, seed, replicas, watch, work)
-    risk = (1 - confidence) / max(1, family) / (_TRIES + _GUESSES + 1)
+    search = Search(statement, specs, _SEARCH * budget, limit, seed, replicas, watch, work,
+                    tuple(start))  # fmt: skip
+    looks = _TRIES + _GUESSES + 1 + (_STARTS if start else 0)
+    risk = (1 - confidence) / max(1, family) / looks
     tries, promise, how = 0, 0.0, ""
-    guesses = 0
+    guesses = starts = 0
     confirmed: Evaluation | None = None
     winner: Evaluation | None = None
     worst: tuple[Verdict, Instance | None] | None = None
@@ -202,13 +210,21 @@ def hunt(
             winner = candidate
         if confirmed is not None:
             continue
-        if candidate.verdict.verdict == "violated" and tries < _TRIES:
+        attempt = 0
+        if search.how == "kept":
+            # On randomness of its own: what it was kept for was seen on that of the attempts.
+            if candidate.verdict.verdict != "violated" or starts == _STARTS:
+                continue
+            starts += 1
+            attempt = _TRIES + _GUESSES + 1 + starts
+        elif candidate.verdict.verdict == "violated" and tries < _TRIES:
             tries += 1
         elif _promises(candidate, statement, found, promise) and guesses < _GUESSES:
             guesses, promise = guesses + 1, 1.5 * found
         else:
             continue
-        again = _confirm(statement, candidate.instance, tries + guesses, risk, seed)
+        attempt = attempt or tries + guesses
+        again = _confirm(statement, candidate.instance, attempt, risk, seed)
         if again is not None and again.verdict == "violated":
             confirmed, how = Evaluation(candidate.instance, again), search.how
             if stop:

@@ -64,6 +64,7 @@ class Search:
     replicas: int
     watch: Callable[[Evaluation], None] | None
     allowed: float = math.inf
+    start: tuple[Instance, ...] = ()
     work: float = 0.0
     asked: int = 0
     evaluations: int = 0
@@ -89,7 +90,7 @@ class Search:
             (("units", self._units), ("corners", self._corners), ("terms", self._led),
              ("random", self._random), ("cma", self._cma))
         )  # fmt: skip
-        for stage, source in stages:
+        for stage, source in (("kept", self._kept), *stages):
             for found in source(every, rng):
                 self.how = stage
                 if self.score(found) > best:
@@ -129,6 +130,15 @@ class Search:
         return found
 
     # --- how to look ----------------------------------------------------------------------------
+    def _kept(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        """What was found before; it takes nothing from what the search may spend in instances."""
+        for instance in self.start:
+            asked, work = self.asked, self.work
+            found = self._evaluate(instance)
+            self.asked, self.work = asked, work
+            if found is not None:
+                yield found
+
     def _orders(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
         """All hyperparameters on a grid, on every arm's own objective; the best once more."""
         seen: list[Evaluation] = []

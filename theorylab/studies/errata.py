@@ -12,7 +12,7 @@ import pandas as pd
 from jinja2 import Environment, StrictUndefined
 
 from bounds.statement import Statement
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, foreign
 from theorylab.hunt.search import Hunt
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
@@ -166,16 +166,9 @@ def write_errata(results: Path, out: Path) -> Errata:
         If there are no such results, or a script that they name is not one of theirs.
     """
     report = read_json(results, "theorylab falsify --form both")
-    try:
+    with foreign(f"errata: {results}", "`theorylab falsify`"):
         page = errata(report)
         text = page.markdown
-    except UsageError:
-        raise
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise UsageError(
-            f"errata: {results} is not what `theorylab falsify` writes "
-            f"({type(error).__name__}: {error})"
-        ) from error
     scripts = {name: _script(results, name) for name in page.scripts}
     write_text(out, text)
     for name, source in scripts.items():

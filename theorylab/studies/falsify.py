@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,9 @@ import pandas as pd
 from bounds.statement import Statement
 from theorylab.data.record import Reading
 from theorylab.hunt.counterexample import write_counterexample
-from theorylab.hunt.search import CONFIDENCE, Hunt, hunt
+from theorylab.hunt.database import Database
+from theorylab.hunt.search import CONFIDENCE, Hunt, Instance, hunt
+from theorylab.plugins.code import code_of
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import Spec, readings
 from theorylab.plugins.store import Store
@@ -102,6 +104,7 @@ def falsify(
     jobs: int | Scale = 1,
     out: Path | str = "results/falsify",
     write: bool = False,
+    database: Path | str | None = None,
     progress: bool | None = None,
 ) -> FalsifyReport:
     """Hunt every statement, registered or not; confidence is that of all hunts together.
@@ -124,6 +127,10 @@ def falsify(
     write : bool
         Whether to shrink and write counterexamples under ``out/counterexamples``; that comes on
         top of ``budget``, and ``seconds`` of the report counts it.
+    database : path, optional
+        A folder of counterexamples (:class:`theorylab.hunt.database.Database`), tried first and
+        confirmed anew; those found are added at the end. What is finished in ``out`` is not hunted
+        again for it.
 
     Returns
     -------
@@ -143,17 +150,23 @@ def falsify(
     shares = [_ORDER if s.claim.big_o else 1 for s in statements]
     each = budget * Scale.of(jobs).jobs / max(1, sum(shares))
     chosen: dict[str, Any] = {} if specs is None else {"specs": [dict(s) for s in specs]}
-    table = [
+    table: list[Mapping[str, Any]] = [
         {"kind": "hunt", **cells.name(s), "seed": seed, "family": len(statements), **chosen,
          **({"budget": each * share} if limit is None else {"limit": limit})}
         for s, share in zip(statements, shares, strict=True)
     ]  # fmt: skip
-    work = partial(hunt_cell, sent=cells.unregistered(statements))
-    results = compute(work, table, Store(out), jobs=jobs, label="hunting", progress=progress)
+    work, store = partial(hunt_cell, sent=cells.unregistered(statements)), Store(out)
+    known = None if database is None else Database(Path(database))
+    if known is not None:
+        table = _started(work, statements, table, known, store, specs)
+    results = compute(work, table, store, jobs=jobs, label="hunting", progress=progress)
     done = [
         (s, result) for s, result in zip(statements, results, strict=True) if result is not None
     ]
     hunts = tuple(Hunt.from_json(result) for _, result in done)
+    if known is not None:
+        for found in hunts:
+            known.keep(found)
     written: dict[tuple[str, str], Mapping[str, Any]] = {}
     report = FalsifyReport(hunts, written, 0.0, seed, results.lost, readings(specs or ()))
     if write:  # another run's results name scripts of another run
@@ -164,9 +177,31 @@ def falsify(
     return replace(report, seconds=time.monotonic() - begun)
 
 
+def _started(
+    work: Callable[[Any], Any],
+    statements: Sequence[Statement],
+    table: Sequence[Mapping[str, Any]],
+    known: Database,
+    store: Store,
+    specs: Sequence[Spec] | None,
+) -> list[Mapping[str, Any]]:
+    """The cells; those that are not finished begin with what is known.
+
+    A cell names where it begins, for its result depends on that: wherever it runs, and whatever
+    is added to the database since, it is the same.
+    """
+    finished = store.finished(table, [code_of(work, cell) for cell in table])
+    begun = []
+    for statement, cell, result in zip(statements, table, finished, strict=True):
+        start = () if result is not None else known.starts(statement, specs)
+        begun.append({**cell, "start": [x.to_json() for x in start]} if start else cell)
+    return begun
+
+
 def hunt_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
     """Hunt one statement."""
     allowed = {name: cell[name] for name in ("budget", "limit", "work", "programs") if name in cell}
     found = hunt(cells.find(cell, sent), cell.get("specs"), **allowed, seed=cell["seed"],
-                 family=cell["family"])  # fmt: skip
+                 family=cell["family"],
+                 start=[Instance.from_json(x) for x in cell.get("start", ())])  # fmt: skip
     return found.to_json()

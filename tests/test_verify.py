@@ -201,12 +201,28 @@ def test_symbols_of_one_name_and_other_units_differ() -> None:
     assert Measured("x") != Symbol("x")
 
 
-def test_what_the_first_objectives_violate_is_not_checked_on_the_rest(tmp_path: Path) -> None:
+@pytest.mark.parametrize("data", [None, "breast_cancer"])
+def test_what_the_first_objectives_violate_is_not_checked_on_the_rest(
+    data: str | None, tmp_path: Path
+) -> None:
     false = registry.statements()["tralgo.lemma_2", "printed"]
-    (entry,) = verify([false], form="printed", instances=0, out=tmp_path, progress=False).checked
+    specs = None if data is None else objective_specs(data=data)
+    (entry,) = verify([false], specs, form="printed", instances=0, out=tmp_path,
+                      progress=False).checked  # fmt: skip
     assert entry.verdict.verdict == "violated"
     assert len(entry.rows) - len([v for v in entry.rows if v.verdict == "not applicable"]) <= 3
     assert any(v.reason == study._SETTLED for v in entry.not_run)
+    assert len(entry.own) == (data is not None)
+
+
+def test_objectives_that_were_chosen_are_all_checked(tmp_path: Path) -> None:
+    false = registry.statements()["tralgo.lemma_2", "printed"]
+    named = objective_specs("quadratic")
+    (entry,) = verify([false], named, form="printed", instances=0, out=tmp_path,
+                      progress=False).checked  # fmt: skip
+    assert entry.verdict.verdict == "violated"
+    assert len(entry.rows) > study._FIRST
+    assert not any(v.reason == study._SETTLED for v in entry.not_run)
 
 
 @pytest.mark.slow

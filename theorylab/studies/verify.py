@@ -173,7 +173,7 @@ def verify(
     intervals corrected for all checks together. One instance of each family comes first, those
     that attain the constants before others, one without noise among them where there is any;
     objectives left out are named in ``not_run``, also those after the first three for a statement
-    that these violate. Every printed claim that stands is then hunted over ``instances`` instances,
+    that these violate, unless ``specs`` chose them. Every printed claim that stands is then hunted over ``instances`` instances,
     with a seed of the hunt's own.
 
     ``seed`` changes the randomness alone: objectives, points of the domain and the closing hunt
@@ -242,8 +242,9 @@ def verify(
             results[k] = result
         failed.update({which[k]: lost for k, lost in done.failed.items()})
 
+    chosen = _are_chosen(specs)
     late = {k for k, (rank, _, spec, _) in enumerate(queue)
-            if not given and rank >= _FIRST and not _is_own(spec)}  # fmt: skip
+            if not chosen and rank >= _FIRST and not _is_own(spec)}  # fmt: skip
     run([k for k in range(len(queue)) if k not in late], "checking")
     violated = {queue[k][1] for k, r in enumerate(results) if r and r["verdict"] == "violated"}
     settled = {k for k in late if queue[k][1] in violated}
@@ -376,6 +377,11 @@ def _is_quiet(spec: Spec | None, quiet: bool) -> bool:
 
 def _is_own(spec: Spec | None) -> bool:
     return spec is not None and spec["family"] == DATA_FAMILY
+
+
+def _are_chosen(specs: Sequence[Spec]) -> bool:
+    """Whether somebody chose the objectives: data of one's own leave the others as they are."""
+    return [spec for spec in specs if not _is_own(spec)] != objective_specs()
 
 
 def _slack(statement: Statement, spec: Spec | None) -> int:

@@ -113,19 +113,46 @@ def test_no_closing_hunt_asked_is_none_left_out(tmp_path: Path) -> None:
 
 def measured_statements() -> list[Statement]:
     every = registry.statements().values()
-    return [s for s in every if s.claim.measured and not s.claim.big_o]
+    return [s for s in every if s.claim.measured and not s.claim.big_o and study._of_objective(s)]
+
+
+def statements_of_no_objective() -> list[Statement]:
+    every = registry.statements().values()
+    return [s for s in every if s.claim.measured and not study._of_objective(s)]
+
+
+@pytest.mark.parametrize("statement", statements_of_no_objective()[::5], ids=lambda s: s.key)
+def test_what_no_objective_changes_is_checked_on_one(statement: Statement) -> None:
+    """All others would give the same verdict by the same numbers."""
+    kept, _, left = study._plan(statement, objective_specs(), 0, False, False)
+    assert len(kept) == 1
+    assert {v.reason for v in left if "no workers" not in v.reason} == {study._ALIKE}
+    every = study._plan(statement, objective_specs(), 0, True, True)[0]
+    assert len(every) > 5
+    found = [
+        check(statement, build_objective(spec), count=2, replicas=32, effort=2e3)
+        for spec, quiet in every[:6] if spec is not None and not quiet
+    ]  # fmt: skip
+    assert len({(v.verdict, v.evidence) for v in found}) == 1
+    np.testing.assert_allclose([v.ratio for v in found], found[0].ratio, rtol=1e-9)
+
+
+def test_few_checks_are_of_no_objective() -> None:
+    assert {s.key.split(".")[0] for s in statements_of_no_objective()} == {
+        "lrsgd", "stochastic_batch_size"}  # fmt: skip
+    assert len(statements_of_no_objective()) == 26
 
 
 @pytest.mark.parametrize("statement", measured_statements()[::9], ids=lambda s: f"{s.key}-{s.form}")
 def test_the_cap_keeps_what_is_quiet_or_attained_and_says_what_it_drops(
     statement: Statement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, _, left = study._plan(statement, objective_specs(), 0, False)
+    kept, _, left = study._plan(statement, objective_specs(), 0, False, False)
     assert len(kept) <= study._OBJECTIVES
     left = [v for v in left if "no workers" not in v.reason]
     assert all("beyond the 12 objectives" in v.reason for v in left)
     monkeypatch.setattr(study, "_OBJECTIVES", 1000)
-    every, _, none = study._plan(statement, objective_specs(), 0, False)
+    every, _, none = study._plan(statement, objective_specs(), 0, False, False)
     assert len(every) == len(kept) + len(left)
     assert all("no workers" in v.reason for v in none)
 
@@ -140,10 +167,12 @@ def test_the_cap_keeps_what_is_quiet_or_attained_and_says_what_it_drops(
 
 
 def test_the_command_says_the_cap(tmp_path: Path) -> None:
-    options = ["stochastic_batch_size.eq_9", "--instances", 0, "--out", tmp_path]
+    options = ["stochastic_batch_size.eq_10", "--instances", 0, "--out", tmp_path]
     out = " ".join(run("verify", *options).split())
     assert "not run: " in out
     assert "beyond the 12 objectives that verify checks a statement on" in out
+    out = " ".join(run("verify", "stochastic_batch_size.eq_9", *options[1:]).split())
+    assert "what is measured is the same on every objective; name it to check it" in out
 
 
 # --- the same at every seed, for less ---------------------------------------------------------
@@ -217,11 +246,12 @@ def test_what_the_first_objectives_violate_is_not_checked_on_the_rest(
 
 def test_objectives_that_were_chosen_are_all_checked(tmp_path: Path) -> None:
     false = registry.statements()["tralgo.lemma_2", "printed"]
-    named = objective_specs("quadratic")
+    named = objective_specs()[:-1]  # all but one: a choice
     (entry,) = verify([false], named, form="printed", instances=0, out=tmp_path,
                       progress=False).checked  # fmt: skip
     assert entry.verdict.verdict == "violated"
-    assert len(entry.rows) > study._FIRST
+    ran = [v for v in entry.rows if v.verdict != "not applicable"]
+    assert len(ran) > study._FIRST
     assert not any(v.reason == study._SETTLED for v in entry.not_run)
 
 

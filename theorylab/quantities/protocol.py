@@ -201,9 +201,19 @@ class Measurement:
 
 
 class Protocol(abc.ABC):
-    """Measures a set of quantities together, so that they are coupled as the claim needs."""
+    """Measures a set of quantities together, so that they are coupled as the claim needs.
+
+    Class attributes
+    ----------------
+    provides : frozenset of str
+        The names of the quantities that it measures.
+    of_objective : bool
+        Whether the numbers depend on the objective; where they do not (a rule's probabilities for
+        given gradients), a second objective would repeat the first.
+    """
 
     provides: ClassVar[frozenset[str]]
+    of_objective: ClassVar[bool] = True
 
     def measures(self, quantities: frozenset[Measured]) -> bool:
         """Whether it can measure all of these; by default those that it ``provides`` by name.

@@ -28,6 +28,7 @@ class RoundLengths(Protocol):
     provides: ClassVar[frozenset[str]] = frozenset(
         {"mean_round_length", "round_length_probability"}
     )
+    of_objective = False
 
     def measure(self, experiment: Experiment) -> Measurement:
         names: frozenset[str] = experiment.measured

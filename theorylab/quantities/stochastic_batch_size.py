@@ -172,6 +172,7 @@ class UpdateProbabilities(Protocol):
             "network_mean_update_probability", "coordinate_norm", "layer_norm_mean",
         }
     )  # fmt: skip
+    of_objective = False
 
     def measure(self, experiment: Experiment) -> Measurement:
         rows: list[dict[str, np.ndarray]] = []
@@ -381,6 +382,7 @@ class ConstantProbability(Protocol):
     provides: ClassVar[frozenset[str]] = frozenset(
         {"update_frequency", "accumulated_batches", "relative_progress"}
     )
+    of_objective = False
 
     def measure(self, experiment: Experiment) -> Measurement:
         rule, names = _rule(experiment), experiment.measured

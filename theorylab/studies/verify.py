@@ -31,6 +31,7 @@ from theorylab.plugins.specs import (
 )
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import Objective
+from theorylab.quantities import protocol_for
 from theorylab.studies import cells
 from theorylab.studies.compute import Lost, compute
 from theorylab.studies.falsify import hunt_cell
@@ -55,6 +56,7 @@ _OBJECTIVES = 12
 _FIRST = 3
 """Of these; on the others only what the first do not violate."""
 _SETTLED = "violated on another objective; name it to check it"
+_ALIKE = "what is measured is the same on every objective; name it to check it"
 _LOOKS_APART = 1000  # between the randomness of two seeds: more than one check ever draws afresh
 
 
@@ -171,10 +173,11 @@ def verify(
     Each statement is checked on the user's data and on twelve more objectives that satisfy its
     assumptions (with exact gradients where it asks for no noise; of an O(.) claim four in all),
     intervals corrected for all checks together. One instance of each family comes first, those
-    that attain the constants before others, one without noise among them where there is any;
-    objectives left out are named in ``not_run``, also those after the first three for a statement
-    that these violate, unless ``specs`` chose them. Every printed claim that stands is then hunted over ``instances`` instances,
-    with a seed of the hunt's own.
+    that attain the constants before others, one without noise among them where there is any.
+    Unless ``specs`` chose them, no objective is taken after the first three for a statement that
+    these violate, and only the first where all give the same numbers (a rule's probabilities for
+    given gradients); what is left out is named in ``not_run``. Every printed claim that stands is
+    then hunted over ``instances`` instances, with a seed of the hunt's own.
 
     ``seed`` changes the randomness alone: objectives, points of the domain and the closing hunt
     are the same at every seed, so that no verdict depends on which instances were met.
@@ -212,7 +215,8 @@ def verify(
     """
     begun, given = time.monotonic(), specs is not None
     specs = objective_specs() if specs is None else specs
-    plans = [_plan(statement, specs, seed, given) for statement in statements]
+    chosen = _are_chosen(specs)
+    plans = [_plan(statement, specs, seed, given, chosen) for statement in statements]
     queue = [
         (rank, i, spec, quiet)
         for i, (applicable, _, _) in enumerate(plans)
@@ -242,7 +246,6 @@ def verify(
             results[k] = result
         failed.update({which[k]: lost for k, lost in done.failed.items()})
 
-    chosen = _are_chosen(specs)
     late = {k for k, (rank, _, spec, _) in enumerate(queue)
             if not chosen and rank >= _FIRST and not _is_own(spec)}  # fmt: skip
     run([k for k in range(len(queue)) if k not in late], "checking")
@@ -294,7 +297,7 @@ def require_applicable(statements: Sequence[Statement], spec: Spec) -> None:
 
 
 def _plan(
-    statement: Statement, specs: Sequence[Spec], seed: int, given: bool
+    statement: Statement, specs: Sequence[Spec], seed: int, given: bool, chosen: bool
 ) -> tuple[list[tuple[Spec | None, bool]], list[tuple[Spec, Verdict]], list[Verdict]]:
     """The objectives to check on, with exact gradients or not; those refused; those left out."""
     if not statement.claim.measured:
@@ -328,16 +331,26 @@ def _plan(
         met[name] += 1
     turns.sort(key=lambda entry: entry[0])  # one instance of every family before any second
     # Each check of an O(.) claim is a whole experiment over growing sizes.
-    most = _RATE_OBJECTIVES
-    if not statement.claim.big_o:
-        most = _OBJECTIVES + sum(_is_own(spec) for _, spec, _ in turns)
+    own = sum(_is_own(spec) for _, spec, _ in turns)
+    most = _RATE_OBJECTIVES if statement.claim.big_o else _OBJECTIVES + own
     reason = f"beyond the {most} objectives that verify checks a statement on; name it to check it"
+    alike = not (chosen or _of_objective(statement))
+    if alike:
+        most, reason = max(1, own), _ALIKE
     kept, rest = turns[:most], turns[most:]
-    spare = next((k for k, entry in enumerate(rest) if _is_quiet(*entry[1:])), None)
+    spare = None if alike else next((k for k, x in enumerate(rest) if _is_quiet(*x[1:])), None)
     if spare is not None and not any(_is_quiet(*entry[1:]) for entry in kept):
         kept[-1], rest[spare] = rest[spare], kept[-1]  # some claims fail without noise alone
     left = [_blank(statement, on, quiet, seed, reason) for _, on, quiet in rest]
     return [entry[1:] for entry in kept], refused, left + apart
+
+
+def _of_objective(statement: Statement) -> bool:
+    """Whether another objective may give another verdict."""
+    try:
+        return bool(statement.constants) or protocol_for(statement).of_objective
+    except UsageError:
+        return True
 
 
 def _blank(statement: Statement, spec: Spec | None, quiet: bool, seed: int, reason: str) -> Verdict:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ import theorylab
 from bounds import Condition
 from bounds.notation import ell, eta
 from theorylab.plugins import code, registry
+from theorylab.plugins import listing as listed
 from theorylab.studies.verify import check_cell
 
 HEAVY = {"torch", "sympy", "scipy", "pandas", "matplotlib", "sklearn", "joblib", "numpy"}
@@ -62,6 +65,80 @@ def test_completion_of_a_command_imports_nothing() -> None:
 @pytest.mark.parametrize("arguments", [("statements",), ("statements", "sngm.theorem_1")])
 def test_statements_are_listed_without_torch(arguments: tuple[str, ...]) -> None:
     assert not imported(CALLED, *arguments) & {"torch", "pandas", "scipy"}
+
+
+def test_a_second_list_and_a_second_tab_import_no_sympy(tmp_path: Path) -> None:
+    here = {"XDG_CACHE_HOME": str(tmp_path), "COLUMNS": "100"}
+    first, second = (ended(CALLED, "statements", "--form", "printed", **here) for _ in range(2))
+    assert "sympy" in first[1]
+    assert second == (first[0], set())
+    words = {"COMP_WORDS": "theorylab verify sngm.theorem_", "COMP_CWORD": "2"}
+    said, modules = ended(CALLED, **{**COMPLETED, **words, **here})
+    assert {"sngm.theorem_1", "sngm.theorem_2"} <= set(said.split())
+    assert modules == set()
+
+
+@pytest.fixture
+def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a list was kept that says nothing but lies."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    first = listed.listing()
+    assert [(s.key, s.form) for s in first.values()] == list(registry.statements())
+    (path,) = (tmp_path / "theorylab" / "statements").iterdir()
+    table = json.loads(path.read_text())
+    table["statements"] = table["statements"][:1]
+    path.write_text(json.dumps(table))
+    assert len(listed.listing()) == 1  # it is read
+    return path
+
+
+def test_a_list_of_other_code_is_not_believed(
+    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "edited.py").write_text("STATEMENTS = ()\n")
+    sources = listed._sources
+
+    def edited(package: str) -> list[Path]:
+        return [*sources(package), tmp_path / "edited.py"]
+
+    monkeypatch.setattr(listed, "_sources", edited)
+    assert len(listed.listing()) == len(registry.statements())
+    assert len(json.loads(kept.read_text())["statements"]) == len(registry.statements())
+    (tmp_path / "edited.py").write_text("STATEMENTS = (1,)\n")
+    before = json.loads(kept.read_text())["digest"]
+    listed.listing()
+    assert json.loads(kept.read_text())["digest"] != before
+
+
+@pytest.mark.parametrize("damage", ["", "[]", "{", '{"digest": 1}', "[" * 100_000,
+                                    '{"digest": "DIGEST", "statements": [{"key": 1}]}',
+                                    '{"digest": "DIGEST", "statements": [{"key": 1, "form": "",'
+                                    ' "rule": "", "claim": "", "consistent": true}]}'],
+                         ids=len)  # fmt: skip
+def test_a_damaged_list_is_made_anew(kept: Path, damage: str) -> None:
+    kept.write_text(damage.replace("DIGEST", str(listed._digest())))
+    assert len(listed.listing()) == len(registry.statements())
+
+
+def test_a_list_without_a_plug_in_that_fails_is_not_kept(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = registry.statements
+
+    def complaining() -> Any:
+        registry.leave_out("statements", "mine = mine", f"it fails for {kept}")
+        return real()
+
+    kept.unlink()
+    monkeypatch.setattr(registry, "statements", complaining)
+    assert len(listed.listing()) == len(real())
+    assert not kept.exists()
+
+
+def test_a_list_that_cannot_be_kept_is_shown(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert len(listed.listing()) == len(registry.statements())
 
 
 @pytest.mark.parametrize("name", theorylab.__all__)

@@ -10,16 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from theorylab.console import console
-from theorylab.plugins import registry
-from theorylab.studies.selection import select
+from theorylab.plugins.listing import listing
+from theorylab.studies.selection import select, select_from
 
 __all__ = ["Keys", "Paper", "command"]
 
 
 def _complete(incomplete: str) -> list[str]:
-    return [
-        k for k in dict.fromkeys(k for k, _ in registry.statements()) if k.startswith(incomplete)
-    ]
+    return [k for k in dict.fromkeys(k for k, _ in listing()) if k.startswith(incomplete)]
 
 
 Keys = Annotated[
@@ -43,19 +41,18 @@ def command(
 
     Example: theorylab statements sngm.theorem_1 --form repaired
     """
-    chosen = select(keys or [], paper, form)
-    if as_json:
-        from theorylab.studies.catalogue import catalogue
-
-        print(json.dumps(catalogue(chosen).to_json(), indent=1))
-        return
     terminal = console()
-    if keys:
-        from theorylab.studies.catalogue import describe
+    if as_json or keys:
+        from theorylab.studies.catalogue import catalogue, describe
 
-        for statement in chosen:
+        named = select(keys or [], paper, form)
+        if as_json:
+            print(json.dumps(catalogue(named).to_json(), indent=1))
+            return
+        for statement in named:
             print(describe(statement, terminal.width) + "\n")
         return
+    chosen = select_from(listing(), [], paper, form)
     # Keys are to be copied: the claim gives way, and nothing is cut.
     table = Table(title=f"{len(chosen)} statements", title_justify="left")
     table.add_column("key", min_width=max(len(s.key) for s in chosen), overflow="fold")
@@ -63,9 +60,9 @@ def command(
         table.add_column(name, overflow="fold")
     table.add_column("claim", overflow="fold", ratio=1)
     for s in chosen:
-        claim = Text(str(s.claim))
-        if s.units == "inconsistent":
+        claim = Text(s.claim)
+        if not s.consistent:
             claim.append("  units differ", style="red")
-        table.add_row(s.key, s.form, s.algorithm.rule if s.algorithm else "", claim)
+        table.add_row(s.key, s.form, s.rule, claim)
     terminal.print(table)
     terminal.print("theorylab statements KEY shows one in full.")

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
@@ -11,7 +11,9 @@ from theorylab.plugins import registry
 if TYPE_CHECKING:
     from bounds.statement import Statement
 
-__all__ = ["select"]
+__all__ = ["select", "select_from"]
+
+_S = TypeVar("_S")
 
 
 def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]:
@@ -38,7 +40,18 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
     >>> [(s.key, s.form) for s in select(["sngm.theorem_1"], None, "both")]
     [('sngm.theorem_1', 'printed'), ('sngm.theorem_1', 'repaired')]
     """
-    table = registry.statements()
+    return select_from(registry.statements(), keys, paper, form)
+
+
+def select_from(
+    table: Mapping[tuple[str, str], _S], keys: Sequence[str], paper: str | None, form: str
+) -> list[_S]:
+    """Likewise of any table by key and form: of a list of statements, say.
+
+    >>> select_from({("a.x", "printed"): 1, ("a.x", "repaired"): 2, ("a.y", "printed"): 3},
+    ...             [], None, "repaired")
+    [2, 3]
+    """
     every = list(dict.fromkeys(key for key, _ in table))
     papers = list(dict.fromkeys(key.split(".", 1)[0] for key in every))
     if paper is not None and paper not in papers:
@@ -55,7 +68,7 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
                 registry.statement(key)  # raises, with the nearest names
             wanted += exact or hits
         chosen = list(dict.fromkeys(wanted))
-    found = []
+    found: list[_S] = []
     for key in chosen:
         printed, repaired = (table.get((key, f)) for f in ("printed", "repaired"))
         wanted_forms = {"printed": [printed], "repaired": [repaired or printed]}.get(

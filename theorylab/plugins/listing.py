@@ -16,11 +16,14 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import final
+from typing import TYPE_CHECKING, final
 
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
 from theorylab.plugins.files import write_text
+
+if TYPE_CHECKING:
+    from bounds.statement import Form
 
 __all__ = ["Listed", "listing"]
 
@@ -32,20 +35,21 @@ class Listed:
 
     Attributes
     ----------
-    key, form, rule, claim : str
+    key, rule, claim : str
         ``rule`` is empty where no algorithm is run.
+    form : "printed" or "repaired"
     consistent : bool
         Whether both sides of the claim have the same units.
     """
 
     key: str
-    form: str
+    form: Form
     rule: str
     claim: str
     consistent: bool
 
 
-def listing() -> Mapping[tuple[str, str], Listed]:
+def listing() -> Mapping[tuple[str, Form], Listed]:
     """Every registered statement by ``(key, form)``, in the registry's order.
 
     Examples
@@ -86,10 +90,11 @@ def _read(path: Path, digest: str) -> list[Listed] | None:
     try:
         table = json.loads(path.read_text(encoding="utf-8"))
         found = [Listed(**entry) for entry in table["statements"]]
-        texts = (x for s in found for x in (s.key, s.form, s.rule, s.claim))
-        sound = all(isinstance(x, str) for x in texts) and all(
-            isinstance(s.consistent, bool) for s in found
-        )
+        sound = all(
+            all(isinstance(x, str) for x in (s.key, s.rule, s.claim))
+            and s.form in ("printed", "repaired") and isinstance(s.consistent, bool)
+            for s in found
+        )  # fmt: skip
     except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None
     return found if sound and table["digest"] == digest else None

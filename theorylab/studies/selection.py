@@ -9,7 +9,7 @@ from theorylab.errors import UsageError
 from theorylab.plugins import registry
 
 if TYPE_CHECKING:
-    from bounds.statement import Statement
+    from bounds.statement import Form, Statement
 
 __all__ = ["select", "select_from"]
 
@@ -44,7 +44,7 @@ def select(keys: Sequence[str], paper: str | None, form: str) -> list[Statement]
 
 
 def select_from(
-    table: Mapping[tuple[str, str], _S], keys: Sequence[str], paper: str | None, form: str
+    table: Mapping[tuple[str, Form], _S], keys: Sequence[str], paper: str | None, form: str
 ) -> list[_S]:
     """Likewise of any table by key and form: of a list of statements, say.
 

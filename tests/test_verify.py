@@ -26,6 +26,7 @@ from theorylab.judge.verdict import Verdict, worst
 from theorylab.plugins import registry
 from theorylab.plugins.specs import build_objective, objective_specs
 from theorylab.quantities.points import sample_points
+from theorylab.studies import applicable
 from theorylab.studies import verify as study
 from theorylab.studies.verify import verify
 
@@ -113,21 +114,24 @@ def test_no_closing_hunt_asked_is_none_left_out(tmp_path: Path) -> None:
 
 def measured_statements() -> list[Statement]:
     every = registry.statements().values()
-    return [s for s in every if s.claim.measured and not s.claim.big_o and study._of_objective(s)]
+    return [
+        s for s in every if s.claim.measured and not s.claim.big_o and applicable.of_objective(s)
+    ]
 
 
 def statements_of_no_objective() -> list[Statement]:
     every = registry.statements().values()
-    return [s for s in every if s.claim.measured and not study._of_objective(s)]
+    return [s for s in every if s.claim.measured and not applicable.of_objective(s)]
 
 
 @pytest.mark.parametrize("statement", statements_of_no_objective()[::5], ids=lambda s: s.key)
 def test_what_no_objective_changes_is_checked_on_one(statement: Statement) -> None:
     """All others would give the same verdict by the same numbers."""
-    kept, _, left = study._plan(statement, objective_specs(), 0, False, False)
+    plan = applicable.objectives_for(statement, objective_specs(), 0, False, False)
+    kept, left = plan.kept, plan.left
     assert len(kept) == 1
-    assert {v.reason for v in left if "no workers" not in v.reason} == {study._ALIKE}
-    every = study._plan(statement, objective_specs(), 0, True, True)[0]
+    assert {v.reason for v in left if "no workers" not in v.reason} == {applicable._ALIKE}
+    every = applicable.objectives_for(statement, objective_specs(), 0, True, True).kept
     assert len(every) > 5
     found = [
         check(statement, build_objective(spec), count=2, replicas=32, effort=2e3)
@@ -147,20 +151,22 @@ def test_few_checks_are_of_no_objective() -> None:
 def test_the_cap_keeps_what_is_quiet_or_attained_and_says_what_it_drops(
     statement: Statement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept, _, left = study._plan(statement, objective_specs(), 0, False, False)
-    assert len(kept) <= study._OBJECTIVES
+    plan = applicable.objectives_for(statement, objective_specs(), 0, False, False)
+    kept, left = plan.kept, plan.left
+    assert len(kept) <= applicable._OBJECTIVES
     left = [v for v in left if "no workers" not in v.reason]
     assert all("beyond the 12 objectives" in v.reason for v in left)
-    monkeypatch.setattr(study, "_OBJECTIVES", 1000)
-    every, _, none = study._plan(statement, objective_specs(), 0, False, False)
+    monkeypatch.setattr(applicable, "_OBJECTIVES", 1000)
+    whole = applicable.objectives_for(statement, objective_specs(), 0, False, False)
+    every, none = whole.kept, whole.left
     assert len(every) == len(kept) + len(left)
     assert all("no workers" in v.reason for v in none)
 
     def quiet(plan: list[Any]) -> bool:
-        return any(study._is_quiet(*entry) for entry in plan)
+        return any(applicable._is_quiet(*entry) for entry in plan)
 
     def least(plan: list[Any]) -> int:
-        return min(study._slack(statement, spec) for spec, _ in plan)
+        return min(applicable._slack(statement, spec) for spec, _ in plan)
 
     assert quiet(kept) == quiet(every)
     assert least(kept) == least(every)

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,24 +15,15 @@ import pandas as pd
 from bounds.statement import Statement
 from theorylab.data.record import Reading
 from theorylab.errors import UsageError
-from theorylab.hunt.rescaling import without_noise
 from theorylab.hunt.search import Hunt
-from theorylab.judge.check import check, constants_for, speaks_of_workers
-from theorylab.judge.domain import points
+from theorylab.judge.check import check, constants_for
 from theorylab.judge.verdict import Verdict, worst
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.specs import (
-    DATA_FAMILY,
-    Spec,
-    build_objective,
-    objective_specs,
-    readings,
-)
+from theorylab.plugins.specs import Spec, build_objective, objective_specs, readings
 from theorylab.plugins.store import Store
-from theorylab.problem.objective import Objective
-from theorylab.quantities import protocol_for
 from theorylab.studies import cells
+from theorylab.studies.applicable import are_chosen, blank, exact, is_own, objectives_for
 from theorylab.studies.compute import Lost, compute
 from theorylab.studies.falsify import hunt_cell
 from theorylab.studies.report import Report
@@ -41,7 +32,6 @@ from theorylab.studies.scale import Scale
 __all__ = ["Checked", "VerifyReport", "check_cell", "require_applicable", "verify"]
 
 _CONFIDENCE = 0.99
-_RATE_OBJECTIVES = 4
 _HUNT_SEED = 0
 """Of the closing hunt, whatever the study's seed: what is false must not depend on luck."""
 _INSTANCES, _ORDER_INSTANCES = 60, 16
@@ -51,12 +41,9 @@ _WORK, _ORDER_WORK = 2e7, 3e8
 
 Most hunts end well before; without an end, a few claims on long runs took as long as all others.
 """
-_OBJECTIVES = 12
-"""Checked for each statement beside the user's data; the others are named, not dropped."""
 _FIRST = 3
-"""Of these; on the others only what the first do not violate."""
+"""Objectives; on the others is checked only what these do not violate."""
 _SETTLED = "violated on another objective; name it to check it"
-_ALIKE = "what is measured is the same on every objective; name it to check it"
 _LOOKS_APART = 1000  # between the randomness of two seeds: more than one check ever draws afresh
 
 
@@ -215,12 +202,12 @@ def verify(
     """
     begun, given = time.monotonic(), specs is not None
     specs = objective_specs() if specs is None else specs
-    chosen = _are_chosen(specs)
-    plans = [_plan(statement, specs, seed, given, chosen) for statement in statements]
+    chosen = are_chosen(specs)
+    plans = [objectives_for(statement, specs, seed, given, chosen) for statement in statements]
     queue = [
         (rank, i, spec, quiet)
-        for i, (applicable, _, _) in enumerate(plans)
-        for rank, (spec, quiet) in enumerate(applicable)
+        for i, plan in enumerate(plans)
+        for rank, (spec, quiet) in enumerate(plan.kept)
     ]
     # Every statement's first objective comes before any statement's second: a budget that runs
     # out leaves no statement unchecked. The longest come first, so that no worker waits for one.
@@ -247,28 +234,27 @@ def verify(
         failed.update({which[k]: lost for k, lost in done.failed.items()})
 
     late = {k for k, (rank, _, spec, _) in enumerate(queue)
-            if not chosen and rank >= _FIRST and not _is_own(spec)}  # fmt: skip
+            if not chosen and rank >= _FIRST and not is_own(spec)}  # fmt: skip
     run([k for k in range(len(queue)) if k not in late], "checking")
     violated = {queue[k][1] for k, r in enumerate(results) if r and r["verdict"] == "violated"}
     settled = {k for k in late if queue[k][1] in violated}
     run(sorted(late - settled), "checking further")
     found: dict[int, list[Verdict]] = {i: [] for i in range(len(statements))}
     own: dict[int, list[Verdict]] = {i: [] for i in range(len(statements))}
-    not_run: list[list[Verdict]] = [list(left) for _, _, left in plans]
+    not_run: list[list[Verdict]] = [list(plan.left) for plan in plans]
     for k, ((_, i, spec, quiet), result) in enumerate(zip(queue, results, strict=True)):
         if k in settled:
-            not_run[i].append(_blank(statements[i], spec, quiet, seed, _SETTLED))
+            not_run[i].append(blank(statements[i], spec, quiet, seed, _SETTLED))
             continue
         why = f"it failed: {failed[k].reason}" if k in failed else "the budget ran out"
-        blank = _blank(statements[i], spec, quiet, seed, why)
-        if result is None:
-            not_run[i].append(blank)
-        (own if _is_own(spec) else found)[i].append(
-            blank if result is None else Verdict.from_json(result)
-        )
-    for i, (_, refused, _) in enumerate(plans):
-        for spec, verdict in refused:
-            (own if _is_own(spec) else found)[i].append(verdict)
+        row = None if result is None else Verdict.from_json(result)
+        if row is None:
+            row = blank(statements[i], spec, quiet, seed, why)
+            not_run[i].append(row)
+        (own if is_own(spec) else found)[i].append(row)
+    for i, plan in enumerate(plans):
+        for spec, verdict in plan.refused:
+            (own if is_own(spec) else found)[i].append(verdict)
     checked = [
         Checked(_deciding(statement, own[i] + found[i], seed), (*own[i], *found[i]),
                 tuple(own[i]), None, tuple(not_run[i]))
@@ -296,128 +282,12 @@ def require_applicable(statements: Sequence[Statement], spec: Spec) -> None:
             constants_for(statement, build_objective(spec))
 
 
-def _plan(
-    statement: Statement, specs: Sequence[Spec], seed: int, given: bool, chosen: bool
-) -> tuple[list[tuple[Spec | None, bool]], list[tuple[Spec, Verdict]], list[Verdict]]:
-    """The objectives to check on, with exact gradients or not; those refused; those left out."""
-    if not statement.claim.measured:
-        return [(None, False)], [], []
-    applicable: list[tuple[Spec | None, bool]] = []
-    refused, apart = [], []
-    for spec in specs:
-        objective = build_objective(spec)
-        if objective.workers and not given and not speaks_of_workers(statement):
-            apart.append(_blank(statement, spec, False, seed, "the statement speaks of no workers; "
-                                "name it to check it"))  # fmt: skip
-            continue
-        fault = ""
-        for quiet in (False, True):
-            reason = _unfit(statement, _exact(objective) if quiet else objective)
-            if not reason:
-                applicable.append((spec, quiet))
-                break
-            fault = fault or reason
-        else:
-            refused.append((spec, Verdict(
-                statement.key, statement.form, "not applicable", objective=objective.name,
-                units=statement.units, reason=fault,
-            )))  # fmt: skip
-    applicable.sort(key=lambda pair: _slack(statement, pair[0]))
-    met: Counter[str] = Counter()
-    turns: list[tuple[int, Spec | None, bool]] = []
-    for admitted, silent in applicable:
-        name = "" if admitted is None else str(admitted["family"])
-        turns.append((-1 if _is_own(admitted) else met[name], admitted, silent))
-        met[name] += 1
-    turns.sort(key=lambda entry: entry[0])  # one instance of every family before any second
-    # Each check of an O(.) claim is a whole experiment over growing sizes.
-    own = sum(_is_own(spec) for _, spec, _ in turns)
-    most = _RATE_OBJECTIVES if statement.claim.big_o else _OBJECTIVES + own
-    reason = f"beyond the {most} objectives that verify checks a statement on; name it to check it"
-    alike = not (chosen or _of_objective(statement))
-    if alike:
-        most, reason = max(1, own), _ALIKE
-    kept, rest = turns[:most], turns[most:]
-    spare = None if alike else next((k for k, x in enumerate(rest) if _is_quiet(*x[1:])), None)
-    if spare is not None and not any(_is_quiet(*entry[1:]) for entry in kept):
-        kept[-1], rest[spare] = rest[spare], kept[-1]  # some claims fail without noise alone
-    left = [_blank(statement, on, quiet, seed, reason) for _, on, quiet in rest]
-    return [entry[1:] for entry in kept], refused, left + apart
-
-
-def _of_objective(statement: Statement) -> bool:
-    """Whether another objective may give another verdict."""
-    try:
-        return bool(statement.constants) or protocol_for(statement).of_objective
-    except UsageError:
-        return True
-
-
-def _blank(statement: Statement, spec: Spec | None, quiet: bool, seed: int, reason: str) -> Verdict:
-    """The row of a check that was not run."""
-    name = "-"
-    if spec is not None:
-        objective = build_objective(spec)
-        name = (_exact(objective) if quiet else objective).name
-    return Verdict(statement.key, statement.form, "not refuted", seed=seed, objective=name,
-                   units=statement.units, reason=reason, undecided=1)  # fmt: skip
-
-
-def _unfit(statement: Statement, objective: Objective) -> str:
-    """Why the statement says nothing of this objective; empty if it does."""
-    try:
-        known = constants_for(statement, objective)
-        if any(s.name == "sigma" for c in statement.conditions for s in
-               c.lhs.free_symbols | c.rhs.free_symbols):  # fmt: skip
-            points(statement, known, count=1)
-    except UsageError as error:
-        return str(error)
-    return ""
-
-
-@cache
-def _exact(objective: Objective) -> Objective:
-    """With exact gradients; made once for each objective that a spec names."""
-    return without_noise(objective)
-
-
-def _is_quiet(spec: Spec | None, quiet: bool) -> bool:
-    if spec is None or quiet:
-        return True
-    sigma = build_objective(spec).constants().get("sigma")
-    return sigma is not None and float(sigma) == 0
-
-
-def _is_own(spec: Spec | None) -> bool:
-    return spec is not None and spec["family"] == DATA_FAMILY
-
-
-def _are_chosen(specs: Sequence[Spec]) -> bool:
-    """Whether somebody chose the objectives: data of one's own leave the others as they are."""
-    return [spec for spec in specs if not _is_own(spec)] != objective_specs()
-
-
-def _slack(statement: Statement, spec: Spec | None) -> int:
-    """How many of the statement's constants the objective certifies without attaining them.
-
-    The fewer, the closer the objective comes to the worst case: such objectives come first,
-    after the data that the user named.
-    """
-    if spec is None or _is_own(spec):
-        return -1
-    objective = build_objective(spec)
-    names = {symbol.name for symbol in statement.constants}
-    certified = {**objective.constants(), **objective.sample_constants(),
-                 **objective.worker_constants()}  # fmt: skip
-    return sum(not certified[name].attained for name in names if name in certified)
-
-
 def check_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
     """Run one check; a check that cannot be made is ``not applicable`` and says why."""
     statement = cells.find(cell, sent)
     objective = None if cell["objective"] is None else build_objective(cell["objective"])
     if objective is not None and cell["quiet"]:
-        objective = _exact(objective)
+        objective = exact(objective)
     try:
         verdict = check(
             statement, objective, count=cell["count"], replicas=cell["replicas"],

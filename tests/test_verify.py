@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -152,9 +153,9 @@ def test_the_cap_keeps_what_is_quiet_or_attained_and_says_what_it_drops(
     statement: Statement, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = applicable.objectives_for(statement, objective_specs(), 0, False, False)
-    kept, left = plan.kept, plan.left
+    kept = plan.kept
     assert len(kept) <= applicable._OBJECTIVES
-    left = [v for v in left if "no workers" not in v.reason]
+    left = [v for v in plan.left if "no workers" not in v.reason]
     assert all("beyond the 12 objectives" in v.reason for v in left)
     monkeypatch.setattr(applicable, "_OBJECTIVES", 1000)
     whole = applicable.objectives_for(statement, objective_specs(), 0, False, False)
@@ -162,10 +163,10 @@ def test_the_cap_keeps_what_is_quiet_or_attained_and_says_what_it_drops(
     assert len(every) == len(kept) + len(left)
     assert all("no workers" in v.reason for v in none)
 
-    def quiet(plan: list[Any]) -> bool:
+    def quiet(plan: Sequence[Any]) -> bool:
         return any(applicable._is_quiet(*entry) for entry in plan)
 
-    def least(plan: list[Any]) -> int:
+    def least(plan: Sequence[Any]) -> int:
         return min(applicable._slack(statement, spec) for spec, _ in plan)
 
     assert quiet(kept) == quiet(every)

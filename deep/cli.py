@@ -60,7 +60,19 @@ def command(
         float | None, typer.Option(help="The step it rises from; a share of one by default.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The first seed.")] = 0,
+<<<<<<< HEAD
     seeds: Annotated[int, counted(1, "How many.")] = 1,
+=======
+    seeds: Annotated[str, typer.Option(help="How many, or which: 0,1,2.")] = "1",
+    jobs: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Workers, each with one thread, that take a run at a time; 1 trains here."
+        ),
+    ] = 1,
+    backend: BackendName = "local",
+    scheduler: Scheduler = None,
+>>>>>>> 33078fb (train --seeds 0,1,2 --jobs N: arms, seeds and tuning trials as cells on workers, through the compute layer)
     dropout: Annotated[float | None, typer.Option(help="The network's dropout.")] = None,
     stochastic_depth: Annotated[
         float | None, typer.Option(help="Drop rate of the last block, growing with depth.")
@@ -95,7 +107,12 @@ def command(
     out: Out = Path("results/train"),
     as_json: Json = False,
 ) -> None:
-    """Train a network; stopped anywhere, the same command goes on bit for bit."""
+    """Train a network; stopped anywhere, the same command goes on bit for bit.
+
+    Example: theorylab train --optimizer sngm --seeds 0,1,2 --jobs 3
+    """
+    several = _seeds(seeds)
+    scale = Scale.asked(jobs, backend, scheduler)
     options = _options(optimizer, given or [], momentum=momentum, weight_decay=weight_decay,
                        lam=lam)  # fmt: skip
     settings = Settings(
@@ -108,10 +125,9 @@ def command(
         compile=compile_, cuda_graphs=cuda_graphs, step_graph=step_graph,
     )  # fmt: skip
     if twins:
-        if with_arms or tune or seeds > 1:
-            raise UsageError(
-                "--twins compares a run with its twins: leave out --arms, --tune, --seeds"
-            )
+        if with_arms or tune or several != 1 or scale != Scale():
+            raise UsageError("--twins compares a run with its twins: leave out --arms, --tune, "
+                             "--seeds, --jobs")  # fmt: skip
         pairs = twin_study(settings, data_dir, count=twins, device=device,
                            checkpoint_every=checkpoint_every, out=out)  # fmt: skip
         if as_json:
@@ -119,9 +135,9 @@ def command(
         else:
             _print_twins(pairs, out)
         return
-    study = train_study(settings, data_dir, arms=with_arms, tune=tune, seeds=seeds,
-                        threshold=threshold, device=device, checkpoint_every=checkpoint_every,
-                        out=out)  # fmt: skip
+    study = train_study(settings, data_dir, arms=with_arms, tune=tune, seeds=several,
+                        threshold=threshold, device=device, jobs=scale,
+                        checkpoint_every=checkpoint_every, out=out)  # fmt: skip
     if not len(study):  # of several processes, the first one speaks
         return
     if as_json:
@@ -240,6 +256,15 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(x) for x in text.split(","))
     except ValueError:
         raise UsageError(f"--batch-sizes expects numbers like 4,8,16, got {text!r}") from None
+
+
+def _seeds(text: str) -> int | list[int]:
+    """How many seeds, or which."""
+    parts = text.split(",")
+    if not all(part.strip().isdecimal() for part in parts):
+        raise UsageError(f"--seeds expects how many, 3, or which, 0,1,2; got {text!r}")
+    found = [int(part) for part in parts]
+    return found if len(found) > 1 else found[0]
 
 
 def compare(

@@ -14,23 +14,27 @@ import torch
 from deep import checkpoint, results
 from deep.arms import Gain, gains, report
 from deep.arms import arms as control_arms
-from deep.data import Dataset
 from deep.devices import device_named, processes
 from deep.measures import Fit, hitting, relaxed_smoothness
+from deep.runs import History, Runs
 from deep.schedules import schedule
 from deep.settings import MAX_SEED, Settings
 from deep.training import Trainer, load_data
 from deep.twins import TwinPair, train_twins
 from theorylab.errors import UsageError
-from theorylab.plugins.files import keep_beside, safe_name, writable, write_text
+from theorylab.plugins.files import keep_beside, writable, write_text
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.store import write_json
 from theorylab.studies.report import Report
+from theorylab.studies.scale import Scale
 
-__all__ = ["Arm", "Summary", "TrainReport", "TwinsReport", "train_study", "twin_study"]
+__all__ = [
+    "Arm", "Summary", "TrainReport", "TwinsReport", "seeds_of", "train_study", "twin_study",
+]  # fmt: skip
 
 _TUNING = (0.1, 0.316, 1.0, 3.16, 10.0)
 _TUNING_SEED = 1000
+_MOST = 10_000
 
 
 @final
@@ -204,9 +208,10 @@ def train_study(
     *,
     arms: bool | Mapping[str, Settings] = False,
     tune: bool = False,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     threshold: float | None = None,
     device: str = "auto",
+    jobs: int | Scale = 1,
     checkpoint_every: float = 30.0,
     out: Path | str = "results/train",
     progress: bool | None = None,
@@ -228,12 +233,14 @@ def train_study(
     tune : bool
         Choose each arm's step, of five around its own, on a tenth of the training samples held
         out, at a seed of its own.
-    seeds : int
-        Seeds ``settings.seed, settings.seed + 1, ...``
+    seeds : int or sequence of int
+        So many seeds ``settings.seed, settings.seed + 1, ...``, or those that are given.
     threshold : float, optional
         Say when the training loss first reaches this.
     device : str
         ``cpu``, ``cuda`` or ``auto``. Under ``torchrun`` each process takes a share of a batch.
+    jobs : int or Scale
+        Workers, each with one thread of torch, that take a run at a time; 1 trains here.
     checkpoint_every : float
         Seconds.
     out : path
@@ -254,9 +261,8 @@ def train_study(
     >>> found["sgd"].settings.optimizer, sorted(found["sgd"].histories)
     ('sgd', [0, 1])
     """
-    first, out = settings.seed, Path(out)
-    if seeds < 1 or first + seeds - 1 > MAX_SEED:
-        raise UsageError(f"--seed and --seeds: seeds must be at most {MAX_SEED}")
+    every, out, scale = seeds_of(settings.seed, seeds), Path(out), Scale.of(jobs)
+    first = every[0]
     # What is bad is refused before data is read.
     schedule(settings.schedule, settings.step_size, 1, round(settings.warmup > 0),
              settings.warmup_from)  # fmt: skip
@@ -267,13 +273,15 @@ def train_study(
     target = writable(out / "results.json")
     results.kept(target)  # what is no results file is refused now
     with processes(device_named(device)) as (rank, world, where):
-        runs = _Runs(data_dir, where, (rank, world), out, checkpoint_every, progress)
+        if world > 1 and scale != Scale():
+            raise UsageError("--jobs and --backend: under torchrun all processes share each run")
+        runs = Runs(data_dir, where, (rank, world), out, checkpoint_every, progress, scale)
         if tune:
-            found = {name: runs.tuned(name, arm) for name, arm in found.items()}
-        histories = {
-            name: {first + i: runs.run(replace(arm, seed=first + i), name) for i in range(seeds)}
-            for name, arm in found.items()
-        }
+            found = _tuned(runs, found)
+        wanted = [(name, replace(arm, seed=seed)) for name, arm in found.items() for seed in every]
+        histories: dict[str, dict[int, History]] = {name: {} for name in found}
+        for (name, run), history in zip(wanted, runs.all(wanted), strict=True):
+            histories[name][run.seed] = history
     if rank:
         return TrainReport((), first)
     study = TrainReport(
@@ -314,58 +322,49 @@ def _arm(
     return Arm(name, settings, histories, reached, fit, made)
 
 
-@final
-class _Runs:
-    """Where runs are executed and kept."""
-
-    def __init__(
-        self,
-        data_dir: Path | str | None,
-        device: torch.device,
-        process: tuple[int, int],
-        out: Path,
-        checkpoint_every: float,
-        progress: bool | None,
-    ) -> None:
-        self.data_dir = data_dir
-        self.device = device
-        self.process = process
-        self.out = out
-        self.checkpoint_every = checkpoint_every
-        self.progress = progress
-        self._data: dict[tuple[str, str, float, int | None, bool], Dataset] = {}
-        self.made: dict[str, Mapping[str, str]] = {}
-
-    def run(self, settings: Settings, name: str) -> list[dict[str, Any]]:
-        key = (settings.model, settings.data, settings.holdout, settings.train_samples,
-               settings.augment)  # fmt: skip
-        if key not in self._data:
-            self._data[key] = load_data(settings, self.data_dir)
-        trainer = Trainer(settings, self._data[key], device=self.device, process=self.process)
-        base = self.out.joinpath(*(safe_name(part.replace(" ", "_")) for part in name.split("/")))
-        trainer.folder = checkpoint.own_folder(
-            base / f"seed-{settings.seed}", settings.to_json(), trainer.made,
-            first=self.process[0] == 0,
-        )  # fmt: skip
-        self.made[name] = trainer.made
-        return trainer.run(checkpoint_every=self.checkpoint_every, progress=self.progress,
-                           label=f"{name} seed {settings.seed}")  # fmt: skip
-
-    def tuned(self, name: str, settings: Settings) -> Settings:
-        """With the step of a grid that does best on a tenth held out, at a seed of its own."""
-        scores = []
-        for factor in _TUNING:
-            lr = settings.step_size * factor
-            trial = replace(settings, lr=lr, holdout=0.1, seed=_TUNING_SEED, evaluations=1)
-            history = self.run(trial, f"tuning/{name}/{lr:.3g}")
+def _tuned(runs: Runs, arms: Mapping[str, Settings]) -> dict[str, Settings]:
+    """Each with the step of a grid that does best on a tenth held out, at a seed of its own."""
+    trials = [
+        (name, replace(arm, lr=arm.step_size * factor, holdout=0.1, seed=_TUNING_SEED,
+                       evaluations=1))
+        for name, arm in arms.items() for factor in _TUNING
+    ]  # fmt: skip
+    histories = runs.all([(f"tuning/{name}/{s.lr:.3g}", s) for name, s in trials], "tuning")
+    best = {
+        name: max(
             # Processes other than the first measure nothing: they take part and are told.
-            scores.append((history[-1]["test_accuracy"] or 0.0 if history else 0.0, lr))
-        best = max(scores)[1]
-        if self.process[1] > 1:
-            told = [best]
-            torch.distributed.broadcast_object_list(told, src=0)
-            best = told[0]
-        return replace(settings, lr=best)
+            (history[-1]["test_accuracy"] or 0.0 if history else 0.0, trial.step_size)
+            for (arm, trial), history in zip(trials, histories, strict=True) if arm == name
+        )[1]
+        for name in arms
+    }  # fmt: skip
+    if runs.process[1] > 1:
+        told = [best]
+        torch.distributed.broadcast_object_list(told, src=0)
+        best = told[0]
+    return {name: replace(arm, lr=best[name]) for name, arm in arms.items()}
+
+
+def seeds_of(first: int, seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """So many seeds from the first one on, or those that are given.
+
+    Raises
+    ------
+    UsageError
+        If there is none, one is out of range, or one is given twice.
+
+    Examples
+    --------
+    >>> seeds_of(4, 2), seeds_of(0, [3, 1])
+    ((4, 5), (3, 1))
+    """
+    if isinstance(seeds, int):
+        seeds = range(first, first + seeds)
+    if not 0 < len(seeds) <= _MOST or len(set(seeds)) < len(seeds):
+        raise UsageError(f"--seeds: 1 to {_MOST} different seeds")
+    if min(seeds) < 0 or max(seeds) > MAX_SEED:
+        raise UsageError(f"--seed and --seeds: seeds must be at most {MAX_SEED}")
+    return tuple(seeds)
 
 
 @final

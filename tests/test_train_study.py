@@ -7,12 +7,17 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import pytest
+import torch
 
+from deep import checkpoint
 from deep.gan import GanSettings, train_gan
+from deep.runs import Runs
 from deep.settings import MAX_SEED, Settings
-from deep.study import train_study, twin_study
+from deep.study import seeds_of, train_study, twin_study
+from deep.training import Trainer
 from theorylab.errors import UsageError
 from theorylab.studies.report import Report
+from theorylab.studies.scale import Scale
 
 TINY = Settings(model="two_conv", optimizer="sgd", steps=2, train_samples=32, batch_size=16,
                 evaluations=2)  # fmt: skip
@@ -123,3 +128,60 @@ def test_a_mistake_is_refused_before_anything_runs(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="unknown schedule"):
         train_study(replace(TINY, schedule="cosine"), out=tmp_path)
     assert not (tmp_path / "sgd").exists()
+
+
+# --- on workers ------------------------------------------------------------------------------
+def test_seeds_are_cells_on_workers_and_the_same_bits_as_here(tmp_path: Path) -> None:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as a worker has
+    try:
+        here = train_study(TINY, seeds=[3, 1], device="cpu", out=tmp_path / "a", progress=False)
+    finally:
+        torch.set_num_threads(threads)
+    there = train_study(TINY, seeds=[3, 1], jobs=2, device="cpu", out=tmp_path / "b",
+                        progress=False)  # fmt: skip
+    for seed in (3, 1):
+        mine, theirs = here["sgd"].histories[seed], there["sgd"].histories[seed]
+        assert [{**row, "seconds": 0} for row in mine] == [{**row, "seconds": 0} for row in theirs]
+        assert (tmp_path / "b" / "sgd" / f"seed-{seed}" / "history.json").exists()
+    assert list(there["sgd"].histories) == [3, 1]
+    assert there["sgd"].made == here["sgd"].made
+    kept = json.loads((tmp_path / "b" / "results.json").read_text())
+    assert kept["arms"]["sgd"]["seeds"] == [1, 3]
+    # Finished cells are read, not trained again.
+    again = train_study(TINY, seeds=[3, 1, 0], jobs=2, device="cpu", out=tmp_path / "b",
+                        progress=False)  # fmt: skip
+    assert again["sgd"].histories[3] == there["sgd"].histories[3]
+
+
+def test_a_run_that_was_stopped_here_goes_on_on_a_worker(tmp_path: Path) -> None:
+    longer = replace(TINY, steps=4)
+    whole = train_study(longer, jobs=2, seeds=2, device="cpu", out=tmp_path / "a", progress=False)
+    runs = Runs(None, torch.device("cpu"), (0, 1), tmp_path / "b", 30.0, False, Scale())
+    trainer = Trainer(longer, runs.data(longer))
+    base = tmp_path / "b" / "sgd" / "seed-0"
+    trainer.folder = checkpoint.own_folder(base, longer.to_json(), trainer.made)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        trainer.run(until=2, progress=False)
+    finally:
+        torch.set_num_threads(threads)
+    found = train_study(longer, jobs=2, seeds=2, device="cpu", out=tmp_path / "b", progress=False)
+    for seed in (0, 1):
+        one, other = whole["sgd"].histories[seed], found["sgd"].histories[seed]
+        assert [row["train_loss"] for row in one] == [row["train_loss"] for row in other]
+
+
+@pytest.mark.parametrize("seeds", [0, [], [1, 1], [-1], 10**9])
+def test_seeds_must_be_some_and_different(seeds: int | list[int]) -> None:
+    with pytest.raises(UsageError, match="--seed"):
+        seeds_of(0, seeds)
+
+
+def test_tuning_and_arms_are_cells_too(tmp_path: Path) -> None:
+    half = {"sgd": TINY, "half": replace(TINY, lr=TINY.step_size / 2)}
+    found = train_study(TINY, arms=half, tune=True, jobs=2, device="cpu", out=tmp_path,
+                        progress=False)  # fmt: skip
+    assert len(list((tmp_path / "tuning").glob("*/*"))) == 10
+    assert len(found) == 2

@@ -1,0 +1,125 @@
+"""``Runs``: the runs of a study, one after another here or as cells on workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, final
+
+import torch
+
+from deep import checkpoint
+from deep.data import Dataset
+from deep.settings import Settings
+from deep.training import Trainer, load_data
+from theorylab.errors import DataError
+from theorylab.plugins.files import safe_name
+from theorylab.plugins.store import Store
+from theorylab.studies.compute import compute
+from theorylab.studies.scale import Scale
+
+__all__ = ["History", "Runs"]
+
+History = list[dict[str, Any]]
+_Key = tuple[str, str, float, int | None, bool]
+
+
+@final
+class Runs:
+    """Where runs are executed, and the folders that they are kept in.
+
+    Parameters
+    ----------
+    data_dir : path or None
+    device : torch.device
+    process : (rank, world)
+    out : Path
+    checkpoint_every : float
+        Seconds.
+    progress : bool or None
+    scale : Scale
+        One local job runs here, with torch's threads; otherwise each run is a cell, computed
+        with one thread, and kept in ``out/cells`` once it is finished.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path | str | None,
+        device: torch.device,
+        process: tuple[int, int],
+        out: Path,
+        checkpoint_every: float,
+        progress: bool | None,
+        scale: Scale,
+    ) -> None:
+        self.data_dir = None if data_dir is None else str(data_dir)
+        self.device, self.process, self.out = device, process, out
+        self.checkpoint_every, self.progress, self.scale = checkpoint_every, progress, scale
+        self.made: dict[str, Mapping[str, str]] = {}
+        self._data: dict[_Key, Dataset] = {}
+
+    def all(self, wanted: Sequence[tuple[str, Settings]], label: str = "training") -> list[History]:
+        """The history of each run, in order.
+
+        Parameters
+        ----------
+        wanted : sequence of (str, Settings)
+            The arm's name, which is its folder's too, and the run.
+
+        Raises
+        ------
+        DataError
+            If a run failed on a worker; those that are finished are kept.
+        """
+        if self.scale == Scale():
+            return [self.run(settings, name) for name, settings in wanted]
+        execute = partial(
+            _on_worker, data_dir=self.data_dir, device=str(self.device),
+            out=str(self.out.resolve()), checkpoint_every=self.checkpoint_every,
+        )  # fmt: skip
+        cells = [
+            {"name": name, "settings": s.to_json(), "data": self.data(s).origin}
+            for name, s in wanted
+        ]
+        found = compute(execute, cells, Store(self.out / "cells"), jobs=self.scale, label=label,
+                        progress=self.progress)  # fmt: skip
+        if found.lost:
+            first = found.lost[0]
+            raise DataError(f"train: {len(found.lost)} of {len(cells)} runs failed ({first.cell}: "
+                            f"{first.reason}); the same command goes on with them")  # fmt: skip
+        for (name, _), result in zip(wanted, found, strict=True):
+            self.made[name] = result["made"]
+        return [result["history"] for result in found]
+
+    def data(self, settings: Settings) -> Dataset:
+        """A run's data; read once."""
+        key = (settings.model, settings.data, settings.holdout, settings.train_samples,
+               settings.augment)  # fmt: skip
+        if key not in self._data:
+            self._data[key] = load_data(settings, self.data_dir)
+        return self._data[key]
+
+    def run(self, settings: Settings, name: str) -> History:
+        """One run, here: from where its folder stands, to the end."""
+        trainer = Trainer(settings, self.data(settings), device=self.device, process=self.process)
+        base = self.out.joinpath(*(safe_name(part.replace(" ", "_")) for part in name.split("/")))
+        trainer.folder = checkpoint.own_folder(
+            base / f"seed-{settings.seed}", settings.to_json(), trainer.made,
+            first=self.process[0] == 0,
+        )  # fmt: skip
+        self.made[name] = trainer.made
+        return trainer.run(checkpoint_every=self.checkpoint_every, progress=self.progress,
+                           label=f"{name} seed {settings.seed}")  # fmt: skip
+
+
+def _on_worker(
+    cell: Mapping[str, Any], data_dir: str | None, device: str, out: str, checkpoint_every: float
+) -> dict[str, Any]:
+    """One run of a study, on a worker: its history, and what it was made with."""
+    settings, name = Settings(**cell["settings"]), str(cell["name"])
+    runs = Runs(data_dir, torch.device(device), (0, 1), Path(out), checkpoint_every, False, Scale())
+    if runs.data(settings).origin != cell["data"]:
+        raise DataError(f"train: {settings.data} has changed since the command began; run it again")
+    history = runs.run(settings, name)
+    return {"history": history, "made": dict(runs.made[name])}

@@ -60,9 +60,6 @@ def command(
         float | None, typer.Option(help="The step it rises from; a share of one by default.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="The first seed.")] = 0,
-<<<<<<< HEAD
-    seeds: Annotated[int, counted(1, "How many.")] = 1,
-=======
     seeds: Annotated[str, typer.Option(help="How many, or which: 0,1,2.")] = "1",
     jobs: Annotated[
         int,
@@ -72,7 +69,6 @@ def command(
     ] = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,
->>>>>>> 33078fb (train --seeds 0,1,2 --jobs N: arms, seeds and tuning trials as cells on workers, through the compute layer)
     dropout: Annotated[float | None, typer.Option(help="The network's dropout.")] = None,
     stochastic_depth: Annotated[
         float | None, typer.Option(help="Drop rate of the last block, growing with depth.")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from theorylab.problem.tracing import row_by_row
+
 __all__ = ["HEIGHT", "by_tiles", "column_blocks"]
 
 HEIGHT = 128
@@ -17,7 +19,8 @@ def by_tiles(function: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
     """``function(w)`` computed ``HEIGHT`` rows at a time, the last tile padded with zeros.
 
     BLAS picks its kernel, and with it the order of its sums, by the shape of the product. With
-    one shape for every product, row ``r`` of the result is the same bits in any batch.
+    one shape for every product, row ``r`` of the result is the same bits in any batch. Compiled
+    code takes each row alone: there nothing is padded.
 
     Parameters
     ----------
@@ -31,6 +34,8 @@ def by_tiles(function: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
     torch.Size([3, 1])
     """
     rows = w.shape[0]
+    if row_by_row():
+        return function(w)
     parts = []
     for first in range(0, rows, HEIGHT):
         tile = w[first : first + HEIGHT]

@@ -1,6 +1,7 @@
 """Operations as C: each is what torch computes, for any row, any number of rows and threads."""
 
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,11 +12,12 @@ import pytest
 import torch
 
 import synthetic
+import theorylab.engine.native.kernel as kernels
 from theorylab import run
 from theorylab.engine.native import draws
 from theorylab.engine.streams import spread
 from theorylab.errors import UsageError
-from theorylab.method import SGD, SNGM
+from theorylab.method import SGD, SNGM, SVRG
 from theorylab.method.rule import UpdateRule
 from theorylab.problem.sampler import Importance
 
@@ -185,6 +187,20 @@ def test_other_probabilities_are_other_weights() -> None:
                              sampler=Importance(chances), compile=compile)["w"]
                          for compile in (False, True))  # fmt: skip
         np.testing.assert_allclose(native, eager, rtol=1e-12)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_a_full_pass_costs_a_row_what_it_needs(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
+    """Matrix products are padded to a height for their bits' sake; a row of C needs no others."""
+    written = []
+    compile = kernels.library
+    monkeypatch.setattr(kernels, "library", lambda *a: written.append(a[0]) or compile(*a))
+    objective = synthetic.robust_regression(n=31, dim=D)
+    eager, native = (run(objective, SVRG(eta=0.1, S=3), 7, 2, replicas=rows, record=("w",),
+                         compile=compile)["w"] for compile in (False, True))  # fmt: skip
+    np.testing.assert_allclose(native, eager, rtol=1e-12)
+    lengths = [int(n) for text in written for n in re.findall(r"i\d+ < (\d+);", text)]
+    assert max(lengths) == 31
 
 
 def test_a_folder_that_others_write_to_gives_no_code(

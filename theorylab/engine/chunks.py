@@ -124,6 +124,7 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
     }
     batches = [job.sampler.stream(objective, rng, BLOCK) for rng in rngs[SAMPLES]]
     dtype = objective.start.dtype
+    numbers = torch.empty(0, dtype=dtype).numpy().dtype
     per_coordinate = sum(d.per == "coordinate" for d in rule.draws)
     has_rounds = rule.restarts(np.random.default_rng(0), 0, 1, 1) is not None
 
@@ -186,9 +187,9 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
                 streams.side_by_side(
                     [partial(streams.rule_draw, draw, length, objective.dim, rng)
                      for rng in rngs[RULE + k]],
-                    size, copies,
+                    size, copies, numbers,
                 )
-            ).to(dtype)
+            )
             for k, draw in enumerate(rule.draws)
         }  # fmt: skip
         ticks = torch.arange(first + 1, first + length + 1, dtype=dtype)

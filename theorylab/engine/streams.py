@@ -40,10 +40,13 @@ def blocks(replicas: int) -> int:
     return math.ceil(replicas / BLOCK)
 
 
-def side_by_side(draws: Sequence[Callable[[], np.ndarray]], size: int, copies: int) -> np.ndarray:
+def side_by_side(
+    draws: Sequence[Callable[[], np.ndarray]], size: int, copies: int,
+    dtype: np.dtype | None = None,
+) -> np.ndarray:  # fmt: skip
     """The blocks' draws beside each other, each as ``copies`` equal rows, ``size`` in all."""
     head = draws[0]()
-    whole = np.empty((len(head), size // copies, copies, *head.shape[2:]), head.dtype)
+    whole = np.empty((len(head), size // copies, copies, *head.shape[2:]), dtype or head.dtype)
 
     def fill(b: int) -> None:
         place = whole[:, b * BLOCK : (b + 1) * BLOCK]

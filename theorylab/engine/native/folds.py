@@ -116,7 +116,8 @@ class Folds(Elementwise, abc.ABC):
         *lead, n, k = a.shape
         m, stack = b.shape[-1], list(range(len(lead)))
         axis = len(lead)
-        if right.array is not None:  # its rows are contiguous
+        # Whether its rows are contiguous, those of a part of an array too.
+        if right.at([*("i" for _ in lead), "k", "j"]).endswith(" + j)]"):
             shape = (*lead, n, k, m)
             product = Value(
                 shape,

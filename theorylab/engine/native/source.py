@@ -11,6 +11,7 @@ from torch import Tensor, fx
 
 from theorylab.engine.native.lowering import HEADER, Lowering
 from theorylab.engine.native.values import Writer, kind_of
+from theorylab.problem.tracing import traced_by_rows
 
 __all__ = ["source", "trace"]
 
@@ -24,7 +25,7 @@ def trace(step: Callable[..., list[Tensor]], arguments: Sequence[Tensor]) -> fx.
     from torch._subclasses.functional_tensor import dispatch_functionalize
     from torch.fx.experimental.proxy_tensor import make_fx
 
-    with torch.inference_mode(False), torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad(), traced_by_rows():
         # The tracer takes two arguments that are one tensor for the same argument.
         examples: list[Any] = [x.clone() for x in arguments]
         # Fake tensors hold no values, so none can end up in the code.

@@ -21,6 +21,7 @@ from synthetic.linear_sum import LinearSum, linear_twins, strongly_convex_twins
 from synthetic.losses import LOSSES
 from synthetic.noise import Noisy, ShiftedSum
 from synthetic.one_sided import one_sided
+from synthetic.own_loss import own_loss
 from synthetic.piecewise_quadratic import (
     PiecewiseQuadratic,
     piecewise_quadratic,
@@ -48,7 +49,7 @@ __all__ = [
     "delta_nonconvex",
     "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "lasso", "linear_twins",
     "linear_workers", "load",
-    "one_sided", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",
+    "one_sided", "own_loss", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",
     "quadratic", "quadratic_dip", "quadratic_game", "regression_workers", "relaxed_smooth",
     "robust_regression", "shifted_workers", "stability_twins", "strongly_convex",
     "strongly_convex_twins", "two_point",

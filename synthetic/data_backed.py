@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from synthetic.losses import loss_named
+from synthetic.losses import Loss, loss_named
 from synthetic.margin_sum import MarginSum
 from synthetic.populations import Pool, Population, SphereLaw
 from synthetic.shared import count, refuse
@@ -156,7 +156,7 @@ def classification(
 
 def dataset_objective(
     source: str | Path | Any = "breast_cancer",
-    loss: str = "geman_mcclure",
+    loss: str | Loss = "geman_mcclure",
     scale: float = 1.0,
     alpha: float = 0.0,
     n: int | None = None,
@@ -186,8 +186,8 @@ def dataset_objective(
     source : str, Path or frame
         ``"breast_cancer"``, ``"digits"``, ``"diabetes"``, or a file or frame of yours (see
         :func:`theorylab.data.load`).
-    loss : str
-        See :data:`synthetic.losses.LOSSES`.
+    loss : str or Loss
+        See :data:`synthetic.losses.LOSSES`; :func:`synthetic.own_loss` makes one of your own.
     scale : float
         Divides residuals or margins.
     alpha : float
@@ -219,7 +219,7 @@ def dataset_objective(
         "decimal": decimal, "text": text, "impute": impute, "positive": positive,
         "labels": labels, "digest": digest,
     }  # fmt: skip
-    parameters: dict[str, Any] = {"loss": loss, "scale": scale, "alpha": alpha, "n": n,
+    parameters: dict[str, Any] = {"loss": str(loss), "scale": scale, "alpha": alpha, "n": n,
                                   "seed": seed}  # fmt: skip
     parameters |= {k: v for k, v in given.items() if v is not None}
     chosen = loss_named(loss)
@@ -269,7 +269,7 @@ def _two_classes(data: Dataset) -> Dataset:
 def finite_sum(
     A: np.ndarray,
     b: np.ndarray,
-    loss: str = "geman_mcclure",
+    loss: str | Loss = "geman_mcclure",
     alpha: float = 0.0,
     start: float | np.ndarray | None = None,
     dtype: torch.dtype = torch.float64,
@@ -280,8 +280,8 @@ def finite_sum(
     ----------
     A : ndarray, shape (n, d)
     b : ndarray, shape (n,)
-    loss : str
-        See :data:`synthetic.losses.LOSSES`.
+    loss : str or Loss
+        See :data:`synthetic.losses.LOSSES`; :func:`synthetic.own_loss` makes one of your own.
     alpha : float
         Weight of the non-convex regulariser.
     start : float or ndarray, shape (d,)
@@ -311,7 +311,7 @@ def finite_sum(
         raise DataError(f"finite_sum: expected start as a number or of shape ({A.shape[1]},), "
                         f"finite, got {first.tolist()}")  # fmt: skip
     first = np.broadcast_to(first, A.shape[1:]).copy()
-    parameters = {"loss": loss, "alpha": alpha, "n": len(b)}
+    parameters = {"loss": str(loss), "alpha": alpha, "n": len(b)}
     return MarginSum("finite_sum", loss_named(loss), A, b, first, alpha, Pool(A, b), parameters,
                      dtype)  # fmt: skip
 

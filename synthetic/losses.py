@@ -26,6 +26,10 @@ class Loss(Scalar):
 
     of_margin: ClassVar[bool] = False
 
+    def uncertified(self, constant: str) -> str:
+        """Why the range that a sum's constant needs is not certified; empty where it is."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Squared(Loss):
@@ -291,8 +295,8 @@ LOSSES: Mapping[str, type[Loss]] = {
 }  # fmt: skip
 
 
-def loss_named(name: str) -> Loss:
-    """The loss called ``name``.
+def loss_named(name: str | Loss) -> Loss:
+    """The loss called ``name``; a loss is its own.
 
     Raises
     ------
@@ -304,6 +308,8 @@ def loss_named(name: str) -> Loss:
     >>> loss_named("welsch")
     Welsch()
     """
+    if isinstance(name, Loss):
+        return name
     if name not in LOSSES:
         raise UnknownNameError(f"unknown loss {name!r}; known: {', '.join(LOSSES)}")
     return LOSSES[name]()

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic.losses import GemanMcClure, Loss
+from synthetic.losses import GemanMcClure, Loss, Squared
 from synthetic.populations import Population, mean_loss
 from synthetic.tiles import by_tiles, column_blocks
 from theorylab.errors import UsageError
@@ -172,11 +172,15 @@ class MarginSum(FiniteSum):
         bottom = most * r.concavity + 2 * alpha * penalty.concavity
         steepest = math.sqrt(most) * r.steepest
         steepest += 2 * alpha * penalty.steepest * math.sqrt(self.dim)
+        if r.how != "closed form":
+            how = f"{how}, {r.how}"
+        attained, bend_attained = attained and r.attained, bend_attained and r.attained
         found = {
             "ell": Constant(max(top, bottom), how, bend_attained and bool(top >= bottom)),
             "delta": Constant(bottom, how, attained or bool(bottom == 0)),
             "L": Constant(top, how, bend_attained),
         }
+        found = {name: c for name, c in found.items() if math.isfinite(c.value)}
         if r.curvature[0] > 0 and least > 0 and not alpha:
             mu = least * r.curvature[0]
             found["mu"] = Constant(mu, how, r.curvature[0] == r.curvature[1])
@@ -201,11 +205,11 @@ class MarginSum(FiniteSum):
             spread = 0.0 if size == 1 else r.steepest * math.sqrt(second)
             found["sigma"] = Constant(spread, "closed form", size == 1)
         start = self.start.unsqueeze(0)
-        if self._twin_size is None:
+        if self._twin_size is None and math.isfinite(self.minimum()):
             first = float(self.value(start)[0])
             exact = self.minimizer() is not None
             found["Delta"] = Constant(first - self.minimum(), "closed form", exact)
-        elif math.isfinite(r.value[0]):
+        elif self._twin_size is not None and math.isfinite(r.value[0]):
             every = torch.arange(self.n).unsqueeze(0)
             worst = float(self.sample_value(start, every).max())
             found["Delta"] = Constant(worst - r.value[0], "closed form")
@@ -237,6 +241,9 @@ class MarginSum(FiniteSum):
     def sample_constants(self) -> Mapping[str, Constant]:
         return self._sample_constants
 
+    def uncertified(self, constant: str) -> str:
+        return self.loss.uncertified(constant)
+
     @property
     def sample_declared(self) -> frozenset[str]:
         return self.declared & {"convex"}  # one loss for every sample: convex alike
@@ -262,7 +269,7 @@ class MarginSum(FiniteSum):
         """A certified lower bound of F and, for linear regression, where it is attained."""
         r = self.loss.ranges
         lowest = r.value[0]
-        if r.curvature == (1.0, 1.0) and not self.alpha and self._twin_size is None:
+        if isinstance(self.loss, Squared) and not self.alpha and self._twin_size is None:
             w = np.linalg.lstsq(self._A, self._b, rcond=None)[0]
             point = torch.tensor(w, dtype=torch.float64)
             residual = self._A @ w - self._b

@@ -15,12 +15,14 @@ Range = tuple[float, float]
 
 @dataclass(frozen=True)
 class Ranges:
-    """The exact ranges (inf, sup) of a :class:`Scalar` and its derivatives over the real line.
+    """The certified ranges (inf, sup) of a :class:`Scalar` and its derivatives over the real line.
 
     Parameters
     ----------
     value, slope, curvature : (float, float)
-        Infinite where unbounded. Each end is attained or a limit, so none can be improved.
+        Infinite where unbounded.
+    attained : bool
+        Whether each end is attained or a limit, so that none can be improved.
     how : str
         How they are certified, as in :class:`theorylab.problem.objective.Constant`.
     minimizer : float or None
@@ -46,6 +48,7 @@ class Ranges:
     relaxed_attained: bool = True
     polyak: float = 0.0
     growth: float = 0.0
+    attained: bool = True
 
     @property
     def steepest(self) -> float:

@@ -185,14 +185,13 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
             wanted = missing[0] if missing else assumption.name
             raise AssumptionError(
                 f"{statement.key} assumes {assumption.name} ({assumption.text}); "
-                f"{objective.name} {lacking}; theorylab objectives {wanted} lists families that do"
+                f"{objective.name} {lacking}; {_advice(objective, wanted)}"
             )
     for symbol in statement.constants:
         if symbol.name not in table:
             raise AssumptionError(
                 f"{statement.key} needs {symbol.name} ({symbol.meaning}); "
-                f"{objective.name} certifies no {symbol.name}; theorylab objectives {symbol.name} "
-                "lists families that do"
+                f"{objective.name} certifies no {symbol.name}; {_advice(objective, symbol.name)}"
             )
     # A hyperparameter that has the name of a constant is another thing.
     chosen = {symbol.name for symbol in statement.hyperparameters}
@@ -211,6 +210,12 @@ def _beyond(values: Mapping[str, float]) -> str | None:
                 "leave what doubles hold: state it in other units"
             )
     return None
+
+
+def _advice(objective: Objective, wanted: str) -> str:
+    """Why it is not certified, or else where it is."""
+    known = objective.uncertified(wanted)
+    return known or f"theorylab objectives {wanted} lists families that do"
 
 
 def speaks_of_workers(statement: Statement) -> bool:

@@ -263,6 +263,10 @@ class Objective(abc.ABC):
     def constants(self) -> Mapping[str, Constant]:
         """Certified constants of F and its sampling, by symbol name (``ell``, ``delta``, ...)."""
 
+    def uncertified(self, constant: str) -> str:
+        """Why a constant is not certified, where more is known than that it is not."""
+        return ""
+
     def sample_constants(self) -> Mapping[str, Constant]:
         """Constants that hold for every f_i (finite sums); empty where there are none."""
         return {}

@@ -33,6 +33,7 @@ MAIN = {
     "sngm": ("sngm.theorem_1", "T"),
     "stochastic_batch_size": ("stochastic_batch_size.claim_noise_variance", "B"),
 }
+_MEASURED = "measured, 99% interval"  # as `sweep` checks
 _STYLES = {"printed": ("#D55E00", "--"), "repaired": ("#0072B2", "-")}
 
 
@@ -161,7 +162,7 @@ def draw(found: SweepReport, path: Path) -> list[Path]:
                 bars = np.array([_bar(r) for r in found.rows if r.form == form and
                                  None not in (r.bound, r.measured)]).reshape(-1, 4)  # fmt: skip
                 axes.errorbar(bars[:, 0], bars[:, 1], yerr=bars[:, 2:].T, fmt="o", color="black",
-                              capsize=2, label="measured", zorder=3)  # fmt: skip
+                              capsize=2, label=_MEASURED, zorder=3)  # fmt: skip
                 measured = True
             axes.plot(*zip(*bounds, strict=True), line, color=colour, label=f"{form} bound")
         if all(r.x > 0 for r in found.rows):
@@ -170,9 +171,9 @@ def draw(found: SweepReport, path: Path) -> list[Path]:
         if all((r.measured or 0) > 0 and (r.bound or 0) > 0 for r in found.rows):
             # An interval may reach down to 0, which no logarithmic axis shows.
             least = min(min(r.measured or math.inf, r.bound or math.inf) for r in found.rows)
-            _, high = axes.get_ylim()
+            most = max(max(r.measured or 0, r.bound or 0, r.interval[1] or 0) for r in found.rows)
             axes.set_yscale("log")
-            axes.set_ylim(least / 3, high)
+            axes.set_ylim(least / 3, 1.5 * most)
             decade_ticks(axes.yaxis)
         axes.set_xlabel(_axis_label(lead, found.axis, found.objective))
         # Mathtext sets a sum's limits over the fraction before it.
@@ -204,6 +205,9 @@ def _axis_label(statement: Statement, axis: str, objective: str) -> str:
 def _held(found: SweepReport) -> list[str]:
     """What stays as it is along the axis, in lines that fit the title."""
     held = {**found.parameters, **found.fixed}
-    parts = [f"{k} = {v:.4g}" if isinstance(v, float | int) else f"{k} = {v}"
+    parts = [f"{k} = {v:.4g}" if isinstance(v, float | int) else f"{k} = {v}".replace("_", " ")
              for k, v in held.items() if k != found.axis and v is not None]  # fmt: skip
-    return textwrap.wrap(", ".join(parts), 44)
+    # One that is broken in two lines cannot be read.
+    joined = ", ".join(part.replace(" ", "\u00a0") for part in parts)
+    lines = textwrap.wrap(joined, 44, break_long_words=False, break_on_hyphens=False)
+    return [line.replace("\u00a0", " ") for line in lines]

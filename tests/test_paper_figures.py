@@ -92,7 +92,7 @@ def test_measured_and_both_bounds_are_drawn(tmp_path: Path, canvases: Any) -> No
     assert_vector_files(paths, found.to_json()["provenance"])
     (axes,) = canvases[0].axes
     labels = set(axes.get_legend_handles_labels()[1])
-    assert labels == {"measured", "printed bound", "repaired bound"}
+    assert labels == {"measured, 99% interval", "printed bound", "repaired bound"}
     drawn = axes.containers[0].lines[0].get_ydata()
     kept = [r for r in found if r.form == "printed" and r.bound is not None]
     assert list(drawn) == [r.measured for r in kept]

@@ -34,6 +34,15 @@ def test_the_rule_is_sgd(statement: Statement) -> None:
     assert verdict.measured == 0
 
 
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("statement", CLAIMS, ids=lambda s: s.key)
+def test_the_rule_is_sgd_at_every_seed_where_sgd_leaves_the_numbers(
+    statement: Statement, seed: int
+) -> None:
+    steep = synthetic.relaxed_smooth(dim=2, shape="cosh", noise="shifts", sigma=0.5, n=6)
+    assert check(statement, steep, seed=seed).verdict == "holds"
+
+
 @pytest.mark.parametrize("statement", CLAIMS, ids=lambda s: s.key)
 def test_another_step_size_is_not(statement: Statement) -> None:
     name = "inner" if statement is lrsgd.claim_sgd_case else "eta"

@@ -93,3 +93,22 @@ def test_a_reduction_drops_nothing_that_is_not_finite(reduce: Any) -> None:
 def test_an_unknown_reduction_is_named() -> None:
     with pytest.raises(ValueError, match="reduce is one of mean, sum, min, max, got 'median'"):
         run(synthetic.quadratic(dim=1), SGD(eta=0.1), 3, reduce="median")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("batch", [1, 8])
+def test_random_times_give_the_interval_of_every_step_at_a_tenth_of_the_cost(batch: int) -> None:
+    """Counted: sample gradients, those of the steps included, for one width of the interval."""
+    n, steps, replicas = 500, 640, 256
+    objective, asked = counted(synthetic.robust_regression(n=n, dim=5))
+    found = {}
+    for name, at in (("every", range(steps)), ("strata", Stratified(32, 0, steps))):
+        before = asked["gradient"]
+        out = run(objective, SGD(eta=0.05), steps, batch, replicas, 1, ("gradient_norm",), at=at,
+                  chunk=replicas, progress=False)  # fmt: skip
+        passes = (asked["gradient"] - before) * replicas
+        width = out.mean("gradient_norm").std() / replicas**0.5
+        found[name] = width, passes * n + replicas * steps * batch
+    wider = (found["strata"][0] / found["every"][0]) ** 2  # so many times as many replicas
+    share = wider * found["strata"][1] / found["every"][1]
+    print(f"{share:.3f} of the gradients of every step; {wider:.2f} times the replicas")
+    assert share < 0.1

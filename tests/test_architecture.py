@@ -172,11 +172,9 @@ def test_no_file_grows_past_what_a_reader_takes_in() -> None:
     assert {name for name, size in sizes.items() if size > LONGEST} <= LONG
 
 
-# What may write otherwise: the helper, C for a compiler in a folder of its own, costs that are
-# linked from one, an open log.
+# What may write otherwise: the helper, C for a compiler in a folder of its own, an open log.
 _WRITERS = {
-    "theorylab/plugins/files.py", "theorylab/engine/native/library.py",
-    "theorylab/engine/native/costs.py", "deep/gpu/record.py",
+    "theorylab/plugins/files.py", "theorylab/engine/native/library.py", "deep/gpu/record.py",
 }  # fmt: skip
 _WRITES = ("write_text", "write_bytes", "savefig", "save", "savez", "savez_compressed", "to_csv",
            "to_parquet", "to_excel", "tofile")  # fmt: skip

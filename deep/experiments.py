@@ -21,10 +21,12 @@ from deep.data import Dataset
 from deep.recipes import DROPS
 from deep.settings import Settings
 from deep.training import Trainer, load_data
+from deep.trial import estimated_seconds
 from theorylab.errors import DataError
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.store import Store
 from theorylab.studies.compute import Lost, compute
+from theorylab.studies.planning import end_of_plan
 from theorylab.studies.scale import Scale
 
 __all__ = ["DATA_VARIABLE", "compare", "matching", "scope"]
@@ -124,9 +126,12 @@ def compare(
     def run(runs: Sequence[Settings], label: str) -> list[Any]:
         cells = [{"settings": s.to_json(), "data": digest} for s in runs]
         found = compute(execute, cells, store, jobs=jobs, label=label, budget=budget,
-                        progress=progress)  # fmt: skip
+                        progress=progress, trial=trial)  # fmt: skip
         lost.extend(found.lost)
         return list(found)
+
+    def trial(cell: Mapping[str, Any]) -> float:
+        return estimated_seconds(Settings(**cell["settings"]), data)
 
     # Middle batch sizes first: should the budget run out, the ends are what is missing.
     sizes = sorted(plan.batch_sizes, key=lambda b: abs(b - 16))
@@ -144,6 +149,7 @@ def compare(
         for seed in range(plan.seeds)
     ]
     histories = run([settings for *_, settings in wanted], "comparing")
+    end_of_plan()
     done: dict[tuple[str, str], dict[int, Any]] = defaultdict(dict)
     for (group, arm, seed, _), history in zip(wanted, histories, strict=True):
         if history is not None:

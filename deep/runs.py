@@ -13,10 +13,13 @@ from deep import checkpoint
 from deep.data import Dataset
 from deep.settings import Settings
 from deep.training import Trainer, load_data
+from deep.trial import estimated_seconds
 from theorylab.errors import DataError
 from theorylab.plugins.files import safe_name
+from theorylab.plugins.sealed import Damaged
 from theorylab.plugins.store import Store
 from theorylab.studies.compute import compute
+from theorylab.studies.planning import Planner, planner
 from theorylab.studies.scale import Scale
 
 __all__ = ["History", "Runs"]
@@ -72,6 +75,10 @@ class Runs:
         DataError
             If a run failed on a worker; those that are finished are kept.
         """
+        if (asked := planner()) is not None and self.scale == Scale():
+            for name, settings in wanted:
+                self._plan(asked, settings, name, label)
+            return [[] for _ in wanted]
         if self.scale == Scale():
             return [self.run(settings, name) for name, settings in wanted]
         execute = partial(
@@ -83,7 +90,9 @@ class Runs:
             for name, s in wanted
         ]
         found = compute(execute, cells, Store(self.out / "cells"), jobs=self.scale, label=label,
-                        progress=self.progress)  # fmt: skip
+                        progress=self.progress, trial=self._trial)  # fmt: skip
+        if asked is not None:
+            return [[] for _ in wanted]
         if found.lost:
             first = found.lost[0]
             raise DataError(f"train: {len(found.lost)} of {len(cells)} runs failed ({first.cell}: "
@@ -102,15 +111,37 @@ class Runs:
 
     def run(self, settings: Settings, name: str) -> History:
         """One run, here: from where its folder stands, to the end."""
+        trainer = self._trainer(settings, name)
+        return trainer.run(checkpoint_every=self.checkpoint_every, progress=self.progress,
+                           label=f"{name} seed {settings.seed}")  # fmt: skip
+
+    def _trainer(self, settings: Settings, name: str) -> Trainer:
+        """A run's trainer, at its folder; for a plan, nothing is written."""
         trainer = Trainer(settings, self.data(settings), device=self.device, process=self.process)
         base = self.out.joinpath(*(safe_name(part.replace(" ", "_")) for part in name.split("/")))
         trainer.folder = checkpoint.own_folder(
             base / f"seed-{settings.seed}", settings.to_json(), trainer.made,
-            first=self.process[0] == 0,
+            first=self.process[0] == 0 and planner() is None,
         )  # fmt: skip
         self.made[name] = trainer.made
-        return trainer.run(checkpoint_every=self.checkpoint_every, progress=self.progress,
-                           label=f"{name} seed {settings.seed}")  # fmt: skip
+        return trainer
+
+    def _plan(self, asked: Planner, settings: Settings, name: str, label: str) -> None:
+        """A run as a cell of a plan: finished if its checkpoint is that of its last step."""
+        trainer = self._trainer(settings, name)
+        assert trainer.folder is not None
+        try:
+            state = checkpoint.load(trainer.folder / "checkpoint.pt")
+        except Damaged:
+            state = None
+        held = state if isinstance(state, Mapping) else {}
+        done = held.get("made") == dict(trainer.made) and held.get("steps") == trainer.total
+        asked.add(label, [f"{name} seed {settings.seed}"], [{"settings": settings.to_json()}],
+                  [done], trial=self._trial)  # fmt: skip
+
+    def _trial(self, cell: Mapping[str, Any]) -> float:
+        settings = Settings(**cell["settings"])
+        return estimated_seconds(settings, self.data(settings), self.device)
 
 
 def _on_worker(

@@ -25,6 +25,7 @@ from theorylab.errors import UsageError
 from theorylab.plugins.files import keep_beside, writable, write_text
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.store import write_json
+from theorylab.studies.planning import end_of_plan, planner
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 
@@ -282,6 +283,7 @@ def train_study(
         histories: dict[str, dict[int, History]] = {name: {} for name in found}
         for (name, run), history in zip(wanted, runs.all(wanted), strict=True):
             histories[name][run.seed] = history
+    end_of_plan()
     if rank:
         return TrainReport((), first)
     study = TrainReport(
@@ -430,6 +432,8 @@ def twin_study(
         If the settings do not fit, or under ``torchrun``.
     """
     out = Path(out)
+    if planner() is not None:
+        raise UsageError("plan: twins of a network are not split into cells")
     schedule(settings.schedule, settings.step_size, 1, round(settings.warmup > 0),
              settings.warmup_from)  # fmt: skip
     target = writable(out / "twins.json")

@@ -28,6 +28,7 @@ from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
 from theorylab.plugins import registry
 from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import Store, writable
+from theorylab.studies.planning import end_of_plan
 from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
 
@@ -143,6 +144,7 @@ def command(
                           budget=budget, recorded=elsewhere, segmenter=reader)  # fmt: skip
         refused += _print_exhibits(produce_each(chosen, session, out, look, kinds))
         lost = lost or bool(session.lost)
+    end_of_plan()
     if refused:
         what = "exhibits" if chosen else "statements"
         raise UsageError(

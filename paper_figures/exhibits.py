@@ -18,6 +18,7 @@ from paper_figures.tables import compared, controls, latex
 from theorylab.errors import UnknownNameError, UsageError
 from theorylab.plugins.files import keep_beside, write_text
 from theorylab.plugins.provenance import provenance, run_of
+from theorylab.studies.planning import Planned, end_of_plan
 
 __all__ = ["EXHIBITS", "Drawn", "draw", "exhibit", "produce", "produce_each"]
 
@@ -65,6 +66,7 @@ def produce(
     """
     before = session.missing
     data = item.compute(session)
+    end_of_plan()
     made = provenance(
         exhibit=item.key, preset=session.scale.name, seed=session.seed,
         data={name: digest for name, digest in session.digests.items() if digest},
@@ -94,6 +96,8 @@ def produce_each(
         session.label = f"{key} ({number}/{len(keys)})"
         try:
             yield produce(exhibit(key), session, out, style, formats)
+        except Planned:  # the others' cells belong to the plan too
+            continue
         except UsageError as error:
             if len(keys) == 1:
                 raise

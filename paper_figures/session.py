@@ -27,11 +27,13 @@ from deep.images import shown_pairs
 from deep.segmentation import Segmenter, load_segmenter, on_truth, segmenter, train_segmenter
 from deep.settings import Settings
 from deep.training import Trainer, load_data
+from deep.trial import estimated_seconds
 from paper_figures.scale import Run, Scale, scaled
 from theorylab.errors import DataError, UsageError
 from theorylab.plugins.provenance import file_digest
 from theorylab.plugins.store import Store
 from theorylab.studies.compute import Lost, compute
+from theorylab.studies.planning import Trial, unknown
 from theorylab.studies.scale import Scale as Workers
 
 __all__ = ["READERS", "GanRun", "Session", "recorded"]
@@ -193,16 +195,25 @@ class Session:
              "device": device_named(self.device).type}
             for s in settings
         ]  # fmt: skip
-        return self._compute(train_cell, cells, stage)
+        return self._compute(train_cell, cells, stage, self._trial)
 
-    def _compute(self, function: Any, cells: Sequence[Mapping[str, Any]], stage: str) -> list[Any]:
+    def _trial(self, cell: Mapping[str, Any]) -> float:
+        """What a run would take."""
+        settings = Settings(**cell["settings"])
+        given = None if self.data_dir is None else str(self.data_dir)
+        data = _loaded(settings.data, settings.model, given)
+        return estimated_seconds(settings, data, device_named(self.device))
+
+    def _compute(
+        self, function: Any, cells: Sequence[Mapping[str, Any]], stage: str, trial: Trial
+    ) -> list[Any]:
         unique = {json.dumps(cell, sort_keys=True): cell for cell in cells}
         given = None if self.data_dir is None else str(self.data_dir)
         execute = partial(function, data_dir=given, device=self.device,
                           runs=str(self.store.root / "runs"))  # fmt: skip
         found = compute(execute, list(unique.values()), self.store, jobs=self.jobs,
                         label=self.label + stage, budget=self.budget,
-                        progress=self.progress)  # fmt: skip
+                        progress=self.progress, trial=trial)  # fmt: skip
         self.lost += found.lost
         by_cell = dict(zip(unique, found, strict=True))
         return [by_cell[json.dumps(cell, sort_keys=True)] for cell in cells]
@@ -231,7 +242,7 @@ class Session:
             }
             for _, made, _ in wanted
         ]  # fmt: skip
-        results = self._compute(gan_cell, cells, "")
+        results = self._compute(gan_cell, cells, "", unknown)
         rows: list[dict[str, Any]] = []
         for (run, made, i), result in zip(wanted, results, strict=True):
             if result is None:

@@ -20,6 +20,7 @@ from theorylab.judge.check import constants_for
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import Spec, build_objective, objective_specs, with_parameters
 from theorylab.problem.objective import FiniteSum
+from theorylab.studies.planning import Planned
 from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
 from theorylab.studies.sweep import SweepReport, SweepRow, default_axis, sweep
@@ -110,6 +111,8 @@ def each(
     for forms, axis in wanted:
         try:
             yield measured_against_bound(forms, axis, **options)
+        except Planned:  # the others' cells belong to the plan too
+            continue
         except UsageError as error:
             if len(wanted) == 1:
                 raise

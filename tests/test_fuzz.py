@@ -155,7 +155,7 @@ def retyped(draw: Any, table: Any) -> Any:
             if isinstance(at, dict) and not draw(st.integers(0, 4)):
                 del at[place]
             else:
-                at[place] = draw(st.sampled_from(ODD))
+                at[place] = copy.deepcopy(draw(st.sampled_from(ODD)))
             break
     return changed
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-__all__ = ["MAX_COUNT", "BackendName", "Jobs", "Memory", "Scheduler", "counted"]
+__all__ = ["MAX_COUNT", "BackendName", "Jobs", "Memory", "Scheduler", "counted", "takes_rest"]
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 MAX_COUNT = 1_000_000
 """Of whatever an option counts: beyond it a slip of the keyboard would run for years."""
@@ -19,6 +22,12 @@ def counted(least: int, text: str, *names: str, most: int = MAX_COUNT) -> Any:
     1000000
     """
     return typer.Option(*names, min=least, max=most, help=text)
+
+
+def takes_rest(command: Function) -> Function:
+    """Mark a command whose arguments after the first are another command's, options and all."""
+    command.__dict__["takes_rest"] = True
+    return command
 
 
 Jobs = Annotated[int, typer.Option(min=1, help="Workers; results are the same bits.")]

@@ -17,9 +17,10 @@ from theorylab.errors import UsageError, printable
 from theorylab.plugins import registry
 from theorylab.plugins.commands import commands
 
-__all__ = ["build", "main"]
+__all__ = ["build", "command_line", "main"]
 
 _INTERRUPTED = 130
+_REST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 _LONGEST = 4000  # characters of an error
 
 
@@ -63,13 +64,20 @@ def _built(name: str) -> Any:
     command = commands()[name]
     alone = typer.Typer(add_completion=False)
     try:
-        alone.command(name, cls=_Command)(command.load())
+        function = command.load()
+        settings = _REST if getattr(function, "takes_rest", False) else None
+        alone.command(name, cls=_Command, context_settings=settings)(function)
         return typer.main.get_command(alone)
     except Exception as error:  # whatever is wrong with it, the other commands work
         if command.own:
             raise
         registry.leave_out("commands", name, f"{type(error).__name__}: {error}")
         return None
+
+
+def command_line(name: str) -> Any:
+    """A command with all its options, as typer runs it; of one of this project's names."""
+    return _built(name)
 
 
 def build() -> typer.Typer:

@@ -6,12 +6,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, final
 
 from theorylab.errors import UsageError
 from theorylab.plugins.code import code_of
 from theorylab.plugins.store import Cell, Store
 from theorylab.progress import bar
+from theorylab.studies.planning import Trial, planner
 from theorylab.studies.scale import Scale
 from theorylab.studies.workers import Failure, Task, spread
 
@@ -78,6 +80,7 @@ def compute(
     label: str = "checking",
     budget: float | None = None,
     progress: bool | None = None,
+    trial: Trial | None = None,
 ) -> Computed:
     """``function(cell)`` for every cell, from the store where it is finished, in cell order.
 
@@ -96,6 +99,9 @@ def compute(
         Worker processes; or workers elsewhere.
     budget : float, optional
         Seconds after which no new cell is started; those left are ``None``.
+    trial : callable, optional
+        Estimates the seconds of a cell, for a plan (:mod:`theorylab.studies.planning`) of cells
+        that take too long to be run for that.
 
     Raises
     ------
@@ -116,6 +122,12 @@ def compute(
     codes = [code_of(function, cell) for cell in cells]
     results = store.finished(cells, codes)
     missing = [i for i, result in enumerate(results) if result is None]
+    if (asked := planner()) is not None:
+        asked.add(label, [title(cell) for cell in cells], cells,
+                  [result is not None for result in results],
+                  run=partial(_one, function, store, scale), trial=trial,
+                  workers=scale.jobs)  # fmt: skip
+        return Computed(tuple(results))
     deadline = None if budget is None else time.monotonic() + budget
 
     def in_time() -> Iterator[int]:
@@ -140,6 +152,15 @@ def compute(
     _tell(failed, cells, results)
     lost = {i: Lost(title(cells[i]), failed[i].reason) for i in sorted(failed)}
     return Computed(tuple(results), lost)
+
+
+def _one(function: Callable[[Any], Any], store: Store, scale: Scale, cell: Cell) -> None:
+    """One cell, here and now; one that fails is left to be named by the run itself."""
+    code = code_of(function, cell)
+    task = Task(function, [cell], [code], scale.share())
+    for _, result in spread(task, iter([0]), Scale(), store):
+        if not isinstance(result, Failure):
+            store.put(cell, result, code)
 
 
 def _tell(

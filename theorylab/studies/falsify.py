@@ -23,6 +23,7 @@ from theorylab.plugins.specs import Spec, readings
 from theorylab.plugins.store import Store
 from theorylab.studies import cells
 from theorylab.studies.compute import Lost, compute
+from theorylab.studies.planning import end_of_plan
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 
@@ -160,6 +161,7 @@ def falsify(
     if known is not None:
         table = _started(work, statements, table, known, store, specs)
     results = compute(work, table, store, jobs=jobs, label="hunting", progress=progress)
+    end_of_plan()
     done = [
         (s, result) for s, result in zip(statements, results, strict=True) if result is not None
     ]

@@ -30,6 +30,7 @@ from theorylab.studies import cells
 from theorylab.studies.compute import Lost, compute
 from theorylab.studies.mutants import FACTORS, Mutant, mutants
 from theorylab.studies.pages import markdown_table, source
+from theorylab.studies.planning import end_of_plan
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 
@@ -155,6 +156,7 @@ def power(
     ]  # fmt: skip
     alarms = compute(partial(_alarm_cell, sent=sent), quiet, store, jobs=jobs,
                      label="false alarms", progress=progress)  # fmt: skip
+    end_of_plan()
     results = tuple(row for row in rows if row)
     called = [row["key"] for row in results if row["false_alarm"]]
     called += [cell["key"] for cell, found in zip(quiet, alarms, strict=True)

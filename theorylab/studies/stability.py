@@ -27,6 +27,7 @@ from theorylab.problem.objective import FiniteSum
 from theorylab.stability.exponents import fit_exponent
 from theorylab.studies import cells
 from theorylab.studies.compute import Lost, compute
+from theorylab.studies.planning import end_of_plan
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 from theorylab.studies.twin_cells import (
@@ -219,6 +220,7 @@ def stability(
     ]  # fmt: skip
     expansions = compute(expansion_cell, checks, store, jobs=jobs, label="one round",
                          progress=progress)  # fmt: skip
+    end_of_plan()
     compared = [
         _comparison(row, how, other)
         for (row, how, _), other in zip(matched, against, strict=True) if other

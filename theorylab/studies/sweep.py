@@ -24,6 +24,7 @@ from theorylab.plugins.store import Store
 from theorylab.problem.objective import FiniteSum, Objective, Parameter
 from theorylab.studies import cells
 from theorylab.studies.compute import Lost, compute
+from theorylab.studies.planning import end_of_plan
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 
@@ -202,6 +203,7 @@ def sweep(
     ]  # fmt: skip
     found = compute(partial(sweep_cell, sent=cells.unregistered(drawn)), table, Store(out),
                     jobs=jobs, label=f"{lead.key} over {axis}", progress=progress)  # fmt: skip
+    end_of_plan()
     return SweepReport(
         drawn, axis, objective.name, tuple(SweepRow.from_json(row) for row in found if row),
         {**held, **given},

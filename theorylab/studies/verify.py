@@ -26,6 +26,7 @@ from theorylab.studies import cells
 from theorylab.studies.applicable import are_chosen, blank, exact, is_own, objectives_for
 from theorylab.studies.compute import Lost, compute
 from theorylab.studies.falsify import hunt_cell
+from theorylab.studies.planning import end_of_plan
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 
@@ -265,6 +266,7 @@ def verify(
         checked, hunts_lost = _hunted(statements, checked, specs if given else None, instances,
                                       jobs, out, left(), progress)  # fmt: skip
         lost += hunts_lost
+    end_of_plan()
     return VerifyReport(tuple(_with_repaired(statements, checked, form)), seed, readings(specs),
                         tuple(lost))  # fmt: skip
 

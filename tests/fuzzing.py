@@ -79,7 +79,8 @@ MEANT: dict[str, tuple[str, ...]] = {
     "only": ("groups", "precision"), "settings": ("lr=0.1",), "claims": ("scale", "decay=coupled"),
     "values": ("L=1", "eta=0.5", "T=2"), "batch_sizes": ("8", "4,8"), "action": ("ls", "verify"),
     "backend": ("local",), "scheduler": ("tcp://127.0.0.1:1",),
-    "name": ("mytheory", "cells", "verify", "falsify", "train"), "line": ("sngm.lemma_2", "--jobs=2"),
+    "name": ("mytheory", "cells", "verify", "falsify", "train"),
+    "line": ("sngm.lemma_2", "--jobs=2"),
     "segmenter": ("deep.segmentation:SmallSegmenter", "os:system"), "word": ("step", "convex"),
     "train_samples": ("32",), "epochs": ("1", "0.1"), "dropout": ("0.1",), "momentum": ("0.9",),
 }  # fmt: skip

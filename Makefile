@@ -9,9 +9,9 @@ OUT ?= results/verify
 .DELETE_ON_ERROR:
 
 verify: $(VENV)/installed
-	$(BIN)/theorylab verify --data breast_cancer --jobs 2 --budget 240 --out $(OUT)
-	$(BIN)/theorylab figure --data breast_cancer --jobs 2 --out $(OUT)/figures
-	$(BIN)/theorylab report $(OUT)
+	$(BIN)/theorylab verify --data breast_cancer --jobs 2 --budget 240 --out $(OUT) \
+	    --then figure --data breast_cancer --jobs 2 --out $(OUT)/figures \
+	    --then report $(OUT)
 
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check .

@@ -16,6 +16,7 @@ import pytest
 import theorylab
 from bounds import Condition
 from bounds.notation import ell, eta
+from theorylab.cli import main
 from theorylab.plugins import code, registry
 from theorylab.plugins import listing as listed
 from theorylab.studies.verify import check_cell
@@ -60,6 +61,26 @@ def test_completion_of_a_command_imports_nothing() -> None:
     said, modules = ended(CALLED, **COMPLETED, COMP_WORDS="theorylab ver")
     assert said.split() == ["verify"]
     assert modules == set()
+
+
+def test_commands_run_one_after_another_until_one_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(line: str) -> tuple[int, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["theorylab", *line.split()])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capsys.readouterr().out.split()
+
+    version = theorylab.__version__
+    assert run("--version --then --version --then --version") == (0, [version] * 3)
+    assert run("--version --then statements no.such --then --version") == (2, [version])
+    assert run("--version --then statements --no-such-option") == (2, [version])
+    seen: list[list[str]] = []
+    monkeypatch.setattr("theorylab.cli._run", lambda: seen.append(sys.argv[1:]))
+    monkeypatch.setattr(sys, "argv", ["theorylab", "a", "--x", "--then", "b", "--then", "c", "d"])
+    main()
+    assert seen == [["a", "--x"], ["b"], ["c", "d"]]  # what a result's provenance tells
 
 
 @pytest.mark.parametrize("arguments", [("statements",), ("statements", "sngm.theorem_1")])

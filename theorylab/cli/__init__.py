@@ -21,6 +21,7 @@ __all__ = ["build", "command_line", "main"]
 
 _INTERRUPTED = 130
 _REST = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+_THEN = "--then"
 _LONGEST = 4000  # characters of an error
 
 
@@ -86,6 +87,7 @@ def build() -> typer.Typer:
         name="theorylab",
         cls=_Commands,
         help="Check lemmas and theorems about stochastic optimization against measured runs.",
+        epilog="COMMAND ... --then COMMAND ... runs one after another, until one fails.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
@@ -108,7 +110,26 @@ def build() -> typer.Typer:
 
 
 def main() -> None:
-    """Run the command line: a user's mistake is one line on stderr and exit code 2."""
+    """Run the command line: a user's mistake is one line on stderr and exit code 2.
+
+    Commands joined by ``--then`` run one after another, until one fails: what they import and the
+    workers they start are paid for once.
+    """
+    program, *words = sys.argv
+    while _THEN in words:
+        end = words.index(_THEN)
+        sys.argv = [program, *words[:end]]
+        words = words[end + 1 :]
+        try:
+            _run()
+        except SystemExit as ended:
+            if ended.code:
+                raise
+    sys.argv = [program, *words]
+    _run()
+
+
+def _run() -> None:
     try:
         build()()
     except ValueError as error:

@@ -11,6 +11,7 @@ every step costs. Where JAX is installed, it evaluates every step too.
 from __future__ import annotations
 
 import math
+from functools import cache
 
 import numpy as np
 import pytest
@@ -23,7 +24,6 @@ from theorylab.stability.supremum import estimate
 N, STEPS, REPLICAS, ETA, STRATA = 1000, 1000, 128, 0.05, 32
 CELLS = [(d, batch) for d in (20, 200) for batch in (1, 8)]
 WAYS = {"every step": range(STEPS), "strata": Stratified(STRATA, 0, STEPS)}
-_known: dict[tuple[int, int, str], tuple[float, int]] = {}
 
 
 def measured(d: int, batch: int, way: str, replicas: int, seed: int) -> tuple[float, int]:
@@ -42,12 +42,16 @@ def measured(d: int, batch: int, way: str, replicas: int, seed: int) -> tuple[fl
     return (high - low) / 2, replicas * STEPS * batch + rows[0] * N
 
 
+@cache
+def every_step(d: int, batch: int) -> tuple[float, int]:
+    """What every step gives, and what it takes."""
+    return measured(d, batch, "every step", REPLICAS, 0)
+
+
 def enough(d: int, batch: int) -> int:
     """Replicas at random times whose interval is as narrow as that of every step."""
-    if (d, batch, "every step") not in _known:
-        _known[d, batch, "every step"] = measured(d, batch, "every step", REPLICAS, 0)
     width, _ = measured(d, batch, "strata", REPLICAS, 1)
-    return math.ceil(REPLICAS * (width / _known[d, batch, "every step"][0]) ** 2)
+    return math.ceil(REPLICAS * (width / every_step(d, batch)[0]) ** 2)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -59,7 +63,7 @@ def test_time_average(benchmark, d: int, batch: int, way: str) -> None:
     width, gradients = benchmark.pedantic(
         lambda: measured(d, batch, way, replicas, next(seeds)), rounds=3
     )
-    whole, every = _known[d, batch, "every step"]
+    whole, every = every_step(d, batch)
     assert width < 1.25 * whole
     benchmark.extra_info |= {
         "replicas": replicas, "width": width, "gradients": gradients,

@@ -70,6 +70,7 @@ def test_no_option_takes_an_empty_value(
      "stability --pairs 1000000000", "stability --seeds 1000000000", "power --seeds 1000001",
      "gan --image-size 1000000", "segment --image-size 10000", "compare --seeds 1000000000",
      "worst-case --count 1000000000", "calibration --repetitions 1000000000",
+     "stability --n 20,1000000000000", "stability --steps 1000000000000",
      "figure sngm.theorem_1 --replicas 1000000000", "falsify --instances 1000000000"],
 )  # fmt: skip
 def test_a_count_has_a_ceiling(line: str) -> None:

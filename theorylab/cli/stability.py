@@ -14,7 +14,7 @@ from rich.table import Table
 from theorylab.cli.options import Data, Family, Parameters, Target, chosen_objectives
 from theorylab.console import console, say_where
 from theorylab.errors import UsageError
-from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
+from theorylab.options import MAX_COUNT, BackendName, Jobs, Memory, Scheduler, counted
 from theorylab.plugins import registry
 from theorylab.plugins.store import writable
 
@@ -35,12 +35,14 @@ def _numbers(text: str | None, kind: type, option: str) -> list[Any]:
         found = [kind(part) for part in text.split(",") if part.strip()]
         if not found:
             raise ValueError
-        return found
     except ValueError:
         raise UsageError(
             f"{option} takes {'integers' if kind is int else 'numbers'} separated by commas, "
             f"got {text!r}"
         ) from None
+    if kind is int and max(found) > MAX_COUNT:
+        raise UsageError(f"{option} must be at most {MAX_COUNT}, got {max(found)}")
+    return found
 
 
 def command(

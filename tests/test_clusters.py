@@ -117,11 +117,11 @@ def a_job_killed(folder: Path, after: int) -> Iterator[list[int]]:
 @pytest.mark.parametrize("name", STUDIES)
 def test_under_submitit_with_a_job_killed(name: str, undisturbed: Any, tmp_path: Path) -> None:
     pytest.importorskip("submitit", reason="the extra [slurm] is not installed")
-    scale = Scale(2, "slurm", "cluster=local")
+    scale = Scale(2, "slurm", "cluster=local,timeout_min=120")
     with a_job_killed(tmp_path, 3) as killed:
         first = STUDIES[name](tmp_path, scale)
     assert len(killed) == 1
-    assert len(first.lost) <= 1  # the cell at which it was killed, named
+    assert not first.lost  # another job took over
     before = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cells").glob("*.json")}
     report = STUDIES[name](tmp_path, scale)
     after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cells").glob("*.json")}
@@ -129,5 +129,5 @@ def test_under_submitit_with_a_job_killed(name: str, undisturbed: Any, tmp_path:
     assert without_times(report.to_json()) == expected
     assert results(tmp_path) == cells
     assert {n: after[n] for n in before} == before
-    print(f"{name}: {len(cells)} cells under submitit, a job killed, {len(first.lost)} lost: "
-          "the second run's are the same")  # fmt: skip
+    assert without_times(first.to_json()) == expected
+    print(f"{name}: {len(cells)} cells under submitit, a job killed: the same, none twice")

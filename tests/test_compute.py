@@ -213,6 +213,28 @@ def test_a_slurm_job_that_dies_loses_one_cell(tmp_path: Path, submitit: None) ->
     assert list(found) == [*EXPECTED[:3], None, *EXPECTED[4:]]
 
 
+def timed_out(cell: Any) -> Any:
+    from submitit.core.utils import UncompletedJobError
+
+    if cell["x"] == 2:
+        raise UncompletedJobError("Job not requeued because: timed-out and not checkpointable.")
+    return square(cell)
+
+
+def test_a_job_whose_time_is_up_leaves_the_rest_to_another(tmp_path: Path) -> None:
+    """What a scheduler's signal raises is not the failure of the cell at which it came."""
+    pytest.importorskip("submitit", reason="the extra [slurm] is not installed")
+    from theorylab.studies.workers import Task, _share
+
+    task = Task(timed_out, CELLS, [code_of(timed_out, cell) for cell in CELLS])
+    told = _share(task, str(tmp_path), 1)
+    assert told.cut
+    assert not told.failed
+    store = Store(tmp_path)
+    found = [store.get(*pair) for pair in zip(CELLS, task.codes, strict=True)]
+    assert found == [*EXPECTED[:2], None, None, None, None]
+
+
 def test_a_worker_of_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from theorylab.studies.workers import Task
 

@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "stability": ("stability", "--rule", "sgd", "--objective", "stability_twins", "--set", "n=10",
                   "--steps", "4,8", "--pairs", "2", "--seeds", "8", "--out", "{out}"),
     "power": ("power", "sngm.lemma_1", "--budget", "1", "--page", "{page}", "--out", "{out}"),
-    "calibration": ("calibration", "--repetitions", "1", "--replicas", "16", "--page", "{page}",
+    "calibration": ("calibration", "--repetitions", "1", "--replicas", "64", "--page", "{page}",
                     "--out", "{out}"),
     "units": ("units", "--paper", "sngm", "--out", "{out}"),
     "curves": ("figure", "sngm.lemma_2", "--axis", "T", "--replicas", "4", "--out", "{out}"),
@@ -38,7 +38,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
                 "--device", "cpu", "--out", "{out}"),
     "errata": ("errata", "--results", "{found}/results.json", "--out", "{out}/errata.md"),
     "report": ("report", "{found}", "--out", "{out}/report.html"),
-    "verdicts": ("figure-verdicts", "{found}", "--out", "{out}"),
+    "verdicts": ("figure-verdicts", "{found}/checked", "--out", "{out}"),
     "export": ("results", "export", "{found}", "--to", "{out}/cells.csv"),
     "train": ("train", *RUN, "--out", "{out}"),
     "twins": ("train", *RUN, "--twins", "1", "--out", "{out}"),
@@ -71,13 +71,17 @@ class Bench:
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The results of a hunt, which some commands take."""
+    """The results of a hunt, and of checks inside, which some commands take."""
     from theorylab.studies.falsify import falsify
     from theorylab.studies.selection import select
+    from theorylab.studies.verify import verify
 
     folder = tmp_path_factory.mktemp("found")
     falsify(select(["lrsgd.definition_4_8"], None, "both"), limit=3, out=folder, write=True,
             progress=False).keep(folder / "results.json")  # fmt: skip
+    inner = folder / "checked"
+    verify(select(["sngm.lemma_1"], None, "both"), replicas=8, instances=2, out=inner,
+           progress=False).keep(inner / "results.json")  # fmt: skip
     return folder
 
 

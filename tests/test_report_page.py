@@ -154,6 +154,13 @@ def test_the_command_writes_page_and_latex(run: Any, tmp_path: Path) -> None:
         assert target.stat().st_size > 1000
 
 
+def test_a_page_of_hunts_alone(run: Any, tmp_path: Path) -> None:
+    target = tmp_path / "a.html"
+    result = CliRunner().invoke(build(), ["report", str(run / "falsify"), "-o", str(target)])
+    assert result.exit_code == 0, result.output
+    assert "sngm.lemma_2" in target.read_text()
+
+
 def test_the_report_is_a_table_too(run: Any) -> None:
     report = collect(run)
     table = report.to_pandas()

@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +27,7 @@ __all__ = ["Failure", "Task", "spread"]
 
 _LOOK = 0.25  # seconds between looks whether the parent lives
 _POLL = 0.1
+_TRIES = 2  # jobs that may end at a cell
 _turn = threading.Lock()
 
 
@@ -75,11 +77,15 @@ class Task:
     codes: Sequence[str]
     memory: int | None = None
 
-    def run(self, index: int, *, threads: int = 1, elsewhere: bool = False) -> Any | Failure:
+    def run(
+        self, index: int, *, threads: int = 1, elsewhere: bool = False,
+        ends: tuple[type[BaseException], ...] = (),
+    ) -> Any | Failure:  # fmt: skip
         """The result of one cell, or why there is none.
 
         One thread by default: several processes beat several threads, and a sum's order (so its
-        bits) must not depend on how many workers there are.
+        bits) must not depend on how many workers there are. ``ends`` are raised by what ends the
+        worker, not by the cell.
         """
         with _turn:  # a Dask worker may have several threads, and torch's number is the process's
             before = torch.get_num_threads()
@@ -89,6 +95,8 @@ class Task:
                     return Failure("the worker runs another version of the code or its libraries")
                 with limited(self.memory):
                     return self.function(self.cells[index])
+            except ends:
+                raise
             except (Exception, SystemExit) as error:  # whatever it is, the other cells go on
                 return Failure.of(error)
             finally:
@@ -236,7 +244,7 @@ def _under_slurm(
         executor.update_parameters(name="theorylab", **given)
     except (RuntimeError, NameError, ValueError, TypeError) as error:
         raise UsageError(f"--backend slurm: {' '.join(str(error).split())}") from None
-    left = list(wanted)
+    left, deaths = list(wanted), Counter[int]()
     while left:
         shares = [left[k :: scale.jobs] for k in range(min(scale.jobs, len(left)))]
         jobs = [
@@ -264,9 +272,11 @@ def _under_slurm(
                 if died is not None and not died.killed:  # it could not even begin
                     yield from ((i, died.why) for i in lost)
                     continue
-                # The cell at which a job was killed is given up, the ones behind it go on.
+                # The cell at which two jobs ended is given up; the others go on in new jobs.
                 if died is not None and lost:
-                    yield lost.pop(0), died.why
+                    deaths[lost[0]] += 1
+                    if deaths[lost[0]] == _TRIES:
+                        yield lost.pop(0), died.why
                 left += lost
         finally:
             for job in jobs:
@@ -286,27 +296,43 @@ class _Death:
 def _outcome(job: Any) -> tuple[Mapping[int, Failure], _Death | None]:
     from submitit.core.utils import UncompletedJobError
 
+    why = Failure(f"two jobs died at it (killed, out of memory or time), see {job.paths.stderr}")
     try:
-        return job.result(), None
-    except UncompletedJobError:  # killed, out of memory or of time
-        return {}, _Death(Failure(f"its job died, see {job.paths.stderr}"), True)
+        told = job.result()
+        return told.failed, _Death(why, True) if told.cut else None
+    except UncompletedJobError:
+        return {}, _Death(why, True)
     except Exception as error:
         last = str(error).strip().splitlines()[-1:] or [type(error).__name__]
         return {}, _Death(Failure(f"its job failed: {last[0]}, see {job.paths.stderr}"), False)
 
 
-def _share(task: Task, root: str, threads: int) -> dict[int, Failure]:
+@final
+@dataclass(frozen=True)
+class _Told:
+    """What a job says at its end: the cells that failed, and whether its time was up."""
+
+    failed: Mapping[int, Failure]
+    cut: bool = False
+
+
+def _share(task: Task, root: str, threads: int) -> _Told:
     """What one job does: its cells one by one into the store; the failures are told."""
-    store, failed = Store(root), {}
+    from submitit.core.utils import UncompletedJobError  # raised wherever it is, at its last signal
+
+    store, failed = Store(root), dict[int, Failure]()
     for k, (cell, code) in enumerate(zip(task.cells, task.codes, strict=True)):
         if store.get(cell, code) is not None:
             continue
-        result = task.run(k, threads=threads, elsewhere=True)
+        try:
+            result = task.run(k, threads=threads, elsewhere=True, ends=(UncompletedJobError,))
+        except UncompletedJobError:
+            return _Told(failed, cut=True)
         if isinstance(result, Failure):
             failed[k] = result
         else:
             store.put(cell, result, code)
-    return failed
+    return _Told(failed)
 
 
 def _parameters(text: str | None) -> dict[str, Any]:

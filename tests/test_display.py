@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -15,11 +16,16 @@ import deep.study
 import paper_figures.report.collect
 import synthetic
 import theorylab
-from bounds import Claim, Statement
-from bounds.notation import beta
+from bounds import Algorithm, Claim, Condition, Statement
+from bounds.assumptions import SMOOTH
+from bounds.notation import T, beta, ell, eta, sigma
+from bounds.quantities import min_gradient_norm_squared, total_decrease
 from bounds.render import text
+from theorylab.__main__ import main as theorylab_main
 from theorylab.engine.driver import run
+from theorylab.exact.tabular import Tabular
 from theorylab.hunt.search import Hunt, hunt
+from theorylab.interrupts import Interrupts
 from theorylab.judge.verdict import Verdict
 from theorylab.method import SGD
 from theorylab.plugins import registry
@@ -171,3 +177,35 @@ def test_families_are_found_by_what_they_certify(word: str) -> None:
     found = glossary.objectives().matching(word)
     assert {"quadratic", "strongly_convex"} <= {term.name for term in found}
     assert all(word in (*term.constants, *term.declared) for term in found)
+
+
+def test_a_counterexample_shows_its_formula_its_knots_and_its_runs() -> None:
+    claim = Statement(
+        "demo.descent", "Theorem", "printed",
+        Claim(min_gradient_norm_squared, "<=", 4 * ell / (3 * T) * total_decrease), (SMOOTH,),
+        Algorithm("sgd"),
+        conditions=(Condition(eta, "<=", 1 / ell), Condition(sigma, "<=", 0)),
+    )  # fmt: skip
+    table = Tabular(claim, (1.0, 2.0), ((1.0, 1.25),), 1.0, {"T": 1.0, "eta": 1.0})
+    assert table.violates
+    page = _wellformed(table._repr_html_())
+    assert [float(cell.text or "nan") for cell in page.iter("td") if cell.text not in ("w", "g_1")]
+    svg = "{http://www.w3.org/2000/svg}"
+    assert len(list(page.iter(f"{svg}circle"))) == 2  # w_0 and w_1
+    assert len(list(page.iter(f"{svg}polyline"))) == 2  # F, and the run
+    numbers = Tabular(FALSE, (), (), 0.0, {"beta": 0.75})
+    assert "4 &gt; 3 at beta = 0.75" in numbers._repr_html_()
+    assert not list(_wellformed(numbers._repr_html_()).iter(f"{svg}svg"))
+
+
+def test_no_command_tells_of_the_font_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger = logging.getLogger("matplotlib.font_manager")
+    level = logger.level
+    monkeypatch.setattr("theorylab.cli.main", lambda: None)
+    for name in ("install", "begin"):
+        monkeypatch.setattr(Interrupts, name, lambda self: None)
+    try:
+        theorylab_main()
+        assert not logger.isEnabledFor(logging.WARNING)
+    finally:
+        logger.setLevel(level)

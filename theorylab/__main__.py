@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from theorylab.interrupts import Interrupts
 
 __all__ = ["main"]
@@ -11,6 +13,8 @@ def main() -> None:
     """Run the command line, listening for signals before anything heavy is imported."""
     interrupts = Interrupts()
     interrupts.install()
+    # It tells of a cache of fonts that it builds, between the lines of a command that draws.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     try:
         from theorylab.cli import main as run
 

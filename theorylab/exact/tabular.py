@@ -24,6 +24,7 @@ from bounds.statement import Statement, evaluate
 from bounds.symbol import Measured
 from theorylab.engine.step import follow
 from theorylab.errors import AssumptionError, UsageError
+from theorylab.exact import display
 from theorylab.method.rule import UpdateRule, independent, round_starts
 from theorylab.problem.oracle import Fed, Oracle
 from theorylab.quantities.protocol import build_rule
@@ -57,6 +58,9 @@ class Tabular:
     slopes: tuple[tuple[float, ...], ...]
     start: float
     values: Mapping[str, float]
+
+    def _repr_html_(self) -> str:
+        return display.html(self)
 
     @property
     def violates(self) -> bool:

@@ -94,7 +94,7 @@ def work_under_kills(
         tally.starts += 1
         wanted, new = rng.randint(0, most), dict(before)
         while not last and process.is_alive():
-            new = dict(look(folder))
+            new.update(look(folder))  # a checkpoint takes the place of the one before
             if len(new.keys() - before.keys()) >= wanted:
                 break
             time.sleep(_LOOK)

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import synthetic
+import theorylab
 import theorylab.engine.choice as choice
 import theorylab.engine.driver as driver
 from theorylab import run
@@ -21,6 +22,7 @@ from theorylab.engine.native import costs
 from theorylab.engine.native.costs import MachineCosts
 from theorylab.method import SGD, SNGM
 from theorylab.method.rule import UpdateRule
+from theorylab.stability.twins import run_twins
 
 compiler = pytest.mark.skipif(
     shutil.which(os.environ.get("CC", "cc")) is None, reason="compiling needs a C compiler"
@@ -154,3 +156,18 @@ def test_operations_are_counted_with_rows_and_passes() -> None:
     assert few.count == many.count > 5
     assert 50 < many.bytes / few.bytes < 101
     assert choice.operations(data, SGD(eta=0.1), 8, 10, True).bytes > 4 * few.bytes
+
+
+def test_checks_and_twins_are_never_compiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of twins are runs of other widths: a choice for each would put rounding in a gap."""
+
+    def asked(*_: Any) -> bool:
+        raise AssertionError("a study left the choice open")
+
+    monkeypatch.setattr(driver, "compiling_pays", asked)
+    sum_of_losses = synthetic.robust_regression(n=6, dim=2)
+    for key in ("sngm.theorem_1", "lrsgd.theorem_3_4", "lrsgd.definition_3_3", "lrsgd.lemma_4_6"):
+        theorylab.check(key, sum_of_losses, form="repaired", replicas=4, effort=1e4)
+    run_twins(sum_of_losses, SGD(eta=0.1), 5, batch_size=1, pairs=2, seeds=2)
+    with pytest.raises(AssertionError, match="left the choice open"):
+        run(sum_of_losses, SGD(eta=0.1), 5)

@@ -91,7 +91,7 @@ class Budgets(Protocol):
         )
         out = run(experiment.objective, experiment.rule, rounds=rounds,
                   batch_size=experiment.batch_size, replicas=replicas, seed=experiment.run_seed,
-                  record=(_SQUARES,), at=range(rounds), progress=False)  # fmt: skip
+                  record=(_SQUARES,), at=range(rounds), compile=False, progress=False)  # fmt: skip
         squares = out[_SQUARES].reshape(rounds, _GROUPS, -1).mean(-1)
         spent = out.evaluations.reshape(rounds, _GROUPS, -1).mean(-1)
         running = np.cumsum(squares, axis=0) / np.arange(1, rounds + 1)[:, None]
@@ -122,5 +122,5 @@ class Budgets(Protocol):
         at = Stratified(_STRATA) if rounds > _STRATA else range(rounds)
         out = run(there.objective, there.rule, rounds=rounds, batch_size=there.batch_size,
                   replicas=replicas, seed=there.run_seed, record=(_SQUARES,),
-                  at=at, progress=False)  # fmt: skip
+                  at=at, compile=False, progress=False)  # fmt: skip
         return out.mean(_SQUARES).reshape(_GROUPS, -1).mean(-1)

@@ -299,6 +299,6 @@ def _sampled(
     start = w.repeat_interleave(replicas, dim=0)
     out = run(objective, rule, rounds=earlier + 1, batch_size=experiment.batch_size,
               replicas=len(start), seed=experiment.run_seed, start=start, record=("w",),
-              at=(earlier, earlier + 1), progress=False)  # fmt: skip
+              at=(earlier, earlier + 1), compile=False, progress=False)  # fmt: skip
     before, after = torch.from_numpy(out["w"]).reshape(2, len(w), replicas, -1)
     return before, after

@@ -118,7 +118,7 @@ class Regret(Protocol):
 
         out = run(objective, rule, rounds=T, batch_size=experiment.batch_size, replicas=replicas,
                   seed=experiment.run_seed, record=("w",), at=range(T), remap=watch,
-                  progress=False)  # fmt: skip
+                  compile=False, progress=False)  # fmt: skip
         samples = torch.from_numpy(np.stack([np.concatenate(parts) for parts in seen]))
         with torch.no_grad():
             best = best_in_hindsight(objective, samples)

@@ -54,7 +54,7 @@ def every_round(
         rounds = at[first : first + window]
         out = run(objective, rule, rounds=int(rounds[-1]), batch_size=experiment.batch_size,
                   replicas=1, seed=experiment.run_seed, record=record, at=rounds,
-                  progress=False)  # fmt: skip
+                  compile=False, progress=False)  # fmt: skip
         for item in others:
             parts[item].append(out[name_of(item)])
         if of_w:

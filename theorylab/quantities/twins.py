@@ -249,7 +249,7 @@ def _many_rounds(
     source = SharedDraws(sampled, whole, sampled.n)
     out = run(source, rule, rounds=1, batch_size=experiment.batch_size,
               replicas=_POINTS * repeats, seed=experiment.run_seed, record=("w",), start=start,
-              copies=2, remap=remap, progress=False)  # fmt: skip
+              copies=2, remap=remap, compile=False, progress=False)  # fmt: skip
     ends = out["w"][0].reshape(_POINTS, repeats, 2, sampled.dim)
     apart = np.linalg.norm(ends[:, :, 1] - ends[:, :, 0], axis=-1)
     largest = np.linalg.norm(ends, axis=-1).max((1, 2)) + (norm(w) + norm(v)).numpy()[:, 0]

@@ -179,7 +179,8 @@ class WholeRun(Protocol):
         # The same seed each time: every quantity is of the same runs.
         out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
                   batch_size=experiment.batch_size, replicas=replicas or _replicas(experiment),
-                  seed=experiment.run_seed, record=what, at=at, progress=False)  # fmt: skip
+                  seed=experiment.run_seed, record=what, at=at, compile=False,
+                  progress=False)  # fmt: skip
         return {item: out[name_of(item)] for item in what}
 
 

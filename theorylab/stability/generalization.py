@@ -64,7 +64,7 @@ def generalization_gap(
     require_followed(rule)
     source = SharedDraws(objective, universe, size)
     out = run(source, rule, steps, batch_size, seeds, seed, ("w",), rounds=rounds, remap=remap,
-              progress=progress)  # fmt: skip
+              compile=False, progress=progress)  # fmt: skip
     w = torch.from_numpy(out["w"][0])
     with torch.no_grad():
         step = max(1, _GATHER_BYTES // (seeds * objective.dim * 8))

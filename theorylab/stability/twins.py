@@ -270,7 +270,7 @@ def run_twins(
         remap = _Remap(objective.n, positions[low:high], low, first_drawn[low:high], seed, remove)
         out = run(
             together, rule, steps, batch_size, seeds, seed, ("w",), rounds=rounds, start=start,
-            at=times.tolist(), copies=high - low + 1, remap=remap, progress=progress,
+            at=times.tolist(), copies=high - low + 1, remap=remap, compile=False, progress=progress,
         )  # fmt: skip
         found = out["w"].reshape(len(times), seeds, high - low + 1, together.dim)
         w[:, :, 0], w[:, :, 1 + low : 1 + high] = found[:, :, 0], found[:, :, 1:]

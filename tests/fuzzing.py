@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, get_type_hints
 
 import pytest
+import torch
 import typer
 from hypothesis import strategies as st
 
@@ -222,6 +223,7 @@ def without_computing(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(training.Trainer, "run", one_step)
     monkeypatch.setattr(GanTrainer, "run", _reached)
+    monkeypatch.setattr(torch, "compile", lambda module, **_: module)  # it takes minutes
     assert compute.compute is uncomputed
 
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 
 from theorylab.errors import UsageError
@@ -94,6 +95,7 @@ def resident() -> int:
         return LEAST // 2
 
 
+@cache  # a short run would spend a tenth of its time in reading it
 def _machine() -> int:
     """The memory of this machine, or of the container this process is confined to."""
     try:

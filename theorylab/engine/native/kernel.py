@@ -169,7 +169,7 @@ class Kernel:
         work = rows * steps * w.shape[1] * max(1, given.samples.shape[2])
         threads = min(torch.get_num_threads(), rows)
         # More parts than threads, where each is worth it: cores are not always equally free.
-        parts = threads if rows < _MANY * threads else 4 * threads
+        parts = threads if threads == 1 or rows < _MANY * threads else 4 * threads
         edges = np.linspace(0, rows, parts + 1).astype(int).tolist()
         found = spread(lambda part: self._run(*part, steps, *pointers),
                        list(itertools.pairwise(edges)), work)  # fmt: skip

@@ -30,6 +30,7 @@ from deep.data import (
     normalise,
     seeded,
 )
+from deep.data.batches import Batches
 from deep.metrics import accuracy, confusion, l1, psnr, segmentation, ssim
 from theorylab.errors import DataError, UnknownNameError, UsageError
 
@@ -176,6 +177,32 @@ def test_resumes_bit_for_bit_anywhere(stop: int, seed: int) -> None:
     for _ in range(8):
         for ours, theirs in zip(whole.draw(), resumed.draw(), strict=True):
             assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize("augmentation", [AsIs(), CropFlip(2, flip=True), CentreCrop(20)])
+@pytest.mark.parametrize("drop_last", [False, True])
+def test_batches_made_ahead_are_those_made_one_by_one(
+    augmentation: Augmentation, drop_last: bool
+) -> None:
+    split = load("digits").train.subset(torch.arange(101))
+    found = []
+    for ahead in (True, False):
+        batches = Batches(split, 7, torch.Generator().manual_seed(3), augmentation=augmentation,
+                          drop_last=drop_last)  # fmt: skip
+        assert batches._block > 7
+        batches._block = 28 if ahead else 0
+        drawn = []
+        for step in range(40):
+            if step == 17:  # in the middle of what was made ahead
+                state = batches.state_dict()
+                batches = Batches(split, 7, torch.Generator(), augmentation=augmentation,
+                                  drop_last=drop_last)  # fmt: skip
+                batches._block = 28 if ahead else 0
+                batches.load_state_dict(state)
+            drawn.append(batches.draw())
+        found.append(drawn)
+    for one, other in zip(*found, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
 def test_iterating_finishes_the_epoch_under_way() -> None:

@@ -60,10 +60,12 @@ def denormalise(
 class Augmentation(abc.ABC):
     """A transform of a batch of images.
 
-    ``numbers`` says how many uniform numbers one image takes.
+    ``numbers`` says how many uniform numbers one image takes, ``exact`` that pixels are only
+    chosen, so that an image comes out the same bits whatever others come with it.
     """
 
     numbers: ClassVar[int] = 0
+    exact: ClassVar[bool] = False
 
     def plan(self, uniform: Tensor, height: int, width: int) -> Tensor:
         """What to do with each image.
@@ -87,6 +89,8 @@ class Augmentation(abc.ABC):
 class AsIs(Augmentation):
     """No change."""
 
+    exact: ClassVar[bool] = True
+
     def apply(self, images: Tensor, plan: Tensor) -> Tensor:
         return images
 
@@ -108,6 +112,8 @@ class CropFlip(Augmentation):
     >>> CropFlip(padding=1).apply(image, torch.tensor([[1, 2, 0]])).tolist()
     [[[[2, 0], [4, 0]]]]
     """
+
+    exact: ClassVar[bool] = True
 
     numbers: ClassVar[int] = 3
     padding: int = 4
@@ -155,6 +161,8 @@ class Jitter(Augmentation):
 @dataclass(frozen=True)
 class CentreCrop(Augmentation):
     """The central ``size`` x ``size`` pixels."""
+
+    exact: ClassVar[bool] = True
 
     size: int = 224
 

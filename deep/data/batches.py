@@ -10,10 +10,13 @@ import torch
 from torch import Tensor
 
 from deep.data.augment import AsIs, Augmentation, normalise
-from deep.data.splits import Split
+from deep.data.splits import Split, TensorSplit
 from theorylab.errors import UsageError
 
 __all__ = ["Batch", "Batches"]
+
+
+_AHEAD, _MOST_AHEAD = 1 << 19, 256  # numbers, samples
 
 
 class Batch(NamedTuple):
@@ -113,6 +116,8 @@ class Batches:
         self.dtype = dtype
         self.epoch = -1
         self.position = len(self)
+        self._block = self._samples_ahead()
+        self._ahead: tuple[int, Batch] | None = None
         self._start = generator.get_state()
 
     def __len__(self) -> int:
@@ -131,9 +136,20 @@ class Batches:
             self._begin(self.epoch + 1)
         rank, world = self.shard
         first = self.position * self.batch_size
-        rows = slice(first + rank, first + self.batch_size, world)
-        index, plan = self._order[rows], self._plan[rows]
         self.position += 1
+        if world > 1 or self._block <= self.batch_size:
+            return self._made(slice(first + rank, first + self.batch_size, world))
+        # Small batches are made many at a time; blocks begin at fixed places of the epoch.
+        block, place = divmod(first, self._block)
+        if self._ahead is None or self._ahead[0] != block:
+            start = block * self._block
+            self._ahead = block, self._made(slice(start, start + self._block))
+        held = slice(place, place + self.batch_size)
+        return Batch(*(part[held] for part in self._ahead[1]))
+
+    def _made(self, rows: slice) -> Batch:
+        """The samples at these places of the epoch."""
+        index, plan = self._order[rows], self._plan[rows]
         images, targets = self.split.take(index)
         images = self._transform(images, plan)
         if targets.ndim == 4:
@@ -175,7 +191,14 @@ class Batches:
         # Moved once an epoch, so that a step waits for no transfer.
         self._order = order.to(self.split.device)
         self._plan = self.augmentation.plan(uniform, *self.split.shape[1:]).to(self.split.device)
-        self.epoch, self.position = epoch, 0
+        self.epoch, self.position, self._ahead = epoch, 0, None
+
+    def _samples_ahead(self) -> int:
+        """Samples made at once: of small images in memory whose augmentation is one by one."""
+        if not (isinstance(self.split, TensorSplit) and self.augmentation.exact):
+            return 0
+        numbers = math.prod(self.split.shape)
+        return min(_AHEAD // numbers, _MOST_AHEAD) // self.batch_size * self.batch_size
 
     def _transform(self, images: Tensor, plan: Tensor) -> Tensor:
         return normalise(self.augmentation.apply(images, plan), self.mean, self.std, self.dtype)

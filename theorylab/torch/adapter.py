@@ -12,7 +12,6 @@ import inspect
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -31,7 +30,7 @@ from theorylab.torch.arguments import (
 from theorylab.torch.draws import Later, mixed, single
 from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, kept_by, loaded
 from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
-from theorylab.torch.probe import by_coordinate, runs_in_parts
+from theorylab.torch.probe import by_coordinate, runs_in_parts, with_memory
 from theorylab.torch.shards import local, refuse_draws, refuse_hidden, shards_of
 from theorylab.torch.vector import Space
 
@@ -90,6 +89,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         """Drop what is only remembered to save time, and closures."""
         self._built: tuple[Any, UpdateRule, Kept] | None = None
         self._parts: dict[Any, bool] = {}
+        self._names: tuple[Any, Kept] | None = None
         self._space: tuple[Any, Space] | None = None
         self._closures: list[Closure] = []
         self._ahead: int | None = None
@@ -167,7 +167,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         if "layout" in self.rule.__dataclass_fields__:
             values["layout"] = tuple(layer_kinds(self.param_groups, active))
         rule = self.rule(**values)
-        self._built = (stamp if frozen else None, rule, kept_by(rule, type(self).__name__))
+        kinds = [[kind_of(value) for value in column] for column in columns.values()]
+        if self._names is None or self._names[0] != (kinds, stamp[2]):
+            self._names = ((kinds, stamp[2]), kept_by(rule, type(self).__name__))
+        self._built = (stamp if frozen else None, rule, self._names[1])
         return rule
 
     @property
@@ -287,7 +290,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         form = self._form(active)
         rule = self._rule(active, form)
         if rule.lags > max(1, len(closures)):
-            rule = _with_memory(rule, max(1, len(closures)))
+            rule = with_memory(rule, max(1, len(closures)))
         states = [self.state[p] for p, _ in active]
         form.begin(rule, self._kept, states)
         state = form.state(rule, self._kept, states)
@@ -491,8 +494,3 @@ class RuleOptimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._forget()
-
-
-def _with_memory(rule: UpdateRule, closures: int) -> UpdateRule:
-    changed: dict[str, Any] = {"memory": closures} if hasattr(rule, "memory") else {}
-    return replace(rule, **changed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, final
 
 import torch
@@ -12,7 +13,7 @@ from theorylab.problem.oracle import Oracle
 from theorylab.torch.forms import InParts, Kept
 from theorylab.torch.vector import Space, Unsupported
 
-__all__ = ["by_coordinate", "runs_in_parts"]
+__all__ = ["by_coordinate", "runs_in_parts", "with_memory"]
 
 
 @final
@@ -68,3 +69,9 @@ def _run(rule: UpdateRule, kept: Kept, tensors: int) -> bool | None:
             return None
         more |= oracle.more or form.space.summed
     return more
+
+
+def with_memory(rule: UpdateRule, closures: int) -> UpdateRule:
+    """The rule that asks about so many mini-batches."""
+    changed: dict[str, Any] = {"memory": closures} if hasattr(rule, "memory") else {}
+    return replace(rule, **changed)

@@ -127,13 +127,23 @@ def test_two_gigabytes_are_enough(steps: int, replicas: int, dim: int, at: str) 
     ],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused_in_one_line(
-    objective: Any, asked: dict[str, Any], message: str
+    objective: Any, asked: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(memory, "resident", lambda: 400 * 2**20)  # whatever ran before
     with memory.limited(600 * 2**20), pytest.raises(UsageError, match=message) as caught:
         run(objective, SGD(eta=0.1), **asked)
     assert "\n" not in str(caught.value)
     with pytest.raises(UsageError, match=message):
         run(objective, SGD(eta=0.1), memory="600M", **asked)
+
+
+def test_a_process_that_holds_more_than_half_of_the_machine_runs_what_is_small(
+    objective: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "resident", lambda: 2 * memory.limit())
+    assert run(objective, SGD(eta=0.1), 3)["value"].shape == (1, 1000)
+    with memory.limited(600 * 2**20), pytest.raises(UsageError, match="leave 0"):
+        run(objective, SGD(eta=0.1), 3)
 
 
 def test_twins_that_do_not_fit_are_refused(objective: Any) -> None:

@@ -83,8 +83,12 @@ def limited(size: int | None) -> Iterator[None]:
 
 
 def room() -> int:
-    """What the limit leaves beside all that the process holds already, never less than 0."""
-    return max(0, limit() - resident())
+    """What the limit leaves beside all that the process holds already, never less than 0.
+
+    A notebook that holds more than half of the machine is refused nothing small: without a limit of
+    its own a run may take :data:`LEAST`.
+    """
+    return max(0 if _LIMIT.get() else LEAST, limit() - resident())
 
 
 def resident() -> int:

@@ -14,6 +14,8 @@ from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
+from theorylab.plugins.store import read_cell
+
 _LOOK = 0.001
 _LOKY = b"popen_loky_posix"
 
@@ -50,6 +52,18 @@ def saved(folder: Path) -> Mapping[str, tuple[int, int]]:
             about = path.stat()
             found[f"{about.st_ino}-{about.st_mtime_ns}"] = (about.st_ino, about.st_mtime_ns)
     return found
+
+
+def results(folder: Path) -> dict[str, Any]:
+    """Each finished cell's result by its file, but for when and how long."""
+    return {p.name: timeless(read_cell(p).result) for p in (folder / "cells").glob("*.json")}
+
+
+def timeless(table: Any) -> Any:
+    """All of a result but when and how long."""
+    if isinstance(table, dict):
+        return {k: timeless(v) for k, v in table.items() if k not in ("seconds", "provenance")}
+    return [timeless(v) for v in table] if isinstance(table, list) else table
 
 
 @dataclass

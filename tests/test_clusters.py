@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from killing import results, timeless
 
-from theorylab.plugins.store import Store, read_cell
+from theorylab.plugins.store import Store
 from theorylab.studies.scale import Scale
 from theorylab.studies.selection import select
 from theorylab.studies.stability import stability
@@ -35,22 +36,12 @@ def twins(folder: Path, jobs: int | Scale) -> Any:
 STUDIES = {"verify": checks, "stability": twins}
 
 
-def without_times(table: Any) -> Any:
-    if isinstance(table, dict):
-        return {k: without_times(v) for k, v in table.items() if k not in ("seconds", "provenance")}
-    return [without_times(v) for v in table] if isinstance(table, list) else table
-
-
-def results(folder: Path) -> dict[str, Any]:
-    return {p.name: without_times(read_cell(p).result) for p in (folder / "cells").glob("*.json")}
-
-
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     found = {}
     for name, study in STUDIES.items():
         folder = tmp_path_factory.mktemp(name)
-        report = without_times(study(folder, 1).to_json())
+        report = timeless(study(folder, 1).to_json())
         found[name] = report, results(folder)
     return found
 
@@ -79,7 +70,7 @@ def test_on_two_dask_workers_one_of_them_killed(
     assert len(killed) == 1
     assert not report.lost
     expected, cells = undisturbed[name]
-    assert without_times(report.to_json()) == expected
+    assert timeless(report.to_json()) == expected
     assert results(tmp_path) == cells
     assert sorted(stored) == sorted(cells)  # none twice
     print(f"{name}: {len(cells)} cells on two Dask workers, one killed: the same, none twice")
@@ -126,8 +117,8 @@ def test_under_submitit_with_a_job_killed(name: str, undisturbed: Any, tmp_path:
     report = STUDIES[name](tmp_path, scale)
     after = {p.name: p.stat().st_mtime_ns for p in (tmp_path / "cells").glob("*.json")}
     expected, cells = undisturbed[name]
-    assert without_times(report.to_json()) == expected
+    assert timeless(report.to_json()) == expected
     assert results(tmp_path) == cells
     assert {n: after[n] for n in before} == before
-    assert without_times(first.to_json()) == expected
+    assert timeless(first.to_json()) == expected
     print(f"{name}: {len(cells)} cells under submitit, a job killed: the same, none twice")

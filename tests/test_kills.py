@@ -9,23 +9,11 @@ from typing import Any
 import pytest
 import torch
 from killed_work import hunts, pix2pix, quietly, sweep, train
-from killing import Tally, saved, work_under_kills
+from killing import Tally, results, saved, timeless, work_under_kills
 from training_runs import TINY, assert_same_bits, compare, trained
 
 from deep import checkpoint
 from deep.settings import METHODS
-from theorylab.plugins.store import read_cell
-
-
-def without_times(table: Any) -> Any:
-    """All of a result but when and how long."""
-    if isinstance(table, dict):
-        return {k: without_times(v) for k, v in table.items() if k not in ("seconds", "provenance")}
-    return [without_times(v) for v in table] if isinstance(table, list) else table
-
-
-def results(folder: Path) -> dict[str, Any]:
-    return {p.name: without_times(read_cell(p).result) for p in (folder / "cells").glob("*.json")}
 
 
 @pytest.mark.parametrize(
@@ -41,12 +29,12 @@ def results(folder: Path) -> dict[str, Any]:
 def test_a_killed_study_ends_with_the_same_bits(
     work: Any, jobs: int, kills: int, most: int, tmp_path: Path
 ) -> None:
-    whole = without_times(work(tmp_path / "whole", 1).to_json())
+    whole = timeless(work(tmp_path / "whole", 1).to_json())
     expected = results(tmp_path / "whole")
 
     def judge(folder: Path) -> None:
         assert results(folder) == expected
-        assert without_times(work(folder, 1).to_json()) == whole
+        assert timeless(work(folder, 1).to_json()) == whole
         left = [p.name for p in folder.rglob("*") if p.name.endswith((".tmp", ".damaged"))]
         assert left == []
 

@@ -89,7 +89,7 @@ def test_workers_end_with_a_parent_that_is_killed(tmp_path: Path) -> None:
 EARLY = """
 import os, sys
 number, at = int(sys.argv[1]), int(sys.argv[2])
-sys.argv = ["theorylab", "statements", "--json"]
+sys.argv = ["theorylab", "units", "--json"]
 seen = 0
 
 class Now:

@@ -163,7 +163,7 @@ REPORTS = {
         (("worst-case", "tralgo.theorem_1", "--set", "T=1e300"), "at most 1e+12, got 'T=1e300'"),
         (("worst-case", "tralgo.theorem_1", "--set", "T=nan"), "at most 1e+12, got 'T=nan'"),
         (("power", "--seed", "4294967295", "--seeds", "1"), "at most 4294967295"),
-        (("stability", "--steps", ""), "--steps takes integers"),
+        (("stability", "--steps", ""), "--steps: a value is required"),
         (("stability", "--c", "inf"), "--c must be positive"),
         (("verify", "--paper", "sgnm"), "did you mean sngm?"),
         (("verify", "--data", "breast_cancr"), "did you mean breast_cancer?"),

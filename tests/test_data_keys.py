@@ -96,6 +96,6 @@ def seen(cell: Any) -> Any:
 def test_the_device_is_in_the_key(tmp_path: Path) -> None:
     session: Any = Session(Store(tmp_path), scale("smoke"), progress=False, device="cpu")
     kept: list[Any] = []
-    session._compute = lambda function, cells, stage: kept.extend(cells) or [None]
+    session._compute = lambda function, cells, *_: kept.extend(cells) or [None]
     session._run([Settings()], "")
     assert list(compute(seen, kept, Store(tmp_path), progress=False)) == ["cpu"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from theorylab.judge import display
 
@@ -146,7 +146,17 @@ class Verdict:
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Verdict:
-        """The inverse of :meth:`to_json` (``None`` reads as NaN)."""
+        """The inverse of :meth:`to_json` (``None`` reads as NaN).
+
+        Raises
+        ------
+        ValueError
+            If there is no such verdict, or key and form are no text.
+        """
+        if table["verdict"] not in get_args(Outcome):
+            raise ValueError(f"a verdict is one of {get_args(Outcome)}, got {table['verdict']!r}")
+        if not (isinstance(table["key"], str) and isinstance(table["form"], str)):
+            raise ValueError(f"a key and a form are text, got {table['key']!r}, {table['form']!r}")
         known = {name: table[name] for name in cls.__dataclass_fields__ if name in table}
         for name in ("measured", "bound", "ratio"):
             known[name] = math.nan if known.get(name) is None else known[name]

@@ -185,7 +185,7 @@ def draw(found: SweepReport, path: Path) -> list[Path]:
         axes.set_ylabel(f"${label}$")
         told = (f"{lead.paper}: {lead.label}", found.objective)
         axes.set_title("\n".join([*(part.replace("_", " ") for part in told), *_held(found)]))
-        canvas.legend(loc="outside lower center", ncols=3)
+        canvas.legend(loc="outside lower center", ncols=2)  # a column is too narrow for three
         return save(canvas, path, provenance(seed=found.seed))
 
 

@@ -66,6 +66,19 @@ def test_a_stability_figure_is_drawn_from_its_report(
     paths = DRAWERS[name](report, tmp_path / name)
     assert_vector_files(paths, report["provenance"])
     assert canvases[0].get_figwidth() in (PAGE, PAGE / 2)
+    assert_nothing_is_cut_off(canvases[0])
+
+
+def assert_nothing_is_cut_off(canvas: Any) -> None:
+    """Legends and titles lie on the page."""
+    canvas.canvas.draw()
+    texts = [text for axes in canvas.axes for text in (axes.title, axes.xaxis.label,
+                                                       axes.yaxis.label)]  # fmt: skip
+    for part in (*canvas.legends, *texts):
+        box = part.get_window_extent()
+        if box.width > 0:
+            assert -1 <= box.x0 <= box.x1 <= canvas.bbox.width + 1, part
+            assert -1 <= box.y0 <= box.y1 <= canvas.bbox.height + 1, part
 
 
 def test_the_gap_drawn_is_the_gap_measured(report: Any, tmp_path: Path, canvases: Any) -> None:
@@ -96,6 +109,7 @@ def test_measured_and_both_bounds_are_drawn(tmp_path: Path, canvases: Any) -> No
     drawn = axes.containers[0].lines[0].get_ydata()
     kept = [r for r in found if r.form == "printed" and r.bound is not None]
     assert list(drawn) == [r.measured for r in kept]
+    assert_nothing_is_cut_off(canvases[0])
 
 
 def test_an_empty_sweep_is_refused(tmp_path: Path) -> None:

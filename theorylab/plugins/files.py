@@ -171,15 +171,16 @@ def keep_beside(path: Path, *others: Path) -> Path | None:
     """
     try:
         digest = hashlib.sha256(regular_bytes(path)).hexdigest()[:8]
-        for each in (*others, path):  # itself last: where it lies, the others may
-            target = each.with_name(f"{each.stem}-{digest}{each.suffix}")
-            with suppress(*[FileNotFoundError] * (each is not path)):
-                os.replace(each, target)
+        named = [p.with_name(f"{p.stem}-{digest}{p.suffix}") for p in (*others, path)]
+        for other, beside in zip(others, named, strict=False):
+            with suppress(FileNotFoundError):
+                os.replace(other, beside)
+        os.replace(path, named[-1])  # last: where it lies, the others may
     except FileNotFoundError:  # another process did it
         return None
     except OSError as error:
         raise UsageError(f"cannot keep {path} beside: {error.strerror or error}") from error
-    return target
+    return named[-1]
 
 
 def kept_beside(path: Path) -> bool:

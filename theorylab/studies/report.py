@@ -101,9 +101,9 @@ class Report(abc.ABC):
         UsageError
             If a file cannot be written.
         """
-        target = Path(path)
-        self.make_room(target, *others)
-        write_json(target, self.to_json())
+        target, table = Path(path), self.to_json()
+        _make_room(table, target, *others)
+        write_json(target, table)
         return target
 
     def make_room(self, path: Path, *others: Path) -> None:
@@ -114,8 +114,12 @@ class Report(abc.ABC):
         UsageError
             If a file cannot be renamed.
         """
-        if path.is_file() and _run(_read(path)) != _run(json.loads(json.dumps(self.to_json()))):
-            keep_beside(path, *others)
+        _make_room(self.to_json(), path, *others)
+
+
+def _make_room(table: Any, path: Path, *others: Path) -> None:
+    if path.is_file() and _run(_read(path)) != _run(json.loads(json.dumps(table))):
+        keep_beside(path, *others)
 
 
 def _read(path: Path) -> Any:

@@ -96,8 +96,9 @@ def measured(cell: Cell, loops: dict[str, Any]) -> dict[str, Any]:
     errors = 0.0
     for name, w in ends.items():
         assert w.shape == shape, (name, w.shape)
-        if cell.replicas >= 100:
-            errors = max(errors, apart(w, ends["numba"]))
+        # numba's own twins part by rounding before the sample that they do not share is drawn.
+        if cell.replicas >= 100 and not (name == "numba" and cell.method == "twins"):
+            errors = max(errors, apart(w, ends["jax vmap"]))
     assert errors < 5, f"{cell}: not the same law, {errors:.1f} standard errors"
     least = min(second[f"jax {v}"] for v in variants)
     for v in variants:  # what is far behind takes no part in the rounds
@@ -226,7 +227,9 @@ def page(found: list[dict[str, Any]], command: str, minutes: float) -> str:
         lines += [
             "## Other methods, float32, all cores", "",
             "`twins`: SGD on two data sets that differ in a sample, a pair counted as one "
-            "replica. `svrg`: a pass over all data every 100 steps.", "",
+            "replica (numba's part by rounding before that sample is drawn, and where rounding "
+            "grows, as at d = 200, their distance has another law: it is left out of the "
+            "comparison of laws). `svrg`: a pass over all data every 100 steps.", "",
             *table([*rest, *engines, "first use, s"], [r.line(rest, False) for r in others]),
         ]  # fmt: skip
     missed = [r.limits() for r in rows if r.missed]
@@ -273,7 +276,7 @@ def main() -> None:
         cores, dtype = given.worker.split(",")
         work(int(cores), dtype, given.quick, given.most)
         return
-    found, begin = [], time.perf_counter()
+    found, begin, failed = [], time.perf_counter(), 0
     for dtype in given.dtypes.split(",")[: 1 if given.quick else None]:
         for cores in sorted({min(int(c), os.cpu_count() or 1) for c in given.cores.split(",")}):
             told = [sys.executable, __file__, "--worker", f"{cores},{dtype}", "--most",
@@ -285,14 +288,15 @@ def main() -> None:
                     row = Row(found[-1])
                     names = ["cores", "dtype", "method", "d", "batch", "replicas"]
                     print(row.line(names, False), flush=True)
-            if process.returncode:
-                raise SystemExit(process.returncode)
+            failed = failed or process.returncode  # what was measured is kept
     command = " ".join(["python benchmarks/peers.py", *sys.argv[1:]])
     text = page(found, command, (time.perf_counter() - begin) / 60)
     if given.page:
         given.page.write_text(text, encoding="utf-8")
     else:
         print(text)
+    if failed:
+        raise SystemExit(failed)
 
 
 if __name__ == "__main__":

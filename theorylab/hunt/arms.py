@@ -147,6 +147,20 @@ class Arm:
         values = {name: float(table[name]) for name in self.free}
         return replace(prepared[0], values=values), at
 
+    def moving(self, statement: Statement, power: float) -> Iterator[Instance]:
+        """Instances of an O(.) claim whose function moves with the size, if it has no noise.
+
+        One parameter at a time follows ``size**power``, at each of the grid's first values.
+        """
+        objective = self.home.objective(statement)
+        if self.spec is None or objective is None or _noisy(objective):
+            return
+        family = registry.family(self.spec["family"])
+        for p in family.parameters:
+            if p.log and not p.integer and objective.parameters.get(p.name, 0) > 0:
+                for values in itertools.islice(grid(statement, self), _MOVED):
+                    yield replace(self.home, values=values, course={p.name: power})
+
     def _share(
         self, statement: Statement, known: Mapping[str, float], u: np.ndarray, term: sp.Expr
     ) -> float:
@@ -172,6 +186,7 @@ _LEADS = 0.3  # the share of the bound from which a term is felt
 _COARSE = np.linspace(0.0, 1.0, 11)
 _SWEEPS = (_COARSE, _COARSE, _COARSE, np.array([-0.05, 0.05]), np.array([-0.025, 0.025]))
 _LONGEST = 3_000
+_MOVED = 2  # points of the grid at which a function moves with the size
 
 
 def _inside(u: np.ndarray) -> np.ndarray:
@@ -229,6 +244,11 @@ def _quiet_as_it_is(spec: Spec, moved: Sequence[Parameter]) -> bool:
     sigma = objective.constants().get("sigma")
     still = sigma is not None and float(sigma) == 0 and not isinstance(objective, FiniteSum)
     return still and all(p.name != "sigma" for p in moved)
+
+
+def _noisy(objective: Objective) -> bool:
+    sigma = objective.constants().get("sigma")
+    return sigma is None or float(sigma) > 0
 
 
 def _slack(statement: Statement, objective: Objective) -> int:

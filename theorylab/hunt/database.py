@@ -117,10 +117,13 @@ def _instance(table: Any) -> Instance | None:
     if not isinstance(table, Mapping) or not isinstance(table.get("values"), Mapping):
         return None
     spec, values = table.get("spec"), table["values"]
-    numbers = [*values.values(), table.get("a", 1.0), table.get("b", 1.0)]
+    course = table.get("course", {})
+    if not isinstance(course, Mapping):
+        return None
+    numbers = [*values.values(), *course.values(), table.get("a", 1.0), table.get("b", 1.0)]
     sound = (
         all(type(x) in (int, float) and abs(x) <= sys.float_info.max for x in numbers)
-        and all(isinstance(name, str) for name in values)
+        and all(isinstance(name, str) for name in (*values, *course))
         and type(table.get("seed", 0)) is int and 0 <= table.get("seed", 0) < 2**63
         and type(table.get("quiet", False)) is bool
         and min(numbers[-2:]) > 0 and (spec is None or _named(spec))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
 import torch
 
 from bounds.statement import Statement
-from theorylab.hunt.rescaling import rescale, without_noise
+from bounds.units import Units
+from theorylab.hunt.rescaling import rescale, units_of_class, without_noise
 from theorylab.judge.check import check
+from theorylab.judge.course import Course
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
 from theorylab.plugins.specs import Spec, build_objective
@@ -40,6 +42,9 @@ class Instance:
         Units of value and length in which the objective is taken.
     quiet : bool
         Whether exact gradients stand in for the objective's stochastic ones.
+    course : mapping of str to float
+        Of an O(.) claim: the parameters that grow like a power of the size, in units that keep
+        the class. What they are in ``spec`` is multiplied by ``size**power``.
     """
 
     spec: Spec | None
@@ -48,6 +53,7 @@ class Instance:
     a: float = 1.0
     b: float = 1.0
     quiet: bool = False
+    course: Mapping[str, float] = field(default_factory=dict)
 
     def objective(self, statement: Statement) -> Objective | None:
         """The objective, in its units."""
@@ -57,17 +63,35 @@ class Instance:
         built = without_noise(built) if self.quiet else built
         if self.a == self.b == 1.0:
             return built
-        units = {s.name: s.units for s in (*statement.symbols, *statement.constants)}
-        return rescale(built, self.a, self.b, units)
+        return rescale(built, self.a, self.b, _units(statement))
+
+    def at(self, statement: Statement, size: float) -> Objective:
+        """The objective at a size of its course, in units that keep the class."""
+        assert self.spec is not None
+        home = self.objective(statement)
+        assert home is not None
+        own = dict(home.parameters) | dict(self.spec.get("parameters", {}))
+        moved = {name: own[name] * size**power for name, power in self.course.items()}
+        spec = {**self.spec, "parameters": {**self.spec.get("parameters", {}), **moved}}
+        there = replace(self, spec=spec, course={}).objective(statement)
+        assert there is not None
+        found = rescale(there, *units_of_class(statement, home, there), _units(statement))
+        found.name = f"{home.name}, {_told(self.course, 'size')}"
+        return found
 
     def check(self, statement: Statement, **options: Any) -> Verdict:
         """:func:`theorylab.check` at exactly this instance."""
+        if self.course:
+            assert statement.rate is not None
+            told = f"{_told(self.course, statement.rate.scale.name)}, one class"
+            options["course"] = Course(lambda size: self.at(statement, size), told)
         return check(statement, self.objective(statement), values=self.values, count=1,
                      seed=self.seed, **options)  # fmt: skip
 
     def to_json(self) -> dict[str, Any]:
         """A JSON-ready dict."""
-        return asdict(self) | {"values": dict(self.values), "spec": self.spec and dict(self.spec)}
+        return asdict(self) | {"values": dict(self.values), "spec": self.spec and dict(self.spec),
+                               "course": dict(self.course)}  # fmt: skip
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Instance:
@@ -124,6 +148,19 @@ def score(verdict: Verdict, statement: Statement) -> float:
     total = abs(verdict.measured) + abs(verdict.bound)
     value = 0.0 if total == 0 else (gap - error) / total  # NaN where nothing was measured
     return max(-1.0, min(1.0, value)) if math.isfinite(value) else -1.0
+
+
+def _units(statement: Statement) -> Mapping[str, Units]:
+    return {s.name: s.units for s in (*statement.symbols, *statement.constants)}
+
+
+def _told(course: Mapping[str, float], size: str) -> str:
+    """
+    >>> _told({"width": -0.5, "start": 1.0}, "T")
+    'width like T^-0.5, start like T'
+    """
+    powers = {name: "" if power == 1 else f"^{power:g}" for name, power in course.items()}
+    return ", ".join(f"{name} like {size}{power}" for name, power in powers.items())
 
 
 def _frozen(spec: Spec) -> tuple[str, tuple[tuple[str, Any], ...]]:

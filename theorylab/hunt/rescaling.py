@@ -9,6 +9,7 @@ bound is never within reach; the attack looks for them.
 from __future__ import annotations
 
 import itertools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +32,7 @@ from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum, Objective
 from theorylab.problem.workers import Workers
 
-__all__ = ["Attack", "rescale", "rescaling_attack", "without_noise"]
+__all__ = ["Attack", "rescale", "rescaling_attack", "units_of_class", "without_noise"]
 
 _POWERS = (6, 4, 3, 2, 1)
 _DIRECTIONS = ((1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (1, -1), (-1, 1), (-1, -1))
@@ -192,6 +193,44 @@ def rescale(
         return objective.map(name, lambda part: rescale(part, a, b, units), a / b)
     kind = _RescaledSum if isinstance(objective, FiniteSum) else _Rescaled
     return kind(objective, a, b, table)
+
+
+def units_of_class(
+    statement: Statement, home: Objective, there: Objective
+) -> tuple[float, float]:  # fmt: skip
+    """The units ``(a, b)`` in which ``there`` certifies as much as ``home``, as far as two can do.
+
+    The constants of the statement come first, then distance, suboptimality and smoothness: those
+    that are certified, positive, and of units that the ones before leave open.
+
+    Examples
+    --------
+    >>> import synthetic
+    >>> from bounds import sngm
+    >>> steep = synthetic.quadratic(dim=1, ell=4.0, start=6.0)
+    >>> a, b = units_of_class(sngm.theorem_1, synthetic.quadratic(dim=1, ell=1.0, start=3.0), steep)
+    >>> c = rescale(steep, a, b).constants()
+    >>> round(float(c["ell"]), 12), round(float(c["Delta"]), 12)
+    (1.0, 4.5)
+    """
+    units = {s.name: s.units for s in statement.constants} | {
+        s.name: s.units for s in (bounds.notation.R, bounds.notation.Delta, bounds.notation.ell)
+    }  # fmt: skip
+    wanted, found = home.constants(), there.constants()
+    rows: list[list[float]] = []
+    logs: list[float] = []
+    for name, unit in units.items():
+        if name not in wanted or name not in found:
+            continue
+        goal, now = float(wanted[name]), float(found[name])
+        row = [math.log(unit.scale(math.e, 1.0)), math.log(unit.scale(1.0, math.e))]
+        if min(goal, now) > 0 and np.linalg.matrix_rank([*rows, row]) > len(rows):
+            rows.append(row)
+            logs.append(math.log(goal / now))
+    if not rows:
+        return 1.0, 1.0
+    a, b = np.linalg.lstsq(np.array(rows), np.array(logs), rcond=None)[0].tolist()
+    return math.exp(a), math.exp(b)
 
 
 class _Exact(Objective):

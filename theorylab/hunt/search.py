@@ -51,7 +51,8 @@ class Hunt:
     instance : Instance, optional
         The winner.
     how : str
-        Which search found it: ``"kept"`` (it was found before), ``"orders"``, ``"units"``,
+        Which search found it: ``"kept"`` (it was found before), ``"orders"``, ``"courses"`` (a
+        function that moves with the size of an O(.) claim, within its class), ``"units"``,
         ``"corners"``, ``"terms"``, ``"random"``, ``"cma"``, or ``"worst case"`` (a semidefinite
         program; there is an instance where its function was rebuilt).
     evaluations, seconds : int, float

@@ -43,6 +43,7 @@ _TERMS_END = 0.5  # likewise for the points at which one term leads
 _RESERVE = 0.6  # share of the search spent before its local part begins
 _CORNERS = 6
 _UNITS = 3  # changes of units that may be tried for each instance of a search with a limit
+_POWERS = (1.0, -1.0, 0.5, -0.5)  # of the size, that a moving function's parameters follow
 _CLOSER = (8, 3)  # of an O(.) claim: how many of the best get how many times the effort, squared
 
 
@@ -53,7 +54,7 @@ class Search:
     With a ``limit``, also until the measurements took ``allowed`` sample gradients in all.
 
     A true order has no instance that grows, so for O(.) claims the whole budget goes to the
-    stage ``orders``; every other claim is hunted in the others.
+    stages ``orders`` and ``courses``; every other claim is hunted in the others.
     """
 
     statement: Statement
@@ -86,7 +87,7 @@ class Search:
         self.applicable = bool(every)
         best = -math.inf
         stages: tuple[tuple[str, Any], ...] = (
-            (("orders", self._orders),) if self.statement.claim.big_o else
+            (("orders", self._orders), ("courses", self._courses)) if self.statement.claim.big_o else
             (("units", self._units), ("corners", self._corners), ("terms", self._led),
              ("random", self._random), ("cma", self._cma))
         )  # fmt: skip
@@ -169,6 +170,24 @@ class Search:
             again = self._evaluate(found.instance, closer=times**2)
             if again is not None:
                 yield again
+
+    def _courses(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
+        """Functions that move with the size, of one class, without noise; likeliest first."""
+        rate = self.statement.rate
+        if rate is None or not rate.grows or rate.scale.role == "constant":
+            return
+        for power in _POWERS:
+            for arm in every:
+                for instance in arm.moving(self.statement, power):
+                    if self._late(1.0):
+                        return
+                    instance = replace(instance, seed=self.seed)
+                    if self._known_order(instance):
+                        self.asked += 1
+                        continue
+                    found = self._evaluate(instance)
+                    if found is not None:
+                        yield found
 
     def _known_order(self, instance: Instance) -> bool:
         try:

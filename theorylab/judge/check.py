@@ -19,6 +19,7 @@ from bounds.statement import DomainError, Statement, evaluate
 from theorylab.errors import AssumptionError, UsageError, require_finite, require_integer
 from theorylab.judge import modes
 from theorylab.judge.comparison import Comparison, compare
+from theorylab.judge.course import Course
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
 from theorylab.plugins import registry
@@ -52,6 +53,7 @@ def check(
     confidence: float = 0.99,
     family: int = 1,
     repeat: int = 0,
+    course: Course | None = None,
 ) -> Verdict:
     """Check a statement on an objective.
 
@@ -75,6 +77,8 @@ def check(
         Of all intervals of this check together (Bonferroni); with ``family`` checks, of all.
     repeat : int
         Another value repeats the same instances with fresh randomness.
+    course : Course, optional
+        For an O(.) claim: the objective at each size, of one class; ``objective`` names the class.
 
     Returns
     -------
@@ -126,8 +130,10 @@ def check(
         from theorylab.judge import rates  # which compares sizes as this module does points
 
         return rates.check_order(
-            statement, objective, protocol, fixed, replicas, effort, seed, repeat, risk
+            statement, objective, protocol, fixed, replicas, effort, seed, repeat, risk, course
         )
+    if course is not None:
+        raise UsageError(f"check: a course is for O(.) claims; {statement.key} is none")
 
     def experiment(point: Mapping[str, Any]) -> Experiment:
         return Experiment(statement, objective, point, replicas, effort / count, seed, repeat)

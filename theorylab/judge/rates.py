@@ -1,7 +1,7 @@
 """O(.) claims: does measured/bound keep growing with what grows? Then no constant will do.
 
 One instance of the domain is followed over growing sizes of the symbol that the statement's
-:class:`bounds.Rate` names. Growth counts where it persists: in every window of sizes the ratio
+:class:`bounds.Rate` names; with a :class:`.course.Course` its function is another at each. Growth counts where it persists: in every window of sizes the ratio
 rises by more than the intervals at both ends, and it does not fade. The intervals hold for any law
 within what is certified, so samples without a certified upper range show no growth: an earlier
 size may have been as large. An order that follows from a proven explicit bound is never refuted.
@@ -23,6 +23,7 @@ from bounds.symbol import Symbol
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import _trivial, _verdict, constants_for
 from theorylab.judge.comparison import Comparison, compare
+from theorylab.judge.course import Course
 from theorylab.judge.domain import points
 from theorylab.judge.orders import proven_order, replayed
 from theorylab.judge.verdict import Verdict
@@ -42,13 +43,14 @@ _EFFORT_PER_STEP = 15  # of an O(.) check: the longest run takes this share of i
 def check_order(
     statement: Statement, objective: Objective, protocol: Protocol, fixed: Mapping[str, float],
     replicas: int, effort: float, seed: int, repeat: int, risk: float,
+    course: Course | None = None,
 ) -> Verdict:  # fmt: skip
     """The verdict on an O(.) claim; a growth must show again on fresh randomness."""
     arguments = (statement, objective, protocol, fixed, replicas, effort, seed)
-    verdict = _measure(*arguments, repeat, risk)
+    verdict = _measure(*arguments, repeat, risk, course)
     if verdict.verdict != "violated":
         return verdict
-    again = _measure(*arguments, repeat + 1, risk)
+    again = _measure(*arguments, repeat + 1, risk, course)
     once = f"grew once, did not on fresh randomness: {again.reason}"
     return verdict if again.verdict == "violated" else replace(again, reason=once)
 
@@ -69,6 +71,7 @@ class _Size:
 def _measure(
     statement: Statement, objective: Objective, protocol: Protocol, fixed: Mapping[str, float],
     replicas: int, effort: float, seed: int, repeat: int, risk: float,
+    course: Course | None = None,
 ) -> Verdict:  # fmt: skip
     rate = statement.rate
     if rate is None:
@@ -80,7 +83,7 @@ def _measure(
     last: Verdict | None = None
     comparisons = 0
     for size, experiment in _experiments(
-        statement, objective, sizes, fixed, replicas, effort, seed, repeat
+        statement, objective, sizes, fixed, replicas, effort, seed, repeat, course
     ):
         values = experiment.values
         found = protocol.measure(experiment)
@@ -100,6 +103,8 @@ def _measure(
         judged = replace(last, evidence="samples", reason="too few sizes gave a positive ratio")
     else:
         judged = _judge_growth(last, curve[-4:], name)  # the smallest size is pre-asymptotic
+    if course is not None:
+        judged = replace(judged, reason=f"{course.told}: {judged.reason}")
     return _by_algebra(statement, judged, tables)
 
 
@@ -121,7 +126,7 @@ def follows_by_algebra(
 
 def _experiments(
     statement: Statement, objective: Objective, sizes: Sequence[float], fixed: Mapping[str, float],
-    replicas: int, effort: float, seed: int, repeat: int,
+    replicas: int, effort: float, seed: int, repeat: int, course: Course | None = None,
 ) -> Iterator[tuple[float, Experiment]]:  # fmt: skip
     """One experiment a size, where the domain admits it and the effort pays for it."""
     rate = statement.rate
@@ -129,7 +134,9 @@ def _experiments(
     name = rate.scale.name
     first: Mapping[str, Any] | None = None
     for size in sizes:
-        here = objective
+        here = objective if course is None else course.at(size)
+        if course is not None:
+            course.require_one_class(course.at(sizes[0]), here)
         if _grows_data(rate.scale):
             assert isinstance(objective, FiniteSum)
             here = _resized(objective, int(size), seed)

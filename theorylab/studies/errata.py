@@ -264,6 +264,8 @@ def _where(result: Mapping[str, Any]) -> str:
         text = f"`{instance['spec']['family']}({inner})`" + (f" with {text}" if text else "")
         if (instance["a"], instance["b"]) != (1.0, 1.0):
             text += f", in units a = {_number(instance['a'])}, b = {_number(instance['b'])}"
+        if instance.get("course"):
+            text += f", moved: {best.reason.partition(':')[0]}"
         if instance.get("quiet"):
             text += ", exact gradients"
     return text or "every instance"

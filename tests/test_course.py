@@ -70,7 +70,7 @@ def test_the_hunt_finds_it_and_spares_the_truth() -> None:
 
 def test_a_course_that_leaves_the_class_is_refused() -> None:
     steeper = Course(lambda size: synthetic.huber(ell=size), "ell like T")
-    with pytest.raises(UsageError, match="ell like T: what an O.*may depend on ell, 16 first"):
+    with pytest.raises(UsageError, match=r"ell like T: what an O.*may depend on ell, 16 first"):
         theorylab.check(descent(1), synthetic.huber(), course=steeper)
     farther = Course(lambda size: synthetic.huber(start=size), "start like T")
     with pytest.raises(UsageError, match=r"may depend on (Delta|R)"):

@@ -155,7 +155,8 @@ def _units(statement: Statement) -> Mapping[str, Units]:
 
 
 def _told(course: Mapping[str, float], size: str) -> str:
-    """
+    """How parameters move, in words.
+
     >>> _told({"width": -0.5, "start": 1.0}, "T")
     'width like T^-0.5, start like T'
     """

@@ -87,7 +87,8 @@ class Search:
         self.applicable = bool(every)
         best = -math.inf
         stages: tuple[tuple[str, Any], ...] = (
-            (("orders", self._orders), ("courses", self._courses)) if self.statement.claim.big_o else
+            (("orders", self._orders), ("courses", self._courses))
+            if self.statement.claim.big_o else
             (("units", self._units), ("corners", self._corners), ("terms", self._led),
              ("random", self._random), ("cma", self._cma))
         )  # fmt: skip

@@ -7,7 +7,7 @@ on the function: the function may be another at every size, as the slowest of gr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import bounds.notation
@@ -45,8 +45,9 @@ class Course:
     Examples
     --------
     >>> import synthetic
-    >>> slopes = Course(lambda size: synthetic.huber(width=1 / size, start=3 * size), "width like 1/T")
-    >>> slopes.require_one_class(slopes.at(16), slopes.at(64))
+    >>> def slow(size):
+    ...     return synthetic.huber(width=1 / size, start=3 * size)
+    >>> Course(slow, "width like T^-1").require_one_class(slow(16), slow(64))
     >>> steeper = Course(lambda size: synthetic.huber(ell=size), "ell like T")
     >>> steeper.require_one_class(steeper.at(16), steeper.at(64))
     Traceback (most recent call last):

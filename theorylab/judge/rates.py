@@ -1,10 +1,11 @@
 """O(.) claims: does measured/bound keep growing with what grows? Then no constant will do.
 
 One instance of the domain is followed over growing sizes of the symbol that the statement's
-:class:`bounds.Rate` names; with a :class:`.course.Course` its function is another at each. Growth counts
-where it persists: in every window of sizes the ratio rises by more than the intervals at both ends,
-and it does not fade. The intervals hold for any law within what is certified, so samples without a
-certified upper range show no growth: an earlier size may have been as large. An order that follows from a proven explicit bound is never refuted.
+:class:`bounds.Rate` names; with a :class:`.course.Course` its function is another at each. Growth
+counts where it persists: in every window of sizes the ratio rises by more than the intervals at
+both ends, and it does not fade. The intervals hold for any law within what is certified, so
+samples without a certified upper range show no growth: an earlier size may have been as large. An
+order that follows from a proven explicit bound is never refuted.
 """
 
 from __future__ import annotations

@@ -37,6 +37,7 @@ from theorylab.progress import bar
 __all__ = ["Trainer", "load_data"]
 
 _EVALUATION_BATCH = 1000
+_NOTHING = nullcontext()
 # What loading a state that is of something else may raise.
 _ODD = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
 # Purposes of a seed; different ones give unrelated streams.
@@ -131,6 +132,7 @@ class Trainer:
         if settings.channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = settings.build_optimizer(self.network)
+        self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.batches = self.data.batches(
             settings.batch_size, int(np.random.SeedSequence([settings.seed, _ORDER])
                                      .generate_state(1)[0]), shard=process,
@@ -273,16 +275,21 @@ class Trainer:
     ) -> Tensor:
         """``weight`` times the summed loss; processes average gradients at the ``shared``-th."""
         settings = self.settings
-        self.optimizer.zero_grad(set_to_none=True)
+        for p in self._parameters:  # as zero_grad does, without its hooks for profilers
+            p.grad = None
+        whole: Any = torch.autocast(self.device.type, torch.bfloat16) if settings.amp else _NOTHING
         total: Any = None
         for number, (x, y) in enumerate(parts, 1):
             if settings.channels_last:
                 x = x.contiguous(memory_format=torch.channels_last)
             waits = self._ddp is not None and number != shared
-            with self._ddp.no_sync() if self._ddp and waits else nullcontext():
-                with torch.autocast(self.device.type, torch.bfloat16, enabled=settings.amp):
+            with self._ddp.no_sync() if self._ddp and waits else _NOTHING:
+                with whole:
                     scores = self._forward(x)
-                loss = F.cross_entropy(scores.float(), y, reduction="sum") * weight
+                if weight * len(y) == 1:  # one part, one process: a multiplication less
+                    loss = F.cross_entropy(scores.float(), y)
+                else:
+                    loss = F.cross_entropy(scores.float(), y, reduction="sum") * weight
                 loss.backward()
             total = loss.detach() if total is None else total + loss.detach()
         return total

@@ -145,7 +145,7 @@ def test_lars_scales_every_tensor_apart() -> None:
 
 def test_kinds_from_shapes_names_and_groups() -> None:
     model = network()
-    kinds = lambda optimizer: [kind for kind, _ in optimizer._built[1].layout]
+    kinds = lambda optimizer: [kind for kind, _ in optimizer._present().layout]
     build = torch_optim.StochasticBatchSize2
     plain = ["convolution", "vector", "vector", "fully connected", "vector"]
     named = ["convolution", "normalization", "normalization", "fully connected", "bias"]

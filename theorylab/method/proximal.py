@@ -51,6 +51,8 @@ def periodic(first: int, steps: int, warm: int, length: int) -> np.ndarray:
     >>> periodic(0, 6, 1, 2).ravel().astype(int)
     array([1, 1, 0, 1, 0, 1])
     """
+    if steps == 1:  # asked for at every step of a training run
+        return np.array([[first < warm or (first - warm) % length == 0]])
     index = np.arange(first, first + steps)
     return ((index < warm) | ((index - warm) % length == 0))[:, None]
 

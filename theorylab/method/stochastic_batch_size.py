@@ -68,8 +68,9 @@ def update_probability(
     tensor([0.2689, 0.7311])
     """
     size = g.abs()
-    mean = reduce_layers(_mean, size, layout)
-    local = 0.0 if is_zero(alpha) else alpha * _standardised(size, mean, layout)
+    slope = None if is_zero(alpha) else alpha
+    mean, deviation = _moments(size, layout, slope is not None)
+    local = 0.0 if slope is None else _standardised(size, mean, deviation, slope, layout)
     if is_zero(lambda_) or len(layout) <= 1:
         return torch.full_like(g, 0.5) if isinstance(local, float) else sigmoid(local)
     weights = _weights(layout, across, g.dtype, g.device)
@@ -85,13 +86,26 @@ def _mean(x: Tensor) -> Tensor:
     return x.mean(-1, keepdim=True)
 
 
-def _standardised(size: Tensor, mean: Tensor, layout: Layout) -> Tensor:
-    centred = size - spread_layers(mean, layout, size)
-    # The deviation by the norm: torch.std is thirty times slower along short rows.
+def _moments(size: Tensor, layout: Layout, both: bool) -> tuple[Tensor, Tensor]:
+    """Each layer's mean and, if ``both`` are wanted, standard deviation (else the mean twice)."""
     many = len(layout) > 1
+    if both and not isinstance(size, Tensor):  # a vector in parts knows both from one pass
+        return (size.per_layer() if many else size).spread()
+    mean = reduce_layers(_mean, size, layout)
+    if not both:
+        return mean, mean
+    # The deviation by the norm: torch.std is thirty times slower along short rows.
     root = _roots(layout, mean.dtype, mean.device) if many else math.sqrt(size.shape[-1])
-    inverse = _inverse(reduce_layers(norm, centred, layout) / root, mean, size.dtype)
-    return centred * spread_layers(inverse, layout, size)
+    return mean, reduce_layers(norm, size - spread_layers(mean, layout, size), layout) / root
+
+
+def _standardised(
+    size: Tensor, mean: Tensor, deviation: Tensor, slope: Any, layout: Layout
+) -> Tensor:
+    """``slope (size - mean)/deviation``."""
+    steep = slope * _inverse(deviation, mean, size.dtype)
+    centred = size - spread_layers(mean, layout, size)
+    return centred * spread_layers(steep, layout, size)
 
 
 def _inverse(deviation: Tensor, mean: Tensor, dtype: torch.dtype) -> Tensor:
@@ -159,13 +173,16 @@ class _StochasticBatchSize(UpdateRule[Waiting]):
     ) -> tuple[Tensor, Waiting]:
         t, k = draw.t, state.k
         g = add_scaled(g, self.at(self.weight_decay, t), w)
-        new = Waiting(1 + k * (1 - chi))
+        new = Waiting(torch.addcmul(k, k, chi, value=-1).add_(1))
         if state.v is not None:
             moved = add_scaled(g, self.at(self.beta, t), state.v)
             g = torch.lerp(state.v, moved, chi)
             new = Waiting(new.k, g)
         weight = chi * k if self.step == "k_eta" else chi
-        return add_scaled(w, -self.at(self.eta, t), weight * g), new
+        eta = self.at(self.eta, t)
+        if isinstance(eta, Tensor) or is_zero(eta):
+            return add_scaled(w, -eta, weight * g), new
+        return torch.addcmul(w, weight, g, value=-eta), new
 
 
 @final
@@ -292,6 +309,6 @@ class StochasticBatchSize2(_StochasticBatchSize):
         g = oracle.gradient(w)
         assert state.mean is not None
         chi = self._chosen(g, draw)
-        mean = state.mean + (g - state.mean) / state.k
+        mean = torch.addcdiv(state.mean, g - state.mean, state.k)
         w, state = self._move(w, mean, chi, state, draw)
-        return w, state._replace(mean=mean * (1 - chi))
+        return w, state._replace(mean=torch.addcmul(mean, mean, chi, value=-1))

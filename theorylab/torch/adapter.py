@@ -11,7 +11,7 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,25 +20,19 @@ from torch import Tensor
 
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state
 from theorylab.method.schedules import Schedule
-from theorylab.torch.arguments import (
-    FLAGS,
-    check_group,
-    is_zero_rate,
-    kind_of,
-    layer_kinds,
-)
+from theorylab.torch.arguments import is_zero_rate
 from theorylab.torch.draws import Later, mixed, single
-from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, kept_by, loaded
+from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, loaded
+from theorylab.torch.groups import Active, Fields, Groups
 from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
 from theorylab.torch.probe import by_coordinate, runs_in_parts, with_memory
 from theorylab.torch.shards import local, refuse_draws, refuse_hidden, shards_of
+from theorylab.torch.standing import Standing
 from theorylab.torch.vector import Space
 
 __all__ = ["RuleOptimizer"]
 
 Parameters = Iterable[Any]
-Active = list[tuple[Tensor, dict[str, Any]]]
-Fields = Mapping[str, str | tuple[str, ...]]
 _ROUNDS, _RUN = 1, 2  # purposes of a key
 
 
@@ -78,18 +72,18 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._forget()
         super().__init__(params, {**bound.arguments, "method": self.rule.name})
         active = self._all()
-        rule = self._rule(active)
+        rule = self._groups.made(self.param_groups, active, None)
         every = [p for group in self.param_groups for p in group["params"]]
-        many = len(active)
-        refuse_hidden(type(self).__name__, every, lambda: by_coordinate(rule, self._kept, many))
+        kept, many = self._groups.kept, len(active)
+        refuse_hidden(type(self).__name__, every, lambda: by_coordinate(rule, kept, many))
         if shards_of(type(self).__name__, every) is not None:
             self._form(active)
 
     def _forget(self) -> None:
         """Drop what is only remembered to save time, and closures."""
-        self._built: tuple[Any, UpdateRule, Kept] | None = None
+        self._groups = Groups(type(self).__name__, self.rule, self.fields, self.accepts)
+        self._standing: Standing | None = None
         self._parts: dict[Any, bool] = {}
-        self._names: tuple[Any, Kept] | None = None
         self._space: tuple[Any, Space] | None = None
         self._closures: list[Closure] = []
         self._ahead: int | None = None
@@ -107,76 +101,14 @@ class RuleOptimizer(torch.optim.Optimizer):
         """
         super().add_param_group(param_group)
         try:
-            self._check(self.param_groups[-1])
+            self._groups.check(self.param_groups[-1], self.param_groups[0])
         except ValueError:
             self.param_groups.pop()
             raise
-        self._built = None
-
-    def _check(self, group: Mapping[str, Any]) -> None:
-        name = type(self).__name__
-        fields = {key: (names,) if isinstance(names, str) else names
-                  for key, names in self.fields.items()}  # fmt: skip
-        for key in self.defaults:
-            if key not in fields and key not in FLAGS and key != "method":
-                fields[key] = (key,)
-        check_group(name, group, fields, self.rule.ranges)
-        for key in self.defaults:
-            if key in self.fields or key == "maximize":
-                continue
-            if group[key] != self.param_groups[0][key]:
-                raise ValueError(f"{name}: {key} must be the same in all parameter groups")
+        self._groups.present = None
 
     def _all(self) -> Active:
         return [(p, group) for group in self.param_groups for p in group["params"] if p.numel()]
-
-    def _rule(self, active: Active, form: Form | None = None) -> UpdateRule:
-        """The rule with the groups' present values; they differ as the form wants it."""
-        groups = [group for _, group in active]
-        distinct = list({id(group): group for group in groups}.values())
-        columns: dict[str, list[Any]] = {}
-        for key, names in self.fields.items():
-            for i, field in enumerate(names if isinstance(names, tuple) else (names,)):
-                columns[field] = [g[key][i] if isinstance(names, tuple) else g[key]
-                                  for g in distinct]  # fmt: skip
-        fixed = {key: self.param_groups[0][key] for key in self.defaults
-                 if key not in self.fields and key not in FLAGS and key != "method"}  # fmt: skip
-        # Tensors are compared by identity: their values stay where they are.
-        stamp = (tuple(id(p) for p, _ in active), type(form), list(fixed.values()),
-                 [[id(v) if isinstance(v, Tensor) else v for v in column]
-                  for column in columns.values()])  # fmt: skip
-        if self._built is not None and self._built[0] == stamp:
-            return self._built[1]
-        for group in distinct:
-            self._check(group)
-        frozen = True
-        values: dict[str, Any] = dict(fixed)
-        for field, column in columns.items():
-            first = column[0]
-            if all(v is first or (not isinstance(v, Tensor) and not isinstance(first, Tensor)
-                                  and v == first) for v in column):  # fmt: skip
-                values[field] = first.reshape(()) if isinstance(first, Tensor) else first
-                continue
-            if any(isinstance(v, Schedule) for v in column):
-                raise ValueError(f"{type(self).__name__}: a schedule for {field} must be the same "
-                                 "in all parameter groups")  # fmt: skip
-            frozen &= not any(isinstance(v, Tensor) for v in column)
-            by_group = {id(g): v for g, v in zip(distinct, column, strict=True)}
-            each = [by_group[id(g)] for g in groups]
-            values[field] = form.each(each) if form is not None else float(first)
-        if "layout" in self.rule.__dataclass_fields__:
-            values["layout"] = tuple(layer_kinds(self.param_groups, active))
-        rule = self.rule(**values)
-        kinds = [[kind_of(value) for value in column] for column in columns.values()]
-        if self._names is None or self._names[0] != (kinds, stamp[2]):
-            self._names = ((kinds, stamp[2]), kept_by(rule, type(self).__name__))
-        self._built = (stamp if frozen else None, rule, self._names[1])
-        return rule
-
-    @property
-    def _kept(self) -> Kept:
-        assert self._built is not None
-        return self._built[2]
 
     def _form(self, active: Active, plain: bool = False) -> Form:
         """The parameters as the rule will see them."""
@@ -195,11 +127,10 @@ class RuleOptimizer(torch.optim.Optimizer):
             self._space = (shape, space)
         if not plain and self.defaults["foreach"] is not False:
             form = InParts(name, params, signs, self._space[1])
-            groups = self.param_groups
-            key = (len(params), *(kind_of(groups[0][k]) for k in self.defaults))
+            key = (len(params), *self._groups.kinds(self.param_groups))
             if key not in self._parts:
-                rule = self._rule(active, form)
-                self._parts[key] = runs_in_parts(rule, self._kept, len(params))
+                rule = self._groups.made(self.param_groups, active, form)
+                self._parts[key] = runs_in_parts(rule, self._groups.kept, len(params))
             if self._parts[key]:
                 if self._space[1].shards is not None:
                     refuse_draws(name, self._present(), self.defaults["seed"])
@@ -232,7 +163,9 @@ class RuleOptimizer(torch.optim.Optimizer):
         return mask is None or bool(mask[0, 0])
 
     def _present(self) -> UpdateRule:
-        return self._built[1] if self._built is not None else self._rule(self._all())
+        if self._groups.present is not None:
+            return self._groups.present
+        return self._groups.made(self.param_groups, self._all(), None)
 
     def begins(self, first: int, steps: int) -> np.ndarray | None:
         """Which of steps ``first .. first+steps-1`` (from 0) begin a round, unless that is random.
@@ -284,20 +217,19 @@ class RuleOptimizer(torch.optim.Optimizer):
         if closures:
             with torch.enable_grad():
                 loss = closures[0]()
-        active = [(p, group) for p, group in self._all() if p.grad is not None]
-        if not active:
+        found = self._found()
+        if found is None:
             return loss
-        form = self._form(active)
-        rule = self._rule(active, form)
+        active, form, rule = found
         if rule.lags > max(1, len(closures)):
             rule = with_memory(rule, max(1, len(closures)))
-        states = [self.state[p] for p, _ in active]
-        form.begin(rule, self._kept, states)
-        state = form.state(rule, self._kept, states)
+        kept, states = self._groups.kept, [self.state[p] for p, _ in active]
+        form.begin(rule, kept, states)
+        state = form.state(rule, kept, states)
         draw = self._draw(rule, form, states)
         oracle = ClosureOracle(form, loss, closures, full)
-        at_rest = {id(group) for group in self.param_groups
-                   if is_zero_rate(group.get("lr"), group["capturable"])}  # fmt: skip
+        at_rest = [id(group) for group in self.param_groups
+                   if is_zero_rate(group.get("lr"), group["capturable"])]  # fmt: skip
         still = [p for p, group in active if id(group) in at_rest] if at_rest else []
         before = [p.clone() for p in still]
         try:
@@ -310,10 +242,30 @@ class RuleOptimizer(torch.optim.Optimizer):
             return None
         finally:
             oracle.put_back()
-        form.write(moved, state, self._kept, states)
+            if form.away:
+                self._standing = None
+        form.write(moved, state, kept, states)
         if still:
             torch._foreach_copy_([local(p) for p in still], [local(p) for p in before])
         return loss
+
+    def _found(self) -> tuple[Active, Form, UpdateRule] | None:
+        """Parameters with gradients, their form, and the rule; ``None`` without a gradient."""
+        groups, last = self.param_groups, self._standing
+        flags = (self.defaults["foreach"], self.defaults["capturable"])
+        if last is not None and last.holds(groups, flags):
+            rule = self._groups.again(groups)
+            if rule is not None:
+                return last.active, last.form, rule
+        self._standing = None
+        active = [(p, group) for p, group in self._all() if p.grad is not None]
+        if not active:
+            return None
+        form = self._form(active)
+        rule = self._groups.made(groups, active, form)
+        if isinstance(form, InParts) and form.space.shards is None:
+            self._standing = Standing(groups, flags, active, form)
+        return active, form, rule
 
     def _remembered(self, closure: Any) -> list[Closure]:
         """This step's closure and those before it, as many as the rule asks about."""
@@ -354,7 +306,8 @@ class RuleOptimizer(torch.optim.Optimizer):
             steps = [s["step"] for s in states]
             torch._foreach_add_(steps, 1)
             return Drawn(form.each(steps))
-        counts = [x.item() + 1 for x in steps]
+        last = self._standing
+        counts = [x + 1 for x in (last.counts(steps) if last else [x.item() for x in steps])]
         begins = True
         if self._has_rounds(rule):
             # Rounds are of the whole vector: where it grows, all parameters begin one.
@@ -376,8 +329,11 @@ class RuleOptimizer(torch.optim.Optimizer):
                 else:
                     own[item.name] = form.common(single(item.law, mixed(key, n, _RUN)))
         self._ahead = None
-        for x, count in zip(steps, counts, strict=True):
-            x.fill_(count)
+        if last is not None:
+            last.counted(steps, counts)
+        else:
+            for x, count in zip(steps, counts, strict=True):
+                x.fill_(count)
         t = counts[0] if len(set(counts)) == 1 else None
         one = form.common(t).reshape(()) if t is not None else form.each(counts)
         return Drawn(one, begins, own)
@@ -407,10 +363,10 @@ class RuleOptimizer(torch.optim.Optimizer):
         """
         active = [(p, group) for p, group in self._all() if p.grad is not None]
         form = self._form(active, plain=True)
-        rule = self._rule(active, form)
-        states = [self.state[p] for p, _ in active]
-        form.begin(rule, self._kept, states)
-        return rule, form.params, form.state(rule, self._kept, states)
+        rule = self._groups.made(self.param_groups, active, form)
+        kept, states = self._groups.kept, [self.state[p] for p, _ in active]
+        form.begin(rule, kept, states)
+        return rule, form.params, form.state(rule, kept, states)
 
     def drawn(self, rule: UpdateRule, params: list[Tensor]) -> Drawn:
         """What the next step draws; it counts as taken."""
@@ -438,7 +394,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     def put_back(self, params: list[Tensor], state: State) -> None:
         """The parameters' present values and this state are those of the last step."""
         form = EndToEnd(type(self).__name__, params, [1.0] * len(params))
-        form.write(form.w, map_state(torch.clone, state), self._kept,
+        form.write(form.w, map_state(torch.clone, state), self._groups.kept,
                    [self.state[p] for p in params])  # fmt: skip
 
     # --- checkpoints -------------------------------------------------------------------------
@@ -479,7 +435,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         super().load_state_dict({**state_dict, "param_groups": groups})
         try:
             for group in self.param_groups:
-                self._check(group)
+                self._groups.check(group, self.param_groups[0])
         except ValueError:
             self.__setstate__(before)
             raise

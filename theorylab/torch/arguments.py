@@ -9,7 +9,9 @@ from typing import Any, TypedDict
 import torch
 from torch import Tensor
 
-__all__ = ["FLAGS", "Flags", "check_group", "is_zero_rate", "kind_of", "layer_kinds"]
+__all__ = [
+    "FLAGS", "Flags", "check_group", "check_number", "is_zero_rate", "kind_of", "layer_kinds",
+]  # fmt: skip
 
 
 class Flags(TypedDict, total=False):
@@ -90,13 +92,23 @@ def check_group(
         if len(names) > 1 and len(values) != len(names):
             raise ValueError(f"{name}: {key} must be {len(names)} numbers, got {given!r}")
         for field, value in zip(names, values, strict=False):
-            _check(name, key, value, {**_RANGES, **own}.get(field), bool(group.get("capturable")))
+            check_number(name, key, field, value, own, bool(group.get("capturable")))
     for p in group["params"]:
         if p.dtype not in _TYPES:
             raise ValueError(f"{name}: params must be real floating-point, got {p.dtype}")
 
 
-def _check(name: str, key: str, value: Any, limits: tuple[float, float] | None, held: bool) -> None:
+def check_number(
+    name: str, key: str, field: str, value: Any, own: Mapping[str, tuple[float, float]],
+    held: bool = False,
+) -> None:  # fmt: skip
+    """Refuse a value of a rule's field out of its range; ``held`` tensors are not fetched.
+
+    Raises
+    ------
+    ValueError
+    """
+    limits = own.get(field, _RANGES.get(field))
     if isinstance(value, Tensor):
         if value.numel() != 1:
             raise ValueError(f"{name}: {key} must have one element, got {value.numel()}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from operator import is_
 from typing import Any, NamedTuple, NoReturn, final
 
 import torch
@@ -79,6 +80,8 @@ class Form(abc.ABC):
     """
 
     w: Any
+    away = False
+    """Whether the parameters were moved for a while, so that ``w`` holds a copy of them."""
 
     def __init__(self, who: str, params: list[Tensor], signs: list[float]) -> None:
         self.who, self.params, self.signs = who, params, signs
@@ -91,7 +94,7 @@ class Form(abc.ABC):
         """Give parameters that lack a part of their state the one before the first step."""
         wanted = {"step", *kept.tensors, *kept.numbers}
         for p, held in zip(self.params, states, strict=True):
-            if not wanted - held.keys():
+            if wanted <= held.keys():
                 continue
             row = local(p).detach().reshape(-1).to(self.dtype, copy=True)
             fresh = entries(rule.init(row, _Before(self.who)))
@@ -197,7 +200,8 @@ class InParts(Form):
         self._here = params if space.shards is None else [local(p) for p in params]
         self._into = self.w = space.vector(self._here)
         self._live = leaf_of(self.w).tensors
-        self._away = False
+        self.kept: dict[str, Vector] = {}
+        self._like: tuple[Kept, Any] | None = None
 
     def gradient(self) -> Vector:
         found = self.gradients()
@@ -231,24 +235,28 @@ class InParts(Form):
 
     def state(self, rule: UpdateRule, kept: Kept, states: list[dict[str, Any]]) -> State:
         cut = self.space.shards is not None
-        self.kept = {
-            n: self.space.vector([local(s[n]) if cut else s[n] for s in states])
-            for n in kept.tensors
-        }
+        before, self.kept = self.kept, {}
+        for n in kept.tensors:
+            found = [local(s[n]) if cut else s[n] for s in states]
+            held = before.get(n)
+            stands = held is not None and all(map(is_, leaf_of(held).tensors, found))
+            self.kept[n] = held if held is not None and stands else self.space.vector(found)
         numbers = {n: self.numbers(n, states) for n in kept.numbers}
-        like: Any = rule.init(torch.zeros(2), _Before(self.who))
-        return like._replace(**self.kept, **numbers)
+        if self._like is None or self._like[0] != kept:
+            self._like = kept, rule.init(torch.zeros(2), _Before(self.who))
+        like: State = self._like[1]._replace(**self.kept, **numbers)
+        return like
 
     def move_to(self, x: Vector) -> None:
-        if not self._away:
+        if not self.away:
             # Everything noted down so far goes on reading the values of before.
             self._live[:] = [p.detach().clone() for p in self._here]
             self._into = self.space.vector(list(self._here))
-            self._away = True
+            self.away = True
         self.space.write([(x, self._into)])
 
     def put_back(self) -> None:
-        if self._away:
+        if self.away:
             torch._foreach_copy_(self._here, self._live)
 
     def write(self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]) -> None:

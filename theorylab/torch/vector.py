@@ -27,7 +27,7 @@ from typing import Any, NoReturn, final
 import torch
 from torch import Tensor
 
-from theorylab.torch.plan import BLOCK, CHUNK, Plan, grouped, results
+from theorylab.torch.plan import BLOCK, CHUNK, Plan, grouped
 from theorylab.torch.shards import Shards
 
 __all__ = ["Space", "Unsupported", "Vector", "leaf_of"]
@@ -97,7 +97,8 @@ class Space:
         """These tensors as a vector; what is written into them is seen by it."""
         leaf = Vector(self, "leaf", ())
         leaf.tensors = list(tensors)
-        if any(t.dtype != self.dtype for t in tensors):
+        if {t.dtype for t in leaf.tensors} != {self.dtype}:
+            leaf.plain = False
             return Vector(self, "copy", (leaf,))
         return leaf
 
@@ -146,32 +147,76 @@ class Space:
     def reduced(self, x: Vector, what: str, each: bool) -> Tensor:
         """The ``"norm"`` or ``"sum"`` of a vector; with ``each``, of each of its tensors."""
         self.summed = True
-        plan = Plan(self, [], x)
         owners: list[int] = []
         parts: list[Tensor] = []
-        for block, tensors in plan.run():
-            parts += results(tensors, what)
+        for block, tensors in Plan(self, [], x).run():
+            parts += _norms(tensors) if what == "norm" else [t.sum() for t in tensors]
             owners += block
         found = torch.stack(parts).to(torch.float64)
         if what == "norm":
             found = found.square()
-        if each:
-            zero = found.new_zeros(len(self.shapes))
-            found = zero.index_add(0, torch.tensor(owners, device=found.device), found)
-        else:
-            found = found.sum()
-        if self.shards is not None:
-            found = self.shards.summed(found)
+        found = self._joined(found, owners, each)
         if what == "norm":
             found = found.sqrt()
         return found if self.device.type == "cpu" else found.to(self.dtype)
+
+    def spread(self, x: Vector) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of a vector's numbers (``x.each``: of each tensor's).
+
+        Both in one pass: of every block its own, joined as Chan, Golub and LeVeque (1983) do.
+        """
+        self.summed = True
+        owners: list[int] = []
+        many: list[int] = []
+        sums: list[Tensor] = []
+        means: list[Tensor] = []
+        norms: list[Tensor] = []
+        plan = Plan(self, [], x)
+        for block, tensors in plan.run():
+            sizes = [t.numel() for t in tensors]
+            total = [t.sum() for t in tensors]
+            middle = [t / n for t, n in zip(total, sizes, strict=True)]
+            if plan.shown_is_scratch:
+                torch._foreach_sub_(tensors, middle)
+                norms += _norms(tensors)
+            else:
+                norms += _norms(torch._foreach_sub(tensors, middle))
+            sums += total
+            means += middle
+            many += sizes
+            owners += block
+        size = torch.tensor(many, dtype=torch.float64, device=self.device)
+        each, mean, off = (torch.stack(y).to(torch.float64) for y in (sums, means, norms))
+        whole = self._joined(size, owners, x.each)
+        centre = self._joined(each, owners, x.each) / whole
+        theirs = centre[torch.tensor(owners, device=self.device)] if x.each else centre
+        square = off.square() + size * (mean - theirs).square()
+        deviation = (self._joined(square, owners, x.each) / whole).sqrt()
+        if self.device.type == "cpu":
+            return centre, deviation
+        return centre.to(self.dtype), deviation.to(self.dtype)
+
+    def _joined(self, parts: Tensor, owners: Sequence[int], each: bool) -> Tensor:
+        """The sum of blocks' numbers, or with ``each`` of each tensor's, over all processes."""
+        if each:
+            zero = parts.new_zeros(len(self.shapes))
+            found = zero.index_add(0, torch.tensor(owners, device=parts.device), parts)
+        else:
+            found = parts.sum()
+        return found if self.shards is None else self.shards.summed(found)
+
+
+def _norms(tensors: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
+    if len(tensors) > 1:
+        return list(torch._foreach_norm(tensors))
+    return [torch.linalg.vector_norm(tensors[0])]
 
 
 @final
 class Vector:
     """A vector in parts, or what is to be done to others to get it; see the module's text."""
 
-    __slots__ = ("args", "each", "kwargs", "op", "serial", "space", "tensors")
+    __slots__ = ("args", "each", "kwargs", "op", "plain", "serial", "space", "tensors")
 
     def __init__(
         self, space: Space, op: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
@@ -180,6 +225,7 @@ class Vector:
         self.serial = next(_serial)
         self.tensors: list[Tensor] = []
         self.each = False
+        self.plain = True
 
     # --- what it looks like ------------------------------------------------------------------
     @property
@@ -205,6 +251,7 @@ class Vector:
         """The same vector, whose sums, means and norms are one number a tensor."""
         twin = Vector(self.space, self.op, self.args, self.kwargs)
         twin.tensors, twin.serial, twin.each = self.tensors, self.serial, True
+        twin.plain = self.plain
         return twin
 
     def new_zeros(self, shape: Any, **_: Any) -> Tensor:
@@ -242,6 +289,10 @@ class Vector:
 
     def norm(self, *_: Any, **__: Any) -> Tensor:
         return self.space.reduced(self, "norm", self.each)
+
+    def spread(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation, from one pass over the numbers."""
+        return self.space.spread(self)
 
     # --- operations --------------------------------------------------------------------------
     @classmethod
@@ -335,7 +386,7 @@ class Vector:
 
     def _before(self) -> Vector:
         twin = Vector(self.space, self.op, self.args, self.kwargs)
-        twin.tensors, twin.serial = self.tensors, self.serial
+        twin.tensors, twin.serial, twin.plain = self.tensors, self.serial, self.plain
         return twin
 
     def __getattr__(self, name: str) -> Callable[..., Vector]:

@@ -18,6 +18,7 @@ from latex2mathml.converter import convert
 from bounds.render import mathml
 from bounds.statement import Statement
 from paper_figures.exhibits import EXHIBITS
+from paper_figures.names import PAPERS, paper_name
 from theorylab.plugins import registry
 from theorylab.studies.catalogue import bound_symbols
 from theorylab.studies.glossary import Kind, glossary
@@ -25,13 +26,6 @@ from theorylab.studies.glossary import Kind, glossary
 __all__ = ["write"]
 
 HERE = Path(__file__).parent
-PAPERS = {
-    "tralgo": "TRAlgo: TRSGD and TRAdam",
-    "lrsgd": "LRSGD: LRSGD-R and LRSGD-C",
-    "sngm": "SNGM",
-    "stochastic_batch_size": "Stochastic batch size",
-    "hardt_recht_singer": "Hardt, Recht and Singer",
-}
 REFERENCE: Mapping[str, Sequence[str]] = {
     "Statements": ("bounds.statement", "bounds.symbol", "bounds.units", "bounds.path",
                    "bounds.assumptions", "bounds.proof", "bounds.render"),
@@ -226,9 +220,16 @@ def _gallery() -> str:
     for item in EXHIBITS.values():
         pictures = _pictures(item.key, "../")
         if pictures:
-            parts.append(f"## {PAPERS[item.paper].split(':')[0]}, {item.number}")
+            parts.append(f"## {paper_name(item.paper)}, {item.number}")
             parts.append(f"{_plain(item.title)}. {_plain(item.supports)}".strip())
             parts += pictures
+    absent = [item for item in EXHIBITS.values() if not _pictures(item.key, "../")]
+    rows = [
+        [paper_name(item.paper), item.number, _plain(item.title), f"`theorylab figure {item.key}`"]
+        for item in absent
+    ]
+    parts += ["## Not kept here", "`theorylab plan figure KEY` says what each of these takes.",
+              _table(["paper", "", "what it shows", "command"], rows)]  # fmt: skip
     return "\n\n".join(parts) + "\n"
 
 

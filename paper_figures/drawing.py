@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,21 +12,44 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from paper_figures.exhibit import FINAL
 from paper_figures.style import Style, line
 from paper_figures.tables import controls
 
-__all__ = ["curves", "dots", "gain_panel", "hide", "scale_note", "sheet"]
+__all__ = ["curves", "dots", "gain_panel", "hide", "scale_note", "sheet", "spelt"]
 
 _PUBLISHED = "#D55E00"
+_ONE = "test accuracy"  # the column of a table that has one
+_ACCURACY = (FINAL, "last tenth", "maximum")
+
+# As a reader of a paper knows them.
+_SPELT: Mapping[str, str] = {
+    r"\b(alpha|beta|eta|lambda|theta|gamma) ?= ?": r"$\\\1$ = ", r"\b(B|S|T|m|n) ?= ?": r"$\1$ = ",
+    r"= -(?=\d)": "= $-$", r"\bcifar(\d+)": r"CIFAR-\1", r"\bstl10\b": "STL-10",
+    r"\bsvhn\b": "SVHN", r"\bimagenet\b": "ImageNet", r"\bresnet(\d+)": r"ResNet\1",
+    r"\bvgg(\d+)": r"VGG\1", r"\bdensenet(\d+)": r"DenseNet\1", r"\blenet\b": "LeNet",
+    r"\btwo_conv\b": "two convolutions", "_": " ",
+}  # fmt: skip
 
 _METRICS = {
     "train_loss": "train loss", "test_loss": "test loss", "train_accuracy": "train accuracy (%)",
-    "test_accuracy": "test accuracy (%)", "lr": "step size", "gap": "test loss - train loss",
+    "test_accuracy": "test accuracy (%)", "lr": "step size", "gap": "test loss $-$ train loss",
 }  # fmt: skip
 _AXES = {"steps": "steps", "rounds": "outer iterations", "gradients": "gradients",
          "epoch": "epochs (gradients / n)"}  # fmt: skip
+
+
+def spelt(text: str) -> str:
+    """Names and symbols as a paper sets them.
+
+    >>> print(spelt("lambda=-4, digits for cifar10; two_conv for vgg11"))
+    $\\lambda$ = $-$4, digits for CIFAR-10; two convolutions for VGG11
+    """
+    for found, put in _SPELT.items():
+        text = re.sub(found, put, text)
+    return text
 
 
 def curves(
@@ -64,10 +88,10 @@ def curves(
                         _curve(place, chosen, x, metric, i, len(metrics) > 1 and k == 0, floor)
             place.set_xlabel(_AXES.get(x, x))
             place.set_ylabel(_label(metrics))
-            place.set_title(titles.get(column, column))
+            place.set_title(spelt(titles.get(column, column)))
         hide(axes[len(panels) :])
         handles = [
-            axes[0].plot([], [], label=label, **line(i))[0] for i, label in enumerate(labels)
+            axes[0].plot([], [], label=spelt(label), **line(i))[0] for i, label in enumerate(labels)
         ]
         upper.legend(handles=handles, loc="outside upper center", ncols=min(4, len(labels)))
         if lower is not None:
@@ -132,31 +156,45 @@ def _curve(
 
 
 def dots(
-    data: pd.DataFrame, table: pd.DataFrame, gains: pd.DataFrame, style: Style, per_line: int = 6
+    data: pd.DataFrame,
+    table: pd.DataFrame,
+    gains: pd.DataFrame,
+    style: Style,
+    per_line: int = 6,
+    *,
+    statistic: str = FINAL,
+    heading: str = "{}",
 ) -> Figure:
     """A printed table as dots: open diamonds as published, filled circles as measured.
 
-    One panel a printed column, one line a printed row; below, the control arms.
-    """
+    One panel a printed column, its title ``heading`` with the column in it; one line a printed row;
+    below, the control arms by ``statistic``.
+    """  # fmt: skip
     rows, columns = list(dict.fromkeys(table.row)), list(dict.fromkeys(table.column))
     wide = min(per_line, len(columns))
     deep = math.ceil(len(columns) / wide)
-    canvas, upper, lower = sheet(style, deep * (0.16 * len(rows) + 0.5) + 0.45, data, gains)
+    data_of = {c: _stand_in(table[table.column == c].scale) for c in columns}
+    titles = {}
+    for column in columns:
+        head, *rest = heading.format(column).split("/", 1)
+        used = data_of[column]
+        rest += [f"({used})"] if used and len(set(data_of.values())) > 1 else []
+        titles[column] = spelt("\n".join((head, *rest))) if column != _ONE else ""
+    most = max(title.count("\n") for title in titles.values())
+    height = deep * (0.18 * len(rows) + 0.55 + 0.15 * most) + 0.45
+    canvas, upper, lower = sheet(style, height, data, gains)
     with style.rc():
         axes = upper.subplots(deep, wide, squeeze=False, sharey=True)
         places = {row: len(rows) - 1 - i for i, row in enumerate(rows)}
-        data_of = {c: _stand_in(table[table.column == c].scale) for c in columns}
         for place, column in zip(axes.ravel(), columns, strict=False):
             for r in table[table.column == column].to_dict("records"):
                 _dot(place, places[r["row"]], r)
-            head, *rest = column.split("/", 1)
-            used = data_of[column]
-            rest += [f"({used})"] if used and len(set(data_of.values())) > 1 else []
-            place.set_title("\n".join((head, *rest)), fontsize=style.size - (wide > 6))
+            place.set_title(titles[column], fontsize=style.size - (wide > 6))
             place.set_ylim(-0.6, len(rows) - 0.4)
-            place.set_yticks(list(places.values()), list(places))
+            shown = [spelt(row.replace("/", ", ")) for row in places]
+            place.set_yticks(list(places.values()), shown)
             place.grid(axis="y", linewidth=0.3, alpha=0.5)
-            place.locator_params(axis="x", nbins=2 if wide > 6 else 3)
+            place.xaxis.set_major_locator(MaxNLocator(2 if wide > 6 else 3, integer=wide > 6))
         hide(axes.ravel()[len(columns) :])
         first = axes[0, 0]
         handles = [
@@ -165,10 +203,11 @@ def dots(
             ],
             first.plot([], [], "o", color="black", label="measured, 95% interval")[0],
         ]
-        upper.supxlabel("percent", fontsize=style.size)
+        upper.supxlabel("test accuracy (%)" if statistic in _ACCURACY else "score (%)",
+                        fontsize=style.size)  # fmt: skip
         upper.legend(handles=handles, loc="outside upper center", ncols=2)
         if lower is not None:
-            gain_panel(lower, gains)
+            gain_panel(lower, gains, heading)
     return canvas
 
 
@@ -196,7 +235,7 @@ def _dot(axes: Axes, y: float, r: Mapping[str, Any]) -> None:
               markersize=3.5, zorder=3)  # fmt: skip
 
 
-def gain_panel(part: Any, gains: pd.DataFrame) -> None:
+def gain_panel(part: Any, gains: pd.DataFrame, heading: str = "{}") -> None:
     """The method less each control arm, in points; filled where the gain survives."""
     axes = part.subplots()
     names = []
@@ -206,7 +245,8 @@ def gain_panel(part: Any, gains: pd.DataFrame) -> None:
         if math.isfinite(r["low"]):
             axes.plot([r["low"], r["high"]], [y, y], "-", color="black", linewidth=0.8)
         axes.plot([r["gain"]], [y], "o", color="black", markerfacecolor=filled, markersize=3.5)
-        names.append(f"{r['row']} ({r['column']}) over {r['arm']}")
+        where = f" ({heading.format(r['column'])})" if r["column"] != _ONE else ""
+        names.append(spelt(f"{r['row'].replace('/', ', ')}{where} over {r['arm']}"))
     axes.axvline(0.0, color="#8A8A8A", linewidth=0.8)
     axes.set_yticks(range(len(names) - 1, -1, -1), names)
     axes.set_ylim(-0.6, len(names) - 0.4)
@@ -216,7 +256,7 @@ def gain_panel(part: Any, gains: pd.DataFrame) -> None:
         limit = max(limit, min(float(np.nanmax(np.abs(finite[["low", "high"]]))), 4 * limit))
     axes.set_xlim(-1.1 * max(limit, 0.1), 1.1 * max(limit, 0.1))
     axes.locator_params(axis="x", nbins=5)
-    axes.set_xlabel("gain in points")
+    axes.set_xlabel("gain (percentage points)")
     part.suptitle("Gain over the control arms, 95% intervals; filled: it survives",
                   fontsize=mpl.rcParams["axes.titlesize"])  # fmt: skip
 
@@ -242,4 +282,4 @@ def scale_note(data: pd.DataFrame) -> str:
     if "seed" in ran and len(ran):
         seeds, wanted = ran.seed.nunique(), int(ran.seeds.max())
         words += [f"{seeds} of {wanted} seeds"] if seeds < wanted else []
-    return f"Scale: {'; '.join(words)}" if words else ""
+    return spelt(f"Scale: {'; '.join(words)}") if words else ""

@@ -128,7 +128,7 @@ def _draw_figure_2(data: pd.DataFrame, style: Style) -> Figure:
         axes[0].plot(method.index, method.test, **line(1), label="test")
         axes[0].set_ylabel("loss, LRSGD-R")
         axes[1].plot(method.index, method.test - method.train, **line(2))
-        axes[1].set_ylabel("test loss - train loss", color=line(2)["color"])
+        axes[1].set_ylabel("test loss $-$ train loss", color=line(2)["color"])
         other = axes[1].twinx()
         other.plot(method.index, method["rounds"], **line(1))
         other.set_ylabel(f"outer iterations\nto train loss {threshold:.3g}",
@@ -142,8 +142,8 @@ def _draw_figure_2(data: pd.DataFrame, style: Style) -> Figure:
             place.set_xticks(_GAMMAS, [f"{k}" for k in _GAMMAS])
             place.minorticks_off()
             place.set_xlabel(r"$1/\gamma$")
-        axes[0].legend()
-        axes[2].legend()
+        for place in (axes[0], axes[2]):
+            place.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return canvas
 
 

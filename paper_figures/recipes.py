@@ -59,11 +59,13 @@ def draw_table(
     places: Callable[[pd.DataFrame], Sequence[Place]],
     per_line: int = 6,
     statistic: str = FINAL,
+    heading: str = "{}",
 ) -> Callable[[pd.DataFrame, Style], Figure]:
     """Draws a printed table from its data: dots, and below its control arms by ``statistic``."""
 
     def draw(data: pd.DataFrame, style: Style) -> Figure:
         stub = Exhibit(key, "", "", lambda _: data, draw, places)
-        return dots(data, compared(stub, data), controls(data, statistic), style, per_line)
+        return dots(data, compared(stub, data), controls(data, statistic), style, per_line,
+                    statistic=statistic, heading=heading)  # fmt: skip
 
     return draw

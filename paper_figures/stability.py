@@ -30,6 +30,8 @@ Report = Mapping[str, Any]
 _LINES = {"sgd": 0, "lrsgd_r": 1, "lrsgd_c": 2}
 _NAMES = {"sgd": "SGD", "lrsgd_r": "LRSGD-R", "lrsgd_c": "LRSGD-C", "sngm": "SNGM"}
 _LEVEL = "99%"
+_SIGNS = {"ell": r"$\ell$", "delta": r"$\delta$", "sigma": r"$\sigma$", "alpha": r"$\alpha$"}
+_NOT_SHOWN = ("n", "source", "digest", "seed")  # n is the figure's own
 
 
 def command(
@@ -103,16 +105,18 @@ def draw_over_time(report: Report, path: Path) -> list[Path]:
                      if curve["bound"][k] is not None]  # fmt: skip
             if bound:
                 left.plot(*zip(*bound, strict=True), "--", color=colour, linewidth=0.8)
-        left.set_ylabel("mean loss gap of twins")
-        right.set_ylabel("mean distance of twins")
+        left.set_ylabel("loss gap of twins, from below")
+        right.set_ylabel("distance of twins")
         for axes in (left, right):
             axes.set_xscale("log")
             decade_ticks(axes.xaxis)
             axes.set_ylim(bottom=0)
             axes.set_xlabel("round $t$")
-        canvas.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-        left.set_title(f"solid: measured, from below, {_LEVEL} bands; dashed: bound")
-        right.set_title(_objective(report))
+        left.plot([], [], "--", color="0.4", linewidth=0.8, label="bound")
+        left.fill_between([], [], [], color="0.4", alpha=0.3, linewidth=0, label=f"{_LEVEL} band")
+        canvas.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+        repeated = max(row["seeds"] for row in chosen.values())
+        canvas.suptitle(f"{_objective(report)}, means over {repeated:,} repetitions", fontsize=8)
         return save(canvas, path, report["provenance"])
 
 
@@ -160,11 +164,11 @@ def draw_exponents(report: Report, path: Path) -> list[Path]:
             low_end, high_end = axes.get_ylim()
             axes.set_ylim(low_end, high_end * (high_end / low_end) ** 0.35)  # for the legend
             axes.set_xlabel(f"${symbol}$")
-            axes.set_ylabel(f"stability gap, from below, {_LEVEL}")
+            axes.set_ylabel("stability gap, from below")
             held = next(fit for fit in report["exponents"] if fit["along"] == symbol)
             fixed = "n" if symbol == "T" else "T"
-            axes.set_title(f"{_objective(report)}, {fixed} = {held[fixed]}, c = {held['c']:g}")
-            axes.legend(title="exponent [95%]", title_fontsize=7)
+            axes.set_title(f"{_objective(report)}, ${fixed}$ = {held[fixed]}, $c$ = {held['c']:g}")
+            axes.legend(title=f"fitted exponent [95%]; bars: {_LEVEL}", title_fontsize=7)
         return save(canvas, path, report["provenance"])
 
 
@@ -193,7 +197,7 @@ def draw_map(report: Report, path: Path) -> list[Path]:
             axes.set_xscale("log")
             axes.set_yscale("log")
             axes.set_xlabel("$n$  ($T = 10\\,n$)")
-            axes.set_title(f"{form}, $c\\kappa$ = {table['c'] * table['kappa']:.2g}")
+            axes.set_title(f"{form} bounds, $c\\kappa$ = {table['c'] * table['kappa']:.2g}")
         panels[0].set_ylabel("$B_f$")
         canvas.colorbar(mesh, ax=panels, label=r"$\log_{10}$ (Theorem 3.6 / Theorem 3.4)")
         return save(canvas, path, report["provenance"])
@@ -234,8 +238,8 @@ def draw_trade_off(report: Report, path: Path) -> list[Path]:
         for axis in (axes.xaxis, axes.yaxis):
             decade_ticks(axis)
         axes.set_xlabel(r"$\mathbb{E}\,\Vert\nabla F(w_T)\Vert^2$")
-        axes.set_title(f"{_objective(report)}, n = {n}, T = {T}, c = {c:g}")
-        axes.set_ylabel("stability gap (from below)")
+        axes.set_title(f"{_objective(report)}, $n$ = {n}, $T$ = {T}, $c$ = {c:g}")
+        axes.set_ylabel("stability gap, from below")
         axes.legend()
         return save(canvas, path, report["provenance"])
 
@@ -264,11 +268,15 @@ def _name(rule: str) -> str:
 
 def _settings(row: Mapping[str, Any]) -> str:
     theta = "" if row["theta"] is None else f", $\\theta$ = {row['theta']:g}"
-    return f"n = {row['n']}, c = {row['c']:g}{theta}"
+    return f"$n$ = {row['n']}, $c$ = {row['c']:g}{theta}"
 
 
 def _objective(report: Report) -> str:
-    return str(report["objective"]["name"]).replace("_", " ")
+    """Its name, and what was set of it."""
+    made = report["objective"]
+    given = [f"{_SIGNS.get(k, k)} = {v:g}" if isinstance(v, int | float) else f"{k} = {v}"
+             for k, v in made.get("parameters", {}).items() if k not in _NOT_SHOWN]  # fmt: skip
+    return str(made["name"]).replace("_", " ") + (f" ({', '.join(given)})" if given else "")
 
 
 def _show(value: float | None) -> str:

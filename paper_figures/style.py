@@ -8,6 +8,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import unescape
 from pathlib import Path
 from typing import Any, final
 
@@ -17,7 +18,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from theorylab.errors import UnknownNameError
-from theorylab.plugins.files import write_text, writing
+from theorylab.plugins.files import keep_beside, write_text, writing
+from theorylab.plugins.provenance import run_of
+from theorylab.regular import regular
 
 __all__ = [
     "COLUMN", "FORMATS", "PAGE", "STYLES", "Style", "decade_ticks", "figure", "line", "save",
@@ -26,6 +29,7 @@ __all__ = [
 
 COLUMN, PAGE = 3.25, 6.75  # inches: one column, and the whole width of a two-column page
 GOLDEN = 0.68
+_HEAD = 1_000_000  # bytes of an SVG before its drawing
 
 FORMATS = ("pdf", "svg", "png", "pgf")
 """What :func:`save` can write; ``pgf`` needs LaTeX."""
@@ -144,7 +148,8 @@ def save(
     """Write ``path`` in each format, each file carrying its provenance; fonts are embedded.
 
     PDF and SVG keep it in their metadata, PNG in a text chunk, PGF in a comment. ``pgf`` is left
-    out where LaTeX is not installed. Each file is whole, or as it was.
+    out where LaTeX is not installed. Each file is whole, or as it was. What another run, or one in
+    another style, drew there stays, with a name of its own; the SVG tells.
 
     Raises
     ------
@@ -153,6 +158,10 @@ def save(
     """
     text = json.dumps(provenance, sort_keys=True)
     written = []
+    vector = path.with_name(f"{path.name}.svg")
+    if "svg" in formats and vector.is_file() and _drawn_by(vector) != _run(json.loads(text)):
+        keep_beside(vector, *(path.with_name(f"{path.name}.{kind}") for kind in formats
+                              if kind != "svg"))  # fmt: skip
     with mpl.rc_context(_RC):
         canvas.draw_without_rendering()
         canvas.set_layout_engine("none")  # laid out once: that takes longer than all the rest
@@ -167,6 +176,22 @@ def save(
                     canvas.savefig(stream, format=kind, **_kept(kind, text))
             written.append(target)
     return written
+
+
+def _run(made: Mapping[str, Any]) -> list[Any]:
+    return [*run_of(made), made.get("style")]
+
+
+def _drawn_by(path: Path) -> list[Any] | None:
+    """Which run an SVG says that it is of; ``None`` of anything else."""
+    try:
+        with regular(path) as stream:
+            head = stream.read(_HEAD).decode(errors="replace")
+        found = re.search(r"<dc:description>(.*?)</dc:description>", head, re.DOTALL)
+        made = json.loads(unescape(found[1])) if found else None
+    except (OSError, ValueError, RecursionError):
+        return None
+    return _run(made) if isinstance(made, Mapping) else None
 
 
 def _kept(kind: str, text: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import textwrap
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ import numpy as np
 from bounds.render import expression_latex
 from bounds.statement import Statement
 from paper_figures.exhibit import Refused
+from paper_figures.names import paper_name
 from paper_figures.style import COLUMN, decade_ticks, figure, rc, save
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import constants_for
@@ -34,6 +35,7 @@ MAIN = {
     "sngm": ("sngm.theorem_1", "T"),
     "stochastic_batch_size": ("stochastic_batch_size.claim_noise_variance", "B"),
 }
+_TITLE = 44  # letters that fit a title's line
 _MEASURED = "measured, 99% interval"  # as `sweep` checks
 _STYLES = {"printed": ("#D55E00", "--"), "repaired": ("#0072B2", "-")}
 
@@ -183,8 +185,8 @@ def draw(found: SweepReport, path: Path) -> list[Path]:
         label = expression_latex(lead.claim.lhs).replace(r"\frac{1}{T}\sum", r"T^{-1}\sum")
         label = label.replace(r"\sum", r"\;\;\sum")
         axes.set_ylabel(f"${label}$")
-        told = (f"{lead.paper}: {lead.label}", found.objective)
-        axes.set_title("\n".join([*(part.replace("_", " ") for part in told), *_held(found)]))
+        told = f"{paper_name(lead.paper)}, {lead.label}"
+        axes.set_title("\n".join([told, *_held(found)]))
         canvas.legend(loc="outside lower center", ncols=2)  # a column is too narrow for three
         return save(canvas, path, provenance(seed=found.seed))
 
@@ -206,11 +208,20 @@ def _axis_label(statement: Statement, axis: str, objective: str) -> str:
 
 
 def _held(found: SweepReport) -> list[str]:
-    """What stays as it is along the axis, in lines that fit the title."""
-    held = {**found.parameters, **found.fixed}
-    parts = [f"{k} = {v:.4g}" if isinstance(v, float | int) else f"{k} = {v}".replace("_", " ")
-             for k, v in held.items() if k != found.axis and v is not None]  # fmt: skip
-    # One that is broken in two lines cannot be read.
-    joined = ", ".join(part.replace(" ", "\u00a0") for part in parts)
-    lines = textwrap.wrap(joined, 44, break_long_words=False, break_on_hyphens=False)
-    return [line.replace("\u00a0", " ") for line in lines]
+    """The objective, and what stays as it is along the axis, in lines that fit the title."""
+    signs = {s.name: f"${s.latex}$" for s in found.statements[0].symbols}
+    held = {k: v for k, v in {**found.parameters, **found.fixed}.items()
+            if k not in (found.axis, "source", "digest") and v is not None}  # fmt: skip
+    parts = [(found.objective.replace("_", " "), found.objective.replace("_", " "))]
+    for name, value in held.items():
+        number = f"{value:.4g}" if isinstance(value, float | int) else str(value).replace("_", " ")
+        sign = signs.get(name, name.replace("_", " "))
+        plain = re.sub(r"\\mathrm|\\(?=[a-zA-Z])|[${}]", "", sign)  # about as long as it is set
+        parts.append((f"{sign} = {number}", f"{plain} = {number}"))
+    lines, length = [""], 0
+    for shown, plain in parts:  # one that is broken in two lines cannot be read
+        if length and length + len(plain) > _TITLE:
+            lines, length = [*lines, ""], 0
+        lines[-1] += (", " if lines[-1] else "") + shown
+        length += len(plain) + 2
+    return [f"{line}," for line in lines[:-1]] + lines[-1:]

@@ -235,12 +235,12 @@ EXHIBITS = (
     _fcn_score(3, "DPC-xception71"),
     Exhibit(
         "tralgo.table_4", "Test accuracy over the batch size, ResNet18", "Table 4", _table_4,
-        draw_table("tralgo.table_4", straight()), straight(),
+        draw_table("tralgo.table_4", straight(), heading="batch size {}"), straight(),
         supports="SGD's step is not adapted to the batch size in the paper; the own-step arm is.",
     ),
     Exhibit(
         "tralgo.table_5", "Test accuracy of TRSGD over S, ResNet18", "Table 5", _table_5,
-        draw_table("tralgo.table_5", straight()), straight(),
+        draw_table("tralgo.table_5", straight(), heading="S={}"), straight(),
         supports="S = 1 is SGD with a constant step: the published gain over S = 1 is 0.23 points.",
     ),
 )  # fmt: skip

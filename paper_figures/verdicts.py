@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+import pkgutil
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated
+from textwrap import shorten
+from typing import Annotated, Any
 
 import typer
 from matplotlib.figure import Figure
 
+import bounds.methods
+from paper_figures.names import paper_name, statement_names
 from paper_figures.report.collect import RunReport, collect
 from paper_figures.style import FORMATS, STYLES, Style, save, style
 from theorylab.console import console
@@ -25,6 +29,13 @@ _BARS = {
     "vacuous": ("#CC79A7", "..."), "not applicable": ("#BBBBBB", ""),
 }  # fmt: skip
 _FLOOR = 1e-3
+_LONG, _TALL, _LETTERS = 60, 8.3, 44  # rows of one column; inches of a page; letters of a name
+_OTHERS = "Other methods"
+_MARKS: Mapping[str, Any] = {
+    "printed": {"marker": "D", "linestyle": "", "markerfacecolor": "white",
+                "markeredgecolor": "#D55E00", "markersize": 3},
+    "repaired": {"marker": "o", "linestyle": "", "color": "black", "markersize": 3},
+}  # fmt: skip
 
 
 def command(
@@ -55,13 +66,15 @@ def draw_run(report: RunReport, look: Style, folder: Path) -> Iterator[Path]:
     if not len(report):
         raise UsageError(f"{report.folder} holds no verdicts")
     for name, draw in (("tightness", draw_tightness), ("verdicts", draw_errata)):
-        yield from save(draw(report, look), folder / name, report.provenance or {}, FORMATS)
+        made = {**(report.provenance or {}), "style": look.name}
+        yield from save(draw(report, look), folder / name, made, FORMATS)
 
 
 def draw_tightness(report: RunReport, look: Style) -> Figure:
     """Measured over bound at the deciding instance, by statement: 1 is attained.
 
-    Diamonds as printed, circles as repaired; those left of the axis have ratios below 0.001.
+    Diamonds as printed, circles as repaired; those at the left end have ratios below 0.001. Long
+    ones come in two columns, so that they fit a page.
     """
     rows = []
     for entry in report:
@@ -72,50 +85,63 @@ def draw_tightness(report: RunReport, look: Style) -> Figure:
             if not math.isnan(value) and value > 0:
                 ratios[form] = value
         if ratios:
-            rows.append((entry.key, ratios))
+            rows.append((entry, ratios))
     if not rows:
         raise UsageError("no statement has a ratio to draw")
+    names = statement_names([(entry.key, entry.label) for entry, _ in rows])
+    wide = 1 if len(rows) <= _LONG else 2
+    deep = math.ceil(len(rows) / wide)
+    largest = max(value for _, ratios in rows for value in ratios.values())
     with look.rc():
-        canvas = Figure(figsize=(look.page, 0.13 * len(rows) + 0.7), layout="constrained")
-        axes = canvas.subplots()
-        for i, (_, ratios) in enumerate(rows):
-            y = len(rows) - 1 - i
-            for form, value in ratios.items():
-                mark, face, edge = (
-                    ("D", "white", "#D55E00") if form == "printed" else ("o", "black", "black")
-                )
-                axes.plot([max(value, _FLOOR)], [y], mark, markerfacecolor=face,
-                          markeredgecolor=edge, markersize=3)  # fmt: skip
-        axes.plot([], [], "D", markerfacecolor="white", markeredgecolor="#D55E00", label="printed")
-        axes.plot([], [], "o", color="black", label="repaired")
-        axes.axvline(1.0, color="#555555", linewidth=0.8)
-        axes.set_xscale("log")
-        largest = max(value for _, ratios in rows for value in ratios.values())
-        axes.set_xlim(0.7 * _FLOOR, max(10.0, min(largest * 2, 1e6)))
-        axes.set_ylim(-0.8, len(rows) - 0.2)
-        names = [key for key, _ in rows]
-        axes.set_yticks(range(len(rows) - 1, -1, -1), names, fontsize=look.size - 3)
-        axes.grid(axis="y", linewidth=0.3, alpha=0.5)
-        axes.set_xlabel("measured / bound at the deciding instance")
-        canvas.legend(loc="outside upper center", ncols=2)
+        height = min(0.13, _TALL / deep) * deep + 0.7
+        canvas = Figure(figsize=(look.page, height), layout="constrained")
+        for column, axes in enumerate(canvas.subplots(1, wide, squeeze=False).ravel()):
+            first = column * deep
+            part = rows[first : first + deep]
+            for y, (_, ratios) in enumerate(part):
+                for form, value in ratios.items():
+                    axes.plot([max(value, _FLOOR)], [y], **_MARKS[form])
+            axes.axvline(1.0, color="#555555", linewidth=0.8)
+            axes.set_xscale("log")
+            axes.set_xlim(0.7 * _FLOOR, max(10.0, min(largest * 2, 1e6)))
+            axes.set_ylim(deep - 0.2, -0.8)
+            shown = [shorten(name, _LETTERS, placeholder="...") for name in names[first:]]
+            axes.set_yticks(range(len(part)), shown[: len(part)], fontsize=look.size - 3)
+            axes.grid(axis="y", linewidth=0.3, alpha=0.5)
+            axes.set_xlabel("measured / bound")
+        seen = [form for form in FORMS if any(form in ratios for _, ratios in rows)]
+        marks = [axes.plot([], [], label=f"{form}, at the deciding instance", **_MARKS[form])[0]
+                 for form in seen]  # fmt: skip
+        canvas.legend(handles=marks, loc="outside upper center", ncols=2)
     return canvas
 
 
+def _group(paper: str) -> str:
+    """A paper's name; one for all methods of :mod:`bounds.methods`."""
+    known = {module.name for module in pkgutil.iter_modules(bounds.methods.__path__)}
+    return _OTHERS if paper in known else paper_name(paper)
+
+
 def draw_errata(report: RunReport, look: Style) -> Figure:
-    """How many statements of each paper got each verdict, as printed and as repaired."""
-    papers = list(dict.fromkeys(entry.paper for entry in report))
-    counts = {
-        (paper, form): Counter(e.outcome(form)[0] for e in report if e.paper == paper)
-        for paper in papers for form in FORMS
-    }  # fmt: skip
+    """How many statements of each paper got each verdict, as printed and as repaired.
+
+    Known theorems of single methods (:mod:`bounds.methods`) count as one.
+    """
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for entry in report:
+        for form in FORMS:
+            if verdict := entry.outcome(form)[0]:
+                counts.setdefault((_group(entry.paper), form), Counter())[verdict] += 1
+    papers = sorted({paper for paper, _ in counts}, key=lambda name: (name == _OTHERS, name))
     with look.rc():
-        canvas = Figure(figsize=(look.page, 0.34 * len(papers) + 1.0), layout="constrained")
+        canvas = Figure(figsize=(look.page, 0.17 * len(counts) + 0.9), layout="constrained")
         axes = canvas.subplots()
-        ticks = []
-        for i, paper in enumerate(papers):
-            for k, form in enumerate(FORMS):
-                y = -(i + 0.42 * k)
-                ticks.append((y, f"{paper.replace('_', ' ')}, {form}"))
+        ticks, y = [], 0.0
+        for paper in papers:
+            y -= 0.16
+            for form in (form for form in FORMS if (paper, form) in counts):
+                y -= 0.42
+                ticks.append((y, f"{paper}, {form}"))
                 left = 0
                 for verdict, (colour, hatch) in _BARS.items():
                     if number := counts[paper, form][verdict]:
@@ -123,12 +149,17 @@ def draw_errata(report: RunReport, look: Style) -> Figure:
                                   edgecolor="white", linewidth=0.5)  # fmt: skip
                         axes.text(left + number / 2, y, str(number), ha="center", va="center",
                                   color="black" if verdict != "holds" else "white",
-                                  fontsize=look.size - 2)  # fmt: skip
+                                  fontsize=look.size - 2,
+                                  bbox={"facecolor": colour, "edgecolor": "none",
+                                        "pad": 0.5})  # fmt: skip
                         left += number
         for verdict, (colour, hatch) in _BARS.items():
             if any(counts[place][verdict] for place in counts):
-                axes.barh(0, 0, color=colour, hatch=hatch, edgecolor="white", label=verdict)
+                axes.barh(
+                    ticks[0][0], 0, color=colour, hatch=hatch, edgecolor="white", label=verdict
+                )
         axes.set_yticks([y for y, _ in ticks], [name for _, name in ticks])
-        axes.set_xlabel("statements")
+        axes.set_ylim(y - 0.4, 0.0)
+        axes.set_xlabel("number of statements")
         canvas.legend(loc="outside upper center", ncols=len(_BARS))
     return canvas

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,14 @@ from synthetic.populations import Pool, Population, SphereLaw
 from synthetic.shared import count, refuse
 from synthetic.shared import positive as require_positive
 from theorylab.data.reader import bundled_dataset, load
-from theorylab.data.record import BUNDLED, Dataset, few_values, with_note
+from theorylab.data.record import (
+    BUNDLED,
+    Choices,
+    Dataset,
+    by_name,
+    few_values,
+    with_note,
+)
 from theorylab.errors import DataError, UsageError
 
 __all__ = [
@@ -154,6 +162,7 @@ def classification(
     return _generated(who, pool, loss, n, np.full(dim, start), alpha, seed, parameters, dtype)
 
 
+@by_name
 def dataset_objective(
     source: str | Path | Any = "breast_cancer",
     loss: str | Loss = "geman_mcclure",
@@ -163,15 +172,7 @@ def dataset_objective(
     seed: int = 0,
     dtype: torch.dtype = torch.float64,
     *,
-    target: str | int | None = None,
-    header: str | bool | None = None,
-    index: str | int | bool | None = None,
-    delimiter: str | None = None,
-    decimal: str | None = None,
-    text: str | None = None,
-    impute: str | None = None,
-    positive: str | float | None = None,
-    labels: str | None = None,
+    choices: Choices,
     digest: str | None = None,
 ) -> MarginSum:
     """A finite sum over the standardised rows of a data set.
@@ -214,14 +215,10 @@ def dataset_objective(
     >>> F.n, F.dim, F.data.rows
     (442, 10, 442)
     """
-    given: dict[str, Any] = {
-        "target": target, "header": header, "index": index, "delimiter": delimiter,
-        "decimal": decimal, "text": text, "impute": impute, "positive": positive,
-        "labels": labels, "digest": digest,
-    }  # fmt: skip
+    given = {k: v for k, v in (*asdict(choices).items(), ("digest", digest)) if v is not None}
     parameters: dict[str, Any] = {"loss": str(loss), "scale": scale, "alpha": alpha, "n": n,
                                   "seed": seed}  # fmt: skip
-    parameters |= {k: v for k, v in given.items() if v is not None}
+    parameters |= given
     chosen = loss_named(loss)
     require_positive("dataset_objective", scale=scale)
     if alpha < 0:
@@ -244,13 +241,12 @@ def dataset_objective(
     return objective
 
 
-def _read(source: str | Path | Any, given: Mapping[str, Any]) -> Dataset:
+def _read(source: str | Path | Any, given: Mapping[str, str]) -> Dataset:
     if not isinstance(source, str | Path) or str(source) not in BUNDLED:
         return load(source, **given)
-    positive = given["positive"]
-    if odd := [k for k, v in given.items() if v is not None and k != "positive"]:
+    if odd := [k for k in given if k != "positive"]:
         raise UsageError(f"{source} is bundled and needs no {odd[0]}; leave it out")
-    return bundled_dataset(str(source), None if positive is None else str(positive))
+    return bundled_dataset(str(source), given.get("positive"))
 
 
 def _two_classes(data: Dataset) -> Dataset:

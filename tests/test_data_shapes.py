@@ -320,7 +320,7 @@ def test_nothing_large_is_made_of_little(tmp_path: Path) -> None:
 
 
 def test_choices_are_words() -> None:
-    assert Choices.of("y", True, None) == Choices("y", "yes")
+    assert Choices.of(target="y", header=True, index=None) == Choices("y", "yes")
     with pytest.raises(UsageError, match="delimiter must be comma or semicolon or tab"):
         Choices(delimiter=",")
 

@@ -211,12 +211,7 @@ def test_the_best_of_an_order_is_measured_afresh(
     asked = []
 
     def confirm(
-        statement: Statement,
-        instance: Any,
-        attempt: Any,
-        risk: Any,
-        seed: Any,
-        replicas: Any = None,
+        statement: Statement, found: Any, attempt: Any, *, replicas: Any = None, **_: Any
     ) -> Any:
         asked.append(replicas)
         verdict = Verdict(statement.key, "printed", confirmed, 2.0, (1.9, 2.1), 1.0)

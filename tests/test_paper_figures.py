@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from bounds import sngm, tralgo
 from paper_figures import stability, theory
+from paper_figures.exhibit import read_csv
 from paper_figures.exhibits import EXHIBITS
-from paper_figures.style import PAGE
+from paper_figures.style import PAGE, figure, save, style
 from theorylab.cli import main
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
@@ -19,6 +20,7 @@ from theorylab.studies.selection import select
 from theorylab.studies.stability import stability as run_stability
 from theorylab.studies.sweep import SweepReport, sweep
 
+EXHIBITS_KEPT = Path(__file__).parent.parent / "docs" / "exhibits"
 TWINS = {"family": "stability_twins", "parameters": {"n": 20}}
 BOWL = {"family": "quadratic", "parameters": {"dim": 2, "noise": "two_point", "sigma": 0.5}}
 DRAWERS = {
@@ -79,6 +81,38 @@ def assert_nothing_is_cut_off(canvas: Any) -> None:
         if box.width > 0:
             assert -1 <= box.x0 <= box.x1 <= canvas.bbox.width + 1, part
             assert -1 <= box.y0 <= box.y1 <= canvas.bbox.height + 1, part
+
+
+@pytest.mark.parametrize("key", ["stochastic_batch_size.table_2", "stochastic_batch_size.table_3"])
+def test_labels_of_small_panels_do_not_overlap(key: str) -> None:
+    data, _ = read_csv(EXHIBITS_KEPT / f"{key}.csv")
+    canvas = EXHIBITS[key].draw(data, style("screen"))
+    canvas.draw_without_rendering()
+    labelled = 0
+    for axes in canvas.axes:
+        for axis in (axes.xaxis, axes.yaxis):
+            shown = [t for t in axis.get_ticklabels() if t.get_visible() and t.get_text()]
+            boxes = [t.get_window_extent() for t in shown]
+            labelled += len(boxes)
+            for k, box in enumerate(boxes):
+                assert not any(box.overlaps(other) for other in boxes[k + 1 :]), shown
+    assert labelled
+
+
+def test_what_another_run_drew_stays_beside(tmp_path: Path) -> None:
+    first: dict[str, Any] = {"command": "theorylab verify", "seed": 0, "style": "icml"}
+    for made in (
+        first,
+        {**first, "time": "later"},
+        {**first, "seed": 1},
+        {**first, "style": "jmlr"},
+    ):
+        save(figure(), tmp_path / "verdicts", made)
+    assert (
+        len(list(tmp_path.glob("verdicts*.svg"))) == len(list(tmp_path.glob("verdicts*.pdf"))) == 3
+    )
+    newest = (tmp_path / "verdicts.svg").read_text()
+    assert "jmlr" in newest
 
 
 def test_the_gap_drawn_is_the_gap_measured(report: Any, tmp_path: Path, canvases: Any) -> None:
@@ -172,9 +206,10 @@ def test_what_is_held_is_shown_and_can_be_set(
         given={"beta": 0.25, "ell": 3}, replicas=16, out=tmp_path, progress=False,
     )  # fmt: skip
     title = canvases[0].axes[0].get_title()
-    assert "beta = 0.25" in title
+    assert title.startswith("SNGM, Theorem 1\n")
+    assert r"$\beta$ = 0.25" in title
     assert "ell = 3" in title
-    assert "eta = " in title
+    assert r"$\eta$ = " in title
 
 
 @pytest.mark.parametrize(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
+_NAMED = 3  # statements that a reason names
 _COLOURS = {"violated": "bold red", "not refuted": "green", "not applicable": "dim"}
 
 
@@ -39,7 +40,7 @@ def command(
     parameters: Parameters = None,
     budget: Annotated[
         float,
-        typer.Option(min=0.1, help="Seconds of hunting, shared by the statements; writing adds."),
+        typer.Option(min=0.1, help="Seconds in all, shared by the statements."),
     ] = 600.0,
     limit: Annotated[
         int | None,
@@ -92,24 +93,34 @@ def command(
 
 
 def _print(report: FalsifyReport, target: Path) -> None:
-    terminal = console()
     table = Table(title="The hunt", title_justify="left")
     for name in ("statement", "form", "verdict", "how"):
         table.add_column(name, no_wrap=True)
-    for name in ("measured", "bound", "ratio", "tries"):
+    for name in ("ratio", "tries"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("instance", overflow="fold")
     for h in report:
-        shown = ["-"] * 3 if h.best is None else [
-            f"{v:.4g}" for v in (h.best.measured, h.best.bound, h.ratio)
-        ]  # fmt: skip
-        table.add_row(h.key, h.form, _verdict(h), h.how, *shown, str(h.evaluations),
-                      escape(_where(h)))  # fmt: skip
+        ratio = "-" if h.best is None else f"{h.ratio:.4g}"
+        table.add_row(h.key, h.form, _verdict(h), h.how, ratio, str(h.evaluations))
+    terminal = console(table)
     terminal.print(table)
+    reasons: dict[str, list[str]] = {}
+    for h in report:
+        if h.verdict == "violated" and h.best is not None:
+            gap = f"{h.best.measured:.4g} against {h.best.bound:.4g}"
+            reasons[f"{gap}, {_where(h)}"] = [f"{h.key} ({h.form})"]
+        elif h.reason:
+            reasons.setdefault(h.reason, []).append(f"{h.key} ({h.form})")
+    for reason, names in reasons.items():
+        more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+        said = f"{', '.join(names[:_NAMED])}{more}: {reason}"
+        terminal.print(escape(said), highlight=False, soft_wrap=True)
     for form in ("printed", "repaired"):
         if tally := report.tally(form):
             terminal.print(f"{form}: " + ", ".join(f"{k} {n}" for k, n in sorted(tally.items())))
-    terminal.print(f"{report.seconds:.0f} s in all, confirmation, shrinking and writing included")
+    if late := len(report.unhunted):
+        terminal.print(f"{late} of {len(report)} were not hunted: the budget ended first; "
+                       "the same command goes on with them")  # fmt: skip
+    terminal.print(f"{report.seconds:.0f} s in all")
     say_where("results", target)
 
 
@@ -119,8 +130,6 @@ def _verdict(h: Hunt) -> str:
 
 
 def _where(h: Hunt) -> str:
-    if h.instance is None:
-        return h.reason
-    values = ", ".join(f"{k}={v:.4g}" for k, v in h.measured_at.items())
-    family = "" if h.instance.spec is None else h.instance.spec["family"]
-    return f"{family} {values}".strip()
+    values = ", ".join(f"{k} = {v:.4g}" for k, v in h.measured_at.items())
+    on = "" if h.best is None or h.best.objective == "-" else f"on {h.best.objective} "
+    return f"{on}at {values}" if values else on.strip()

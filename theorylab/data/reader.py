@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from theorylab.data.content import LIMIT, content
-from theorylab.data.record import BUNDLED, Choices, Dataset
+from theorylab.data.record import BUNDLED, Choices, Dataset, by_name
 from theorylab.errors import DataError, printable
 
 __all__ = ["bundled_dataset", "load"]
@@ -39,18 +39,11 @@ def bundled_dataset(name: str, positive: str | None = None) -> Dataset:
     return bundled(name, positive)
 
 
+@by_name
 def load(
     source: str | Path | Any,
     *,
-    target: str | int | None = None,
-    header: str | bool | None = None,
-    index: str | int | bool | None = None,
-    delimiter: str | None = None,
-    decimal: str | None = None,
-    text: str | None = None,
-    impute: str | None = None,
-    positive: str | float | None = None,
-    labels: str | None = None,
+    choices: Choices,
     digest: str | None = None,
     limit: int = LIMIT,
 ) -> Dataset:
@@ -85,7 +78,6 @@ def load(
     >>> data.y.tolist(), data.reading.classes
     ([-1.0, 1.0, -1.0], (('no', -1.0), ('yes', 1.0)))
     """
-    choices = Choices.of(target, header, index, delimiter, decimal, text, impute, positive, labels)
     from theorylab.data.assembly import dataset, frame_table  # pandas takes a while to import
     from theorylab.data.formats import tabular
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, final
+from functools import wraps
+from inspect import Parameter, signature
+from typing import Any, TypeVar, final
 
 import numpy as np
 
 from theorylab.errors import UsageError, printable
 
 __all__ = [
-    "BUNDLED", "Choices", "Dataset", "Reading", "few_values", "flat", "listed", "unit",
+    "BUNDLED", "Choices", "Dataset", "Reading", "by_name", "few_values", "flat", "listed", "unit",
     "with_note",
 ]  # fmt: skip
+
+Result = TypeVar("Result")
 
 BUNDLED = ("breast_cancer", "digits", "diabetes")
 """The data sets that come with scikit-learn."""
@@ -90,13 +94,43 @@ class Choices:
                 )
 
     @classmethod
-    def of(cls, *values: str | float | bool | None) -> Choices:
-        """The choices in order, numbers and truth values as the text that they stand for."""
-        return cls(*(
-            None if value is None else str(value) if not isinstance(value, bool) else
-            "yes" if value else "no"
-            for value in values
-        ))  # fmt: skip
+    def of(cls, **values: str | float | bool | None) -> Choices:
+        """Choices by name, numbers and truth values as the text that they stand for.
+
+        >>> Choices.of(target=2, header=False) == Choices(target="2", header="no")
+        True
+        """
+        words = {True: "yes", False: "no"}
+        return cls(**{
+            name: words[value] if isinstance(value, bool) else str(value)
+            for name, value in values.items() if value is not None
+        })  # fmt: skip
+
+
+def by_name(function: Callable[..., Result]) -> Callable[..., Result]:
+    """The function with every one of :class:`Choices` as a keyword, in place of ``choices``.
+
+    So they stand in one place, and whoever reads data takes them all.
+
+    >>> @by_name
+    ... def read(path, *, choices):
+    ...     return choices.target
+    >>> read("mine.csv", target="y"), "impute" in signature(read).parameters
+    ('y', True)
+    """
+    names = [field.name for field in fields(Choices)]
+
+    @wraps(function)
+    def named(*arguments: Any, **given: Any) -> Result:
+        chosen = {name: given.pop(name) for name in names if name in given}
+        return function(*arguments, choices=Choices.of(**chosen), **given)
+
+    own = signature(function)
+    kept = [p for p in own.parameters.values() if p.name != "choices"]
+    kept += [Parameter(name, Parameter.KEYWORD_ONLY, default=None, annotation="str | None")
+             for name in names]  # fmt: skip
+    named.__signature__ = own.replace(parameters=kept)  # type: ignore[attr-defined]
+    return named
 
 
 @final

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,7 +21,9 @@ _CONDITIONING = ({"mu": 0.1}, {"mu": 0.01})
 _POINTS = 2  # of the domain, for each short length and conditioning; longer runs have one
 
 
-def refutation(statement: Statement, limit: int = 12, seed: int = 0) -> WorstCase | None:
+def refutation(
+    statement: Statement, limit: int = 12, seed: int = 0, until: float = math.inf
+) -> WorstCase | None:
     """The first exact worst case beyond the bound; ``None`` if none is found or none can be asked.
 
     Short runs come first, then longer ones with exact gradients, as far as the statement's
@@ -32,6 +36,8 @@ def refutation(statement: Statement, limit: int = 12, seed: int = 0) -> WorstCas
         How many programs to solve, at most.
     seed : int
         Of the points of the domain.
+    until : float
+        The time (``time.monotonic()``) after which no further program is begun.
 
     Returns
     -------
@@ -57,7 +63,7 @@ def refutation(statement: Statement, limit: int = 12, seed: int = 0) -> WorstCas
     if not all(map(modelled, statement.claim.measured)):
         return None
     for solved, values in enumerate(_points(statement, seed)):
-        if solved >= limit:
+        if solved >= limit or time.monotonic() >= until:
             return None
         try:
             found = worst_case(statement, values)

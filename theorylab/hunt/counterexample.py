@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from pprint import pformat
@@ -334,28 +335,33 @@ def _shows_it(path: Path, *flags: str) -> bool:
     return shown
 
 
-def write_counterexample(statement: Statement, found: Hunt, out: Path | str) -> dict[str, Any]:
+def write_counterexample(
+    statement: Statement, found: Hunt, out: Path | str, budget: float = 60.0
+) -> dict[str, Any]:
     """Write script, paragraph and plot under ``out/counterexamples``; returns a summary.
 
     Where the counterexample has no canonical form, or its script's own arithmetic does not show
     the violation, ``reason`` says so and ``replay`` names a script that needs theorylab
-    (``None`` if the violation does not show there either).
+    (``None`` if the violation does not show there either). Shrinking takes ``budget`` seconds at
+    most; running the script, to see that it shows it, comes on top.
     """
+    ends = time.monotonic() + budget
     folder = Path(out) / "counterexamples"
     stem = f"{statement.key.replace('.', '_')}_{statement.form}"
     path = folder / f"{stem}.py"
-    table = shrink(statement, found)
+    table = shrink(statement, found, budget)
     if table is not None and not table.exceeds_exactly():
-        return _write_replay(statement, found, path, "exact arithmetic does not confirm it")
+        return _write_replay(statement, found, path, "exact arithmetic does not confirm it", ends)
     if table is None:
-        return _write_replay(statement, found, path, "no form on the line with few enough paths")
+        reason = "no form on the line with few enough paths"
+        return _write_replay(statement, found, path, reason, ends)
     try:
         write_text(path, script(table))
     except UsageError as error:
-        return _write_replay(statement, found, path, str(error))
+        return _write_replay(statement, found, path, str(error), ends)
     if not _shows_it(path, "-I"):
         reason = "the script's own arithmetic does not show it"
-        return _write_replay(statement, found, path, reason)
+        return _write_replay(statement, found, path, reason, ends)
     exact = table.confirm_exactly()
     small, large = table.sides()
     write_text(folder / f"{stem}.tex", _latex(table, exact))
@@ -369,12 +375,15 @@ def write_counterexample(statement: Statement, found: Hunt, out: Path | str) -> 
     }  # fmt: skip
 
 
-def _write_replay(statement: Statement, found: Hunt, path: Path, reason: str) -> dict[str, Any]:
+def _write_replay(
+    statement: Statement, found: Hunt, path: Path, reason: str, ends: float
+) -> dict[str, Any]:
     path = path.with_stem(path.stem + "_replay")
-    assert found.instance is not None
+    if found.instance is None:  # known by a semidefinite program, whose function was not rebuilt
+        return {"script": None, "reason": reason, "replay": None}
     instances = [found.instance]
-    if not statement.claim.big_o:
-        instances.insert(0, shrink_instance(statement, found.instance))
+    if not statement.claim.big_o and (left := ends - time.monotonic()) > 0:
+        instances.insert(0, shrink_instance(statement, found.instance, min(10.0, left)))
     for instance in instances:
         write_text(path, replay(statement, instance))
         if _shows_it(path, "-P"):

@@ -101,10 +101,11 @@ class Instance:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One measurement made by a hunt."""
+    """One measurement made by a hunt, and the seconds it took."""
 
     instance: Instance
     verdict: Verdict
+    seconds: float = field(default=0.0, compare=False)
 
 
 def guess(verdict: Verdict) -> float:

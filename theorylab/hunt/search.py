@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from html import escape
 from typing import Any
 
@@ -21,6 +22,7 @@ from theorylab.hunt.stages import Search
 from theorylab.hunt.worst_cases import worst_instance
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins.specs import Spec
+from theorylab.progress import bar
 
 __all__ = ["CONFIDENCE", "Evaluation", "Hunt", "Instance", "hunt", "score"]
 
@@ -33,7 +35,8 @@ _STARTS = 3  # kept counterexamples, likewise
 _REPLICAS = 4096  # of a confirmation
 _ORDER_REPLICAS = 1024  # of one of an order, at each of its sizes
 _BLIND = ("random", "cma")  # stages that know nothing of where a claim is tight
-_SEARCH = 0.8  # share of the seconds for the search; the rest is for measuring its best afresh
+# Shares of the seconds for the search, and for programs; the rest is to measure its best afresh.
+_SEARCH, _PROGRAMS = 0.8, 0.15
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,7 @@ def hunt(
     work: float = math.inf,
     programs: int = 12,
     start: Sequence[Instance] = (),
+    progress: bool | None = None,
 ) -> Hunt:
     """Search for an instance on which the statement fails.
 
@@ -149,8 +153,8 @@ def hunt(
         Objectives to start from; every registered family's default instances otherwise. A
         family's declared parameters are moved.
     budget : float
-        Seconds, confirmation included: the search takes four fifths at most. Only building the
-        objectives, once, and a measurement that was begun in time come on top.
+        Seconds, confirmation included. What was begun in time comes on top: one measurement, or
+        one semidefinite program.
     seed : int
     family : int
         How many statements are hunted together: the confidence is corrected for all.
@@ -174,6 +178,8 @@ def hunt(
         Tried before any other, as those a :class:`.database.Database` kept. They are places to
         look at: each is measured, and confirmed in full. The search after them is the same with
         or without.
+    progress : bool, optional
+        Whether to show progress; by default on a terminal or in a notebook.
 
     Returns
     -------
@@ -185,67 +191,76 @@ def hunt(
     >>> from bounds.notation import beta
     >>> false = Statement("demo.false", "Remark", "printed", Claim(1 / (1 - beta), "<=", 3),
     ...                   conditions=(Condition(beta, "<=", 0.7),))
-    >>> found = hunt(false, budget=5.0)
+    >>> found = hunt(false, budget=5.0, progress=False)
     >>> found.verdict, round(found.instance.values["beta"], 6)
     ('violated', 0.7)
     """
     begun = time.monotonic()
+    ends = math.inf if limit is not None else begun + budget
     search = Search(statement, specs, _SEARCH * budget, limit, seed, replicas, watch, work,
                     tuple(start))  # fmt: skip
     looks = _TRIES + _GUESSES + 1 + (_STARTS if start else 0)
-    risk = (1 - confidence) / max(1, family) / looks
+    confirm = partial(_confirm, statement, risk=(1 - confidence) / max(1, family) / looks,
+                      seed=seed, ends=ends, least=replicas)  # fmt: skip
     tries, promise, how = 0, 0.0, ""
     guesses = starts = 0
     confirmed: Evaluation | None = None
     winner: Evaluation | None = None
     worst: tuple[Verdict, Instance | None] | None = None
     asked = False
-    for candidate in search.candidates():
-        if not asked and search.how in _BLIND:
-            # A few programs say at once what thousands of random instances may miss.
-            asked, worst = True, search.aside(lambda: worst_instance(statement, seed, programs))
-            if worst is not None and stop:
-                break
-        found = search.score(candidate)
-        if winner is None or found > search.score(winner):
-            winner = candidate
-        if confirmed is not None:
-            continue
-        attempt = 0
-        if search.how == "kept":
-            # On randomness of its own: what it was kept for was seen on that of the attempts.
-            if candidate.verdict.verdict != "violated" or starts == _STARTS:
+    with bar(progress) as display:
+        shown = display.add_task(f"{statement.key}", total=limit or round(budget))
+        for candidate in search.candidates():
+            spent = time.monotonic() - begun if limit is None else search.asked
+            display.update(shown, completed=round(spent))
+            if not asked and search.how in _BLIND:
+                # A few programs say at once what thousands of random instances may miss.
+                share = math.inf if limit is not None else _PROGRAMS * budget
+                until = min(ends, time.monotonic() + share)
+                asked = True
+                worst = search.aside(partial(worst_instance, statement, seed, programs, until))
+                if worst is not None and stop:
+                    break
+            found = search.score(candidate)
+            if winner is None or found > search.score(winner):
+                winner = candidate
+            if confirmed is not None:
                 continue
-            starts += 1
-            attempt = _TRIES + _GUESSES + 1 + starts
-        elif candidate.verdict.verdict == "violated" and tries < _TRIES:
-            tries += 1
-        elif _promises(candidate, statement, found, promise) and guesses < _GUESSES:
-            guesses, promise = guesses + 1, 1.5 * found
-        else:
-            continue
-        attempt = attempt or tries + guesses
-        again = _confirm(statement, candidate.instance, attempt, risk, seed)
-        if again is not None and again.verdict == "violated":
-            confirmed, how = Evaluation(candidate.instance, again), search.how
-            if stop:
-                break
-    if confirmed is not None and winner is not None and winner.instance != confirmed.instance:
-        # Searching went on (stop=False): the best instance found counts, if it repeats as well.
-        again = _confirm(statement, winner.instance, _TRIES + _GUESSES, risk, seed)
-        if again is not None and again.verdict == "violated":
-            confirmed, how = Evaluation(winner.instance, again), search.how_best
-    if confirmed is None and worst is None and winner is not None and not winner.verdict.exact:
-        # The winner's own number is the luckiest of many: report it as measured afresh.
-        # An order needs the full sizes to show that it grows.
-        enough = None if statement.claim.big_o else 4 * replicas
-        again = _confirm(statement, winner.instance, _TRIES + _GUESSES + 1, risk, seed, enough)
-        winner = winner if again is None else Evaluation(winner.instance, again)
-        # That is one of the confirmations that the risk was shared among.
-        if again is not None and again.verdict == "violated":
-            confirmed, how = winner, search.how_best
-    if confirmed is None and not asked:
-        worst = worst_instance(statement, seed, programs)
+            attempt = 0
+            if search.how == "kept":
+                # On randomness of its own: what it was kept for was seen on that of the attempts.
+                if candidate.verdict.verdict != "violated" or starts == _STARTS:
+                    continue
+                starts += 1
+                attempt = _TRIES + _GUESSES + 1 + starts
+            elif candidate.verdict.verdict == "violated" and tries < _TRIES:
+                tries += 1
+            elif _promises(candidate, statement, found, promise) and guesses < _GUESSES:
+                guesses, promise = guesses + 1, 1.5 * found
+            else:
+                continue
+            attempt = attempt or tries + guesses
+            again = confirm(candidate, attempt)
+            if again is not None and again.verdict == "violated":
+                confirmed, how = Evaluation(candidate.instance, again), search.how
+                if stop:
+                    break
+        if confirmed is not None and winner is not None and winner.instance != confirmed.instance:
+            # Searching went on (stop=False): the best instance found counts, if it repeats as well.
+            again = confirm(winner, _TRIES + _GUESSES)
+            if again is not None and again.verdict == "violated":
+                confirmed, how = Evaluation(winner.instance, again), search.how_best
+        if confirmed is None and worst is None and winner is not None and not winner.verdict.exact:
+            # The winner's own number is the luckiest of many: report it as measured afresh.
+            # An order needs the full sizes to show that it grows.
+            enough = None if statement.claim.big_o else 4 * replicas
+            again = confirm(winner, _TRIES + _GUESSES + 1, replicas=enough)
+            winner = winner if again is None else Evaluation(winner.instance, again)
+            # That is one of the confirmations that the risk was shared among.
+            if again is not None and again.verdict == "violated":
+                confirmed, how = winner, search.how_best
+        if confirmed is None and not asked:
+            worst = worst_instance(statement, seed, programs, ends)
     common: dict[str, Any] = {
         "evaluations": search.evaluations, "seconds": time.monotonic() - begun,
     }  # fmt: skip
@@ -272,15 +287,23 @@ def _promises(candidate: Evaluation, statement: Statement, found: float, before:
 
 def _confirm(
     statement: Statement,
-    instance: Instance,
+    found: Evaluation,
     attempt: int,
+    *,
     risk: float,
     seed: int,
+    ends: float,
+    least: int,
     replicas: int | None = None,
 ) -> Verdict | None:
-    """The instance on randomness that no search has seen."""
+    """What was found, on randomness that no search has seen."""
     order = statement.claim.big_o
     replicas = replicas or (_ORDER_REPLICAS if order else _REPLICAS)
+    if math.isfinite(ends) and found.seconds > 0 and not found.verdict.exact:
+        # As many as the seconds left allow: fewer decide less, and what they decide is as valid.
+        afford = (ends - time.monotonic()) / found.seconds * max(least, found.verdict.replicas)
+        replicas = min(replicas, max(least, int(afford)))
+    instance = found.instance
     fresh = replace(instance, seed=instance.seed + 1) if order else instance
     try:
         return fresh.check(

@@ -101,11 +101,12 @@ def _complexity(value: float) -> float:
     return 20.0 + len(f"{value:.6g}")
 
 
-def shrink(statement: Statement, found: Hunt, budget: float = 20.0) -> Tabular | None:
+def shrink(statement: Statement, found: Hunt, budget: float = 60.0) -> Tabular | None:
     """A canonical counterexample from what a hunt found; ``None`` if it has no such form.
 
     Instances on one dimension with a finite law and few paths have one, and relations between
     numbers. The result violates the claim by itself: its constants come from its own knots.
+    ``budget`` is in seconds, for all steps together.
     """
     if found.instance is None:
         return None
@@ -117,14 +118,14 @@ def shrink(statement: Statement, found: Hunt, budget: float = 20.0) -> Tabular |
         table = Tabular(statement, (), (), 0.0, dict(instance.values))
         return _greedy(table, deadline) if table.violates else None
     candidates = [instance]
-    smaller = shrink_instance(statement, instance, budget / 2)
+    smaller = shrink_instance(statement, instance, budget / 6)
     candidates.insert(0, smaller)
     for candidate in candidates:
         tables = [t for t in _tabulate(statement, candidate) if t.violates]
         if tables:
-            return _greedy(max(tables, key=lambda t: min(t.ratio, 1e9)), deadline + budget / 2)
-    on_line = _search_on_line(statement, smaller, budget)
-    return None if on_line is None else _greedy(on_line, time.monotonic() + budget)
+            return _greedy(max(tables, key=lambda t: min(t.ratio, 1e9)), deadline)
+    on_line = _search_on_line(statement, smaller, budget / 3)
+    return None if on_line is None else _greedy(on_line, deadline)
 
 
 def _tabulate(statement: Statement, instance: Instance) -> Iterator[Tabular]:

@@ -115,6 +115,7 @@ class Search:
         if instance is None or too_long(self.statement, instance.values):
             return None
         self.evaluations += 1
+        before = time.monotonic()
         try:
             with warnings.catch_warnings(), metered() as meter:
                 warnings.simplefilter("ignore", RuntimeWarning)
@@ -126,7 +127,7 @@ class Search:
             return None
         finally:
             self.work += meter.work
-        found = Evaluation(instance, verdict)
+        found = Evaluation(instance, verdict, time.monotonic() - before)
         if self.watch is not None:
             self.watch(found)
         return found
@@ -168,7 +169,7 @@ class Search:
         for found in seen[:count]:
             if self._late(1.0):
                 return
-            again = self._evaluate(found.instance, closer=times**2)
+            again = self._evaluate(found.instance, closer=self._affordable(found, times**2))
             if again is not None:
                 yield again
 
@@ -189,6 +190,13 @@ class Search:
                     found = self._evaluate(instance)
                     if found is not None:
                         yield found
+
+    def _affordable(self, found: Evaluation, most: int) -> int:
+        """How many times an evaluation's effort the seconds left allow, ``most`` at most."""
+        if self.limit is not None or not found.seconds > 0:
+            return most
+        left = self.begun + self.budget - time.monotonic()
+        return max(1, min(most, int(left / found.seconds)))
 
     def _known_order(self, instance: Instance) -> bool:
         try:
@@ -342,6 +350,8 @@ class Search:
             asked = strategy.ask()
             costs = []
             for x in asked:
+                if self.limit is None and self._late(1.0):  # a search with a limit ends as it did
+                    return
                 found = self._evaluate(arm.at(self.statement, np.asarray(x)[: arm.size], self.seed))
                 cost = 2.0
                 if found is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bounds.statement import Statement
 from theorylab.exact.refutation import refutation
 from theorylab.exact.worst_case import WorstCase
@@ -12,13 +14,13 @@ __all__ = ["worst_instance"]
 
 
 def worst_instance(
-    statement: Statement, seed: int = 0, programs: int = 12
+    statement: Statement, seed: int = 0, programs: int = 12, until: float = math.inf
 ) -> tuple[Verdict, Instance | None] | None:
     """A violation from the exact worst case; ``None`` where there is none or none can be asked.
 
     The worst function of the class is rebuilt and measured like any other instance. Where it
     cannot be, or its own numbers do not show the violation, the verdict is that of the
-    semidefinite program, and there is no instance.
+    semidefinite program, and there is no instance. No program is begun after ``until``.
 
     Examples
     --------
@@ -26,7 +28,7 @@ def worst_instance(
     >>> worst_instance(sngm.lemma_2) is None    # no semidefinite program models a buffer's norm
     True
     """
-    found = refutation(statement, programs, seed)
+    found = refutation(statement, programs, seed, until)
     if found is None:
         return None
     if found.spec is not None:

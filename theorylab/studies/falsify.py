@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -21,15 +22,20 @@ from theorylab.plugins.code import code_of
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.specs import Spec, readings
 from theorylab.plugins.store import Store
+from theorylab.progress import track, within
 from theorylab.studies import cells
 from theorylab.studies.compute import Lost, compute
 from theorylab.studies.planning import end_of_plan
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 
-__all__ = ["FalsifyReport", "falsify", "hunt_cell"]
+__all__ = ["UNHUNTED", "FalsifyReport", "falsify", "hunt_cell"]
 
+UNHUNTED = "the budget ended before it was hunted"
+_UNWRITTEN = "the budget ended before it was written; the same command again goes on"
 _ORDER = 4  # shares of the seconds that an O(.) claim gets
+_WRITING = 0.1  # of the budget, that writing gets at least
+_MOST = 60.0  # seconds to shrink one counterexample in
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,11 @@ class FalsifyReport(Report):
 
     def __len__(self) -> int:
         return len(self.hunts)
+
+    @property
+    def unhunted(self) -> tuple[Hunt, ...]:
+        """Those whose turn did not come within the budget."""
+        return tuple(h for h in self.hunts if h.reason == UNHUNTED)
 
     def tally(self, form: str) -> Mapping[str, int]:
         """How many statements of a form got each verdict."""
@@ -116,8 +127,9 @@ def falsify(
     specs : sequence of mapping, optional
         Objectives to start from; every registered family's default instances otherwise.
     budget : float
-        Seconds in all: the search stops early enough to confirm what it found. An O(.) claim,
-        which is measured at many sizes, takes four shares, every other one.
+        Seconds in all, what was begun in time and a tenth for writing on top. An O(.) claim,
+        which is measured at many sizes, takes four shares, every other one. A statement whose
+        turn does not come is not refuted, and its reason says so.
     limit : int, optional
         Instances tried for each statement, in place of ``budget``: the same bits on any machine.
     seed : int
@@ -126,8 +138,7 @@ def falsify(
     out : path
         Where finished cells are kept and counterexamples written.
     write : bool
-        Whether to shrink and write counterexamples under ``out/counterexamples``; that comes on
-        top of ``budget``, and ``seconds`` of the report counts it.
+        Whether to shrink and write counterexamples under ``out/counterexamples``.
     database : path, optional
         A folder of counterexamples (:class:`theorylab.hunt.database.Database`), tried first and
         confirmed anew; those found are added at the end. What is finished in ``out`` is not hunted
@@ -160,12 +171,13 @@ def falsify(
     known = None if database is None else Database(Path(database))
     if known is not None:
         table = _started(work, statements, table, known, store, specs)
-    results = compute(work, table, store, jobs=jobs, label="hunting", progress=progress)
+    left = None if limit is not None else budget - (time.monotonic() - begun)
+    results = compute(work, table, store, jobs=jobs, label="hunting", budget=left,
+                      progress=progress)  # fmt: skip
     end_of_plan()
-    done = [
-        (s, result) for s, result in zip(statements, results, strict=True) if result is not None
-    ]
-    hunts = tuple(Hunt.from_json(result) for _, result in done)
+    done = [(s, _hunted(s, results[i])) for i, s in enumerate(statements)
+            if i not in results.failed]  # fmt: skip
+    hunts = tuple(found for _, found in done)
     if known is not None:
         for found in hunts:
             known.keep(found)
@@ -173,10 +185,31 @@ def falsify(
     report = FalsifyReport(hunts, written, 0.0, seed, results.lost, readings(specs or ()))
     if write:  # another run's results name scripts of another run
         report.make_room(Path(out) / "results.json", Path(out) / "counterexamples")
-    for (statement, _), found in zip(done, hunts, strict=True) if write else ():
-        if found.verdict == "violated":
-            written[found.key, found.form] = write_counterexample(statement, found, out)
+        now = time.monotonic()
+        ends = math.inf if limit is not None else max(begun + budget, now + _WRITING * budget)
+        written.update(_write(done, out, ends, progress))
     return replace(report, seconds=time.monotonic() - begun)
+
+
+def _hunted(statement: Statement, result: Mapping[str, Any] | None) -> Hunt:
+    if result is None:
+        return Hunt(statement.key, statement.form, "not refuted", reason=UNHUNTED)
+    return Hunt.from_json(result)
+
+
+def _write(
+    done: Sequence[tuple[Statement, Hunt]], out: Path | str, ends: float, progress: bool | None
+) -> Iterator[tuple[tuple[str, str], Mapping[str, Any]]]:
+    """What was written for each violated statement, the seconds left shared evenly."""
+    violated = [(s, found) for s, found in done if found.verdict == "violated"]
+    for k, (statement, found) in enumerate(track(violated, "writing", progress)):
+        left = ends - time.monotonic()
+        if left <= 0:
+            made: Mapping[str, Any] = {"script": None, "replay": None, "reason": _UNWRITTEN}
+        else:
+            share = min(_MOST, left / (len(violated) - k))
+            made = write_counterexample(statement, found, out, share)
+        yield (found.key, found.form), made
 
 
 def _started(
@@ -205,5 +238,6 @@ def hunt_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mappin
     allowed = {name: cell[name] for name in ("budget", "limit", "work", "programs") if name in cell}
     found = hunt(cells.find(cell, sent), cell.get("specs"), **allowed, seed=cell["seed"],
                  family=cell["family"],
-                 start=[Instance.from_json(x) for x in cell.get("start", ())])  # fmt: skip
+                 start=[Instance.from_json(x) for x in cell.get("start", ())],
+                 progress=within())  # fmt: skip
     return found.to_json()

@@ -26,6 +26,7 @@ from theorylab.hunt.instance import guess
 from theorylab.hunt.search import CONFIDENCE, Evaluation, Hunt, hunt
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.store import Store
+from theorylab.progress import within
 from theorylab.studies import cells
 from theorylab.studies.compute import Lost, compute
 from theorylab.studies.mutants import FACTORS, Mutant, mutants
@@ -176,7 +177,7 @@ def _power_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapp
 def _alarm_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
     """Hunt one unmutated statement with another seed."""
     found = hunt(cells.find(cell, sent), limit=cell["limit"], seed=cell["seed"],
-                 family=cell["family"])  # fmt: skip
+                 family=cell["family"], progress=within())  # fmt: skip
     return {"violated": found.verdict == "violated", "ratio": min(found.ratio, 1e300)}
 
 
@@ -192,9 +193,11 @@ def measure_power(statement: Statement, *, budget: float = 30.0, seed: int = 0,
     """
     pool: list[Evaluation] = []
     others: list[Evaluation] = []
-    base = hunt(statement, budget=budget / 3, seed=seed, family=family, watch=pool.append)
+    base = hunt(statement, budget=budget / 3, seed=seed, family=family, watch=pool.append,
+                progress=within())  # fmt: skip
     best = _best(base, pool)  # before mutants' own measurements join the pool
-    hunt(statement, budget=budget / 6, seed=seed + _OTHER, family=family, watch=others.append)
+    hunt(statement, budget=budget / 6, seed=seed + _OTHER, family=family, watch=others.append,
+         progress=within())  # fmt: skip
     every = mutants(statement)
     deadline = time.monotonic() + budget / 2
     caught: dict[int, float] = {}
@@ -216,7 +219,8 @@ def measure_power(statement: Statement, *, budget: float = 30.0, seed: int = 0,
             continue
         parts = {every[j].part for j in left} - {mutant.part, *escaped}
         share = max(0.2, (deadline - time.monotonic()) / (len(parts) + 1))
-        result = hunt(mutant.statement, budget=share, seed=seed, watch=pool.append)
+        result = hunt(mutant.statement, budget=share, seed=seed, watch=pool.append,
+                      progress=within())  # fmt: skip
         if result.verdict == "violated":
             caught[k] = result.ratio
             left = [j for j in left if not (every[j].part == mutant.part and pooled(j))]

@@ -201,8 +201,8 @@ class Algorithm:
     settings : mapping of str to expression or str
         The rule's fields (an expression in ``t`` is a schedule); a word where a field takes one.
     horizon, batch : expression
-        How many rounds are run and how many samples a step takes; the table's ``T`` and ``B``
-        where the statement has these very symbols, else 1.
+        How many rounds are run and how many samples a step takes: the table's ``T``, which every
+        claim on a run has, and ``B`` where the statement has that very symbol; else 1.
 
     >>> from bounds.notation import C, c, ell, t
     >>> Algorithm("sgd", {"eta": c / (t * ell)}).rule
@@ -328,7 +328,10 @@ class Statement:
 
     @cached_property
     def symbols(self) -> tuple[Symbol, ...]:
-        """Every symbol a value is needed for, by name: constants and hyperparameters."""
+        """Every symbol a value is needed for, by name: constants and hyperparameters.
+
+        Of a claim on a whole run the horizon's are among them, named or not.
+        """
         expressions = [self.claim.lhs, self.claim.rhs, *self.prescription.values()]
         expressions += [side for c in self.conditions for side in (c.lhs, c.rhs)]
         expressions += [e for q in self.measured for e in q.parameters.values() if e is not None]
@@ -336,6 +339,8 @@ class Statement:
             expressions.append(self.claim.failure)
         if self.algorithm is not None:
             expressions += self.algorithm.bound
+            if any(quantity.of_run for quantity in self.measured):
+                expressions.append(self.algorithm.horizon)
         free = set().union(*(sp.sympify(e).free_symbols for e in expressions))
         free -= set(self.prescription)
         named = {s for s in free if isinstance(s, Symbol) and not isinstance(s, Measured)}

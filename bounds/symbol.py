@@ -172,6 +172,9 @@ class Measured(Symbol):
     parameters : mapping of str to expression, optional
         What its definition leaves open (the step of a gradient mapping), each with the
         expression that it is at; ``None`` where a statement must say (:meth:`bind`).
+    of_run : bool, optional
+        Whether it depends on how long the run is; by default where its path does. A statement on
+        it is about every horizon, whether it names ``T`` or not.
 
     Examples
     --------
@@ -181,8 +184,9 @@ class Measured(Symbol):
     max of value at 0..T
     """
 
-    __slots__ = ("parameters", "path")
+    __slots__ = ("of_run", "parameters", "path")
 
+    of_run: bool
     path: PathOf | None
     parameters: Mapping[str, sp.Expr | None]
 
@@ -195,16 +199,19 @@ class Measured(Symbol):
         nonnegative: bool = False,
         path: PathOf | None = None,
         parameters: Mapping[str, Any] | None = None,
+        of_run: bool | None = None,
     ) -> Measured:
         domain = Domain(0) if nonnegative else REAL
         self: Measured = Symbol.__new__(cls, name, meaning, domain, units, "derived", latex)
         self.path = path
+        along = path is not None and any(part.times != "0" for part in path.parts)
+        self.of_run = along if of_run is None else of_run
         given = (parameters or {}).items()
         self.parameters = MappingProxyType(
             {key: None if value is None else sp.sympify(value) for key, value in given}
         )
         bound = tuple(f"{key} = {value}" for key, value in self.parameters.items())
-        self._content = (*self._content, str(path), *bound)
+        self._content = (*self._content, str(path), self.of_run, *bound)
         return self
 
     def bind(self, **parameters: Any) -> Measured:
@@ -227,9 +234,9 @@ class Measured(Symbol):
             raise ValueError(f"{self.name} has no parameter {key}; it has {known}")
         return Measured(
             self.name, self.meaning, self.units, self.latex, self.domain.lower == 0, self.path,
-            {**self.parameters, **parameters},
+            {**self.parameters, **parameters}, self.of_run,
         )  # fmt: skip
 
     def __getnewargs_ex__(self) -> tuple[tuple[Any, ...], dict[str, Any]]:
         own = (self.name, self.meaning, self.units, self.latex, self.domain.lower == 0, self.path)
-        return (*own, dict(self.parameters)), {}
+        return (*own, dict(self.parameters), self.of_run), {}

@@ -179,7 +179,7 @@ def test_growth_must_repeat_on_fresh_randomness(
 
     monkeypatch.setattr(rates, "_measure", once)
     assert check(falls, waves, values=values).verdict == "not refuted"
-    assert [arguments[-2] for arguments in seen] == [0, 1]
+    assert [arguments[-3] for arguments in seen] == [0, 1]
 
 
 def test_a_run_that_diverges_is_a_violation(bowl: Any) -> None:

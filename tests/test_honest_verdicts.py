@@ -11,13 +11,16 @@ import pytest
 from typer.testing import CliRunner
 
 import synthetic
-from bounds import Algorithm, Claim, Domain, Statement, Symbol, lrsgd
-from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
-from bounds.notation import Delta, ell, sigma
+from bounds import Algorithm, Claim, Condition, Domain, Statement, Symbol, lrsgd, sngm
+from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, CONVEX, SMOOTH
+from bounds.notation import B, Delta, T, ell, eta, sigma
 from bounds.quantities import (
+    buffer_norm,
     decrease,
+    final_distance_to_minimizer_squared,
     final_gradient_norm_squared,
     final_suboptimality,
+    first_distance_to_minimizer_squared,
     gradient_variance,
     mean_gradient_norm_squared,
     min_gradient_norm_squared,
@@ -27,6 +30,7 @@ from synthetic.laws import StudentT
 from synthetic.noise import Noisy
 from theorylab import check
 from theorylab.cli import build
+from theorylab.hunt.search import hunt
 from theorylab.judge.check import constants_for
 from theorylab.studies.calibration import CLAIMS, LAWS, _OneStep, _statement
 
@@ -183,3 +187,41 @@ def test_the_table_and_the_json_name_the_evidence(tmp_path: Path) -> None:
     assert "holds (exact" in run("verify", *options)
     rows = json.loads(run("verify", *options, "--json"))["results"]
     assert {row["evidence"] for row in rows} <= {"exact arithmetic", "exact law"}
+
+
+# --- the whole domain ---------------------------------------------------------------------------
+def test_a_forgotten_condition_on_the_step_is_seen() -> None:
+    """It held at 1/ell, the largest step that anybody chooses, and breaks beyond 2/ell."""
+    boundless = claims(
+        Claim(mean_gradient_norm_squared, "<=", 2 * Delta / (eta * T) + eta * ell * sigma**2 / B),
+        assumptions=(SMOOTH, BOUNDED_BELOW, BOUNDED_VARIANCE), algorithm=Algorithm("sgd"),
+    )  # fmt: skip
+    for bowl in (synthetic.quadratic(sigma=0.0), synthetic.huber(start=3.0),
+                 synthetic.quadratic(noise="two_point", sigma=1.0)):  # fmt: skip
+        found = check(boundless, bowl)
+        assert found.verdict == "violated"
+        assert found.hyperparameters["eta"] * found.constants["ell"] > 2
+    careful = replace(boundless, conditions=(Condition(eta, "<=", 1 / ell),))
+    assert check(careful, synthetic.quadratic(noise="two_point", sigma=1.0)).verdict == "holds"
+    assert hunt(boundless, limit=40).verdict == "violated"
+    assert hunt(careful, limit=40).verdict == "not refuted"
+
+
+def test_a_claim_on_a_run_is_about_every_horizon() -> None:
+    """SNGM's buffer has norm 1 after one step: what does not name T was checked there alone."""
+    shorter = replace(sngm.lemma_2, key="test.shorter", claim=Claim(buffer_norm, "<=", 1))
+    found = check(shorter, synthetic.quadratic(dim=2, sigma=0.0))
+    assert (found.verdict, found.evidence) == ("violated", "exact arithmetic")
+    assert found.hyperparameters["T"] > 1
+    assert check(sngm.lemma_2, synthetic.quadratic(dim=2, sigma=0.0)).verdict == "holds"
+
+
+@pytest.mark.parametrize(("rule", "said"), [("sgd", "not refuted"), ("msgd", "violated")])
+def test_a_run_nears_the_minimizer_or_not(rule: str, said: str) -> None:
+    """True of one step of momentum, which is a step of SGD, and of no longer run."""
+    nearer = claims(
+        Claim(final_distance_to_minimizer_squared, "<=", first_distance_to_minimizer_squared),
+        assumptions=(SMOOTH, CONVEX), algorithm=Algorithm(rule),
+        conditions=(Condition(eta, "<=", 1 / ell), Condition(sigma, "<=", 0)),
+    )  # fmt: skip
+    assert hunt(nearer, limit=80).verdict == said

@@ -17,12 +17,14 @@ stability_gap = Measured(
     _VALUE,
     r"\sup_x\mathbb{E}_A|f(A(S_1);x)-f(A(S_2);x)|",
     True,
+    of_run=True,
 )
 generalization_gap = Measured(
     "generalization_gap",
     "E[F(A(S)) - F_S(A(S))], population minus empirical risk",
     _VALUE,
     r"\mathbb{E}[F(A(S))-F_S(A(S))]",
+    of_run=True,
 )
 
 # --- one round of two coupled runs (LRSGD's expansions) ---------------------------------
@@ -52,6 +54,7 @@ matched_sgd_mean_gradient_norm_squared = Measured(
     _SLOPE2,
     r"\frac{1}{TS}\sum_{t=1}^{TS}\mathbb{E}\|\nabla F(v_t)\|^2",
     True,
+    of_run=True,
 )
 distance_to_sgd = Measured(
     "distance_to_sgd",

@@ -157,6 +157,7 @@ regret = Measured(
     "E[sum_{t=0}^{T-1} f_t(w_t) - min_u sum_t f_t(u)] for the losses f_t that were drawn",
     _VALUE,
     r"\mathbb{E}\Bigl[\sum_{t=0}^{T-1}f_t(w_t)-\min_u\sum_{t=0}^{T-1}f_t(u)\Bigr]",
+    of_run=True,
 )
 # Of methods that keep an estimate d of the gradient: d_T is made at w_{T-1}, by step T.
 estimate_error_squared = Measured(

@@ -30,7 +30,7 @@ from theorylab.hunt.arms import (
 from theorylab.hunt.instance import FAILURES, Evaluation, Instance, score
 from theorylab.hunt.rescaling import rescaling_attack
 from theorylab.judge.check import constants_for
-from theorylab.judge.domain import points
+from theorylab.judge.domain import points, unbounded
 from theorylab.judge.rates import follows_by_algebra
 from theorylab.plugins.specs import Spec
 
@@ -42,6 +42,7 @@ _CORNERS_END = 0.3  # share of the search after which no corner is begun
 _TERMS_END = 0.5  # likewise for the points at which one term leads
 _RESERVE = 0.6  # share of the search spent before its local part begins
 _CORNERS = 6
+_FIRST = 4  # arms whose second corner comes at once where a symbol has no upper end
 _UNITS = 3  # changes of units that may be tried for each instance of a search with a limit
 _POWERS = (1.0, -1.0, 0.5, -0.5)  # of the size, that a moving function's parameters follow
 _CLOSER = (8, 3)  # of an O(.) claim: how many of the best get how many times the effort, squared
@@ -232,16 +233,19 @@ class Search:
             home = arm.home.objective(self.statement)
             known = {} if home is None else constants_for(self.statement, home)
             tables.append(points(self.statement, known, self.seed, _CORNERS))
-        for turn in range(_CORNERS):
-            for arm, table in zip(every, tables, strict=True):
-                if self._late(_CORNERS_END):
-                    return
-                if turn >= len(table):
-                    continue
-                values = {name: float(table[turn][name]) for name in arm.free}
-                found = self._evaluate(replace(arm.home, values=values, seed=self.seed))
-                if found is not None:
-                    yield found
+        turns = [(turn, k) for turn in range(_CORNERS) for k in range(len(every))]
+        # What attains its constants shows first whether a condition was forgotten.
+        first = _FIRST if any(unbounded(self.statement, s) for s in self.statement.symbols) else 0
+        turns.sort(key=lambda at: (at[0] > 1 or at[1] >= first, *at))
+        for turn, k in turns:
+            if self._late(_CORNERS_END):
+                return
+            if turn >= len(tables[k]):
+                continue
+            values = {name: float(tables[k][turn][name]) for name in every[k].free}
+            found = self._evaluate(replace(every[k].home, values=values, seed=self.seed))
+            if found is not None:
+                yield found
 
     def _led(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
         """Every arm's own objective where one term leads, if it can, at typical counts.

@@ -14,11 +14,12 @@ from bounds.statement import Condition, DomainError, Statement, evaluate
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
 
-__all__ = ["natural_scale", "place", "points"]
+__all__ = ["natural_scale", "place", "points", "unbounded"]
 
 _CURVATURES = ("ell", "L", "L0", "mu", "delta")
 _VALUES = ("Delta", "Bf")
 _LONGER = 7  # a search may take counts so many times beyond the typical ones
+_WIDER = 4  # likewise for the rest; a step of 4/ell is beyond what any curvature of ell bears
 _FLIP = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 
 
@@ -52,8 +53,8 @@ def points(
     """At most ``count`` distinct points of the domain, each a full table of values.
 
     Corners come first: for each free symbol, each end of its range (as the domain and the
-    conditions leave it; the largest typical value where it is unbounded) with the others at
-    typical values. Then typical and random values
+    conditions leave it; four times the largest typical value where it is unbounded, of a count the
+    largest) with the others at typical values. Then typical and random values
     mixed. ``known`` holds the values that are fixed, the objective's constants first of all;
     ``admit`` may turn points down (those that would take too long to run). With ``typical``
     there are no corners and nothing random between: typical values alone.
@@ -75,8 +76,10 @@ def points(
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xD0,)))
     free = [s for s in _ordered(statement) if s.name not in known]
     wishes: list[dict[str, str]] = [{}]
-    for symbol in () if typical else free:
-        wishes += [{symbol.name: "upper"}, {symbol.name: "lower"}]
+    corners = [(symbol, end) for symbol in free for end in ("upper", "lower")]
+    # First beyond what anybody chooses, where no condition keeps from it.
+    corners.sort(key=lambda corner: not (corner[1] == "upper" and unbounded(statement, corner[0])))
+    wishes += [] if typical else [{symbol.name: end} for symbol, end in corners]
     found: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
     attempts = max(60, 12 * count) if _possible(statement, known) else 0
@@ -161,7 +164,7 @@ def _range(
     lower, upper, lower_open, upper_open = limits
     scale = natural_scale(symbol, known)
     typical = [v * scale for v in symbol.typical if v > 0] or [1e-2 * scale, 1e2 * scale]
-    widest = max(typical) * (_LONGER if symbol.domain.integer else 4)
+    widest = max(typical) * (_LONGER if symbol.domain.integer else _WIDER)
     high = upper if math.isfinite(upper) else max(widest, 2 * lower)
     if upper_open and math.isfinite(upper):
         high = _nudge(upper, lower, symbol)
@@ -215,8 +218,10 @@ def _choose(
         mode = rng.choice(["typical", "random", "upper", "lower"], p=[0.35, 0.35, 0.2, 0.1])
     if mode == "upper" and math.isfinite(upper):
         value = upper if not upper_open else _nudge(upper, lower, symbol)
-    elif mode == "upper" and symbol.typical:  # an unbounded symbol's corner: what anybody chooses
-        value = max(max(typical), lower)
+    elif mode == "upper" and symbol.typical:
+        # An unbounded symbol's corner is beyond what anybody chooses: a step that a forgotten
+        # condition should have excluded. Counts cost time.
+        value = max(max(typical) * (1 if symbol.domain.integer else _WIDER), lower)
     elif mode == "lower" and math.isfinite(lower):
         value = lower if not lower_open else _nudge(lower, upper, symbol)
         if lower_open and lower == 0 and symbol.typical:  # far below what anybody would choose
@@ -276,6 +281,16 @@ def _limits(
             if op in (">=", ">") and limit >= lower:
                 lower, lower_open = limit, op == ">"
     return lower, upper, lower_open, upper_open
+
+
+def unbounded(statement: Statement, symbol: Symbol) -> bool:
+    """Whether neither its domain nor a condition bounds a continuous symbol from above."""
+    if symbol.domain.integer or not symbol.typical or math.isfinite(symbol.domain.upper):
+        return False
+    return not any(
+        (c.lhs == symbol and c.op in ("<=", "<")) or (c.rhs == symbol and c.op in (">=", ">"))
+        for c in statement.conditions
+    )
 
 
 def _prescribed(statement: Statement, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -309,7 +309,9 @@ def test_compiled_steps_are_the_steps(case: str) -> None:
                 closure()
                 step()
         ends.append(weights(model))
-    torch.testing.assert_close(*ends, rtol=1e-9, atol=1e-10)
+    # Compiled, torch's own Adam corrects its moments in float32.
+    rounding = 1e-4 if case in CONTROLS else 1e-9
+    torch.testing.assert_close(*ends, rtol=rounding, atol=rounding / 10)
 
 
 @pytest.mark.parametrize("case", [*WITHOUT, "StochasticBatchSize1"])

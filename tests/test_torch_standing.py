@@ -11,6 +11,7 @@ import pytest
 import torch
 from networks_for_optimizers import CASES, closure_of, every_case, network, weights
 from torch import Tensor, nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from theorylab.torch import optim as torch_optim
 from theorylab.torch.draws import Stream
@@ -192,3 +193,23 @@ def test_means_and_deviations_of_parts(each: bool, dtype: torch.dtype) -> None:
     torch.testing.assert_close(mean, wanted[:, 0].squeeze(), rtol=rounding, atol=0)
     torch.testing.assert_close(deviation, wanted[:, 1].squeeze(), rtol=rounding,
                                atol=rounding * 100)  # fmt: skip
+
+
+# --- who else wants to know of steps ----------------------------------------------------------
+def test_hooks_and_profilers_see_every_step_once() -> None:
+    model, seen = network(), []
+    optimizer = torch_optim.MSGD(model.parameters(), 0.1)
+    optimizer.step(closure_of(model, 0))
+    before = optimizer.register_step_pre_hook(lambda *_: seen.append("before"))
+    after = optimizer.register_step_post_hook(lambda *_: seen.append("after"))
+    everyone = register_optimizer_step_post_hook(lambda *_: seen.append("all"))
+    optimizer.step(closure_of(model, 1))
+    for hook in (before, after, everyone):
+        hook.remove()
+    with torch.autograd.profiler.profile() as profile:
+        optimizer.step(closure_of(model, 2))
+    optimizer.step(closure_of(model, 3))
+    assert seen == ["before", "after", "all"]
+    names = [event.name for event in profile.function_events]  # type: ignore[union-attr]
+    assert names.count("Optimizer.step#MSGD.step") == 1
+    assert optimizer.state[next(iter(model.parameters()))]["step"] == 4

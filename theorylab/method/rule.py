@@ -188,10 +188,11 @@ class UpdateRule(abc.ABC, Generic[S]):
 
     def __post_init__(self) -> None:
         # Values computed with numpy arrive as its scalars, which do not mix with tensors.
-        for f in dataclasses.fields(self):
-            value = getattr(self, f.name)
+        for name, value in vars(self).items():
+            if value.__class__ in _PLAIN:
+                continue
             if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
-                object.__setattr__(self, f.name, value.item())
+                object.__setattr__(self, name, value.item())
 
     @property
     def lags(self) -> int:

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.optim.optimizer as _optimizers
 from torch import Tensor
 
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state
@@ -184,8 +185,6 @@ class RuleOptimizer(torch.optim.Optimizer):
         return type(rule).restarts is not UpdateRule.restarts
 
     # --- steps -------------------------------------------------------------------------------
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
-    @torch.no_grad()
     def step(self, closure: Any = None, full: Closure | None = None) -> Any:
         """One step of the rule.
 
@@ -210,6 +209,13 @@ class RuleOptimizer(torch.optim.Optimizer):
         ValueError
             If gradients are sparse or parameters' devices differ, or a closure is missing.
         """
+        if _watched(self):
+            return _as_torch_does(self, closure, full)
+        return self._step(closure, full)
+
+    @torch.compiler.disable  # type: ignore[untyped-decorator]
+    @torch.no_grad()
+    def _step(self, closure: Any, full: Closure | None) -> Any:
         closures: Sequence[Closure] = [] if closure is None else [closure]
         if self.rule.lags is not UpdateRule.lags:
             closures = self._remembered(closure)
@@ -334,9 +340,8 @@ class RuleOptimizer(torch.optim.Optimizer):
         else:
             for x, count in zip(steps, counts, strict=True):
                 x.fill_(count)
-        t = counts[0] if len(set(counts)) == 1 else None
-        one = form.common(t).reshape(()) if t is not None else form.each(counts)
-        return Drawn(one, begins, own)
+        alike = counts.count(counts[0]) == len(counts)
+        return Drawn(form.scalar(counts[0]) if alike else form.each(counts), begins, own)
 
     def _key(self) -> int:
         """What decides the next step's draws."""
@@ -450,3 +455,22 @@ class RuleOptimizer(torch.optim.Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._forget()
+
+
+def _watched(optimizer: RuleOptimizer) -> bool:
+    """Whether hooks or a profiler want to know of steps."""
+    return bool(
+        optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+        or _optimizers._global_optimizer_pre_hooks or _optimizers._global_optimizer_post_hooks
+        or torch.autograd._profiler_enabled()
+    )  # fmt: skip
+
+
+def _plain_step(optimizer: RuleOptimizer, closure: Any, full: Closure | None) -> Any:
+    return optimizer._step(closure, full)
+
+
+# torch wraps every class's step, unless it says that it calls hooks itself: entering a profiler's
+# record at every step takes as long as the step of a small network.
+_as_torch_does = torch.optim.Optimizer.profile_hook_step(_plain_step)
+RuleOptimizer.step.hooked = True  # type: ignore[attr-defined]

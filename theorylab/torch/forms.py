@@ -93,12 +93,16 @@ class Form(abc.ABC):
     def begin(self, rule: UpdateRule, kept: Kept, states: list[dict[str, Any]]) -> None:
         """Give parameters that lack a part of their state the one before the first step."""
         wanted = {"step", *kept.tensors, *kept.numbers}
+        if all(map(wanted.issubset, states)):
+            return
+        new = [held for held in states if "step" not in held]
+        for held, count in zip(new, torch.zeros(len(new)), strict=True):
+            held["step"] = count  # parts of one tensor, so that they can be counted at once
         for p, held in zip(self.params, states, strict=True):
             if wanted <= held.keys():
                 continue
             row = local(p).detach().reshape(-1).to(self.dtype, copy=True)
             fresh = entries(rule.init(row, _Before(self.who)))
-            held.setdefault("step", torch.tensor(0.0))
             for name in kept.tensors:
                 if name not in held:
                     like = torch.empty_like(p, dtype=wide(p), requires_grad=False)
@@ -128,6 +132,11 @@ class Form(abc.ABC):
     @abc.abstractmethod
     def common(self, value: Any) -> Any:
         """One number for all."""
+
+    def scalar(self, value: float) -> Tensor:
+        """One number for all, without a shape."""
+        found: Tensor = self.common(value).reshape(())
+        return found
 
     def value(self, loss: Tensor) -> Tensor:
         """A loss as the rule sees it: wide on the CPU, for the difference of two of them.
@@ -200,10 +209,18 @@ class InParts(Form):
         self._here = params if space.shards is None else [local(p) for p in params]
         self._into = self.w = space.vector(self._here)
         self._live = leaf_of(self.w).tensors
+        self._upward = any(s != 1 for s in signs)
+        self._usual = {(space.dtype, torch.strided)}
         self.kept: dict[str, Vector] = {}
         self._like: tuple[Kept, Any] | None = None
 
     def gradient(self) -> Vector:
+        if self.space.shards is None and not self._upward:  # the common case, at every step
+            now = [p.grad for p in self.params]
+            if {g is None or (g.dtype, g.layout) for g in now} == self._usual:
+                leaf = Vector(self.space, "leaf", ())
+                leaf.tensors = now  # type: ignore[assignment]
+                return leaf
         found = self.gradients()
         g = self.space.vector(found if self.space.shards is None else [local(x) for x in found])
         if all(s == 1 for s in self.signs):
@@ -220,6 +237,10 @@ class InParts(Form):
     def common(self, value: Any) -> Tensor:
         kind = torch.float64 if self.space.device.type == "cpu" else self.space.dtype
         return torch.as_tensor(value, dtype=kind).to(self.space.device).reshape(())
+
+    def scalar(self, value: float) -> Tensor:
+        kind = torch.float64 if self.space.device.type == "cpu" else self.space.dtype
+        return torch.scalar_tensor(value, dtype=kind, device=self.space.device)
 
     def value(self, loss: Tensor) -> Tensor:
         found = super().value(loss)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
+from operator import is_
 from typing import Any, NamedTuple, final
 
 from torch import Tensor
@@ -142,6 +143,8 @@ class Groups:
         values = self._values(groups)
         changed: dict[str, list[float]] = {}
         for old, new in zip(last.values, values, strict=True):
+            if all(map(is_, old, new)):
+                continue
             for key, a, b in zip(self._keys, old, new, strict=True):
                 if a is b:
                     continue

@@ -82,23 +82,22 @@ def traced(
     wanted: Sequence[tuple[Vector, Vector]], shown: Vector | None
 ) -> tuple[Graph, list[Vector], list[Any]]:
     """How vectors were made, the leaves they come from and go to, and the numbers they met."""
+    # Done at every step, so in few and plain operations. Leaves over one list are one: what is
+    # written into one is seen by the other.
     slots: dict[int, int] = {}
     leaves: list[Vector] = []
-
-    def slot(leaf: Vector) -> int:
-        # Leaves over one list are one: what is written into one is seen by the other.
-        found = slots.setdefault(id(leaf.tensors), len(leaves))
-        if found == len(leaves):
-            leaves.append(leaf)
-        return found
-
-    for _, leaf in wanted:
-        slot(leaf)
     numbers: list[Any] = []
     place: dict[int, int] = {}
     nodes: list[tuple[str, tuple[Kind, ...], tuple[str, type] | None]] = []
     roots = [x for x, _ in wanted]
-    for x in _ordered(roots if shown is None else [*roots, shown]):
+    ends = [leaf for _, leaf in wanted]
+    made = _ordered(roots if shown is None else [*roots, shown])
+    read = [a for x in made for a in x.args if a.__class__ not in _NUMBERS and a.op == "leaf"]
+    for leaf in (*ends, *read, *(x for x in (*roots, shown) if x is not None and x.op == "leaf")):
+        if id(leaf.tensors) not in slots:
+            slots[id(leaf.tensors)] = len(leaves)
+            leaves.append(leaf)
+    for x in made:
         kinds: list[Kind] = []
         for a in x.args:
             kind = a.__class__
@@ -106,19 +105,18 @@ def traced(
                 numbers.append(a)
                 kinds.append(kind)
             else:
-                kinds.append(slot(a) if a.op == "leaf" else place[a.serial])
+                kinds.append(slots[id(a.tensors)] if a.op == "leaf" else place[a.serial])
         scale = None
         for name, value in x.kwargs.items():  # one at most
             numbers.append(value)
             scale = (name, value.__class__)
         place[x.serial] = -1 - len(nodes)
         nodes.append((x.op, tuple(kinds), scale))
-
-    def code(x: Vector) -> int:
-        return slot(x) if x.op == "leaf" else place[x.serial]
-
-    into = tuple((code(x), slot(leaf)) for x, leaf in wanted)
-    seen = None if shown is None else code(shown)
+    codes = [slots[id(x.tensors)] if x.op == "leaf" else place[x.serial] for x in roots]
+    into = tuple((code, slots[id(leaf.tensors)]) for code, leaf in zip(codes, ends, strict=True))
+    seen = None
+    if shown is not None:
+        seen = slots[id(shown.tensors)] if shown.op == "leaf" else place[shown.serial]
     graph = Graph(tuple(nodes), into, seen, tuple(leaf.plain for leaf in leaves))
     return graph, leaves, numbers
 

@@ -42,6 +42,7 @@ _BINARY = frozenset({
     "lt", "le", "gt", "ge", "eq", "ne",
 })  # fmt: skip
 _TERNARY = frozenset({"addcdiv", "addcmul", "lerp", "where"})
+_NOTED = _UNARY | _BINARY | _TERNARY
 _SAME = {
     "truediv": "div", "true_divide": "div", "divide": "div", "multiply": "mul",
     "subtract": "sub", "negative": "neg", "absolute": "abs", "iadd": "add", "isub": "sub",
@@ -301,7 +302,11 @@ class Vector:
     ) -> Any:
         kwargs = kwargs or {}
         name = function.__name__.strip("_")
-        first = next(x for x in (*args, *kwargs.values()) if isinstance(x, Vector))
+        first = args[0] if args and args[0].__class__ is Vector else next(
+            x for x in (*args, *kwargs.values()) if isinstance(x, Vector)
+        )  # fmt: skip
+        if name in _NOTED:
+            return first._apply(name, args, kwargs)
         if name in _FILLED or name == "full_like":
             value = _FILLED.get(name)
             return first._filled(args[1] if value is None else value)
@@ -392,7 +397,7 @@ class Vector:
     def __getattr__(self, name: str) -> Callable[..., Vector]:
         plain = name.rstrip("_")
         known = _SAME.get(plain, plain)
-        if name.startswith("_") or known not in _UNARY | _BINARY | _TERNARY:
+        if name.startswith("_") or known not in _NOTED:
             _unsupported(name)
         if name.endswith("_"):
             return lambda *args, **kwargs: self._become(

@@ -17,7 +17,7 @@ from deep import experiments
 from deep.comparison import Comparison, Plan
 from deep.networks import network
 from deep.schedules import SCHEDULES
-from deep.settings import MAX_SEED, METHODS, Option, Settings, method
+from deep.settings import MAX_EPOCHS, MAX_SEED, MAX_STEPS, METHODS, Option, Settings, method
 from deep.study import TrainReport, TwinsReport, train_study, twin_study
 from theorylab.console import console, say_where
 from theorylab.errors import UsageError
@@ -50,8 +50,10 @@ def command(
     ] = None,
     batch_size: Annotated[int, counted(1, "Samples a step.")] = 32,
     accumulate: Annotated[int, counted(1, "Parts a batch is computed in.")] = 1,
-    epochs: Annotated[float, typer.Option(help="Passes over the data.")] = 30.0,
-    steps: Annotated[int | None, typer.Option(help="Steps, in place of epochs.")] = None,
+    epochs: Annotated[
+        float, typer.Option(max=MAX_EPOCHS, help="Passes over the data; plan says the time.")
+    ] = 30.0,
+    steps: Annotated[int | None, counted(1, "Steps, in place of epochs.", most=MAX_STEPS)] = None,
     schedule_: Annotated[
         str, typer.Option("--schedule", help="; ".join(SCHEDULES.values()))
     ] = "poly:1",
@@ -77,7 +79,7 @@ def command(
         list[str] | None,
         typer.Option("--network", metavar="NAME=VALUE", help="Any argument of the network."),
     ] = None,
-    train_samples: Annotated[int | None, typer.Option(help="Use so many samples.")] = None,
+    train_samples: Annotated[int | None, counted(1, "Use at most so many samples.")] = None,
     augment: Annotated[bool, typer.Option(help="Augment the training images.")] = True,
     evaluations: Annotated[int, counted(1, "Measurements in a run.")] = 20,
     measures: Annotated[

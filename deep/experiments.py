@@ -19,6 +19,7 @@ from deep.arms import arms
 from deep.comparison import Comparison, Group, Plan, RunsOfArm
 from deep.data import Dataset
 from deep.recipes import DROPS
+from deep.results import columns
 from deep.settings import Settings
 from deep.training import Trainer, load_data
 from deep.trial import estimated_seconds
@@ -126,7 +127,7 @@ def compare(
     def run(runs: Sequence[Settings], label: str) -> list[Any]:
         cells = [{"settings": s.to_json(), "data": digest} for s in runs]
         found = compute(execute, cells, store, jobs=jobs, label=label, budget=budget,
-                        progress=progress, trial=trial)  # fmt: skip
+                        progress=progress, trial=trial, reads=_columns)  # fmt: skip
         lost.extend(found.lost)
         return list(found)
 
@@ -198,6 +199,10 @@ def _data(model: str, name: str, directory: str | None) -> Dataset:
 
 
 _KEPT = ("rounds", "gradients", "seconds", "train_loss", "test_loss", "test_accuracy")
+
+
+def _columns(table: Any) -> object:
+    return columns(table, *_KEPT)
 
 
 def _run(cell: Mapping[str, Any], directory: str | None) -> dict[str, list[Any]]:

@@ -5,18 +5,56 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pandas as pd
 
 from deep.settings import Settings
 from theorylab.errors import DataError
-from theorylab.regular import regular_text
+from theorylab.plugins.sealed import Damaged
+from theorylab.plugins.shape import shaped
+from theorylab.plugins.store import sealed_table
+from theorylab.regular import regular_bytes
 
-__all__ = ["SCHEMA", "alike", "entry", "kept", "last_tenth", "maximum", "merged", "tidy"]
+__all__ = [
+    "SCHEMA",
+    "Measured",
+    "alike",
+    "columns",
+    "entry",
+    "kept",
+    "last_tenth",
+    "maximum",
+    "merged",
+    "tidy",
+]
 
 SCHEMA = 2
 Row = Mapping[str, Any]
+
+
+class Measured(TypedDict):
+    """What a run measures at one step, of :class:`deep.training.Trainer`; more if asked for."""
+
+    steps: int
+    rounds: float
+    between_rounds: bool
+    gradients: int
+    seconds: float
+    epoch: float
+    lr: float
+    train_loss: float | None
+    test_loss: float | None
+    train_accuracy: float | None
+    test_accuracy: float | None
+    gap: float | None
+
+
+class _Arm(TypedDict):
+    settings: dict[str, Any]
+    lr: float
+    seeds: list[int]
+    history: list[list[Measured]]
 
 
 def last_tenth(history: Sequence[Row], quantity: str = "test_accuracy") -> float | None:
@@ -39,6 +77,24 @@ def maximum(history: Sequence[Row], quantity: str = "test_accuracy") -> float | 
     ``None`` if there is none.
     """
     return max((row[quantity] for row in history if row[quantity] is not None), default=None)
+
+
+def columns(table: Any, *required: str) -> dict[str, list[float | None]]:
+    """A history by column, if it is one: numbers or ``None``, as many in each.
+
+    >>> columns({"steps": [0, 5], "test_loss": [2.3, None]}, "steps")["steps"]
+    [0, 5]
+
+    Raises
+    ------
+    ValueError, KeyError
+        If it is none, or lacks a column.
+    """
+    found: dict[str, list[float | None]] = shaped(dict[str, list[float | None]])(table)
+    lengths = {len(found[name]) for name in (*required, *found)}
+    if len(lengths) != 1 or not lengths.pop():
+        raise ValueError("a history has as many values in each column, at least one")
+    return found
 
 
 def entry(
@@ -67,10 +123,18 @@ def kept(path: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        table = json.loads(regular_text(path))
+        table, _ = sealed_table(regular_bytes(path))
         if table["schema"] != SCHEMA:
             raise DataError(f"{path} is of another version of this program: choose another --out")
-        return dict(table["arms"])
+        arms: dict[str, Any] = shaped(dict[str, _Arm])(table["arms"])
+        if any(not all(arm["history"]) or len(arm["history"]) != len(arm["seeds"])
+               for arm in arms.values()):  # fmt: skip
+            raise ValueError("every seed has a history")
+        return arms
+    except Damaged as error:
+        raise DataError(
+            f"{path} is damaged, or was edited ({error}): choose another --out"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path} does not hold results of this program: {error}") from None
 

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypedDict, final
 
 import torch
 
-from deep import checkpoint
+from deep import checkpoint, results
 from deep.data import Dataset
 from deep.settings import Settings
 from deep.training import Trainer, load_data
 from deep.trial import estimated_seconds
 from theorylab.errors import DataError
-from theorylab.plugins.files import safe_name
+from theorylab.plugins.files import at_work, left_at_work, safe_name
 from theorylab.plugins.sealed import Damaged
+from theorylab.plugins.shape import shaped
 from theorylab.plugins.store import Store
 from theorylab.studies.compute import compute
 from theorylab.studies.planning import Planner, planner
@@ -90,7 +93,7 @@ class Runs:
             for name, s in wanted
         ]
         found = compute(execute, cells, Store(self.out / "cells"), jobs=self.scale, label=label,
-                        progress=self.progress, trial=self._trial)  # fmt: skip
+                        progress=self.progress, trial=self._trial, reads=_finished)  # fmt: skip
         if asked is not None:
             return [[] for _ in wanted]
         if found.lost:
@@ -111,9 +114,20 @@ class Runs:
 
     def run(self, settings: Settings, name: str) -> History:
         """One run, here: from where its folder stands, to the end."""
-        trainer = self._trainer(settings, name)
-        return trainer.run(checkpoint_every=self.checkpoint_every, progress=self.progress,
-                           label=f"{name} seed {settings.seed}")  # fmt: skip
+        trainer, label = self._trainer(settings, name), f"{name} seed {settings.seed}"
+        with self._told(trainer.folder, label) if self.process[0] == 0 else nullcontext():
+            return trainer.run(checkpoint_every=self.checkpoint_every, progress=self.progress,
+                               label=label)  # fmt: skip
+
+    @staticmethod
+    def _told(folder: Path | None, label: str) -> AbstractContextManager[None]:
+        """While a run is at work its folder says so; one that was killed there is named."""
+        assert folder is not None
+        for mark in left_at_work(folder).values():
+            mark.unlink(missing_ok=True)
+            print(f"{label} was being trained when a run was killed (by hand, or out of memory)",
+                  file=sys.stderr)  # fmt: skip
+        return at_work(folder / "checkpoint.pt")
 
     def _trainer(self, settings: Settings, name: str) -> Trainer:
         """A run's trainer, at its folder; for a plan, nothing is written."""
@@ -142,6 +156,17 @@ class Runs:
     def _trial(self, cell: Mapping[str, Any]) -> float:
         settings = Settings(**cell["settings"])
         return estimated_seconds(settings, self.data(settings), self.device)
+
+
+class _Finished(TypedDict):
+    history: list[results.Measured]
+    made: dict[str, str]
+
+
+def _finished(table: Any) -> object:
+    if not shaped(_Finished)(table)["history"]:
+        raise ValueError("a run was measured at least once")
+    return table
 
 
 def _on_worker(

@@ -20,8 +20,19 @@ from theorylab.torch.arguments import FLAGS
 from theorylab.torch.optim import RuleOptimizer
 from theorylab.torch.oracle import ANSWERS
 
-__all__ = ["AUTHORS_PULL", "MAX_SEED", "METHODS", "Method", "Settings", "method"]
+__all__ = [
+    "AUTHORS_PULL",
+    "MAX_EPOCHS",
+    "MAX_SEED",
+    "MAX_STEPS",
+    "METHODS",
+    "Method",
+    "Settings",
+    "method",
+]
 
+MAX_STEPS, MAX_EPOCHS = 10**12, 1e9
+"""Of a run; at a microsecond a step the first takes twelve days."""
 MAX_SEED = 2**63 - 1  # torch keeps seeds in 64 bits, with a sign
 AUTHORS_PULL = 0.1  # lambda_w over the first step size, in the TRAlgo and LRSGD authors' code
 _BETAS = (0.9, 0.999)
@@ -256,6 +267,11 @@ class Settings:
         for name, value in positive:
             if value is not None and not value > 0:
                 raise UsageError(f"{name} must be positive, got {value}")
+        for name, value, most in (("steps", self.steps, MAX_STEPS),
+                                  ("epochs", self.epochs, MAX_EPOCHS)):  # fmt: skip
+            if value is not None and value > most:
+                raise UsageError(f"{name} must be at most {most:g}, got {value}: no run of that "
+                                 "length ends")  # fmt: skip
         if self.measures < 0 or self.measures == 1:
             raise UsageError(f"measures must be 0 or at least 2, got {self.measures}")
         if not 0 <= self.holdout < 1:

@@ -24,7 +24,7 @@ from deep.twins import TwinPair, train_twins
 from theorylab.errors import UsageError
 from theorylab.plugins.files import keep_beside, writable, write_text
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.store import write_json
+from theorylab.plugins.store import write_sealed
 from theorylab.studies.planning import end_of_plan, planner
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
@@ -304,7 +304,7 @@ def _keep(study: TrainReport, target: Path) -> None:
     every = before | {
         name: results.merged(before, name, arm) for name, arm in table["arms"].items()
     }
-    write_json(target, {**table, "arms": every})
+    write_sealed(target, {**table, "arms": every})
     write_text(target.with_suffix(".csv"), results.tidy(every).to_csv(index=False))
 
 

@@ -7,11 +7,11 @@ import hashlib
 import io
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path
-from typing import Any, final
+from typing import Any, TypedDict, final
 
 import pandas as pd
 import torch
@@ -24,6 +24,7 @@ from deep.devices import device_named
 from deep.gan import GanSettings, GanTrainer, score
 from deep.gpu.record import Record
 from deep.images import shown_pairs
+from deep.results import columns
 from deep.segmentation import Segmenter, load_segmenter, on_truth, segmenter, train_segmenter
 from deep.settings import Settings
 from deep.training import Trainer, load_data
@@ -31,6 +32,7 @@ from deep.trial import estimated_seconds
 from paper_figures.scale import Run, Scale, scaled
 from theorylab.errors import DataError, UsageError
 from theorylab.plugins.provenance import file_digest
+from theorylab.plugins.shape import shaped
 from theorylab.plugins.store import Store
 from theorylab.studies.compute import Lost, compute
 from theorylab.studies.planning import Trial, unknown
@@ -195,7 +197,7 @@ class Session:
              "device": device_named(self.device).type}
             for s in settings
         ]  # fmt: skip
-        return self._compute(train_cell, cells, stage, self._trial)
+        return self._compute(train_cell, cells, stage, self._trial, _columns)
 
     def _trial(self, cell: Mapping[str, Any]) -> float:
         """What a run would take."""
@@ -205,7 +207,12 @@ class Session:
         return estimated_seconds(settings, data, device_named(self.device))
 
     def _compute(
-        self, function: Any, cells: Sequence[Mapping[str, Any]], stage: str, trial: Trial
+        self,
+        function: Any,
+        cells: Sequence[Mapping[str, Any]],
+        stage: str,
+        trial: Trial,
+        reads: Callable[[Any], object],
     ) -> list[Any]:
         unique = {json.dumps(cell, sort_keys=True): cell for cell in cells}
         given = None if self.data_dir is None else str(self.data_dir)
@@ -213,7 +220,7 @@ class Session:
                           runs=str(self.store.root / "runs"))  # fmt: skip
         found = compute(execute, list(unique.values()), self.store, jobs=self.jobs,
                         label=self.label + stage, budget=self.budget,
-                        progress=self.progress, trial=trial)  # fmt: skip
+                        progress=self.progress, trial=trial, reads=reads)  # fmt: skip
         self.lost += found.lost
         by_cell = dict(zip(unique, found, strict=True))
         return [by_cell[json.dumps(cell, sort_keys=True)] for cell in cells]
@@ -242,7 +249,7 @@ class Session:
             }
             for _, made, _ in wanted
         ]  # fmt: skip
-        results = self._compute(gan_cell, cells, "", unknown)
+        results = self._compute(gan_cell, cells, "", unknown, shaped(_Pictures))
         rows: list[dict[str, Any]] = []
         for (run, made, i), result in zip(wanted, results, strict=True):
             if result is None:
@@ -386,6 +393,15 @@ def _changed(name: str) -> DataError:
 @cache
 def _loaded(name: str, model: str, data_dir: str | None) -> Dataset:
     return load_data(Settings(data=name, model=model), located(name, data_dir))
+
+
+def _columns(table: Any) -> object:
+    return columns(table, "steps", "test_accuracy")
+
+
+class _Pictures(TypedDict):
+    scores: list[dict[str, float | None]]
+    images: dict[str, list[str]]
 
 
 def train_cell(

@@ -234,7 +234,8 @@ def uncomputed(function: Any, cells: Sequence[Any], store: Any, **options: Any) 
 
     if len(cells) > 3000:
         raise Reached
-    return Computed(tuple(store.finished(cells, [code_of(function, cell) for cell in cells])))
+    codes = [code_of(function, cell) for cell in cells]
+    return Computed(tuple(store.finished(cells, codes, options.get("reads"))))
 
 
 @cache

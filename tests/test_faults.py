@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import shared_store
 
+from theorylab.plugins.code import code_of
 from theorylab.plugins.files import clear_leftovers
 from theorylab.plugins.store import Store, read_cell
 from theorylab.studies.compute import compute
+from theorylab.studies.results import prune
 
 
 @pytest.mark.parametrize(
@@ -66,6 +68,72 @@ def test_a_clock_that_jumps_ends_no_sweep_and_removes_no_writers_file(
     os.utime(theirs, (now() - 2 * 86_400.0,) * 2)
     monkeypatch.undo()
     assert clear_leftovers(tmp_path / "cells") == 1
+
+
+def at_which_it_was_killed(store: Store, cell: Any) -> Path:
+    """As a run that was killed at the cell leaves it: no process has this number."""
+    with store.at_work(cell, code_of(square, cell)):
+        (mark,) = (store.root / "cells").glob(f".*.{os.getpid()}.*.work")
+        left = mark.with_name(mark.name.replace(f".{os.getpid()}.", ".99999999."))
+        left.touch()
+    return left
+
+
+def test_a_cell_at_which_a_run_was_killed_is_named_and_comes_last(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody who is killed, out of memory say, can say at what."""
+    store, cells = Store(tmp_path), [{"kind": "cell", "x": k} for k in range(4)]
+    left = at_which_it_was_killed(store, cells[1])
+    another = at_which_it_was_killed(store, {"kind": "cell", "x": 9})
+    assert list(compute(square, cells, store, budget=0.0, progress=False)) == [None] * 4
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert said.startswith("cell x=1 was being computed when a run was killed")
+    assert not left.exists()
+    assert another.exists()  # another command's
+    at_which_it_was_killed(store, cells[1])
+    order: list[float] = []
+    put = Store.put
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Store, "put", lambda *a: (order.append(a[1]["x"]), put(*a)))
+        assert list(compute(square, cells, store, progress=False)) == [0, 1, 4, 9]
+    assert order == [0, 2, 3, 1]
+    assert [p for p in (tmp_path / "cells").iterdir() if p.suffix == ".work"] == [another]
+    assert prune(tmp_path) == (f"cells/{another.name}",)
+
+
+# A cell that takes its process with it, as the system does where memory runs out.
+KILLED = """
+import os, signal, sys
+from theorylab.plugins.store import Store
+from theorylab.studies.compute import compute
+
+def cell(c):
+    if c["x"] == 1 and sys.argv[2] == "greedy":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return c["x"]
+
+if __name__ == "__main__":
+    cells = [{"kind": "cell", "x": x} for x in range(4)]
+    print(list(compute(cell, cells, Store(sys.argv[1]), progress=False)))
+"""
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_is_followed_by_one_that_names_the_cell(tmp_path: Path) -> None:
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    said = []
+    for how in ("greedy", "greedy", "modest"):
+        done = subprocess.run([sys.executable, str(script), str(tmp_path / "out"), how],
+                              capture_output=True, text=True, check=False)  # fmt: skip
+        assert done.returncode == (0 if how == "modest" else -9)
+        said.append(done.stderr)
+    assert said[0] == ""
+    assert all(line.startswith("cell x=1 was being computed") for line in said[1:])
+    assert done.stdout == "[0, 1, 2, 3]\n"
+    assert len(list((tmp_path / "out" / "cells").glob("*.json"))) == 4
 
 
 # Cells of which one asks for more than there is: as numpy, torch and Python ask for it.

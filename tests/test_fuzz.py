@@ -29,7 +29,7 @@ from deep import checkpoint
 from deep.settings import Settings
 from deep.training import Trainer, load_data
 from theorylab.plugins.sealed import Damaged
-from theorylab.plugins.store import Store
+from theorylab.plugins.store import Store, read_cell, sealed_table, write_sealed
 
 TINY = (
     "--model two_conv --batch-size 8 --steps 2 --evaluations 1 --train-samples 32".split()  # noqa: SIM905
@@ -44,14 +44,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.chdir(folder)
     try:
         furnished(folder)
-        for line in (
-            "verify sngm.lemma_2 --objective quadratic --replicas 8 --instances 1",
-            "falsify sngm.lemma_2 sngm.table_1_msgd --instances 4 --form printed",
-            "stability --rule sgd --steps 2,4 --pairs 1 --seeds 8",
-            f"train {' '.join(TINY)} --device cpu --out results/train",
-        ):
-            ended = run(line.split(), seconds=300.0)
-            assert ended.code == 0, ended
+        written(*STORED.values(), f"train {' '.join(TINY)} --device cpu --out results/train")
         (folder / "results" / "figures").mkdir()
         (folder / "gpu.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in RECORDED))
         tables(folder / "tables")
@@ -59,6 +52,40 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     finally:
         os.chdir(before)
     return folder
+
+
+@pytest.fixture(scope="module")
+def kept_of_more(kept: Path) -> Path:
+    """Stored cells of further commands beside them."""
+    before = Path.cwd()
+    os.chdir(kept)
+    try:
+        written(*STORED_TOO.values())
+    finally:
+        os.chdir(before)
+    return kept
+
+
+def written(*lines: str) -> None:
+    for line in lines:
+        ended = run(line.split(), seconds=300.0)
+        assert ended.code == 0, ended
+
+
+# Commands by the folder of results that keeps their cells.
+STORED = {
+    "verify": "verify sngm.lemma_2 --objective quadratic --replicas 8 --instances 1",
+    "falsify": "falsify sngm.lemma_2 sngm.table_1_msgd --instances 4 --form printed",
+    "stability": "stability --rule sgd --steps 2,4 --pairs 1 --seeds 8",
+}
+STORED_TOO = {
+    "power": "power sngm.lemma_2 --budget 3 --seeds 1",
+    "calibration": "calibration --repetitions 1 --replicas 64",
+    "figures": "figure sngm.lemma_2 --axis T --replicas 4",
+    "compare": "compare --data digits --share 0.01 --batch-sizes 16 --seeds 1",
+    "train/cells": f"train {' '.join(TINY)} --device cpu --seeds 2 --jobs 2",
+    "exhibits": "figure sngm.figure_1 --preset smoke --device cpu --out results/exhibits",
+}
 
 
 RECORDED = [
@@ -204,8 +231,6 @@ def fuzzed_cells(folder: Path, examples: int) -> Counter[str]:
     counts: Counter[str] = Counter()
     originals = sorted((folder / "results" / "verify" / "cells").glob("*.json"))
     whole = {path.name: path.read_bytes() for path in originals}
-    from theorylab.plugins.store import read_cell
-
     known = {path.name: read_cell(path) for path in originals}
     names = st.sampled_from(sorted(whole))
     changed = names.flatmap(lambda name: st.tuples(st.just(name), st.one_of(
@@ -233,6 +258,40 @@ def fuzzed_cells(folder: Path, examples: int) -> Counter[str]:
         return "cell: as it was"
 
     counted(changed, act, examples, counts)
+    return counts
+
+
+def resealed(folder: Path, examples: int) -> Counter[str]:
+    """Cells whose result is retyped under a checksum that fits: set aside, or used in the end."""
+    counts: Counter[str] = Counter()
+    places = {
+        p: line for p, line in {**STORED, **STORED_TOO}.items() if Path("results", p).is_dir()
+    }
+    for place, line in places.items():
+        store = Store(Path("results", place))
+        whole = {p: p.read_bytes() for p in sorted((store.root / "cells").glob("*.json"))}
+
+        def act(
+            drawn: tuple[Path, dict[str, Any]], line: str = line, place: str = place,
+            store: Store = store, whole: dict[Path, bytes] = whole,
+        ) -> str:  # fmt: skip
+            path, table = drawn
+            kept = read_cell(path)
+            store.put(kept.cell, table["result"], kept.code)
+            assert read_cell(path).result == json.loads(json.dumps(table["result"]))
+            try:
+                ended = run(line.split(), seconds=15.0)
+            finally:
+                path.write_bytes(whole[path])
+            aside = list((store.root / "cells").glob("*.damaged*"))
+            for left in aside:
+                left.unlink()
+            return f"{place}: {'set aside' if aside else ended.outcome}"
+
+        changed = st.sampled_from(sorted(whole)).flatmap(lambda path: st.tuples(
+            st.just(path), retyped({"result": read_cell(path).result}).filter(
+                lambda table: table.get("result") is not None)))  # fmt: skip
+        counted(changed, act, examples // len(places), counts)
     return counts
 
 
@@ -300,7 +359,7 @@ def fuzzed_images(folder: Path, examples: int) -> Counter[str]:
 
 
 def fuzzed_results(folder: Path, examples: int) -> Counter[str]:
-    """Results of others, retyped or damaged: shown, or refused in a line; nothing else written."""
+    """Results of others: edited or damaged refused in a line; sealed anew shown, or refused."""
     counts: Counter[str] = Counter()
     every = {
         "report": ("verify/results.json", ["report", "foreign"]),
@@ -315,19 +374,26 @@ def fuzzed_results(folder: Path, examples: int) -> Counter[str]:
     }  # fmt: skip
     for name, (place, line) in every.items():
         text = (folder / "results" / place).read_bytes()
-        shown = st.one_of(retyped(json.loads(text)).map(lambda t: json.dumps(t).encode()),
-                          retyped(json.loads(text)).map(lambda t: json.dumps(t).encode()),
+        table, sealed = sealed_table(text)
+        assert sealed
+        shown = st.one_of(retyped(table), retyped(table),
+                          retyped(json.loads(text)).map(lambda t: json.dumps(t, indent=1).encode()),
                           damage().map(lambda change, text=text: change(text)))  # fmt: skip
 
-        def act(data: bytes, name: str = name, line: list[str] = line) -> str:
+        def act(data: Any, name: str = name, line: list[str] = line, text: bytes = text) -> str:
             shutil.rmtree("foreign", ignore_errors=True)
             Path("foreign").mkdir()
-            Path("foreign/results.json").write_bytes(data)
+            if isinstance(data, bytes):
+                Path("foreign/results.json").write_bytes(data)
+            else:
+                write_sealed(Path("foreign/results.json"), data)
             if "twins" in name:
                 shutil.copy(folder / "results" / "verify" / "results.json", "foreign/verify.json")
             before = set(Path().iterdir())
             ended = run(line, seconds=15.0)
             assert set(Path().iterdir()) == before, data
+            if isinstance(data, bytes) and b"sha256" in data and name != "results":
+                assert ended.code == (0 if data == text else 2), data
             assert b"<script>x" not in b"".join(
                 p.read_bytes() for p in Path("foreign").glob("*.html")
             )
@@ -351,6 +417,7 @@ ATTACKS: dict[str, tuple[Callable[[Path, int], Counter[str]], int, int]] = {
     "command lines": (fuzzed_commands, 60, 6000),
     "tables": (fuzzed_tables, 20, 1000),
     "cells": (fuzzed_cells, 30, 1000),
+    "resealed": (resealed, 12, 900),
     "checkpoints": (fuzzed_checkpoints, 10, 400),
     "images": (fuzzed_images, 10, 600),
     "results": (fuzzed_results, 24, 1000),
@@ -386,10 +453,10 @@ def test_some_hundred_inputs(
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ATTACKS)
 def test_ten_thousand_inputs(
-    name: str, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    name: str, kept_of_more: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    attack(name, True, kept, tmp_path, monkeypatch, capsys)
+    attack(name, True, kept_of_more, tmp_path, monkeypatch, capsys)
 
 
 def test_a_run_is_judged_as_a_user_sees_it() -> None:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from deep import checkpoint
 from theorylab.cli import build
 from theorylab.errors import UsageError
-from theorylab.plugins.store import Store
+from theorylab.plugins.store import Store, read_json, write_sealed
 from theorylab.studies.results import export, prune, results, show
 
 CELL = {"kind": "check", "key": "sngm.lemma_2", "seed": 1}
@@ -59,6 +59,29 @@ def test_everything_is_listed_and_verified(folder: Path) -> None:
     assert text.count("its checksum does not fit") == 2
     table = json.loads(call("ls", str(folder), "--json"))
     assert sum(bool(row["fault"]) for row in table["results"]) == 2
+
+
+def test_a_report_that_was_edited_is_noticed(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = folder / "verify" / "results.json"
+    table = json.loads(path.read_text()) | {"results": [{"verdict": "holds"}]}
+    write_sealed(path, table)
+    assert read_json(path, "theorylab verify") == table
+    assert results(folder).faulty == ()
+    assert capsys.readouterr().err == ""
+    whole = path.read_text()
+    for edited in (whole.replace("holds", "violated"), json.dumps(json.loads(whole)), whole + " "):
+        path.write_text(edited)
+        with pytest.raises(UsageError, match="was edited"):
+            read_json(path, "theorylab verify")
+        assert [item.kind for item in results(folder).faulty] == ["report"]
+        with pytest.raises(UsageError, match="is damaged: its checksum does not fit"):
+            show(folder, "verify/results.json")
+    path.write_text(json.dumps(table))  # as an older version wrote it
+    assert read_json(path, "theorylab verify") == table
+    said = capsys.readouterr().err
+    assert said == f"{path} carries no checksum: nothing tells whether it was edited\n"
 
 
 def test_one_is_shown(folder: Path) -> None:

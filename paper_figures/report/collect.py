@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -226,7 +227,10 @@ def collect(folder: Path | str) -> RunReport:
         raise UsageError(f"no results at {folder}; run `theorylab verify` first")
     gathered = _Gathered(folder)
     for path in sorted(folder.rglob("*.json")):
-        if "cells" in path.parts or kept_beside(path) or path.stat().st_size > _LARGEST:
+        if "cells" in path.parts or kept_beside(path):
+            continue
+        if path.stat().st_size > _LARGEST:
+            print(f"{path} is larger than 40 MB, and left out", file=sys.stderr)
             continue
         table = read_json(path, "theorylab verify")
         if isinstance(table, Mapping):

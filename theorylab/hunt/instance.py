@@ -17,6 +17,7 @@ from theorylab.judge.check import check
 from theorylab.judge.course import Course
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
+from theorylab.plugins.shape import fits, require
 from theorylab.plugins.specs import Spec, build_objective
 from theorylab.problem.objective import Objective
 
@@ -95,7 +96,17 @@ class Instance:
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Instance:
-        """The inverse of :meth:`to_json`."""
+        """The inverse of :meth:`to_json`.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If an entry is of another type.
+        """
+        require(cls, table)
+        spec = table["spec"]
+        if spec is not None and not fits(spec.get("family"), str):
+            raise ValueError(f"an objective has a family, got {spec.get('family')!r}")
         return cls(**{k: table[k] for k in cls.__dataclass_fields__ if k in table})
 
 

@@ -21,6 +21,7 @@ from theorylab.hunt.instance import FAILURES, Evaluation, Instance, guess, score
 from theorylab.hunt.stages import Search
 from theorylab.hunt.worst_cases import worst_instance
 from theorylab.judge.verdict import Verdict
+from theorylab.plugins.shape import require
 from theorylab.plugins.specs import Spec
 from theorylab.progress import bar
 
@@ -118,12 +119,21 @@ class Hunt:
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Hunt:
-        """The inverse of :meth:`to_json`."""
+        """The inverse of :meth:`to_json`.
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If an entry is of another type.
+        """
         kept = {k: table[k] for k in cls.__dataclass_fields__ if k in table}
         if kept.get("best") is not None:
             kept["best"] = Verdict.from_json(kept["best"])
         if kept.get("instance") is not None:
             kept["instance"] = Instance.from_json(kept["instance"])
+        require(cls, {k: v for k, v in kept.items() if k not in ("best", "instance")})
+        if kept["verdict"] == "violated" and kept.get("best") is None:
+            raise ValueError("a violation has a verdict, got none")
         return cls(**kept)
 
 

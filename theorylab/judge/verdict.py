@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from theorylab.judge import display
+from theorylab.plugins.shape import require
 
 __all__ = ["Evidence", "Outcome", "Verdict", "json_ready", "worst"]
 
@@ -150,21 +151,26 @@ class Verdict:
 
         Raises
         ------
-        ValueError
-            If there is no such verdict, or key and form are no text.
+        ValueError, KeyError, TypeError
+            If there is no such verdict, or an entry is of another type.
         """
         if table["verdict"] not in get_args(Outcome):
             raise ValueError(f"a verdict is one of {get_args(Outcome)}, got {table['verdict']!r}")
-        if not (isinstance(table["key"], str) and isinstance(table["form"], str)):
-            raise ValueError(f"a key and a form are text, got {table['key']!r}, {table['form']!r}")
         known = {name: table[name] for name in cls.__dataclass_fields__ if name in table}
-        for name in ("measured", "bound", "ratio"):
-            known[name] = math.nan if known.get(name) is None else known[name]
+        for name in ("measured", "bound", "ratio", "standard_error"):
+            known[name] = _number(known.get(name, 0.0 if name == "standard_error" else None))
         low, high = known.get("interval") or (None, None)
-        known["interval"] = tuple(math.nan if v is None else v for v in (low, high))
+        known["interval"] = (_number(low), _number(high))
         if known.get("growth") is not None:
-            known["growth"] = tuple(known["growth"])
+            known["growth"] = tuple(map(_number, known["growth"]))
+        for name in ("constants", "hyperparameters"):
+            known[name] = {k: _number(v) for k, v in (known.get(name) or {}).items()}
+        require(cls, known)
         return cls(**known)
+
+
+def _number(value: Any) -> Any:
+    return math.nan if value is None else value
 
 
 def worst(verdicts: list[Verdict]) -> Verdict:

@@ -17,11 +17,12 @@ from theorylab.errors import UsageError
 from theorylab.regular import regular_bytes
 
 __all__ = [
-    "clear_leftovers", "keep_beside", "kept_beside", "safe_name", "set_aside", "writable",
-    "write_text", "writing",
+    "at_work", "clear_leftovers", "keep_beside", "kept_beside", "left_at_work", "safe_name",
+    "set_aside", "writable", "write_text", "writing",
 ]  # fmt: skip
 
 _LEFTOVER = re.compile(r"\.(?P<host>[\w-]+)\.(?P<process>\d+)\.\w+\.tmp")
+_AT_WORK = re.compile(r"\.(?P<host>[\w-]+)\.(?P<process>\d+)\.(?P<name>.+)\.work")
 _DAY = 86_400.0
 _LONGEST = 150  # characters of a name; file systems take 255 bytes, and endings follow
 
@@ -80,6 +81,50 @@ def write_text(path: Path, text: str) -> None:
 def _prefix() -> str:
     host = re.sub(r"\W", "-", socket.gethostname())[:40] or "host"
     return f".{host}.{os.getpid()}."
+
+
+@contextmanager
+def at_work(path: Path) -> Iterator[None]:
+    """While the block runs, an empty file beside ``path`` says that ``path`` is being made.
+
+    A process that is killed (out of memory, say) cannot tell what it was at; its file does, by
+    :func:`left_at_work`. Where no file can be made, none is: whoever writes ``path`` will say so.
+
+    Examples
+    --------
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> with at_work(folder / "a.json"):
+    ...     [p.suffix for p in folder.iterdir()], left_at_work(folder)
+    (['.work'], {})
+    >>> list(folder.iterdir())
+    []
+    """
+    mark = path.with_name(f"{_prefix()}{path.name}.work")
+    with suppress(OSError):
+        mark.touch()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            mark.unlink()
+
+
+def left_at_work(folder: Path) -> dict[str, Path]:
+    """By the name of what was being made when its process was killed, the file that says so.
+
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> (folder / f".{_prefix().split('.')[1]}.99999999.a.json.work").touch()  # no such process
+    >>> list(left_at_work(folder))
+    ['a.json']
+    """
+    mine, left = _prefix().split(".")[1], {}
+    with suppress(OSError):
+        for path in sorted(folder.glob(".*.work")):
+            found = _AT_WORK.fullmatch(path.name)
+            # Of another machine's processes nothing is known.
+            if found and found["host"] == mine and not _lives(int(found["process"])):
+                left[found["name"]] = path
+    return left
 
 
 def clear_leftovers(folder: Path) -> int:

@@ -11,23 +11,33 @@ from __future__ import annotations
 import hashlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, final
 
-from theorylab.errors import UsageError
-from theorylab.plugins.files import clear_leftovers, set_aside, writable, write_text
+from theorylab.errors import UsageError, printable
+from theorylab.plugins.files import (
+    at_work,
+    clear_leftovers,
+    left_at_work,
+    set_aside,
+    writable,
+    write_text,
+)
 from theorylab.plugins.sealed import Damaged, read_bytes
-from theorylab.regular import regular_text
+from theorylab.regular import regular_bytes
 
 __all__ = [
-    "Cell", "Damaged", "Kept", "Store", "read_cell", "read_json", "writable", "write_json",
+    "Cell", "Damaged", "Kept", "Store", "read_cell", "read_json", "sealed_table", "writable",
+    "write_json", "write_sealed",
 ]  # fmt: skip
 
 Cell = Mapping[str, Any]
 _SEAL = ',\n"sha256": "'
 _END = '"\n}\n'
+_LARGEST = 2**28  # bytes of results that are read
 
 
 @final
@@ -71,13 +81,10 @@ def read_cell(path: Path) -> Kept:
     FileNotFoundError
         If there is none.
     """
-    body, seal, end = read_bytes(path).rpartition(_SEAL.encode())
-    if not seal:
-        raise Damaged("it has no checksum")
-    if end != f"{hashlib.sha256(body).hexdigest()}{_END}".encode():
-        raise Damaged("its checksum does not fit")
     try:
-        table = json.loads(body + b"}")
+        table, sealed = sealed_table(read_bytes(path))
+        if not sealed:
+            raise Damaged("it has no checksum")
         found = Kept(table["cell"], table["code"], table["result"])
         name = found.name
     except (ValueError, KeyError, TypeError, RecursionError):
@@ -115,14 +122,26 @@ class Store:
         """The result of a finished cell, or ``None``; what is damaged is set aside, with a line."""
         return self.finished([cell], [code])[0]
 
-    def finished(self, cells: Sequence[Cell], codes: Sequence[str]) -> list[Any | None]:
-        """Each cell's result, or ``None``. Damaged files are set aside; one line on stderr."""
+    def finished(
+        self,
+        cells: Sequence[Cell],
+        codes: Sequence[str],
+        reads: Callable[[Any], object] | None = None,
+    ) -> list[Any | None]:
+        """Each cell's result, or ``None``. Damaged files are set aside; one line on stderr.
+
+        ``reads`` makes a record of a result: what it refuses is no result of this program, however
+        well its checksum fits.
+        """
         results: list[Any | None] = []
         damaged: dict[str, list[Path]] = {}
         for cell, code in zip(cells, codes, strict=True):
             path = self.path(cell, code)
             try:
-                results.append(read_cell(path).result)
+                result = read_cell(path).result
+                if reads is not None:
+                    _checked(reads, result)
+                results.append(result)
             except FileNotFoundError:
                 results.append(None)
             except Damaged as reason:
@@ -135,6 +154,26 @@ class Store:
                   f"{every[0].name}, and computed again ({why})", file=sys.stderr)  # fmt: skip
         return results
 
+    def at_work(self, cell: Cell, code: str = "") -> AbstractContextManager[None]:
+        """While the block runs, the store says that this cell is being computed here."""
+        return at_work(self.path(cell, code))
+
+    def killed(self, cells: Sequence[Cell], codes: Sequence[str]) -> frozenset[int]:
+        """Which of the cells were being computed when their process was killed; said once.
+
+        >>> import tempfile
+        >>> Store(tempfile.mkdtemp()).killed([{"x": 1}], [""])
+        frozenset()
+        """
+        left = left_at_work(self.root / "cells")
+        if not left:
+            return frozenset()
+        names = [self.path(cell, code).name for cell, code in zip(cells, codes, strict=True)]
+        for name in left.keys() & set(names):
+            with suppress(OSError):
+                left[name].unlink()
+        return frozenset(i for i, name in enumerate(names) if name in left)
+
     def put(self, cell: Cell, result: Any, code: str = "") -> None:
         """Keep the result of a cell.
 
@@ -143,10 +182,14 @@ class Store:
         UsageError
             If it cannot be written.
         """
-        table = {"cell": cell, "code": code, "result": result}
-        body = json.dumps(table, indent=1, allow_nan=False)[:-2]  # without its closing brace
-        checksum = hashlib.sha256(body.encode()).hexdigest()
-        write_text(self.path(cell, code), f"{body}{_SEAL}{checksum}{_END}")
+        write_sealed(self.path(cell, code), {"cell": cell, "code": code, "result": result})
+
+
+def _checked(reads: Callable[[Any], object], result: Any) -> None:
+    try:
+        reads(result)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise Damaged(f"it is no such result: {printable(error, 80)}") from None
 
 
 def write_json(path: Path, table: Any) -> None:
@@ -160,16 +203,67 @@ def write_json(path: Path, table: Any) -> None:
     write_text(path, json.dumps(table, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path, command: str) -> Any:
-    """The JSON that ``command`` wrote.
+def write_sealed(path: Path, table: Mapping[str, Any]) -> None:
+    """:func:`write_json` with a last entry, ``sha256``: the checksum of all bytes before it.
+
+    It tells what was damaged or edited, not what somebody sealed anew.
 
     Raises
     ------
     UsageError
-        If the file is absent, unreadable or no JSON.
+        If the file cannot be written.
+    """
+    body = json.dumps(table, indent=1, allow_nan=False)[:-2]  # without its closing brace
+    write_text(path, f"{body}{_SEAL}{hashlib.sha256(body.encode()).hexdigest()}{_END}")
+
+
+def sealed_table(data: bytes) -> tuple[Any, bool]:
+    """The JSON in a file's bytes, and whether it carries a checksum, which then fits.
+
+    Raises
+    ------
+    Damaged
+        If the checksum does not fit: an entry ``sha256`` at the end of other bytes.
+    ValueError, RecursionError
+        If it is no JSON.
+
+    Examples
+    --------
+    >>> sealed_table(b'{"x": 1}')
+    ({'x': 1}, False)
+    """
+    body, seal, end = data.rpartition(_SEAL.encode())
+    if seal and end == f"{hashlib.sha256(body).hexdigest()}{_END}".encode():
+        return json.loads(body + b"}"), True
+    table = None if seal else json.loads(data)
+    if seal or (isinstance(table, Mapping) and "sha256" in table):
+        raise Damaged("its checksum does not fit")
+    return table, False
+
+
+def read_json(path: Path, command: str) -> Any:
+    """The JSON that ``command`` wrote.
+
+    Results without a checksum, of an older version or of somebody's own making, are read, and a
+    line on stderr says so.
+
+    Raises
+    ------
+    UsageError
+        If the file is absent, unreadable, larger than 256 MiB or no JSON, or its checksum does not
+        fit.
     """
     try:
-        return json.loads(regular_text(path))
+        if path.stat().st_size > _LARGEST:
+            raise UsageError(f"{path} is larger than the 256 MiB that are read")
+        table, sealed = sealed_table(regular_bytes(path))
+        if not sealed and isinstance(table, Mapping) and "provenance" in table:
+            print(f"{path} carries no checksum: nothing tells whether it was edited",
+                  file=sys.stderr)  # fmt: skip
+        return table
+    except Damaged as error:
+        raise UsageError(f"{path} is damaged, or was edited ({error}); run `{command}` again "
+                         "for results to rely on") from None  # fmt: skip
     except FileNotFoundError:
         raise UsageError(f"no results at {path}; run `{command}` first") from None
     except OSError as error:

@@ -25,6 +25,7 @@ from theorylab.errors import require_integer
 from theorylab.judge.check import check
 from theorylab.judge.verdict import json_ready
 from theorylab.plugins.provenance import provenance
+from theorylab.plugins.shape import shaped
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import Constant, Objective
 from theorylab.studies.compute import Lost, compute
@@ -297,7 +298,7 @@ def calibrate(
         for law in laws for asked in claims
     ]  # fmt: skip
     found = compute(calibration_cell, cells, Store(out), jobs=jobs, label="calibrating",
-                    progress=progress)  # fmt: skip
+                    progress=progress, reads=shaped(Row))  # fmt: skip
     rows = tuple(Row(**table) for table in found if table is not None)
     return Calibration(rows, _RISK, replicas, provenance(seed=seed), found.lost)
 

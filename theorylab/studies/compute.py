@@ -81,12 +81,13 @@ def compute(
     budget: float | None = None,
     progress: bool | None = None,
     trial: Trial | None = None,
+    reads: Callable[[Any], object] | None = None,
 ) -> Computed:
     """``function(cell)`` for every cell, from the store where it is finished, in cell order.
 
     A stored result counts as long as the code behind it is the same (:func:`.code.code_of`). A
     cell that raises, or whose worker dies twice, is named on stderr and has no result; the others
-    go on.
+    go on. One at which this process itself was killed is named, and tried last, by the next run.
 
     Parameters
     ----------
@@ -102,6 +103,9 @@ def compute(
     trial : callable, optional
         Estimates the seconds of a cell, for a plan (:mod:`theorylab.studies.planning`) of cells
         that take too long to be run for that.
+    reads : callable, optional
+        Makes a record of a result. A stored one that it refuses is damaged: set aside, and
+        computed again.
 
     Raises
     ------
@@ -120,7 +124,7 @@ def compute(
     """
     scale = Scale.of(jobs)
     codes = [code_of(function, cell) for cell in cells]
-    results = store.finished(cells, codes)
+    results = store.finished(cells, codes, reads)
     missing = [i for i, result in enumerate(results) if result is None]
     if (asked := planner()) is not None:
         asked.add(label, [title(cell) for cell in cells], cells,
@@ -128,6 +132,7 @@ def compute(
                   run=partial(_one, function, store, scale), trial=trial,
                   workers=scale.jobs)  # fmt: skip
         return Computed(tuple(results))
+    missing = _killed_last(missing, cells, codes, store)
     deadline = None if budget is None else time.monotonic() + budget
 
     def in_time() -> Iterator[int]:
@@ -152,6 +157,18 @@ def compute(
     _tell(failed, cells, results)
     lost = {i: Lost(title(cells[i]), failed[i].reason) for i in sorted(failed)}
     return Computed(tuple(results), lost)
+
+
+def _killed_last(
+    missing: Sequence[int], cells: Sequence[Cell], codes: Sequence[str], store: Store
+) -> list[int]:
+    """What is to do; a cell at which an earlier run was killed is named, and comes last."""
+    last = {missing[k] for k in store.killed([cells[i] for i in missing],
+                                             [codes[i] for i in missing])}  # fmt: skip
+    for i in sorted(last):
+        print(f"{title(cells[i])} was being computed when a run was killed (by hand, or out of "
+              "memory); it is tried last", file=sys.stderr)  # fmt: skip
+    return [*(i for i in missing if i not in last), *sorted(last)]
 
 
 def _one(function: Callable[[Any], Any], store: Store, scale: Scale, cell: Cell) -> None:

@@ -173,7 +173,7 @@ def falsify(
         table = _started(work, statements, table, known, store, specs)
     left = None if limit is not None else budget - (time.monotonic() - begun)
     results = compute(work, table, store, jobs=jobs, label="hunting", budget=left,
-                      progress=progress)  # fmt: skip
+                      progress=progress, reads=Hunt.from_json)  # fmt: skip
     end_of_plan()
     done = [(s, _hunted(s, results[i])) for i, s in enumerate(statements)
             if i not in results.failed]  # fmt: skip

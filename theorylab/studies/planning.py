@@ -90,7 +90,7 @@ class Plan(Report):
     cells : tuple of PlannedCell
     workers : int
     memory : int
-        Bytes that the workers would hold together.
+        Bytes that the workers, and the process that hands out the cells, would hold together.
     """
 
     command: str
@@ -210,7 +210,8 @@ class Planner:
             for w in self.work
         )
         cells = tuple(PlannedCell(name, w.label, done) for w in self.work for name, done in w.names)
-        return Plan(command, stages, cells, self.workers, self.workers * _peak())
+        processes = self.workers + (self.workers > 1)
+        return Plan(command, stages, cells, self.workers, processes * _peak())
 
 
 def _seconds(work: _Work, cell: Cell) -> float | None:

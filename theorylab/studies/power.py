@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,7 @@ from theorylab.exact.worst_case import MissingExtra, solve_points
 from theorylab.hunt.instance import guess
 from theorylab.hunt.search import CONFIDENCE, Evaluation, Hunt, hunt
 from theorylab.plugins.provenance import provenance
+from theorylab.plugins.shape import require, shaped
 from theorylab.plugins.store import Store
 from theorylab.progress import within
 from theorylab.studies import cells
@@ -149,14 +150,14 @@ def power(
         for s in chosen
     ]
     rows = compute(partial(_power_cell, sent=sent), table, store, jobs=jobs, label="mutants",
-                   progress=progress)  # fmt: skip
+                   progress=progress, reads=_score)  # fmt: skip
     quiet = [
         {"kind": "alarm", **cells.name(s), "seed": seed + 1 + k, "family": len(chosen),
          "limit": instances}
         for k in range(seeds) for s in chosen
     ]  # fmt: skip
     alarms = compute(partial(_alarm_cell, sent=sent), quiet, store, jobs=jobs,
-                     label="false alarms", progress=progress)  # fmt: skip
+                     label="false alarms", progress=progress, reads=shaped(_Alarm))  # fmt: skip
     end_of_plan()
     results = tuple(row for row in rows if row)
     called = [row["key"] for row in results if row["false_alarm"]]
@@ -174,7 +175,21 @@ def _power_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapp
                          family=cell["family"]).to_json()  # fmt: skip
 
 
-def _alarm_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> Mapping[str, Any]:
+def _score(table: Mapping[str, Any]) -> Score:
+    """The score that was stored; a ratio that is not finite counts as none."""
+    rows = [{**row, "ratio": row["ratio"] or 0.0} for row in table["outcomes"]]
+    known: dict[str, Any] = {**table, "outcomes": rows, "best": table["best"] or 0.0}
+    require(Score, known)
+    named = {f.name: known[f.name] for f in dataclasses.fields(Score)}
+    return Score(**named | {"outcomes": tuple(Outcome(**row) for row in rows)})
+
+
+class _Alarm(TypedDict):
+    violated: bool
+    ratio: float
+
+
+def _alarm_cell(cell: Mapping[str, Any], sent: Sequence[Statement] = ()) -> _Alarm:
     """Hunt one unmutated statement with another seed."""
     found = hunt(cells.find(cell, sent), limit=cell["limit"], seed=cell["seed"],
                  family=cell["family"], progress=within())  # fmt: skip

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from theorylab.errors import UsageError
 from theorylab.plugins.files import keep_beside, write_text
 from theorylab.plugins.provenance import run_of
-from theorylab.plugins.store import write_json
+from theorylab.plugins.store import write_sealed
 from theorylab.regular import regular_bytes
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Report(abc.ABC):
         """
         target = Path(path)
         if target.suffix == ".json":
-            write_json(target, self.to_json())
+            write_sealed(target, self.to_json())
             return target
         texts = {
             ".csv": lambda: self.to_pandas().to_csv(index=False),
@@ -103,7 +103,7 @@ class Report(abc.ABC):
         """
         target, table = Path(path), self.to_json()
         _make_room(table, target, *others)
-        write_json(target, table)
+        write_sealed(target, table)
         return target
 
     def make_room(self, path: Path, *others: Path) -> None:

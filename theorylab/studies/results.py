@@ -13,10 +13,10 @@ from typing import Any, final
 import pandas as pd
 
 from theorylab.errors import UsageError
-from theorylab.plugins.files import clear_leftovers, writing
+from theorylab.plugins.files import clear_leftovers, left_at_work, writing
 from theorylab.plugins.provenance import provenance
 from theorylab.plugins.sealed import Damaged, opened, read_bytes
-from theorylab.plugins.store import Kept, read_cell, read_json
+from theorylab.plugins.store import Kept, read_cell, read_json, sealed_table
 from theorylab.regular import regular_bytes
 from theorylab.studies.compute import title
 from theorylab.studies.report import Report
@@ -44,7 +44,7 @@ class Item:
         The digest of the code behind it, where that is known.
     bytes : int
     fault : str
-        Why it cannot be trusted; empty if its checksum fits (reports have none).
+        Why it cannot be trusted; empty if its checksum fits, or a report has none.
     """
 
     path: str
@@ -132,7 +132,7 @@ def _item(folder: Path, path: Path) -> Item | None:
         elif path.suffix == ".json" and (made := _made(path)) is not None:
             kind, what, code = "report", str(made.get("command", "")), str(made.get("code", ""))
     except Damaged as reason:
-        fault = str(reason)
+        kind, fault = kind or "report", str(reason)
     except OSError:  # another process took it away
         return None
     if not kind:
@@ -142,11 +142,17 @@ def _item(folder: Path, path: Path) -> Item | None:
 
 
 def _made(path: Path) -> Mapping[str, Any] | None:
-    """A report's provenance; ``None`` for a file of another kind."""
+    """A report's provenance; ``None`` for a file of another kind.
+
+    Raises
+    ------
+    Damaged
+        If its checksum does not fit.
+    """
     if path.stat().st_size > _LARGEST:
         return None
     try:
-        table = json.loads(regular_bytes(path))
+        table, _ = sealed_table(regular_bytes(path))
     except (ValueError, RecursionError):
         return None
     made = table.get("provenance") if isinstance(table, Mapping) else None
@@ -271,8 +277,10 @@ def prune(folder: Path | str, *, dry_run: bool = False) -> tuple[str, ...]:
     for paths in versions.values():
         newest = max(paths, key=lambda path: path.stat().st_mtime_ns)
         doomed += [path for path in paths if path != newest]
+    folders = (folder, *(path for path in folder.rglob("*") if path.is_dir()))
+    doomed += [mark for inner in folders for mark in left_at_work(inner).values()]
     if not dry_run:
-        for inner in (folder, *(path for path in folder.rglob("*") if path.is_dir())):
+        for inner in folders:
             clear_leftovers(inner)
         for path in doomed:
             try:

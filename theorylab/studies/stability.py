@@ -18,9 +18,10 @@ from bounds.notation import theta as theta_symbol
 from bounds.statement import Statement, evaluate
 from theorylab.data.record import Reading
 from theorylab.errors import UsageError
-from theorylab.judge.verdict import json_ready
+from theorylab.judge.verdict import Verdict, json_ready
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
+from theorylab.plugins.shape import shaped
 from theorylab.plugins.specs import Spec, build_objective, readings
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import FiniteSum
@@ -41,6 +42,17 @@ __all__ = ["StabilityReport", "TwinRow", "stability"]
 
 _EXPANSION_EFFORT = 3e5
 _EXPANSIONS = frozenset({"expected_twin_distance", "expected_perturbed_twin_distance"})
+
+
+class Curve(TypedDict):
+    """Gap and distance over the rounds ``t``, with their intervals, beside the bound."""
+
+    t: list[int]
+    gap: list[float | None]
+    gap_interval: list[tuple[float | None, float | None]]
+    distance: list[float | None]
+    distance_interval: list[tuple[float | None, float | None]]
+    bound: list[float | None]
 
 
 class TwinRow(TypedDict):
@@ -72,7 +84,7 @@ class TwinRow(TypedDict):
     gradient_norm_squared: float | None
     risk: float | None
     generalization: dict[str, Any] | None
-    curve: dict[str, Any]
+    curve: Curve
     exponent: dict[str, float] | None
 
 
@@ -206,11 +218,11 @@ def stability(
             for c in multipliers for theta in (thetas if uses_theta else [None])
         ]  # fmt: skip
     store = Store(out)
-    found = compute(work, grid, store, jobs=jobs, label="twins", progress=progress)
+    found = compute(work, grid, store, jobs=jobs, label="twins", progress=progress, reads=_row)
     rows = [row for row in found if row]
     matched = [cell for row in rows for cell in _matches(row, common, rules, statements)]
     against = compute(work, [cell for _, _, cell in matched], store, jobs=jobs,
-                      label="comparisons", progress=progress)  # fmt: skip
+                      label="comparisons", progress=progress, reads=_row)  # fmt: skip
     checks = [
         {"kind": "expansion", "objective": spec, "key": key, "form": form, "seed": seed,
          "seeds": seeds, "effort": _EXPANSION_EFFORT}
@@ -219,7 +231,7 @@ def stability(
         and s.algorithm is not None and s.algorithm.rule in rules
     ]  # fmt: skip
     expansions = compute(expansion_cell, checks, store, jobs=jobs, label="one round",
-                         progress=progress)  # fmt: skip
+                         progress=progress, reads=_expansion)  # fmt: skip
     end_of_plan()
     compared = [
         _comparison(row, how, other)
@@ -236,6 +248,18 @@ def stability(
         tuple(clean["comparisons"]), tuple(clean["expansions"]), clean["map"], seed,
         readings([spec]), found.lost + against.lost + expansions.lost,
     )  # fmt: skip
+
+
+def _row(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A cell's result, if it is one."""
+    shaped(TwinRow)(table)
+    if len({len(values) for values in table["curve"].values()}) != 1:
+        raise ValueError("a curve has as many values as rounds")
+    return table
+
+
+def _expansion(table: Mapping[str, Any]) -> Verdict | None:
+    return Verdict.from_json(table) if table else None
 
 
 def _require_spoken_of(rules: Sequence[str], statements: Sequence[Statement] | None) -> None:

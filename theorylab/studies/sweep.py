@@ -19,6 +19,7 @@ from theorylab.judge.check import check, constants_for
 from theorylab.judge.domain import points
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
+from theorylab.plugins.shape import require
 from theorylab.plugins.specs import Spec, build_objective, readings
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import FiniteSum, Objective, Parameter
@@ -63,7 +64,13 @@ class SweepRow:
         >>> SweepRow.from_json({"form": "printed", "x": 1.0, "measured": 0.5,
         ...                     "interval": [0.4, None], "bound": 2.0}).interval
         (0.4, None)
+
+        Raises
+        ------
+        ValueError, KeyError, TypeError
+            If an entry is of another type.
         """
+        require(cls, table)
         low, high = table.get("interval") or (None, None)
         return cls(table["form"], table["x"], table["measured"], (low, high), table["bound"],
                    table.get("verdict", "not refuted"))  # fmt: skip
@@ -202,7 +209,8 @@ def sweep(
         for s in drawn for x in values
     ]  # fmt: skip
     found = compute(partial(sweep_cell, sent=cells.unregistered(drawn)), table, Store(out),
-                    jobs=jobs, label=f"{lead.key} over {axis}", progress=progress)  # fmt: skip
+                    jobs=jobs, label=f"{lead.key} over {axis}", progress=progress,
+                    reads=SweepRow.from_json)  # fmt: skip
     end_of_plan()
     return SweepReport(
         drawn, axis, objective.name, tuple(SweepRow.from_json(row) for row in found if row),

@@ -229,7 +229,7 @@ def verify(
 
     def run(which: Sequence[int], label: str) -> None:
         done = compute(work, [table[k] for k in which], store, jobs=jobs, label=label,
-                       budget=left(), progress=progress)  # fmt: skip
+                       budget=left(), progress=progress, reads=Verdict.from_json)  # fmt: skip
         for k, result in zip(which, done, strict=True):
             results[k] = result
         failed.update({which[k]: lost for k, lost in done.failed.items()})
@@ -336,7 +336,7 @@ def _hunted(
     ]  # fmt: skip
     work = partial(hunt_cell, sent=cells.unregistered(statements))
     results = compute(work, table, Store(out), jobs=jobs, label="hunting", budget=budget,
-                      progress=progress)  # fmt: skip
+                      progress=progress, reads=Hunt.from_json)  # fmt: skip
     after = list(checked)
     for k, (i, result) in enumerate(zip(standing, results, strict=True)):
         if result is None:

@@ -125,8 +125,16 @@ def spread(
     if scale.backend == "slurm":
         return _under_slurm(task, wanted, scale, store, threads)
     if scale.jobs == 1:
-        return ((i, task.run(i, threads=threads)) for i in wanted)
+        return _alone(task, wanted, store, threads)
     return _here(task, wanted, scale.jobs, threads)
+
+
+def _alone(task: Task, wanted: Iterator[int], store: Store, threads: int) -> Found:
+    """In this process. Should it be killed, out of memory say, the store knows at which cell."""
+    for i in wanted:
+        with store.at_work(task.cells[i], task.codes[i]):
+            result = task.run(i, threads=threads)
+        yield i, result
 
 
 # --- worker processes on this machine ------------------------------------------------------------

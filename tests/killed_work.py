@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from joblib.externals.loky import get_reusable_executor
 from training_runs import TINY, trained
 
 from deep.data import load
@@ -37,6 +38,9 @@ def quietly(work: Any, folder: Path, *rest: Any) -> None:
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         work(folder, *rest)
+    # A child of multiprocessing waits for its children: idle workers would stay for five minutes.
+    if rest and rest[0] > 1:
+        get_reusable_executor().shutdown(wait=True, kill_workers=True)
 
 
 def train(folder: Path, name: str, epochs: float) -> None:

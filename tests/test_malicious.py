@@ -21,6 +21,7 @@ import torch
 from fuzzing import Ended, run, without_computing
 
 from deep import checkpoint
+from theorylab.plugins.store import write_sealed
 
 TRAIN = [
     "train", "--model", "two_conv", "--steps", "1", "--batch-size", "8", "--evaluations", "1",
@@ -178,6 +179,71 @@ def long_line() -> list[str]:
     return [*VERIFY, "a.csv"]
 
 
+def unpacking_workbook() -> list[str]:
+    """A megabyte of rows that are one row, packed in some kilobytes."""
+    pytest.importorskip("openpyxl")
+    with zipfile.ZipFile("a.xlsx", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("xl/worksheets/sheet1.xml", b"<row><c><v>1</v></c></row>" * 700_000)
+    return [*VERIFY, "a.xlsx"]
+
+
+def wide_table() -> list[str]:
+    Path("a.csv").write_bytes(b"1" + b",1" * 200_000 + b"\n")
+    return [*VERIFY, "a.csv"]
+
+
+def far_index() -> list[str]:
+    Path("a.svm").write_text("1 1:1 1000000000:2\n-1 1:2\n")
+    return [*VERIFY, "a.svm"]
+
+
+def lying_footer() -> list[str]:
+    """A Parquet file whose last bytes claim a footer of 2 GiB."""
+    pytest.importorskip("pyarrow")
+    Path("a.parquet").write_bytes(b"PAR1" + bytes(64) + struct.pack("<I", 2**31 - 1) + b"PAR1")
+    return [*VERIFY, "a.parquet"]
+
+
+def header_that_computes() -> list[str]:
+    text = b"{'descr': __import__('os').mkdir('pwned') or '<f8', 'shape': (1,), }\n"
+    head = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text
+    with zipfile.ZipFile("a.npz", "w") as packed:
+        packed.writestr("X.npy", head)
+        packed.writestr("y.npy", head)
+    return [*VERIFY, "a.npz"]
+
+
+def names_that_move_a_terminal() -> list[str]:
+    Path("a.csv").write_text("a\x1b[31m,b\x07\n" + "1,x\x1b[2J\n2,y\x9b\n3,z\n" * 5)
+    return [*VERIFY, "a.csv"]
+
+
+def large_member() -> list[str]:
+    """A tar that says it holds an image of an exabyte."""
+    member = tarfile.TarInfo("train/cat/0.png")
+    member.size = 2**60
+    Path("a.tar").write_bytes(member.tobuf(tarfile.PAX_FORMAT) + bytes(1024))
+    return [*TRAIN, "--data", "folder", "--data-dir", "a.tar"]
+
+
+def results_pipe() -> list[str]:
+    os.mkfifo("results.json")
+    return ["report", "."]
+
+
+def edited_results() -> list[str]:
+    write_sealed(Path("results.json"), {"results": [{"verdict": "violated"}]})
+    Path("results.json").write_text(Path("results.json").read_text().replace("violated", "holds"))
+    return ["report", "."]
+
+
+def resealed_results() -> list[str]:
+    """With a checksum that fits, and text that moves a terminal."""
+    row = {"key": "a.\x1b[31m", "form": "printed", "verdict": "holds", "measured": "\x1b[31m"}
+    write_sealed(Path("results.json"), {"results": [row]})
+    return ["report", "."]
+
+
 MALICIOUS: dict[Callable[[], list[str]], str] = {
     weights: "is not a checkpoint of this program",
     a_checkpoint: "is set aside",
@@ -194,6 +260,16 @@ MALICIOUS: dict[Callable[[], list[str]], str] = {
     quoted_key: "sngm.lemma_2",
     results_of_others: "is not what theorylab writes",
     long_line: "a.csv",
+    unpacking_workbook: "unpacks over 200-fold",
+    wide_table: "expected at most 100,000 columns, got 200,001",
+    far_index: "more than the 512 MiB allowed",
+    lying_footer: "expected a Parquet file",
+    header_that_computes: "expected an .npz archive of plain numbers",
+    names_that_move_a_terminal: "expected two classes",
+    large_member: "with 1152921504606846976 bytes",
+    results_pipe: "expected a file, got a pipe",
+    edited_results: "was edited",
+    resealed_results: "is not what theorylab writes",
 }
 
 

@@ -28,6 +28,8 @@ from theorylab.engine.recorders import Recorder
 from theorylab.method.rule import Drawn, Hyper, UpdateRule
 from theorylab.problem.oracle import Oracle
 
+print("read")  # which is no part of any command's answer
+
 
 class Before(NamedTuple):
     at: Tensor

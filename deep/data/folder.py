@@ -19,7 +19,7 @@ from deep.data.cifar import CIFAR10_CLASSES, CIFAR10_MEAN, CIFAR10_STD
 from deep.data.dataset import Dataset
 from deep.data.files import contents, required_directory
 from deep.data.splits import FileSplit, Split, TensorSplit, channel_statistics
-from theorylab.errors import DataError
+from theorylab.errors import DataError, printable
 from theorylab.progress import track
 from theorylab.regular import regular
 
@@ -31,6 +31,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp", ".ppm"}
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "PPM")
 _LARGEST = 2**26  # pixels; a file of some kilobytes can ask for any number
+_BYTES, _ALL = 2**28, 2**36  # of one image in a tar, and of all
 _TEST_NAMES = ("test", "val", "valid", "validation")
 # Enters the cache's key: to be raised when decoding changes.
 _VERSION = 1
@@ -244,6 +245,7 @@ def _list_folder(who: str, directory: Path) -> tuple[Listing, Listing]:
 def _list_archive(who: str, path: Path) -> tuple[Listing, Listing]:
     """Images of a tar, read in one pass; nothing is unpacked to disk."""
     found: dict[str, list[tuple[str, str, bytes]]] = {"train": [], "test": []}
+    total = 0
     try:
         with tarfile.open(path, "r:*") as archive:
             for member in archive:
@@ -252,6 +254,10 @@ def _list_archive(who: str, path: Path) -> tuple[Listing, Listing]:
                     continue
                 if len(name.parts) < 3 or (stream := archive.extractfile(member)) is None:
                     continue
+                total += member.size
+                if member.size > _BYTES or total > _ALL:
+                    raise DataError(f"{who}: {path} holds {printable(member.name)} with "
+                                    f"{member.size} bytes, {total} so far: unpack it")  # fmt: skip
                 part = "test" if name.parts[-3] in _TEST_NAMES else name.parts[-3]
                 if part in found:
                     found[part].append((str(name), name.parts[-2], stream.read()))

@@ -14,7 +14,7 @@ from typing import Any, final
 import pandas as pd
 
 from bounds.statement import Statement
-from theorylab.errors import UsageError, foreign
+from theorylab.errors import UsageError, foreign, printable
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
 from theorylab.plugins.files import kept_beside
@@ -230,7 +230,7 @@ def collect(folder: Path | str) -> RunReport:
         if "cells" in path.parts or kept_beside(path):
             continue
         if path.stat().st_size > _LARGEST:
-            print(f"{path} is larger than 40 MB, and left out", file=sys.stderr)
+            print(f"{printable(path, 500)} is larger than 40 MB, and left out", file=sys.stderr)
             continue
         table = read_json(path, "theorylab verify")
         if isinstance(table, Mapping):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from theorylab.console import console
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, printable
 
 if TYPE_CHECKING:
     from theorylab.studies.results import ResultsReport
@@ -52,7 +52,8 @@ def command(
     elif action == "prune":
         gone = prune(folder, dry_run=dry_run)
         words = "would be removed" if dry_run else "removed"
-        _say("\n".join([*gone, f"{len(gone)} files {words}"]), {"removed": gone}, as_json)
+        named = [printable(path, 500) for path in gone]
+        _say("\n".join([*named, f"{len(gone)} files {words}"]), {"removed": gone}, as_json)
     else:
         found = results(folder)
         if as_json:
@@ -79,11 +80,18 @@ def _print(found: ResultsReport, listed: bool) -> None:
         table.add_column("bytes", justify="right", no_wrap=True)
         for item in found:
             told = f"{item.what} DAMAGED: {item.fault}" if item.fault else item.what
-            table.add_row(escape(item.path), item.kind, escape(told.strip()), f"{item.bytes:,}")
+            table.add_row(
+                escape(printable(item.path, 500)),
+                item.kind,
+                escape(told.strip()),
+                f"{item.bytes:,}",
+            )
         terminal.print(table)
     else:
         for item in found.faulty:
-            terminal.print(f"{item.path}: {item.fault}", markup=False, highlight=False)
+            terminal.print(
+                f"{printable(item.path, 500)}: {item.fault}", markup=False, highlight=False
+            )
     kinds = Counter(item.kind for item in found)
     told = ", ".join(f"{count} {kind}" + "s" * (count > 1 and kind != "set aside")
                      for kind, count in kinds.items())  # fmt: skip

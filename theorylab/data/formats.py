@@ -183,6 +183,9 @@ def from_frame(frame: pd.DataFrame, form: str) -> Table:
     return Table(plain, form, names, True, index=index)
 
 
+_SHEET, _RATIO = 2**24, 200  # bytes of XML that may be packed more densely than any table is
+
+
 def _excel(content: Content, choices: Choices, limit: int) -> Table:
     who = content.name
     engine, package = {".xls": ("xlrd", "xlrd"), ".ods": ("odf", "odf")}.get(
@@ -192,8 +195,12 @@ def _excel(content: Content, choices: Choices, limit: int) -> Table:
     with _damaged(who, "a workbook"):
         if content.data.startswith(b"PK"):
             with zipfile.ZipFile(io.BytesIO(content.data)) as archive:
-                packed = sum(entry.file_size for entry in archive.infolist())
-            require_room(who, packed, limit, "what is packed in it")
+                entries = archive.infolist()
+            require_room(who, sum(entry.file_size for entry in entries), limit,
+                         "what is packed in it")  # fmt: skip
+            if any(e.file_size > max(_SHEET, _RATIO * e.compress_size) for e in entries):
+                raise DataError(f"{who}: expected a workbook, got one that unpacks over "
+                                f"{_RATIO}-fold; save it as CSV")  # fmt: skip
         with pd.ExcelFile(io.BytesIO(content.data), engine=engine) as book:
             frame = book.parse(book.sheet_names[0], header=None, dtype=object)
             sheets = [str(name) for name in book.sheet_names]

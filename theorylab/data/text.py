@@ -18,6 +18,7 @@ from theorylab.errors import DataError, printable
 
 __all__ = ["decoded", "delimited"]
 
+_COLUMNS = 100_000  # with more, naming and reading them takes longer than the numbers
 _HEAD = 200
 _SEPARATORS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": r"\s+"}
 # What pandas takes as missing, and what the UCI repository writes.
@@ -67,6 +68,9 @@ def delimited(content: Content, choices: Choices, limit: int) -> Table:
     if width < 2:
         raise DataError(f"{who}: expected at least two columns (features and a target), got one; "
                         "columns are told apart by , ; | tab or space")  # fmt: skip
+    if width > _COLUMNS:
+        raise DataError(f"{who}: expected at most {_COLUMNS:,} columns, got {width:,}; an NPZ file "
+                        "holds more")  # fmt: skip
     require_room(who, 8 * _cells(text, separator), limit, "the table")
     names, skipped = _names(who, rows, width, comments, separator, choices)
     stream = io.StringIO(text)

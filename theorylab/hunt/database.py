@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, final
 
 from bounds.statement import Statement
+from theorylab.errors import printable
 from theorylab.hunt.instance import Instance
 from theorylab.hunt.search import Hunt
 from theorylab.plugins.files import safe_name, set_aside
@@ -103,7 +104,7 @@ class Database:
                 kept = read_cell(path)
             except Damaged as reason:
                 target = set_aside(path)
-                print(f"a kept counterexample is set aside, as {target}: {reason}",
+                print(f"a kept counterexample is set aside, as {printable(target, 500)}: {reason}",
                       file=sys.stderr)  # fmt: skip
                 continue
             except FileNotFoundError:  # another process took it away

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import signal
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from importlib.metadata import EntryPoint
 from types import FrameType
 from typing import Any, NoReturn
@@ -28,7 +29,8 @@ def load(point: EntryPoint) -> Any:
     """What the entry point names; whatever it raises on the way is an ``ImportError``.
 
     Where the system has timers (and in the main thread) one that is not of this project may take
-    a minute. One that ends the process by ``os._exit`` cannot be caught.
+    a minute. One that ends the process by ``os._exit`` cannot be caught. What it prints goes to
+    stderr.
 
     Raises
     ------
@@ -38,7 +40,8 @@ def load(point: EntryPoint) -> Any:
     if point.value.split(":")[0].split(".")[0] in OWN:
         return point.load()
     try:
-        with _limited(LOAD_SECONDS):
+        # What it prints meanwhile is no part of a command's answer.
+        with _limited(LOAD_SECONDS), redirect_stdout(sys.stderr):
             return point.load()
     except KeyboardInterrupt:
         raise

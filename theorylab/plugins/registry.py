@@ -23,7 +23,7 @@ from itertools import islice
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from theorylab.errors import UnknownNameError
+from theorylab.errors import UnknownNameError, printable
 from theorylab.plugins.isolation import OWN, fault, load
 
 # Imported where they are asked for: the command line lists itself without torch and sympy.
@@ -88,7 +88,7 @@ def _items(module: ModuleType, attributes: tuple[str, ...]) -> tuple[Any, ...]:
 @cache
 def leave_out(kind: str, origin: str, reason: str) -> None:
     """Say once on stderr, in one line, why a plug-in is left out."""
-    reason = " ".join(reason.split())
+    reason, origin = printable(" ".join(reason.split()), 500), printable(origin, 200)
     print(f"plug-in {origin} (theorylab.{kind}) is left out: {reason}", file=sys.stderr)
 
 

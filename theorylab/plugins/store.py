@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -37,6 +38,7 @@ __all__ = [
 Cell = Mapping[str, Any]
 _SEAL = ',\n"sha256": "'
 _END = '"\n}\n'
+_ODD = re.compile(rb"\\u|[^\x00-\x7e]|\\[bf]")  # what may be no printable text once it is read
 _LARGEST = 2**28  # bytes of results that are read
 
 
@@ -241,11 +243,23 @@ def sealed_table(data: bytes) -> tuple[Any, bool]:
     return table, False
 
 
+def _escaped(value: Any) -> Any:
+    """The same with no character in its text that a terminal would obey."""
+    if isinstance(value, str):
+        return value if value.isprintable() else "".join(
+            c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in value
+        )  # fmt: skip
+    if isinstance(value, Mapping):
+        return {_escaped(k): _escaped(v) for k, v in value.items()}
+    return [_escaped(v) for v in value] if isinstance(value, list) else value
+
+
 def read_json(path: Path, command: str) -> Any:
     """The JSON that ``command`` wrote.
 
     Results without a checksum, of an older version or of somebody's own making, are read, and a
-    line on stderr says so.
+    line on stderr says so. Control characters in its text are escaped, as it ends on terminals and
+    pages.
 
     Raises
     ------
@@ -255,12 +269,13 @@ def read_json(path: Path, command: str) -> Any:
     """
     try:
         if path.stat().st_size > _LARGEST:
-            raise UsageError(f"{path} is larger than the 256 MiB that are read")
-        table, sealed = sealed_table(regular_bytes(path))
+            raise Damaged("it is larger than the 256 MiB that are read")
+        data = regular_bytes(path)
+        table, sealed = sealed_table(data)
         if not sealed and isinstance(table, Mapping) and "provenance" in table:
-            print(f"{path} carries no checksum: nothing tells whether it was edited",
-                  file=sys.stderr)  # fmt: skip
-        return table
+            print(f"{printable(path, 500)} carries no checksum: nothing tells whether it was "
+                  "edited", file=sys.stderr)  # fmt: skip
+        return _escaped(table) if _ODD.search(data) else table
     except Damaged as error:
         raise UsageError(f"{path} is damaged, or was edited ({error}); run `{command}` again "
                          "for results to rely on") from None  # fmt: skip

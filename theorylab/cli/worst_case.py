@@ -96,6 +96,7 @@ def _print(report: WorstCaseReport) -> None:
             f"[{colour}]{row.ratio:.6g}[/]",
             escape(f"{row.status}, {row.scope}; {row.cross_check}"),
         )  # fmt: skip
-    terminal.print(table)
+    if len(report):
+        terminal.print(table)
     for name, reason in report.skipped.items():
         terminal.print(f"[dim]{escape(f'{name}: {reason}')}[/]", highlight=False)

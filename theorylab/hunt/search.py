@@ -163,8 +163,8 @@ def hunt(
         Objectives to start from; every registered family's default instances otherwise. A
         family's declared parameters are moved.
     budget : float
-        Seconds, confirmation included. What was begun in time comes on top: one measurement, or
-        one semidefinite program.
+        Seconds, confirmation included. Building the objectives, once in a process, and what was
+        begun in time come on top: one measurement, or one semidefinite program.
     seed : int
     family : int
         How many statements are hunted together: the confidence is corrected for all.
@@ -206,9 +206,10 @@ def hunt(
     ('violated', 0.7)
     """
     begun = time.monotonic()
-    ends = math.inf if limit is not None else begun + budget
     search = Search(statement, specs, _SEARCH * budget, limit, seed, replicas, watch, work,
                     tuple(start))  # fmt: skip
+    search.prepare()
+    ends = math.inf if limit is not None else search.begun + budget
     looks = _TRIES + _GUESSES + 1 + (_STARTS if start else 0)
     confirm = partial(_confirm, statement, risk=(1 - confidence) / max(1, family) / looks,
                       seed=seed, ends=ends, least=replicas)  # fmt: skip
@@ -221,7 +222,7 @@ def hunt(
     with bar(progress) as display:
         shown = display.add_task(f"{statement.key}", total=limit or round(budget))
         for candidate in search.candidates():
-            spent = time.monotonic() - begun if limit is None else search.asked
+            spent = time.monotonic() - search.begun if limit is None else search.asked
             display.update(shown, completed=round(spent))
             if not asked and search.how in _BLIND:
                 # A few programs say at once what thousands of random instances may miss.

@@ -74,18 +74,23 @@ class Search:
     how_best: str = ""
     reason: str = ""
     applicable: bool = False
+    begun: float = 0.0
+    every: list[Arm] = field(default_factory=list)
     pool: list[tuple[float, int, np.ndarray, int]] = field(default_factory=list)
+
+    def prepare(self) -> None:
+        """Build the objectives; its seconds count from here on."""
+        try:
+            self.every, self.reason = arms(self.statement, self.specs, self.seed)
+        except UsageError as error:
+            self.reason = str(error)
+        self.applicable = bool(self.every)
+        self.begun = time.monotonic()
 
     def candidates(self) -> Iterator[Evaluation]:
         """Every evaluation, in the order made."""
-        self.begun = time.monotonic()
         rng = np.random.default_rng(np.random.SeedSequence(self.seed, spawn_key=(0xFA,)))
-        try:
-            every, self.reason = arms(self.statement, self.specs, self.seed)
-        except UsageError as error:
-            self.reason = str(error)
-            return
-        self.applicable = bool(every)
+        every = self.every
         best = -math.inf
         stages: tuple[tuple[str, Any], ...] = (
             (("orders", self._orders), ("courses", self._courses))

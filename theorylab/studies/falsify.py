@@ -6,6 +6,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,8 @@ import pandas as pd
 
 from bounds.statement import Statement
 from theorylab.data.record import Reading
+from theorylab.errors import UsageError
+from theorylab.hunt.arms import arms
 from theorylab.hunt.counterexample import write_counterexample
 from theorylab.hunt.database import Database
 from theorylab.hunt.search import CONFIDENCE, Hunt, Instance, hunt
@@ -25,7 +28,7 @@ from theorylab.plugins.store import Store
 from theorylab.progress import track, within
 from theorylab.studies import cells
 from theorylab.studies.compute import Lost, compute
-from theorylab.studies.planning import end_of_plan
+from theorylab.studies.planning import end_of_plan, planner
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 
@@ -127,9 +130,9 @@ def falsify(
     specs : sequence of mapping, optional
         Objectives to start from; every registered family's default instances otherwise.
     budget : float
-        Seconds in all, what was begun in time and a tenth for writing on top. An O(.) claim,
-        which is measured at many sizes, takes four shares, every other one. A statement whose
-        turn does not come is not refuted, and its reason says so.
+        Seconds in all; building the objectives, what was begun in time and a tenth for writing
+        come on top. An O(.) claim, which is measured at many sizes, takes four shares, every
+        other one. A statement whose turn does not come is not refuted, and its reason says so.
     limit : int, optional
         Instances tried for each statement, in place of ``budget``: the same bits on any machine.
     seed : int
@@ -171,7 +174,11 @@ def falsify(
     known = None if database is None else Database(Path(database))
     if known is not None:
         table = _started(work, statements, table, known, store, specs)
-    left = None if limit is not None else budget - (time.monotonic() - begun)
+    if statements and limit is None and Scale.of(jobs).jobs == 1 and planner() is None:
+        with suppress(UsageError):  # build the objectives before the clock is started
+            arms(statements[0], specs, seed)
+    started = time.monotonic()
+    left = None if limit is not None else budget
     results = compute(work, table, store, jobs=jobs, label="hunting", budget=left,
                       progress=progress, reads=Hunt.from_json)  # fmt: skip
     end_of_plan()
@@ -186,7 +193,7 @@ def falsify(
     if write:  # another run's results name scripts of another run
         report.make_room(Path(out) / "results.json", Path(out) / "counterexamples")
         now = time.monotonic()
-        ends = math.inf if limit is not None else max(begun + budget, now + _WRITING * budget)
+        ends = math.inf if limit is not None else max(started + budget, now + _WRITING * budget)
         written.update(_write(done, out, ends, progress))
     return replace(report, seconds=time.monotonic() - begun)
 

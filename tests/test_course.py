@@ -11,9 +11,9 @@ import sympy as sp
 import synthetic
 import theorylab
 from bounds import Algorithm, Claim, Condition, Rate, Statement
-from bounds.assumptions import CONVEX, KNOWN_DISTANCE, SMOOTH
-from bounds.notation import R, T, ell, sigma
-from bounds.quantities import final_suboptimality
+from bounds.assumptions import BOUNDED_BELOW, CONVEX, KNOWN_DISTANCE, SMOOTH
+from bounds.notation import Delta, R, T, ell, sigma
+from bounds.quantities import final_suboptimality, min_gradient_norm_squared
 from theorylab.errors import UsageError
 from theorylab.hunt.counterexample import replay
 from theorylab.hunt.instance import Instance
@@ -75,6 +75,28 @@ def test_a_course_that_leaves_the_class_is_refused() -> None:
     farther = Course(lambda size: synthetic.huber(start=size), "start like T")
     with pytest.raises(UsageError, match=r"may depend on (Delta|R)"):
         theorylab.check(descent(1), synthetic.huber(), course=farther)
+
+
+def test_a_start_is_as_far_as_the_statement_says() -> None:
+    """Of bounded suboptimality: min ||grad F||^2 is of order 1/T, on a slope that T steps walk."""
+    claim = Claim(
+        min_gradient_norm_squared, "<=", ell * Delta / T ** sp.Rational(3, 2), mode="O(.)"
+    )
+    falls = replace(
+        descent(1.5), key="made_up.falls", claim=claim, assumptions=(SMOOTH, BOUNDED_BELOW)
+    )
+    verdict = SLOWEST.check(falls)
+    assert verdict.verdict == "violated"
+    assert verdict.growth is not None
+    assert verdict.growth[0] == pytest.approx(0.5, abs=0.02)
+    # Where the bound leaves out the scale of F, what the O(.) hides may depend on the distance.
+    bare = replace(falls, claim=Claim(min_gradient_norm_squared, "<=", T**-1.5, mode="O(.)"))
+    with pytest.raises(UsageError, match="may depend on R"):
+        SLOWEST.check(bare)
+    true = replace(
+        falls, claim=Claim(min_gradient_norm_squared, "<=", ell * Delta / T, mode="O(.)")
+    )
+    assert SLOWEST.check(true).verdict == "not refuted"
 
 
 def test_a_course_is_for_orders_alone() -> None:

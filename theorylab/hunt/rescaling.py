@@ -213,7 +213,8 @@ def units_of_class(
     >>> round(float(c["ell"]), 12), round(float(c["Delta"]), 12)
     (1.0, 4.5)
     """
-    units = {s.name: s.units for s in statement.constants} | {
+    named = (*statement.constants, *(s for a in statement.assumptions for s in a.constants))
+    units = {s.name: s.units for s in named} | {
         s.name: s.units for s in (bounds.notation.R, bounds.notation.Delta, bounds.notation.ell)
     }  # fmt: skip
     wanted, found = home.constants(), there.constants()

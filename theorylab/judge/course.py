@@ -7,11 +7,11 @@ on the function: the function may be another at every size, as the slowest of gr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 import bounds.notation
-from bounds.notation import d, mu, mu_pl, mu_qg, n, s_min
+from bounds.notation import Delta, R, d, mu, mu_pl, mu_qg, n, s_min
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
 from theorylab.problem.objective import Objective
@@ -47,9 +47,9 @@ class Course:
     >>> import synthetic
     >>> def slow(size):
     ...     return synthetic.huber(width=1 / size, start=3 * size)
-    >>> Course(slow, "width like T^-1").require_one_class(slow(16), slow(64))
+    >>> Course(slow, "width like T^-1").require_one_class(slow(16), slow(64), ["ell"])
     >>> steeper = Course(lambda size: synthetic.huber(ell=size), "ell like T")
-    >>> steeper.require_one_class(steeper.at(16), steeper.at(64))
+    >>> steeper.require_one_class(steeper.at(16), steeper.at(64), ["ell"])
     Traceback (most recent call last):
     theorylab.errors.UsageError: ell like T: what an O(.) hides may depend on ell, 16 first, then 64
     """
@@ -57,8 +57,13 @@ class Course:
     at: Callable[[float], Objective]
     told: str
 
-    def require_one_class(self, first: Objective, other: Objective) -> None:
+    def require_one_class(
+        self, first: Objective, other: Objective, named: Collection[str]
+    ) -> None:  # fmt: skip
         """Refuse an objective beyond the class of the first: it certifies a worse constant.
+
+        How far the start is from the minimum is told by ``Delta`` or by ``R``: where ``named``,
+        what a bound spells out, has one of them, the other is free.
 
         Raises
         ------
@@ -66,6 +71,8 @@ class Course:
             Naming the constant: larger, or smaller where it bounds from below, or other at all
             where its kind is not known; or one that ``other`` does not certify.
         """
+        starts = {Delta.name, R.name}
+        free = starts - set(named) if starts & set(named) else set()
         for one, two in (
             (first.constants(), other.constants()),
             (first.sample_constants(), other.sample_constants()),
@@ -74,7 +81,7 @@ class Course:
             table = {name: float(constant) for name, constant in two.items()}
             for name, constant in one.items():
                 was, now = float(constant), table.get(name, math.nan)
-                if not _no_worse(name, was, now):
+                if name not in free and not _no_worse(name, was, now):
                     raise UsageError(
                         f"{self.told}: what an O(.) hides may depend on {name}, "
                         f"{was:.6g} first, then {now:.6g}"

@@ -137,7 +137,7 @@ def _experiments(
     for size in sizes:
         here = objective if course is None else course.at(size)
         if course is not None:
-            course.require_one_class(course.at(sizes[0]), here)
+            course.require_one_class(course.at(sizes[0]), here, _spelt_out(statement))
         if _grows_data(rate.scale):
             assert isinstance(objective, FiniteSum)
             here = _resized(objective, int(size), seed)
@@ -167,6 +167,13 @@ def _experiments(
 def _resized(objective: FiniteSum, n: int, seed: int) -> FiniteSum:
     # Its certificates cost more than most measurements; a hunt asks for the same sizes each time.
     return objective.resize(n, seed)
+
+
+def _spelt_out(statement: Statement) -> frozenset[str]:
+    """The symbols of a bound that has the units of what it bounds: its O(.) hides a number."""
+    if statement.units != "consistent":
+        return frozenset()
+    return frozenset(s.name for side in statement.claim.sides for s in side.free_symbols)
 
 
 def _at(size: float, compared: Comparison, i: int, verdict: Verdict) -> _Size:

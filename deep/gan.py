@@ -352,6 +352,7 @@ def train_gan(
     """
     out = Path(out)
     target = writable(out / "results.json")
+    dataset(settings.data).require_pairs("gan")
     content = dataset(settings.data).load(data_dir, image_size=settings.image_size)
     if settings.samples is not None:
         content = _shortened(content, settings.samples)

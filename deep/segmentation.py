@@ -199,6 +199,7 @@ def keep_segmenter(
     """
     target = writable(out)
     where = device_named(device)
+    dataset(data).require_pairs("segment")
     content = dataset(data).load(data_dir, image_size=image_size)
     module = train_segmenter(content, epochs=epochs, seed=seed, device=where)
     state = {name: value.cpu() for name, value in module.state_dict().items()}

@@ -336,7 +336,7 @@ def recorded(*paths: Path) -> dict[str, list[dict[str, Any]]]:
         lines = [
             line["result"] for line in Record(path, quiet=True).lines()
             if line.get("part") == "cells" and line.get("ok")
-            and "history" in line.get("result", {})
+            and isinstance(line.get("result"), Mapping) and "history" in line["result"]
         ]  # fmt: skip
         if not lines:
             raise UsageError(f"--recorded: {path} holds no finished cells of `make gpu`")

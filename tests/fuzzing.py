@@ -6,6 +6,7 @@ import importlib
 import io
 import os
 import re
+import resource
 import shlex
 import signal
 import sys
@@ -36,6 +37,8 @@ COMPUTING = (
 SECONDS = 5.0
 """Of computing that a command may take to refuse its input, or to begin its work."""
 WAIT = 60.0
+ROOM = 2**20
+"""KiB that a command may add to the most that was ever held (Linux's unit)."""
 
 NUMBERS = (
     "0", "-1", "1", "2", "8", "100", "nan", "inf", "-inf", "1e400", "1e-400", "1e18",
@@ -129,6 +132,7 @@ def run(line: Sequence[str], seconds: float = SECONDS) -> Ended:
     out = io.TextIOWrapper(io.BytesIO(), "utf-8")
     err = io.TextIOWrapper(io.BytesIO(), "utf-8", "backslashreplace")
     argv, streams = sys.argv, (sys.stdout, sys.stderr)
+    held = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     code: int | None = 0
     sys.argv = ["theorylab", *line]
     sys.stdout, sys.stderr = out, err
@@ -152,6 +156,8 @@ def run(line: Sequence[str], seconds: float = SECONDS) -> Ended:
     err.seek(0)
     found = Ended(line, code, out.read(), err.read())
     check(found)
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - held
+    assert more < ROOM, f"{shlex.join(line)!a} takes {more} KiB more than any before"
     return found
 
 

@@ -23,6 +23,8 @@ REFUSED = {
     f"{TRAIN} --schedule constant:5": "too many arguments",
     f"{TRAIN} --schedule poly:1,2": "too many arguments",
     f"{TRAIN} --set momentum=abc": "momentum must be a number",
+    "segment --data synthetic-images": "pairs of images required",
+    "gan --data digits": "pairs of images required",
     "compare --data digits --batch-sizes 0 --budget 0": "batch_size must be positive",
     "verify sngm.lemma_2 --objective quadratic --set dim=1e12": "not enough memory",
     "verify sngm.lemma_2 --paper lrsgd": "is not in the paper lrsgd",

@@ -99,6 +99,11 @@ def test_results_survive_json() -> None:
     again = Hunt.from_json(found.to_json())
     assert again.instance == found.instance
     assert again.best.measured == found.best.measured
+    whole = found.to_json()
+    for name, odd in (("verdict", ""), ("verdict", None), ("evaluations", "x"), ("best", None),
+                      ("instance", {"spec": None, "values": {"eta": "x"}})):  # fmt: skip
+        with pytest.raises((ValueError, KeyError, TypeError)):
+            Hunt.from_json({**whole, name: odd})
 
 
 def test_luck_is_not_sought() -> None:

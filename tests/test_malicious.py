@@ -244,6 +244,11 @@ def resealed_results() -> list[str]:
     return ["report", "."]
 
 
+def recorded_nothing() -> list[str]:
+    Path("gpu.jsonl").write_text('{"part": "cells", "name": "a", "ok": true, "result": null}\n')
+    return ["figure", "sngm.table_2", "--recorded", "gpu.jsonl"]
+
+
 MALICIOUS: dict[Callable[[], list[str]], str] = {
     weights: "is not a checkpoint of this program",
     a_checkpoint: "is set aside",
@@ -269,6 +274,7 @@ MALICIOUS: dict[Callable[[], list[str]], str] = {
     large_member: "with 1152921504606846976 bytes",
     results_pipe: "expected a file, got a pipe",
     edited_results: "was edited",
+    recorded_nothing: "holds no finished cells",
     resealed_results: "is not what theorylab writes",
 }
 

@@ -44,22 +44,25 @@ __all__ = [
 
 _FOLDERS = "train/CLASS/ and test/CLASS/ (or val/CLASS/) with images, or a tar of them,"
 _OWN = (
-    Source("cifar10", read_cifar10, "cifar-10-batches-py/ or cifar-10-batches-bin/, or their tar"),
-    Source("cifar100", read_cifar100, "cifar-100-python/ or cifar-100-binary/, or their tar"),
-    Source("svhn", read_svhn, "train_32x32.mat and test_32x32.mat"),
-    Source("stl10", read_stl10, "stl10_binary/, or its tar"),
-    Source("cifar10-jpeg", read_cifar10_jpeg, _FOLDERS),
-    Source("imagenet", read_imagenet, _FOLDERS),
-    Source("folder", read_folder, _FOLDERS),
+    *(Source(name, reader, layout, paired=False) for name, reader, layout in (
+        ("cifar10", read_cifar10, "cifar-10-batches-py/ or cifar-10-batches-bin/, or their tar"),
+        ("cifar100", read_cifar100, "cifar-100-python/ or cifar-100-binary/, or their tar"),
+        ("svhn", read_svhn, "train_32x32.mat and test_32x32.mat"),
+        ("stl10", read_stl10, "stl10_binary/, or its tar"),
+        ("cifar10-jpeg", read_cifar10_jpeg, _FOLDERS),
+        ("imagenet", read_imagenet, _FOLDERS),
+        ("folder", read_folder, _FOLDERS),
+        ("digits", read_digits, ""),
+        ("synthetic-images", generate_images, ""),
+    )),
     Source(
         "cityscapes",
         read_pairs,
         "train/ and test/ (or val/) with photo and label side by side, or leftImg8bit/ and gtFine/",
+        paired=True,
     ),
-    Source("digits", read_digits),
-    Source("generated-pairs", generate_pairs),
-    Source("synthetic-images", generate_images),
-)
+    Source("generated-pairs", generate_pairs, paired=True),
+)  # fmt: skip
 
 DATASETS: dict[str, Source] = {item.name: item for item in _OWN}
 

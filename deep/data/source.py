@@ -14,6 +14,8 @@ from theorylab.errors import DataError, UsageError
 
 __all__ = ["Source"]
 
+_MOST = 2**33  # bytes of images that are resampled in memory
+
 
 @final
 @dataclass(frozen=True)
@@ -28,11 +30,25 @@ class Source:
         ``reader(directory, **options) -> Dataset``; without ``directory`` where none is needed.
     layout : str
         What the directory must hold; empty for data that needs none.
+    paired : bool, optional
+        Whether the targets are images, as ``gan`` and ``segment`` need them; ``None`` where that
+        is known only once the data are read.
     """
 
     name: str
     reader: Callable[..., Dataset]
     layout: str = ""
+    paired: bool | None = None
+
+    def require_pairs(self, who: str) -> None:
+        """Refuse class labels before anything is read.
+
+        Raises
+        ------
+        UsageError
+        """
+        if self.paired is False:
+            raise UsageError(f"{who}: pairs of images required, {self.name} has class labels")
 
     @property
     def options(self) -> frozenset[str]:
@@ -48,7 +64,8 @@ class Source:
         Raises
         ------
         DataError
-            If the directory is missing or does not hold what ``layout`` says.
+            If the directory is missing or does not hold what ``layout`` says, or the images would
+            take more than 8 GiB at that side.
         UsageError
             If the reader does not know an option.
         """
@@ -73,4 +90,10 @@ class Source:
         train, test = data.train, data.test
         assert isinstance(train, TensorSplit)
         assert isinstance(test, TensorSplit)
+        size = (len(train) + len(test)) * data.train.shape[0] * side**2
+        if size > _MOST:
+            raise DataError(
+                f"{self.name}: {len(train) + len(test):,} images of side {side} would take "
+                f"{size / 2**30:,.0f} GiB, more than the 8 GiB allowed"
+            )
         return replace(data, train=train.resized(side), test=test.resized(side))

@@ -30,6 +30,7 @@ __all__ = ["CONFIDENCE", "Evaluation", "Hunt", "Instance", "hunt", "score"]
 CONFIDENCE = 0.999
 """Of a whole hunt: the chance that it calls any true statement violated is at most 0.1%."""
 
+_VERDICTS = ("violated", "not refuted", "not applicable")
 _TRIES = 3  # violations that may be confirmed before a statement is left alone
 _GUESSES = 3  # promising samples, likewise
 _STARTS = 3  # kept counterexamples, likewise
@@ -132,6 +133,8 @@ class Hunt:
         if kept.get("instance") is not None:
             kept["instance"] = Instance.from_json(kept["instance"])
         require(cls, {k: v for k, v in kept.items() if k not in ("best", "instance")})
+        if kept["verdict"] not in _VERDICTS:
+            raise ValueError(f"a hunt's verdict is one of {_VERDICTS}, got {kept['verdict']!r}")
         if kept["verdict"] == "violated" and kept.get("best") is None:
             raise ValueError("a violation has a verdict, got none")
         return cls(**kept)

@@ -25,6 +25,9 @@ PLANNED = {
     "stability --rule sgd --steps 2,4 --pairs 1 --seeds 8": {"twins": 2},
     f"train {TINY} --seeds 3": {"training": 3},
     "compare --data digits --share 0.01 --batch-sizes 64 --seeds 2 --no-gamma": {"comparing": 12},
+    "figure sngm.table_2 --preset smoke --device cpu": {
+        "sngm.table_2 (1/1) (tuning)": 8, "sngm.table_2 (1/1)": 22,
+    },
 }  # fmt: skip
 
 

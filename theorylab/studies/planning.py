@@ -140,9 +140,12 @@ class _Work:
         told = [cell.get("budget") for cell in self.missing]
         if all(isinstance(x, int | float) for x in told):
             return float(sum(x for x in told if x is not None))
+        if not self.took:
+            return None
         # The first one pays for what is loaded and compiled once.
         steady = self.took[1:] or self.took
-        return len(self.missing) * sum(steady) / len(steady) if steady else None
+        each = sum(steady) / len(steady)
+        return len(self.missing) * each + max(0.0, self.took[0] - each)
 
 
 @dataclass

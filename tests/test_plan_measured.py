@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-# The clock of estimates is the processor's: the machine may be busy. Of a run its cells are counted,
-# for a plan speaks of them: it leaves out the seconds of the start, and of drawing.
+# The clock of estimates is the processor's: the machine may be busy. Of a run its cells count, for
+# a plan speaks of them: it leaves out the seconds of the start, and of drawing.
 SCRIPT = """
 import json, resource, sys, time
 from types import SimpleNamespace

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from pkgutil import iter_modules
 from types import FrameType
 from typing import Any, get_type_hints
 
@@ -23,6 +24,7 @@ import torch
 import typer
 from hypothesis import strategies as st
 
+from theorylab import studies
 from theorylab.cli import build, main
 from theorylab.plugins.commands import commands
 
@@ -208,8 +210,12 @@ def without_computing(monkeypatch: pytest.MonkeyPatch) -> None:
     from deep.gan import GanTrainer
     from theorylab.studies import compute
 
-    every = table()  # every command is imported before names are replaced
-    assert every
+    assert table()
+    # All that takes these names is imported before they are replaced, or it would keep them.
+    users = [f"{studies.__name__}.{found.name}" for found in iter_modules(studies.__path__)]
+    users += ["deep.experiments", "deep.runs", "paper_figures.session"]
+    for name in users:
+        importlib.import_module(name)
     replaced: dict[str, Callable[..., Any]] = {
         "theorylab.studies.compute:compute": uncomputed,
         "deep.training:loss_and_accuracy": lambda *_: (1.0, 0.5),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -109,9 +111,13 @@ class Exhibit:
 
 
 def write_csv(path: Path, data: pd.DataFrame, provenance: Mapping[str, Any]) -> Path:
-    """The data as CSV; its first line is a comment with the provenance as JSON."""
+    """The data as CSV; its first line is a comment with the provenance as JSON.
+
+    ``sha256`` in it is that of all that follows: it tells what was edited.
+    """
     text = data.to_csv(index=False, lineterminator="\n")
-    write_text(path, f"# {json.dumps(provenance, sort_keys=True)}\n{text}")
+    made = {**provenance, "sha256": hashlib.sha256(text.encode()).hexdigest()}
+    write_text(path, f"# {json.dumps(made, sort_keys=True)}\n{text}")
     return path
 
 
@@ -121,20 +127,25 @@ def read_csv(path: Path) -> tuple[pd.DataFrame, dict[str, Any]]:
     Raises
     ------
     UsageError
-        If the file is absent or something else.
+        If the file is absent, something else, or was edited; one without a checksum, of an older
+        version, is read as it is.
     """
     try:
         with regular(path) as stream:
             head = stream.readline(_LONGEST).decode()
             if not head.startswith("# {"):
                 raise ValueError("its first line is no provenance")
+            body = stream.read()
+            made = json.loads(head[2:])
+            if made.pop("sha256", digest := hashlib.sha256(body).hexdigest()) != digest:
+                raise ValueError("it is damaged, or was edited: its checksum does not fit")
             labels = {"row": str, "column": str, "arm": str, "scale": str, "notes": str}
-            data = pd.read_csv(stream, dtype=labels, keep_default_na=True)
+            data = pd.read_csv(io.BytesIO(body), dtype=labels, keep_default_na=True)
         for name in labels:
             if name in data:
                 data[name] = data[name].fillna("")
-        return data, json.loads(head[2:])
+        return data, made
     except FileNotFoundError:
         raise UsageError(f"no data at {path}; run `theorylab figure` first") from None
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise UsageError(f"{path} is not what `theorylab figure` writes: {error}") from error

@@ -264,6 +264,10 @@ def test_data_come_back_as_they_were_written(tmp_path: Path) -> None:
     again, kept = read_csv(path)
     assert kept == {"seed": 3}
     pd.testing.assert_frame_equal(data, again)
+    whole = path.read_text()
+    path.write_text(whole.replace("1.5", "2.5"))
+    with pytest.raises(UsageError, match="was edited"):
+        read_csv(path)
     path.write_text(json.dumps({"not": "this"}))
     with pytest.raises(UsageError, match="not what"):
         read_csv(path)

@@ -44,7 +44,7 @@ if what == "run":
         peak = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps([sum(spent), peak]), file=sys.stderr)
 else:
-    line = ["plan", "--seconds", "4", "--json", *line]
+    line = ["plan", "--seconds", "10" if "verify" in line else "1", "--json", *line]
 sys.argv = ["theorylab", *line]
 from theorylab.cli import main
 main()

@@ -142,7 +142,7 @@ class Store:
             try:
                 result = read_cell(path).result
                 if reads is not None:
-                    _checked(reads, result)
+                    _checked(reads, cell, result)
                 results.append(result)
             except FileNotFoundError:
                 results.append(None)
@@ -187,9 +187,13 @@ class Store:
         write_sealed(self.path(cell, code), {"cell": cell, "code": code, "result": result})
 
 
-def _checked(reads: Callable[[Any], object], result: Any) -> None:
+def _checked(reads: Callable[[Any], object], cell: Cell, result: Any) -> None:
     try:
         reads(result)
+        # Of which statement, form or rule it is, the cell has said already.
+        for name in cell.keys() & (result.keys() if isinstance(result, Mapping) else set()):
+            if isinstance(cell[name], str) and result[name] != cell[name]:
+                raise ValueError(f"{name} is {cell[name]!r}, got {result[name]!r}")
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise Damaged(f"it is no such result: {printable(error, 80)}") from None
 

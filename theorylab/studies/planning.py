@@ -133,6 +133,7 @@ class _Work:
     run: Callable[[Cell], None] | None = None
     trial: Trial | None = None
     took: list[float] = field(default_factory=list)
+    first: bool = False
 
     def seconds(self) -> float | None:
         if not self.missing:
@@ -145,7 +146,7 @@ class _Work:
         # The first one pays for what is loaded and compiled once.
         steady = self.took[1:] or self.took
         each = sum(steady) / len(steady)
-        return len(self.missing) * each + max(0.0, self.took[0] - each)
+        return len(self.missing) * each + max(0.0, self.took[0] - each) * self.first
 
 
 @dataclass
@@ -196,6 +197,8 @@ class Planner:
         for work in self.work:
             if work.missing and work.seconds() is None and (work.run or work.trial):
                 queues.append((work, order.sample(work.missing, len(work.missing))))
+        for work, _ in queues[:1]:
+            work.first = True
         turn = 0
         while queues and (turn == 0 or time.monotonic() < until):
             for work, queue in queues:

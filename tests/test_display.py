@@ -11,16 +11,19 @@ from xml.etree import ElementTree
 
 import pytest
 
+import bounds.assumptions
+import bounds.notation
 import deep.gan
 import deep.study
 import paper_figures.report.collect
 import synthetic
 import theorylab
 from bounds import Algorithm, Claim, Condition, Statement
-from bounds.assumptions import SMOOTH
+from bounds.assumptions import SMOOTH, Assumption
 from bounds.notation import T, beta, ell, eta, sigma
 from bounds.quantities import min_gradient_norm_squared, total_decrease
 from bounds.render import text
+from bounds.symbol import Symbol
 from theorylab.__main__ import main as theorylab_main
 from theorylab.engine.driver import run
 from theorylab.exact.tabular import Tabular
@@ -29,6 +32,7 @@ from theorylab.interrupts import Interrupts
 from theorylab.judge.verdict import Verdict
 from theorylab.method import SGD
 from theorylab.plugins import registry
+from theorylab.quantities import quantities
 from theorylab.stability.supremum import largest_gap
 from theorylab.stability.twins import run_twins
 from theorylab.studies import (
@@ -159,6 +163,21 @@ def test_the_glossary_lists_what_statements_use(kind: glossary.Kind) -> None:
         assert used <= names
     assert len(found.to_json()[kind]) == len(found) == len(found.to_pandas())
     assert all(term.meaning for term in found)
+
+
+def test_the_glossary_leaves_nothing_out() -> None:
+    registered: dict[glossary.Kind, set[str]] = {
+        "symbols": {s.name for s in vars(bounds.notation).values() if isinstance(s, Symbol)},
+        "quantities": set(quantities()),
+        "assumptions": {
+            a.name for a in vars(bounds.assumptions).values() if isinstance(a, Assumption)
+        },
+        "rules": set(registry.rules()),
+        "objectives": set(registry.families()),
+    }
+    for kind, names in registered.items():
+        assert names
+        assert names <= {term.name for term in glossary.glossary(kind)}, kind
 
 
 def test_every_import_of_the_glossary_gives_what_it_names() -> None:

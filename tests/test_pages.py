@@ -7,6 +7,7 @@ it prints. Command lines run where a ``sh`` block of a guide has them, and are p
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import io
 import re
 import shlex
@@ -21,6 +22,7 @@ import torch
 import typer
 from typer.testing import CliRunner
 
+from paper_figures.exhibits import EXHIBITS
 from theorylab.cli import build
 
 ROOT = Path(__file__).parent.parent
@@ -30,7 +32,7 @@ PAGES = [
     *(p for p in sorted(DOCS.rglob("*.md")) if "generated" not in p.parts),
 ]
 LONG = {"hunt.md", "stability.md"}
-"""Of docs/: a hunt of 20 seconds, and growth at 200,000 repetitions."""
+"""Of docs/: a hunt of 20 seconds, and a growth measured for ten."""
 GUIDES = [p for p in PAGES if p.name in ("own_package.md", "index.md", "theorem.md")]
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$(?:\n+```text\n(.*?)^```$)?", re.DOTALL | re.MULTILINE)
@@ -117,6 +119,22 @@ def test_linked_files_exist(page: Path) -> None:
     for target in re.findall(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)", text):
         if "generated/" not in target:  # written when the site is built
             assert (page.parent / target).exists(), f"{_name(page)}: {target}"
+
+
+def test_the_gallery_shows_every_exhibit_or_says_how_to_draw_it() -> None:
+    spec = importlib.util.spec_from_file_location("generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    generate = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(generate)
+    page = generate._gallery()
+    for key in EXHIBITS:
+        drawn = (DOCS / "exhibits" / f"{key}.svg").is_file()
+        assert (f"exhibits/{key}.svg" in page) == drawn
+        assert drawn or f"`theorylab figure {key}`" in page or f"recorded/{key}.svg" in page
+    kept = [p for folder in ("figures", "exhibits") for p in (DOCS / folder).rglob("*.svg")]
+    assert kept
+    assert not [p.name for p in kept if p.relative_to(DOCS).as_posix() not in page]
 
 
 def test_the_readmes_theorem_takes_twenty_lines(

@@ -35,6 +35,7 @@ MAIN = {
     "sngm": ("sngm.theorem_1", "T"),
     "stochastic_batch_size": ("stochastic_batch_size.claim_noise_variance", "B"),
 }
+_DEPTH = 1e-9  # of the bound: how far down an axis goes
 _TITLE = 44  # letters that fit a title's line
 _MEASURED = "measured, 99% interval"  # as `sweep` checks
 _STYLES = {"printed": ("#D55E00", "--"), "repaired": ("#0072B2", "-")}
@@ -177,8 +178,12 @@ def draw(found: SweepReport, path: Path) -> list[Path]:
             # An interval may reach down to 0, which no logarithmic axis shows.
             least = min(min(r.measured or math.inf, r.bound or math.inf) for r in found.rows)
             most = max(max(r.measured or 0, r.bound or 0, r.interval[1] or 0) for r in found.rows)
+            floor = _DEPTH * min(r.bound or math.inf for r in found.rows)
             axes.set_yscale("log")
-            axes.set_ylim(least / 3, 1.5 * most)
+            axes.set_ylim(max(least / 3, floor), 1.5 * most)
+            if below := [r.x for r in found.rows if (r.measured or 0) < floor]:
+                axes.plot(below, [2 * floor] * len(below), "v", color="black", markersize=3,
+                          label="below the axis")  # fmt: skip
             decade_ticks(axes.yaxis)
         axes.set_xlabel(_axis_label(lead, found.axis, found.objective))
         # Mathtext sets a sum's limits over the fraction before it.

@@ -18,7 +18,7 @@ from theorylab.plugins import registry
 from theorylab.plugins.specs import objective_specs
 from theorylab.studies.selection import select
 from theorylab.studies.stability import stability as run_stability
-from theorylab.studies.sweep import SweepReport, sweep
+from theorylab.studies.sweep import SweepReport, SweepRow, sweep
 
 EXHIBITS_KEPT = Path(__file__).parent.parent / "docs" / "exhibits"
 TWINS = {"family": "stability_twins", "parameters": {"n": 20}}
@@ -143,6 +143,17 @@ def test_measured_and_both_bounds_are_drawn(tmp_path: Path, canvases: Any) -> No
     drawn = axes.containers[0].lines[0].get_ydata()
     kept = [r for r in found if r.form == "printed" and r.bound is not None]
     assert list(drawn) == [r.measured for r in kept]
+    assert_nothing_is_cut_off(canvases[0])
+
+
+def test_an_axis_does_not_follow_a_run_down_to_nothing(tmp_path: Path, canvases: Any) -> None:
+    rows = [SweepRow("printed", float(T), 10.0 ** (-T), (0.0, None), 1.0 / T)
+            for T in (1, 5, 20)]  # fmt: skip
+    theory.draw(SweepReport((sngm.theorem_1,), "T", "quadratic", tuple(rows)), tmp_path / "deep")
+    (axes,) = canvases[0].axes
+    assert axes.get_ylim()[0] > 1e-12
+    (marked,) = [line for line in axes.get_lines() if "below" in str(line.get_label())]
+    assert list(marked.get_xdata()) == [20.0]
     assert_nothing_is_cut_off(canvases[0])
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-__all__ = ["Values", "evaluate"]
+__all__ = ["Values", "evaluate", "symbols_of"]
 
 Values = Mapping[str, Any]
 
@@ -21,12 +21,13 @@ def evaluate(expression: sp.Expr, values: Values) -> Any:
     >>> float(evaluate(1 / (2 * ell), {"ell": 4.0}))
     0.125
     """
-    symbols, function = _compiled(sp.sympify(expression))
-    for symbol in symbols:
-        if symbol.name not in values:
-            meaning = getattr(symbol, "meaning", "")
-            raise KeyError(f"no value for {symbol.name} ({meaning})" if meaning else symbol.name)
-    arguments = [np.asarray(values[symbol.name], dtype=float) for symbol in symbols]
+    if not isinstance(expression, sp.Basic):
+        expression = sp.sympify(expression)
+    names, function = _compiled(expression)
+    try:
+        arguments = [np.asarray(values[name], dtype=float) for name in names]
+    except KeyError:
+        raise _missing(expression, values) from None
     # eta <= 1/lambda allows any eta at 0, and exp(lambda alpha) may exceed every number.
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         return function(*arguments)
@@ -42,7 +43,25 @@ _NUMPY: list[Any] = [
 ]
 
 
+def _missing(expression: sp.Expr, values: Values) -> KeyError:
+    symbol = next(s for s in symbols_of(expression) if s.name not in values)
+    meaning = getattr(symbol, "meaning", "")
+    return KeyError(f"no value for {symbol.name} ({meaning})" if meaning else symbol.name)
+
+
 @cache
-def _compiled(expression: sp.Expr) -> tuple[tuple[sp.Symbol, ...], Any]:
-    symbols = tuple(sorted(expression.free_symbols, key=lambda symbol: symbol.name))
-    return symbols, sp.lambdify(symbols, expression, modules=_NUMPY)
+def symbols_of(expression: sp.Expr) -> tuple[sp.Symbol, ...]:
+    """The expression's symbols by name; sympy itself walks through all of it each time.
+
+    >>> from bounds.notation import ell, eta
+    >>> symbols_of(eta * ell**2)
+    (ell, eta)
+    """
+    return tuple(sorted(expression.free_symbols, key=lambda symbol: symbol.name))
+
+
+@cache
+def _compiled(expression: sp.Expr) -> tuple[tuple[str, ...], Any]:
+    symbols = symbols_of(expression)
+    names = tuple(symbol.name for symbol in symbols)
+    return names, sp.lambdify(symbols, expression, modules=_NUMPY)

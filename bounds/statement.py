@@ -12,7 +12,7 @@ import numpy as np
 import sympy as sp
 
 from bounds.assumptions import Assumption
-from bounds.evaluation import Values, evaluate
+from bounds.evaluation import Values, evaluate, symbols_of
 from bounds.notation import B, T
 from bounds.proof import Step
 from bounds.render import latex
@@ -73,6 +73,11 @@ class Condition:
         """The measured quantities it names."""
         return frozenset((self.lhs + self.rhs).atoms(Measured))
 
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of all its symbols, in order."""
+        return tuple(sorted(s.name for s in self.lhs.free_symbols | self.rhs.free_symbols))
+
     def holds(self, values: Values) -> bool:
         """Whether it holds at every entry of ``values`` (a rounding error is forgiven)."""
         return bool(np.all(self.met(values)))
@@ -82,10 +87,8 @@ class Condition:
         left, right = evaluate(self.lhs, values), evaluate(self.rhs, values)
         slack = 1e-12 * np.maximum(np.abs(left), np.abs(right))
         if self.op in ("<=", "<"):
-            ok = left < right if self.op == "<" else left <= right + slack
-        else:
-            ok = left > right if self.op == ">" else left + slack >= right
-        return np.asarray(ok)
+            return np.asarray(left < right if self.op == "<" else left <= right + slack)
+        return np.asarray(left > right if self.op == ">" else left + slack >= right)
 
     def __str__(self) -> str:
         return self._shown
@@ -156,8 +159,7 @@ class Claim:
     @cached_property
     def measured(self) -> frozenset[Measured]:
         """Every measured quantity on either side."""
-        free = self.lhs.free_symbols | self.rhs.free_symbols
-        return frozenset(symbol for symbol in free if isinstance(symbol, Measured))
+        return frozenset(self.lhs.atoms(Measured) | self.rhs.atoms(Measured))
 
     @cached_property
     def sides(self) -> tuple[sp.Expr, sp.Expr]:
@@ -373,21 +375,24 @@ class Statement:
     def _number(self, expression: sp.Expr | None, values: Values) -> int:
         if expression is None:
             return 1
-        own = {s.name: s for s in (*self.symbols, *self.prescription)}
-        for symbol in expression.free_symbols:
+        for symbol in symbols_of(expression):
             # A statement's own symbol that happens to be called T is not the horizon.
-            if symbol.name not in values or own.get(symbol.name, symbol) != symbol:
+            if symbol.name not in values or self._own.get(symbol.name, symbol) != symbol:
                 return 1
         return max(1, round(float(evaluate(expression, values))))
 
-    @property
+    @cached_property
+    def _own(self) -> Mapping[str, Symbol]:
+        return {s.name: s for s in (*self.symbols, *self.prescription)}
+
+    @cached_property
     def constants(self) -> tuple[Symbol, ...]:
         """The symbols the objective must certify, those of the assumptions included."""
         needed = {s for s in self.symbols if s.role == "constant"}
         needed |= {s for a in self.assumptions for s in a.constants}
         return tuple(sorted(needed, key=lambda s: s.name))
 
-    @property
+    @cached_property
     def hyperparameters(self) -> tuple[Symbol, ...]:
         """The symbols left to the experimenter."""
         return tuple(s for s in self.symbols if s.role != "constant")
@@ -423,14 +428,8 @@ class Statement:
                 )
         for condition in self.conditions:
             if not condition.measured and not condition.holds(resolved):
-                got = {
-                    s.name: resolved[s.name]
-                    for s in sorted(
-                        condition.lhs.free_symbols | condition.rhs.free_symbols, key=str
-                    )
-                    if s.name in resolved
-                }
-                shown = ", ".join(f"{name} = {_show(value)}" for name, value in got.items())
+                got = (name for name in condition.names if name in resolved)
+                shown = ", ".join(f"{name} = {_show(resolved[name])}" for name in got)
                 raise DomainError(f"{self.key} requires {condition}, got {shown}")
         return resolved
 
@@ -477,8 +476,8 @@ class Statement:
 
     def _expand(self, expression: sp.Expr) -> sp.Expr:
         # A prescribed symbol stands for its expression: eta = B/sqrt(C) has no units of a step.
-        for symbol, value in reversed(list(self.prescription.items())):
-            expression = expression.subs(symbol, sp.sympify(value))
+        for symbol in reversed(list(self.prescription)):
+            expression = expression.xreplace({symbol: sp.sympify(self.prescription[symbol])})
         return expression
 
     def __str__(self) -> str:

@@ -33,7 +33,7 @@ from theorylab import check
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.hunt.search import Instance
 from theorylab.judge import comparison as comparing
-from theorylab.judge import rates
+from theorylab.judge import domain, rates
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Verdict, worst
@@ -433,3 +433,36 @@ def test_a_convex_theorem_in_the_initial_distance_is_checked_on_plain_functions(
     found = check(rate, synthetic.huber(start=3.0))
     assert (found.verdict, found.evidence) == (verdict, "exact arithmetic")
     assert found.ratio == pytest.approx(1 / share, rel=2e-3)
+
+
+def test_where_nothing_is_free_one_attempt_is_all_of_them(monkeypatch: Any) -> None:
+    tried = []
+    one = domain._one
+    monkeypatch.setattr(domain, "_one", lambda *a: tried.append(1) or one(*a))
+    narrow = Statement("made_up.narrow", "Lemma", "printed", Claim(eta * ell, "<=", 1),
+                       conditions=(Condition(eta * ell, "<=", 1),))  # fmt: skip
+    assert points(narrow, {"eta": 0.5, "ell": 2.0}) == [{"eta": 0.5, "ell": 2.0}]
+    outside = dataclasses.replace(narrow, conditions=(Condition(2 * eta, "<=", ell * eta),))
+    with pytest.raises(UsageError, match="no admissible point"):
+        points(outside, {"eta": 0.5, "ell": 1.0})
+    assert len(tried) <= 2
+
+
+def test_a_limit_is_that_of_the_statement_at_hand() -> None:
+    """Conditions of another statement on the same symbol, before or after, change nothing."""
+    claim = Claim(eta * ell, "<=", 1)
+    for most in (1 / ell, 2 / ell, 1 / ell):
+        bounded = Statement("made_up.step", "Lemma", "printed", claim,
+                            conditions=(Condition(eta, "<=", most),))  # fmt: skip
+        found = max(p["eta"] for p in points(bounded, {"ell": 4.0}, count=8))
+        assert found == float(most.subs(ell, 4))
+
+
+def test_sides_are_those_of_the_claim_at_hand() -> None:
+    """What is kept of a claim serves no other one: the range of its gap shows the slope."""
+    samples = np.tile([0.0, 1.0], (1, 50))
+    name = gradient_norm_at_w.name
+    found = Measurement({name: samples}, "samples", ranges={name: (0.0, 1.0)})
+    for factor in (1, 3, 1):
+        compared = compare(Claim(factor * gradient_norm_at_w, "<=", ell), {"ell": 2.0}, found, 0.01)
+        assert (compared.low.item(), compared.high.item()) == (-2.0, factor - 2.0)

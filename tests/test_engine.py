@@ -188,3 +188,16 @@ def test_a_meter_counts_the_sample_gradients_of_every_row_and_the_steps() -> Non
             run(bowl, SGD(eta=0.1), steps=1, progress=False)
     assert meter.work == 500 * (10 + 1) + 10 * 2 * 3
     assert inner.work == 500 * (1 + 1) + 1000
+
+
+def test_wide_runs_are_the_same_rows_and_work() -> None:
+    """Rows taken many at once are what they are in pieces, and are counted as that."""
+    objective, rule = synthetic.quadratic(dim=2, noise="two_point", sigma=0.5), SGD(eta=0.1)
+    found = []
+    for chunk in (None, 1024, BLOCK):
+        with metered() as meter:
+            out = run(objective, rule, 3, replicas=2500, record=("w",), chunk=chunk, compile=False)
+        found.append((out["w"], meter.work))
+    for points, _ in found[1:]:
+        np.testing.assert_array_equal(points, found[0][0])
+    assert found[0][1] == found[1][1] == 3 * (3 + 1) * 500 + 3 * 2500

@@ -33,6 +33,7 @@ from theorylab.plugins import registry
 from theorylab.quantities import Experiment, protocol_for
 from theorylab.quantities.stochastic_batch_size import (
     UpdateProbabilities,
+    _examples,
     _mirrored,
     _networks,
     _standardise,
@@ -357,3 +358,26 @@ def test_standard_deviations_are_what_exact_fractions_say() -> None:
             means = [sum(layer) / len(layer) for layer in norms]
             across = float(spread(means, sizes) != 0)
             assert found.layer_std[0] == pytest.approx(across, abs=1e-9)
+
+
+def test_gradients_are_those_of_the_seed_and_stay_as_they_are() -> None:
+    """They are kept for all rules: another rule, another seed and the first again."""
+    few, many = (
+        {"alpha": 1.0, "lambda": 2.0, "eta": 0.1, "B": 1} | more for more in ({}, {"alpha": -3.0})
+    )
+
+    def measured(seed: int, values: Any) -> Any:
+        experiment = Experiment(paper.eq_18_mean, OBJECTIVES["line"], values, seed=seed)
+        return UpdateProbabilities().measure(experiment)
+
+    first, other, between, again = (measured(0, few), measured(1, few), measured(0, many),
+                                    measured(0, few))  # fmt: skip
+    (name,) = first.values
+    np.testing.assert_array_equal(first.values[name], again.values[name])
+    assert first.labels == again.labels
+    assert len(other.labels) != len(first.labels)
+    assert not np.array_equal(first.values[name], between.values[name])
+    for seed in (0, 1):
+        kept = [example.g for example in _examples(seed).gradients]
+        for g, (_, layers) in zip(kept, _networks(seed), strict=True):
+            np.testing.assert_array_equal(g, np.concatenate(layers))

@@ -37,6 +37,9 @@ from theorylab.progress import bar
 __all__ = ["BLOCK", "RECORDERS", "Samples", "Stratified", "Trajectory", "run"]
 
 _CHUNK = 1024
+# A step as torch runs it costs the more the more often it is called: rows of so many numbers
+# together are taken at once, as long as an iterate stays in a second-level cache.
+_WIDEST, _NUMBERS = 1 << 14, 1 << 18
 _HELD = 256 * 2**20  # of points that wait for those of other rows
 _TRIED = 4  # steps, and rows, on which compiled code must agree before it is chosen
 # What a rule may ask at the start of a round alone.
@@ -134,7 +137,7 @@ def run(
     remap: Remap | None = None,
     sampler: Sampler | None = None,
     reduce: Reduce | None = None,
-    chunk: int = _CHUNK,
+    chunk: int | None = None,
     memory: int | str | None = None,
     compile: bool | None = None,
     progress: bool | None = None,
@@ -178,8 +181,9 @@ def run(
     reduce : "mean", "sum", "min" or "max"
         Only that of each record over the recorded times, one number a replica, computed as the
         run goes: the record itself is not kept. A NaN stays one.
-    chunk : int
-        Rows held in memory at once, at most (rounded up to whole blocks of ``BLOCK`` replicas).
+    chunk : int, optional
+        Rows held in memory at once, at most (rounded up to whole blocks of ``BLOCK`` replicas);
+        by default 1,024, or up to 16,384 short ones of a step that is not compiled.
     memory : int or str
         What the process may hold, in bytes or as ``"2G"``; by default what
         :func:`theorylab.engine.memory.limit` says, half of the machine's.
@@ -219,7 +223,7 @@ def run(
     for name, value, least in (("steps" if rounds is None else "rounds", horizon, 0),
                                ("batch_size", batch_size, 1), ("replicas", replicas, 1),
                                ("seed", seed, 0), ("copies", copies, 1),
-                               ("chunk", chunk, 1)):  # fmt: skip
+                               ("chunk", _CHUNK if chunk is None else chunk, 1)):  # fmt: skip
         require_integer("run", name, value, least)
     check_names(objective, rule, record)
     sampler = rule.sampler if sampler is None else sampler
@@ -236,13 +240,16 @@ def run(
         left = size.fit()
     plan, order = planned(at, horizon, replicas, seed)
     plan = np.repeat(plan, copies, axis=1) if plan.shape[1] > 1 else plan
-    chunk = min(-(-chunk // unit), max(1, left // 2 // (unit * size.row))) * unit
     begin = objective.start if start is None else start
     if compile is None:
         compile = sampler.constant and compiling_pays(
             objective, rule, horizon, rounds is not None, batch_size, total, passes,
             weights_of(sampler, objective),
         ) and _alike(objective, rule, batch_size, sampler, begin)  # fmt: skip
+    if chunk is None:
+        wide = 0 if compile else min(_WIDEST, _NUMBERS // objective.dim)
+        chunk = max(_CHUNK, wide)
+    chunk = min(-(-chunk // unit), max(1, left // 2 // (unit * size.row))) * unit
     job = Job(objective, sampler, horizon, rounds is not None, passes, batch_size, seed,
               tuple(record), copies, remap, compile)  # fmt: skip
     tables = Tables(objective, record, len(plan), total, reduce)
@@ -378,6 +385,8 @@ def _run_chunk(
                     recording.take(slot, who, walk.w, walk.state)
             walk.to(length)
             drawn = length * block.samples.shape[2] if length else 0
-            spend(length + len(block.records), drawn * size)
+            # As if so many rows were always taken at once: work is counted alike for any cut.
+            usual = -(-_CHUNK // (BLOCK * job.copies)) * BLOCK * job.copies
+            spend(-(-size // usual) * (length + len(block.records)), drawn * size)
             advance(length * size)
         recording.finish()

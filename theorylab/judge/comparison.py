@@ -13,7 +13,7 @@ import numpy as np
 import sympy as sp
 
 from bounds.statement import Claim, evaluate
-from bounds.symbol import Symbol
+from bounds.symbol import Measured, Symbol
 from bounds.units import UnitsError, units_of
 from theorylab.errors import UsageError
 from theorylab.judge.domain import natural_scale
@@ -214,9 +214,7 @@ def compare(
             left |= np.fmax.reduce(gap, axis=-1) > high + tolerance
         low, high = np.where(left, -np.inf, low), np.where(left, np.inf, high)
     smaller, larger = (claim.rhs, claim.lhs) if claim.sense == ">=" else (claim.lhs, claim.rhs)
-    suprema = [
-        any(s.name in found.from_below for s in side.free_symbols) for side in (smaller, larger)
-    ]
+    suprema = [bool(_names(side) & found.from_below) for side in (smaller, larger)]
     return Comparison(claim, found.law, measured, bound, tolerance, gap, low, high, risk,
                       (suprema[0], suprema[1]), left)  # fmt: skip
 
@@ -225,13 +223,12 @@ def _range(
     claim: Claim, values: Mapping[str, Any], found: Measurement, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """The certified range of measured less certified side: affine, so its ends are exact."""
-    small, large = claim.sides
-    difference = small - large
+    difference, slopes = _slopes(claim)
     at_zero = {**values, **{s.name: 0.0 for s in claim.measured}}
     low = np.zeros(count) + _column(evaluate(difference, at_zero))
     high = low.copy()
-    for symbol in claim.measured:
-        slope = np.zeros(count) + _column(evaluate(sp.diff(difference, symbol), values))
+    for symbol, change in slopes:
+        slope = np.zeros(count) + _column(evaluate(change, values))
         samples = found.values[symbol.name]
         lowest, highest = found.ranges.get(symbol.name, (-np.inf, np.inf))
         if samples.shape[1] == 1 < max(v.shape[1] for v in found.values.values()):
@@ -241,6 +238,18 @@ def _range(
             reach = [np.where(slope == 0, 0.0, slope * end) for end in ends]
         low, high = low + np.minimum(*reach), high + np.maximum(*reach)
     return low, high
+
+
+@lru_cache(maxsize=1024)
+def _slopes(claim: Claim) -> tuple[sp.Expr, tuple[tuple[Measured, sp.Expr], ...]]:
+    """Measured less certified side, and its derivative by each of what is measured."""
+    small, large = claim.sides
+    return small - large, tuple((s, sp.diff(small - large, s)) for s in claim.measured)
+
+
+@lru_cache(maxsize=4096)
+def _names(side: sp.Expr) -> frozenset[str]:
+    return frozenset(s.name for s in side.free_symbols)
 
 
 def _column(value: Any) -> np.ndarray:
@@ -260,7 +269,8 @@ def _inherited(
     """What the rounding of the measured quantities may do to the claim's two sides."""
     lost = np.zeros(shape[:-1])
     for side in claim.sides:
-        for name in {s.name for s in side.free_symbols & claim.measured} & found.scales.keys():
+        measured = {s.name for s in claim.measured}
+        for name in _names(side) & measured & found.scales.keys():
             here, error = np.atleast_2d(evaluate(side, table)), LOST * found.scales[name]
             moved = [
                 np.abs(np.atleast_2d(evaluate(side, {**table, name: table[name] + e})) - here)
@@ -326,13 +336,17 @@ def _in_digits(side: sp.Expr) -> tuple[tuple[sp.Symbol, ...], Callable[..., Any]
 
 def _natural_size(claim: Claim, values: Mapping[str, Any]) -> float:
     """The claim's natural unit: what its measured side amounts to at length sqrt(Delta/ell)."""
-    if not claim.measured:
-        return 0.0
+    unit = _unit(claim.sides[0]) if claim.measured else None
+    return 0.0 if unit is None else natural_scale(unit, values)
+
+
+@lru_cache(maxsize=1024)
+def _unit(side: sp.Expr) -> Symbol | None:
+    """A symbol of the side's units, where it has any."""
     try:
-        units = units_of(claim.sides[0])
+        return Symbol("measured side", units=units_of(side))
     except UnitsError:
-        return 0.0
-    return natural_scale(Symbol("measured side", units=units), values)
+        return None
 
 
 def _terms(claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]) -> list[np.ndarray]:

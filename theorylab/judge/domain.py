@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from bounds.statement import Condition, DomainError, Statement, evaluate
+from bounds.statement import DomainError, Statement, evaluate
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
 
@@ -38,8 +38,11 @@ def natural_scale(symbol: Symbol, known: Mapping[str, Any]) -> float:
 
 
 def _first_positive(known: Mapping[str, Any], names: tuple[str, ...]) -> float:
-    given = (known[name] for name in names if name in known)
-    return next((float(v) for v in given if np.ndim(v) == 0 and float(v) > 0), 1.0)
+    for name in names:
+        value = known.get(name)
+        if value is not None and (isinstance(value, float) or np.ndim(value) == 0) and value > 0:
+            return float(value)
+    return 1.0
 
 
 def points(
@@ -82,7 +85,8 @@ def points(
     wishes += [] if typical else [{symbol.name: end} for symbol, end in corners]
     found: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
-    attempts = max(60, 12 * count) if _possible(statement, known) else 0
+    # Where nothing is free to choose, one attempt is all of them.
+    attempts = 0 if not _possible(statement, known) else max(60, 12 * count) if free else 1
     for attempt in range(attempts):
         if len(found) >= count:
             break
@@ -94,8 +98,6 @@ def points(
         if key not in seen:
             seen.add(key)
             found.append(values)
-        if not free:
-            break
     if not found:
         fixed = ", ".join(f"{k} = {float(v):.6g}" for k, v in known.items() if np.ndim(v) == 0)
         needs = "; ".join(str(c) for c in statement.conditions)
@@ -139,7 +141,7 @@ def place(
         values = _prescribed(statement, values)
         if symbol.name in values:
             continue
-        limits = _limits(symbol, statement.conditions, values)
+        limits = _limits(symbol, statement, values)
         if not limits[0] < math.inf or limits[0] > limits[1]:
             return None
         low, high = _range(symbol, limits, known)
@@ -191,7 +193,7 @@ def _one(
         values = _prescribed(statement, values)
         if symbol.name in values:
             continue
-        limits = _limits(symbol, statement.conditions, values)
+        limits = _limits(symbol, statement, values)
         if not limits[0] < math.inf or limits[0] > limits[1]:
             return None
         values[symbol.name] = _choose(symbol, limits, known, wish, rng, typical)
@@ -262,24 +264,20 @@ def _nudge(end: float, other: float, symbol: Symbol) -> float:
 
 
 def _limits(
-    symbol: Symbol, conditions: tuple[Condition, ...], values: Mapping[str, Any]
+    symbol: Symbol, statement: Statement, values: Mapping[str, Any]
 ) -> tuple[float, float, bool, bool]:
     """The range left to ``symbol`` by its domain and the conditions already decidable."""
     domain = symbol.domain
     lower, upper = domain.lower, domain.upper
     lower_open, upper_open = domain.lower_open, domain.upper_open
-    for condition in conditions:
-        for side, other, op in (
-            (condition.lhs, condition.rhs, condition.op),
-            (condition.rhs, condition.lhs, _FLIP[condition.op]),
-        ):
-            if side != symbol or not _known(other, values):
-                continue
-            limit = float(evaluate(other, values))
-            if op in ("<=", "<") and limit <= upper:
-                upper, upper_open = limit, op == "<"
-            if op in (">=", ">") and limit >= lower:
-                lower, lower_open = limit, op == ">"
+    for op, other in _ends(statement, symbol):
+        if not _known(other, values):
+            continue
+        limit = float(evaluate(other, values))
+        if op in ("<=", "<") and limit <= upper:
+            upper, upper_open = limit, op == "<"
+        if op in (">=", ">") and limit >= lower:
+            lower, lower_open = limit, op == ">"
     return lower, upper, lower_open, upper_open
 
 
@@ -287,10 +285,17 @@ def unbounded(statement: Statement, symbol: Symbol) -> bool:
     """Whether neither its domain nor a condition bounds a continuous symbol from above."""
     if symbol.domain.integer or not symbol.typical or math.isfinite(symbol.domain.upper):
         return False
-    return not any(
-        (c.lhs == symbol and c.op in ("<=", "<")) or (c.rhs == symbol and c.op in (">=", ">"))
-        for c in statement.conditions
-    )
+    return not any(op in ("<=", "<") for op, _ in _ends(statement, symbol))
+
+
+@lru_cache(maxsize=4096)
+def _ends(statement: Statement, symbol: Symbol) -> tuple[tuple[str, sp.Expr], ...]:
+    """What the conditions compare the symbol by itself with, and how."""
+    turned = (
+        side for c in statement.conditions
+        for side in ((c.lhs, c.rhs, c.op), (c.rhs, c.lhs, _FLIP[c.op]))
+    )  # fmt: skip
+    return tuple((op, other) for side, other, op in turned if side == symbol)
 
 
 def _prescribed(statement: Statement, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -126,8 +126,11 @@ class Experiment:
     @cached_property
     def steps(self) -> float:
         """Expected stochastic steps of one replica, which must follow one another."""
-        if self.statement.algorithm is None:
+        algorithm = self.statement.algorithm
+        if algorithm is None:
             return 1.0
+        if registry.rule(algorithm.rule).restarts is UpdateRule.restarts:  # a step a round
+            return float(self.rounds)
         return self.rounds * steps_per_round(self.rule)
 
     @cached_property

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Any, ClassVar
 
@@ -157,6 +158,49 @@ def _mirrored(layer: np.ndarray) -> np.ndarray:
     return np.maximum(np.concatenate([mean + off, mean - off]), 0.0)
 
 
+@dataclass(frozen=True, eq=False)
+class _Example:
+    """A gradient with what (17) and (19) say of it, by the quantities' names."""
+
+    g: np.ndarray
+    sizes: list[int]
+    mirror: np.ndarray
+    norms: Mapping[str, np.ndarray]
+
+    @classmethod
+    def of(cls, layers: list[np.ndarray]) -> _Example:
+        g, sizes = np.concatenate(layers), [len(layer) for layer in layers]
+        norms = _standardise(g, sizes)
+        return cls(g, sizes, np.concatenate([_mirrored(layer) for layer in layers]), {
+            "standardised_norm": norms.local, "standardised_norm_mean": norms.local_mean,
+            "standardised_norm_std": norms.local_std, "layer_norm_std": norms.sigma,
+            "standardised_layer_norm": norms.layer,
+            "standardised_layer_norm_mean": norms.layer_mean,
+            "standardised_layer_norm_std": norms.layer_std,
+            "layer_mean_std": norms.sigma_of_means, "coordinate_norm": np.abs(g),
+            "layer_norm_mean": _layer_means(np.abs(g), sizes),
+        })  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class _Examples:
+    """All gradients of a seed, and the name of each of their coordinates."""
+
+    gradients: tuple[_Example, ...]
+    labels: tuple[str, ...]
+
+
+@lru_cache(maxsize=4)
+def _examples(seed: int) -> _Examples:
+    """What is the same for every rule and objective; not to be written to."""
+    networks = _networks(seed)
+    labels = (
+        f"{name}, layer {i + 1} of {len(layers)}, parameter {j + 1}"
+        for name, layers in networks for i, layer in enumerate(layers) for j in range(len(layer))
+    )  # fmt: skip
+    return _Examples(tuple(_Example.of(layers) for _, layers in networks), tuple(labels))
+
+
 class UpdateProbabilities(Protocol):
     """(16)-(21) for gradients of many shapes; one instance a coordinate. Exact.
 
@@ -175,46 +219,26 @@ class UpdateProbabilities(Protocol):
     of_objective = False
 
     def measure(self, experiment: Experiment) -> Measurement:
-        rows: list[dict[str, np.ndarray]] = []
-        labels: list[str] = []
-        for name, layers in _networks(experiment.seed):
-            g, sizes = np.concatenate(layers), [len(layer) for layer in layers]
-            rows.append(self._quantities(experiment, layers, g, sizes))
-            labels += [
-                f"{name}, layer {i + 1} of {len(sizes)}, parameter {j + 1}"
-                for i, size in enumerate(sizes)
-                for j in range(size)
-            ]
+        examples = _examples(experiment.seed)
+        rows = [self._quantities(experiment, example) for example in examples.gradients]
         values = {k: np.concatenate([r[k] for r in rows])[:, None] for k in experiment.measured}
-        return Measurement(values, law="arithmetic", labels=tuple(labels))
+        return Measurement(values, law="arithmetic", labels=examples.labels)
 
     @staticmethod
-    def _quantities(
-        experiment: Experiment, layers: list[np.ndarray], g: np.ndarray, sizes: list[int]
-    ) -> dict[str, np.ndarray]:
+    def _quantities(experiment: Experiment, example: _Example) -> Mapping[str, np.ndarray]:
         names = experiment.measured
-        norms = _standardise(g, sizes)
-        found = {
-            "standardised_norm": norms.local, "standardised_norm_mean": norms.local_mean,
-            "standardised_norm_std": norms.local_std, "layer_norm_std": norms.sigma,
-            "standardised_layer_norm": norms.layer,
-            "standardised_layer_norm_mean": norms.layer_mean,
-            "standardised_layer_norm_std": norms.layer_std,
-            "layer_mean_std": norms.sigma_of_means, "coordinate_norm": np.abs(g),
-            "layer_norm_mean": _layer_means(np.abs(g), sizes),
-        }  # fmt: skip
-        if names - set(found):
-            rule = _rule(experiment)
-            p = _probabilities(rule, g, sizes)
-            found["update_probability"] = p
-            found["mean_update_probability"] = _layer_means(p, sizes)
-            found["network_mean_update_probability"] = np.full_like(p, p.mean())
-            if "symmetric_mean_update_probability" in names:
-                doubled = [2 * size for size in sizes]
-                mirror = np.concatenate([_mirrored(layer) for layer in layers])
-                means = _layer_means(_probabilities(rule, mirror, doubled), doubled)
-                firsts = np.cumsum(doubled) - doubled
-                found["symmetric_mean_update_probability"] = np.repeat(means[firsts], sizes)
+        if not names - set(example.norms):
+            return example.norms
+        rule, sizes, found = _rule(experiment), example.sizes, dict(example.norms)
+        p = _probabilities(rule, example.g, sizes)
+        found["update_probability"] = p
+        found["mean_update_probability"] = _layer_means(p, sizes)
+        found["network_mean_update_probability"] = np.full_like(p, p.mean())
+        if "symmetric_mean_update_probability" in names:
+            doubled = [2 * size for size in sizes]
+            means = _layer_means(_probabilities(rule, example.mirror, doubled), doubled)
+            firsts = np.cumsum(doubled) - doubled
+            found["symmetric_mean_update_probability"] = np.repeat(means[firsts], sizes)
         return found
 
 

@@ -223,8 +223,9 @@ def main() -> None:
             3 * given.rounds,
         )
     machine = f"{platform.machine()}, one core, torch {version('torch')}"
+    command = " ".join(["python benchmarks/optimizers.py", *sys.argv[1:]])
     for name, table in found.items():
-        text = f"{table}\n\n*`python benchmarks/optimizers.py`, {machine}.*"
+        text = f"{table}\n\n*`{command}`, {machine}.*"
         if given.page:
             fill(given.page, name, text)
         else:

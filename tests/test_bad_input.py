@@ -9,8 +9,10 @@ import pytest
 from fuzzing import run
 from typer.testing import CliRunner
 
+from deep.data.source import Source
+from deep.data.synthetic import generate_images
 from theorylab.cli import build
-from theorylab.errors import UsageError
+from theorylab.errors import DataError, UsageError
 
 TRAIN = "train --model two_conv --steps 1 --batch-size 8 --evaluations 1"
 REFUSED = {
@@ -40,6 +42,14 @@ def test_what_cannot_be_is_refused_in_a_line(
     done = CliRunner().invoke(build(), shlex.split(line))
     assert isinstance(done.exception, UsageError), done.exception
     assert REFUSED[line] in str(done.exception)
+
+
+def test_images_are_enlarged_within_memory_alone() -> None:
+    """A default side of 256 made 12 GB of 60,000 images once, before they were refused."""
+    few = Source("few", lambda: generate_images(train=20, test=10))
+    assert few.load(image_size=40).train.shape == (3, 40, 40)
+    with pytest.raises(DataError, match="30 images of side 40000 would take 134 GiB"):
+        few.load(image_size=40_000)
 
 
 def test_more_evaluations_than_steps_are_one_a_step(tmp_path: Path) -> None:

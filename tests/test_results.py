@@ -84,6 +84,13 @@ def test_a_report_that_was_edited_is_noticed(
     assert said == f"{path} carries no checksum: nothing tells whether it was edited\n"
 
 
+def test_text_of_results_moves_no_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "results.json"
+    write_sealed(path, {"a": "x\x1b[31m\ud800", "b": [{"\u202e": "\x9b"}], "c": "é\n", "d": 1})
+    told = {"a": r"x\x1b[31m\ud800", "b": [{r"\u202e": r"\x9b"}], "c": "é\n", "d": 1}
+    assert read_json(path, "theorylab verify") == told
+
+
 def test_one_is_shown(folder: Path) -> None:
     path = Store(folder / "verify").path(CELL, "old")
     assert show(folder, path.name[:8])["result"]["verdict"] == "holds"

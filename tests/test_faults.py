@@ -136,6 +136,24 @@ def test_a_process_that_is_killed_is_followed_by_one_that_names_the_cell(tmp_pat
     assert len(list((tmp_path / "out" / "cells").glob("*.json"))) == 4
 
 
+@pytest.mark.slow
+def test_two_trainings_in_one_folder_disturb_neither(tmp_path: Path) -> None:
+    """They deleted each other's temporary files once."""
+    line = [sys.executable, "-m", "theorylab", "train", "--model", "two_conv", "--train-samples",
+            "64", "--batch-size", "16", "--steps", "40", "--device", "cpu", "--checkpoint-every",
+            "0", "--out", "out"]  # fmt: skip
+    both = [subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                             text=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
+            for _ in range(2)]  # fmt: skip
+    for process in both:
+        assert process.communicate()[1] == ""
+        assert process.returncode == 0
+    kept = json.loads((tmp_path / "out" / "results.json").read_bytes())
+    assert kept["provenance"]["threads"] == 1
+    assert kept["arms"]["msgd"]["history"][0][-1]["steps"] == 40
+    assert [p for p in tmp_path.rglob("*") if p.suffix in (".tmp", ".work")] == []
+
+
 # Cells of which one asks for more than there is: as numpy, torch and Python ask for it.
 MEMORY = """
 import json, resource, sys

@@ -37,6 +37,7 @@ MAIN = {
 }
 _DEPTH = 1e-9  # of the bound: how far down an axis goes
 _TITLE = 44  # letters that fit a title's line
+_MOST = 1e150  # margins of a logarithmic axis overflow beyond
 _MEASURED = "measured, 99% interval"  # as `sweep` checks
 _STYLES = {"printed": ("#D55E00", "--"), "repaired": ("#0072B2", "-")}
 
@@ -150,10 +151,14 @@ def draw(found: SweepReport, path: Path) -> list[Path]:
     Raises
     ------
     UsageError
-        If the sweep holds no rows.
+        If the sweep holds no rows, or a number that no axis reaches.
     """
     if not found.rows:
         raise UsageError(f"{found.key}: no point of the sweep over {found.axis} is admissible")
+    for r in found.rows:
+        if any(abs(v or 0) > _MOST for v in (r.x, r.measured, r.bound, *r.interval)):
+            raise UsageError(f"{found.key}: at {found.axis} = {r.x:g} a number is beyond {_MOST:g}, "
+                             "and no axis shows it; the table has it")  # fmt: skip
     lead = found.statements[0]
     with rc():
         canvas = figure(COLUMN, 0.8 * COLUMN)

@@ -157,8 +157,10 @@ def draw(found: SweepReport, path: Path) -> list[Path]:
         raise UsageError(f"{found.key}: no point of the sweep over {found.axis} is admissible")
     for r in found.rows:
         if any(abs(v or 0) > _MOST for v in (r.x, r.measured, r.bound, *r.interval)):
-            raise UsageError(f"{found.key}: at {found.axis} = {r.x:g} a number is beyond {_MOST:g}, "
-                             "and no axis shows it; the table has it")  # fmt: skip
+            raise UsageError(
+                f"{found.key}: at {found.axis} = {r.x:g} a number is beyond {_MOST:g}, and no axis "
+                "shows it; the table has it"
+            )
     lead = found.statements[0]
     with rc():
         canvas = figure(COLUMN, 0.8 * COLUMN)

@@ -162,6 +162,13 @@ def test_an_empty_sweep_is_refused(tmp_path: Path) -> None:
         theory.draw(SweepReport((sngm.theorem_1,), "T", "quadratic", ()), tmp_path / "x")
 
 
+def test_a_number_that_no_axis_shows_is_refused(tmp_path: Path) -> None:
+    """A margin of a logarithmic axis overflowed."""
+    rows = (SweepRow("printed", 31.0, 1.0, (1.0, 1.0), 1e308),)
+    with pytest.raises(UsageError, match="at T = 31 a number is beyond 1e\\+150"):
+        theory.draw(SweepReport((sngm.theorem_1,), "T", "quadratic", rows), tmp_path / "x")
+
+
 def test_every_paper_has_its_main_figure() -> None:
     assert set(theory.MAIN) == {key.split(".", 1)[0] for key in EXHIBITS}
     assert {key for key, _ in theory.MAIN.values()} <= {key for key, _ in registry.statements()}

@@ -312,7 +312,7 @@ class Trainer:
         """
         self._resume()
         if not self.history:
-            self._evaluate()
+            self.evaluate()
         writer = self._writer() if logs else None
         end = self.total if until is None else min(until, self.total)
         devices = [self.device] if self.device.type == "cuda" else []
@@ -332,7 +332,7 @@ class Trainer:
                     if self.device.type == "cuda":
                         torch.cuda.synchronize()
                     self.seconds = before + time.perf_counter() - started
-                    self._evaluate()
+                    self.evaluate()
                     self._log(writer)
                     self._save()
                     saved = started = time.perf_counter()
@@ -346,7 +346,7 @@ class Trainer:
             writer.close()
         return self.history
 
-    def _evaluate(self) -> None:
+    def evaluate(self) -> None:
         """Append a row: losses, accuracies, gap and, if asked for, gradient and curvature."""
         self.measured()
         if self.rank:

@@ -29,6 +29,9 @@ def estimated_seconds(
     begun = time.perf_counter()
     trainer.run(until=1, progress=False, logs=False)  # measured once, and a step to warm up
     first = time.perf_counter() - begun
+    begun = time.perf_counter()
+    trainer.evaluate()  # again: the first time also pays for what is made once
+    evaluated = time.perf_counter() - begun
     begun, steps = time.perf_counter(), 0
     while steps < min(_STEPS, trainer.total - 1) and time.perf_counter() - begun < _SECONDS:
         trainer.step()
@@ -36,5 +39,6 @@ def estimated_seconds(
     if trainer.device.type == "cuda":
         torch.cuda.synchronize()
     each = (time.perf_counter() - begun) / steps if steps else 0.0
-    measured = max(0.0, first - each)
-    return trainer.total * each + measured * (1 + min(settings.evaluations, trainer.total))
+    once = max(0.0, first - each - evaluated)
+    times = 1 + min(settings.evaluations, trainer.total)
+    return once + trainer.total * each + times * evaluated

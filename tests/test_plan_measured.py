@@ -59,7 +59,7 @@ LINES = {
     "hunts": "falsify sngm.theorem_1 sngm.lemma_1 tralgo.descent lrsgd.remark_3_2 --instances 40",
     "twins": "stability --rule sgd,lrsgd_r --steps 50,100,200,400 --pairs 4 --seeds 256",
     "training": "train --data digits --model two_conv --epochs 6 --device cpu",
-    "rounds": "train --data digits --optimizer lrsgd_r --epochs 2 --device cpu",
+    "rounds": "train --data digits --optimizer lrsgd_r --epochs 8 --device cpu",
     "curves": "figure sngm.theorem_1 --axis T --replicas 512",
     "arms": "compare --data digits --share 0.05 --batch-sizes 16,64 --seeds 1 --no-gamma",
     "exhibit": "figure sngm.figure_1 --preset smoke --device cpu",

@@ -295,13 +295,17 @@ def _evaluation_error(claim: Claim, table: Mapping[str, Any], shape: tuple[int, 
         if not symbols or side.is_Symbol:
             continue
         columns = [np.broadcast_to(np.atleast_2d(table[s.name]), shape).mean(-1) for s in symbols]
-        points, of = np.unique(np.stack(columns, -1), axis=0, return_inverse=True)
+        points, of = np.stack(columns, -1), np.zeros(1, dtype=int)
+        if len(points) > 1:  # most measurements have one instance
+            points, of = np.unique(points, axis=0, return_inverse=True)
         here = {s.name: points[:, j] for j, s in enumerate(symbols)}
         plain = np.broadcast_to(np.ravel(evaluate(side, here)), len(points))
         doubtful = np.full(len(points), not steady) | (np.abs(plain) < _VANISHES)
         for terms in sums:
             parts = [np.broadcast_to(evaluate(t, here), len(points)) for t in terms]
             doubtful |= ~(np.abs(sum(parts)) > _CANCELLED * sum(map(np.abs, parts)))
+        if not doubtful.any():
+            continue
         off = np.zeros(len(points))
         with mpmath.workdps(60):
             for row in np.flatnonzero(doubtful):

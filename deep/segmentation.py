@@ -135,9 +135,13 @@ def load_segmenter(
         If the weights cannot be read or do not fit.
     """
     factory = _factory(spec)
-    known = [p for p in inspect.signature(factory).parameters.values()
-             if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]  # fmt: skip
-    module = factory(classes) if known else factory()
+    try:
+        known = [p for p in inspect.signature(factory).parameters.values()
+                 if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]  # fmt: skip
+        module = factory(classes) if known else factory()
+    except Exception as error:  # code of the user's may raise anything
+        raise UsageError(f"--segmenter {spec} gives no network: {type(error).__name__}: "
+                         f"{error}") from error  # fmt: skip
     if not isinstance(module, nn.Module):
         raise UsageError(f"--segmenter {spec}: a torch.nn.Module is required, got "
                          f"{type(module).__name__}")  # fmt: skip

@@ -27,6 +27,7 @@ REFUSED = {
     f"{TRAIN} --set momentum=abc": "momentum must be a number",
     "segment --data synthetic-images": "pairs of images required",
     "gan --data digits": "pairs of images required",
+    "gan --segmenter os:system --weights x --samples 1 --image-size 32": "gives no network",
     "compare --data digits --batch-sizes 0 --budget 0": "batch_size must be positive",
     "verify sngm.lemma_2 --objective quadratic --set dim=1e12": "not enough memory",
     "verify sngm.lemma_2 --paper lrsgd": "is not in the paper lrsgd",

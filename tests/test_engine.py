@@ -201,3 +201,18 @@ def test_wide_runs_are_the_same_rows_and_work() -> None:
     for points, _ in found[1:]:
         np.testing.assert_array_equal(points, found[0][0])
     assert found[0][1] == found[1][1] == 3 * (3 + 1) * 500 + 3 * 2500
+
+
+@pytest.mark.parametrize(
+    ("rule", "at"), [(LRSGD_R(lam=2.0, theta=0.5), (4,)), (SGD(eta=0.1), Stratified(2))]
+)
+def test_work_is_counted_alike_where_rows_end_apart(rule: Any, at: Any) -> None:
+    """Rounds of random lengths, and records at random times: no wider than what is counted."""
+    objective = synthetic.quadratic(dim=2, noise="two_point", sigma=0.5)
+    work = []
+    for chunk in (None, 1024):
+        with metered() as meter:
+            run(objective, rule, rounds=4, replicas=2500, record=("value",), at=at, chunk=chunk,
+                compile=False)  # fmt: skip
+        work.append(meter.work)
+    assert work[0] == work[1]

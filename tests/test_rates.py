@@ -115,6 +115,27 @@ def test_growth_must_persist(ratio: Any, error: float, outcome: str) -> None:
     assert "n = 32, 64, 128, 256" in found.reason
 
 
+@pytest.mark.parametrize(
+    ("power", "error", "outcome"),
+    [
+        (-0.5, 0.01, "violated"),
+        (-0.5, math.inf, "not refuted"),  # nothing is known
+        (0.5, 0.01, "not refuted"),  # far above the bound, and falling
+        (0.5, math.inf, "not refuted"),
+    ],
+)
+def test_what_shrinks_has_a_course_as_well(power: float, error: float, outcome: str) -> None:
+    """An accuracy goes to 0: growth is along its way, not against it."""
+    sizes = [2.0, 1.0, 0.5, 0.25]
+    curve = [_Size(s, y := math.log(100 * s**power), y - error, y + error) for s in sizes]
+    found = rates._judge_growth(LAST, curve, "eps")
+    assert found.verdict == outcome
+    assert f"like eps^{power:.3f} over eps = 2, 1, 0.5, 0.25" in found.reason
+    assert found.growth is not None
+    assert found.growth[0] == pytest.approx(-power)
+    assert found.growth[1] <= found.growth[2]
+
+
 def test_the_instance_shown_is_the_one_measured() -> None:
     verdict = theorylab.check("lrsgd.theorem_4_9", TWINS, values={"c": 0.5, "S": 1},
                               effort=1e5, replicas=512)  # fmt: skip

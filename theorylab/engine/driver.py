@@ -38,7 +38,8 @@ __all__ = ["BLOCK", "RECORDERS", "Samples", "Stratified", "Trajectory", "run"]
 
 _CHUNK = 1024
 # A step as torch runs it costs the more the more often it is called: rows of so many numbers
-# together are taken at once, as long as an iterate stays in a second-level cache.
+# together are taken at once, as long as an iterate stays in a second-level cache. Only where all
+# rows end and are recorded together: work is then counted alike for any cut.
 _WIDEST, _NUMBERS = 1 << 14, 1 << 18
 _HELD = 256 * 2**20  # of points that wait for those of other rows
 _TRIED = 4  # steps, and rows, on which compiled code must agree before it is chosen
@@ -247,8 +248,8 @@ def run(
             weights_of(sampler, objective),
         ) and _alike(objective, rule, batch_size, sampler, begin)  # fmt: skip
     if chunk is None:
-        wide = 0 if compile else min(_WIDEST, _NUMBERS // objective.dim)
-        chunk = max(_CHUNK, wide)
+        wide = not compile and plan.shape[1] == 1 and (rounds is None or _in_step(rule))
+        chunk = max(_CHUNK, min(_WIDEST, _NUMBERS // objective.dim)) if wide else _CHUNK
     chunk = min(-(-chunk // unit), max(1, left // 2 // (unit * size.row))) * unit
     job = Job(objective, sampler, horizon, rounds is not None, passes, batch_size, seed,
               tuple(record), copies, remap, compile)  # fmt: skip
@@ -364,6 +365,12 @@ def _check_shapes(objective: Objective, rule: UpdateRule, start: Tensor | None, 
             )
 
 
+def _in_step(rule: UpdateRule) -> bool:
+    """Whether the rounds of all rows begin together."""
+    begins = rule.restarts(np.random.default_rng(0), 0, 1, 2)
+    return begins is None or begins.shape[1] == 1
+
+
 def _run_chunk(
     job: Job, rule: UpdateRule, rows: slice, origin: Tensor, before: _Before,
     recording: Recording, advance: Callable[[int], None],
@@ -385,7 +392,7 @@ def _run_chunk(
                     recording.take(slot, who, walk.w, walk.state)
             walk.to(length)
             drawn = length * block.samples.shape[2] if length else 0
-            # As if so many rows were always taken at once: work is counted alike for any cut.
+            # As if so many rows were always taken at once.
             usual = -(-_CHUNK // (BLOCK * job.copies)) * BLOCK * job.copies
             spend(-(-size // usual) * (length + len(block.records)), drawn * size)
             advance(length * size)

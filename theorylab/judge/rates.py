@@ -187,20 +187,24 @@ def _at(size: float, compared: Comparison, i: int, verdict: Verdict) -> _Size:
 
 
 def _judge_growth(last: Verdict, curve: Sequence[_Size], name: str) -> Verdict:
-    """Violated where every window of sizes grows, beyond its intervals and without fading."""
+    """Violated where every window of sizes grows, beyond its intervals and without fading.
+
+    Along the course of sizes, which may be a shrinking one: an accuracy goes to 0.
+    """
     windows = list(zip(curve, curve[_WINDOW - 1 :], strict=False))
-    lengths = [math.log(b.size / a.size) for a, b in windows]
+    lengths = [abs(math.log(b.size / a.size)) for a, b in windows]
     slopes = [(b.ratio - a.ratio) / x for (a, b), x in zip(windows, lengths, strict=True)]
     lowest = min((b.low - a.high) / x for (a, b), x in zip(windows, lengths, strict=True))
     highest = max((b.high - a.low) / x for (a, b), x in zip(windows, lengths, strict=True))
     whole = math.log(curve[-1].size / curve[0].size)
-    slope = (curve[-1].ratio - curve[0].ratio) / whole
+    slope = (curve[-1].ratio - curve[0].ratio) / abs(whole)
+    power = math.copysign(slope, slope * whole)
     persists = lowest > _RATES_OF_GROWTH and slopes[-1] >= _FADES * slopes[0]
     # A ratio that grows but is still below 1 may be on its way to a constant.
     grows = len(windows) > 1 and persists and curve[-1].ratio > 0
     scales = ", ".join(f"{point.size:g}" for point in curve)
     reason = (
-        f"measured/bound goes like {name}^{slope:.3f} over {name} = {scales}; "
+        f"measured/bound goes like {name}^{power:.3f} over {name} = {scales}; "
         f"{len(windows)} windows, [{lowest:+.3f}, {highest:+.3f}] each"
     )
     growth = (slope, lowest, highest)

@@ -1,5 +1,6 @@
 """O(.) claims: what follows by algebra is never refuted by a fit, and growth must persist."""
 
+import dataclasses
 import math
 from typing import Any
 
@@ -155,7 +156,7 @@ FALLS = Claim(mean_gradient_norm_squared, "<=", ell * Delta / T, big_o=True)
 
 
 class _Agreeing(Protocol):
-    """Samples that agree on 1, whatever the size, and a certified range up to ``high``."""
+    """Samples that agree on 1/sqrt(T), and a certified range up to ``high`` times that."""
 
     provides = frozenset({"mean_gradient_norm_squared"})
 
@@ -164,9 +165,10 @@ class _Agreeing(Protocol):
 
     def measure(self, experiment: Any) -> Any:
         rng = np.random.default_rng([experiment.run_seed, experiment.rounds])
-        seen = 1.0 + 0.01 * rng.standard_normal((1, 4096))
+        size = experiment.rounds**-0.5
+        seen = size * (1.0 + 0.01 * rng.standard_normal((1, 4096)))
         (name,) = experiment.measured
-        return Measurement({name: seen}, "samples", ranges={name: (0.0, self.high)})
+        return Measurement({name: seen}, "samples", ranges={name: (0.0, size * self.high)})
 
 
 @pytest.mark.parametrize(("high", "said"), [(math.inf, "not refuted"), (2.0, "violated")])
@@ -180,7 +182,39 @@ def test_samples_without_a_certified_upper_range_show_no_growth(high: Any, said:
                               0.01)  # fmt: skip
     assert found.verdict == said
     assert found.evidence == ("growth" if said == "violated" else "samples")
-    assert found.growth[0] == pytest.approx(1.0, abs=0.01)
+    assert found.growth[0] == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("key", "objective"),
+    [
+        ("sngm.table_1_sngm", synthetic.huber(start=300.0)),  # C^(1/4) is how far it walks
+        ("sngm.table_1_sngm", synthetic.quadratic(start=100.0, sigma=0.0)),
+        ("sngm.corollary_2_complexity", synthetic.huber(start=300.0)),
+        ("sngm.corollary_2_complexity", synthetic.quadratic(start=100.0, sigma=0.0)),
+        ("sngm.eq_5", registry.family("dip_chain").build()),
+        ("sngm.table_1_msgd", registry.family("dip_chain").build()),
+    ],
+    ids=str,
+)
+def test_a_run_that_has_not_begun_refutes_no_order(key: str, objective: Any) -> None:
+    """True orders, without the repaired bounds they follow from, far from where they start."""
+    alone = dataclasses.replace(registry.statement(key), key="made_up.alone")
+    values = {"beta": 0.0}
+    found = theorylab.check(alone, objective, values=values)
+    assert found.verdict == "not refuted"
+    assert found.growth is not None
+    assert found.ratio > 1
+    assert "has not begun" in found.reason
+
+
+def test_what_a_size_sets_is_what_its_counts_make_of_it() -> None:
+    """C = T B with both rounded: at another C the step is another, and nothing would follow."""
+    chain = registry.family("dip_chain").build()
+    found = theorylab.check("sngm.eq_5", chain, values={"beta": 0.0})
+    assert (found.verdict, found.evidence) == ("holds", "algebra")
+    run = found.hyperparameters
+    assert run["C"] == run["T"] * run["B"]
 
 
 def test_the_upper_end_of_a_size_is_that_of_all_its_instances() -> None:

@@ -341,9 +341,10 @@ class Statement:
             expressions.append(self.claim.failure)
         if self.algorithm is not None:
             expressions += self.algorithm.bound
-            if any(quantity.of_run for quantity in self.measured):
-                expressions.append(self.algorithm.horizon)
         free = set().union(*(sp.sympify(e).free_symbols for e in expressions))
+        if self.algorithm is not None and any(quantity.of_run for quantity in self.measured):
+            taken = {s.name for s in free}  # its own T may be a temperature
+            free |= {s for s in self.algorithm.horizon.free_symbols if s.name not in taken}
         free -= set(self.prescription)
         named = {s for s in free if isinstance(s, Symbol) and not isinstance(s, Measured)}
         return tuple(sorted((s for s in named if s.name != "t"), key=lambda s: s.name))

@@ -88,7 +88,7 @@ def describe(statement: Statement, width: int = 100) -> str:
     --------
     >>> from bounds import sngm
     >>> print(next(row for row in describe(sngm.lemma_2).splitlines() if "chosen" in row))
-      chosen    beta in [0, 1): momentum
+      chosen    T in {1, 2, ...}: (outer) iterations
     """
     blocks = [f"{statement.label} ({statement.key}, {statement.form})"]
     blocks += formulas(statement, width)
@@ -125,7 +125,7 @@ def bound_symbols(statement: Statement) -> str:
 
     >>> from bounds import sngm
     >>> bound_symbols(sngm.lemma_2)
-    'sngm (eta = eta, beta = beta)'
+    'sngm (eta = eta, beta = beta), rounds T'
     """
     algorithm = statement.algorithm
     if algorithm is None:

@@ -5,7 +5,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import pytest
@@ -14,11 +14,12 @@ import torch
 import synthetic
 import theorylab.engine.native.kernel as kernels
 from theorylab import run
+from theorylab.engine import streams
 from theorylab.engine.native import draws
 from theorylab.engine.streams import spread
 from theorylab.errors import UsageError
 from theorylab.method import SGD, SNGM, SVRG
-from theorylab.method.rule import UpdateRule
+from theorylab.method.rule import UpdateRule, select
 from theorylab.problem.sampler import Importance
 
 pytestmark = pytest.mark.skipif(
@@ -40,6 +41,32 @@ class Applied(UpdateRule):
 
     def update(self, w: Any, oracle: Any, state: Any, draw: Any) -> Any:
         return self.f(w), state
+
+
+class Two(NamedTuple):
+    """Where the last two rounds began."""
+
+    first: torch.Tensor
+    second: torch.Tensor
+
+
+@dataclass(frozen=True)
+class Chained(UpdateRule):
+    """Towards where the round before the last began."""
+
+    name: ClassVar[str] = "chained"
+    source: ClassVar[str] = "this test"
+
+    def init(self, w: Any, oracle: Any) -> Any:
+        return Two(w, w + 1)
+
+    def restarts(self, rng: Any, first: int, steps: int, replicas: int) -> Any:
+        return rng.random((steps, replicas)) < 0.3
+
+    def update(self, w: Any, oracle: Any, state: Any, draw: Any) -> Any:
+        second = select(draw.restart, state.first, state.second)
+        first = select(draw.restart, w, state.first)
+        return w - 0.1 * (oracle.gradient(w) + w - second), Two(first, second)
 
 
 def _scattered(w: torch.Tensor) -> torch.Tensor:
@@ -201,6 +228,54 @@ def test_a_full_pass_costs_a_row_what_it_needs(monkeypatch: pytest.MonkeyPatch, 
     np.testing.assert_allclose(native, eager, rtol=1e-12)
     lengths = [int(n) for text in written for n in re.findall(r"i\d+ < (\d+);", text)]
     assert max(lengths) == 31
+
+
+@pytest.mark.usefixtures("two_threads")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("dim", [16, 43])
+def test_rows_share_a_full_pass(
+    monkeypatch: pytest.MonkeyPatch, dim: int, dtype: torch.dtype
+) -> None:
+    """The table is read for many rows at once; a row's bits are those it has alone."""
+    written = []
+    compile = kernels.library
+    monkeypatch.setattr(kernels, "library", lambda *a: written.append(a[0]) or compile(*a))
+    monkeypatch.setattr(streams, "_PARALLEL", 0)
+    objective = synthetic.robust_regression(n=700, dim=dim, dtype=dtype)
+    rule = SVRG(eta=0.1, S=2, anchor="mean")
+
+    def ends(rows: int, compile: bool = True) -> np.ndarray:
+        return run(objective, rule, 5, 2, replicas=rows, record=("w",), compile=compile)["w"][0]
+
+    whole = ends(45)
+    assert any("product_" in text.partition("int64_t run(")[2] for text in written)
+    np.testing.assert_allclose(whole, ends(45, compile=False),
+                               rtol=1e-4 if dtype == torch.float32 else 1e-12)  # fmt: skip
+    for rows in (1, 2, 7, 12, 33):
+        np.testing.assert_array_equal(ends(rows), whole[:rows])
+    torch.set_num_threads(1)
+    np.testing.assert_array_equal(ends(45), whole)
+
+
+def test_a_table_in_panels_gives_its_products() -> None:
+    """Of every number of columns beside a vector's, and of rows beside those taken at once."""
+    for rows, columns in ((64, 64), (70, 97), (128, 33), (90, 49)):
+        table = torch.from_numpy(np.random.default_rng(rows).normal(size=(rows, columns)))
+        square = table @ table.T
+        rule = Applied(lambda w, table=table: w @ table @ table.T)  # type: ignore[misc]
+        objective = synthetic.robust_regression(n=9, dim=rows)
+        start = torch.eye(rows, dtype=torch.float64)[:35]
+        native = run(objective, rule, 1, replicas=35, start=start, record=("w",), compile=True)
+        np.testing.assert_allclose(native["w"][0], square[:35], rtol=1e-12, atol=1e-12)
+
+
+def test_what_a_flag_chooses_is_as_it_was() -> None:
+    """Entries that a flag replaces by an input, and that another such entry reads, as they were."""
+    objective = synthetic.robust_regression(n=9, dim=D)
+    eager, native = (run(objective, Chained(), 12, 1, replicas=40, record=("w", "state.second"),
+                         at=range(13), compile=compile) for compile in (False, True))  # fmt: skip
+    for name in ("w", "state.second"):
+        np.testing.assert_allclose(native[name], eager[name], rtol=1e-12)
 
 
 def test_a_folder_that_others_write_to_gives_no_code(

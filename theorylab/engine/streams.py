@@ -73,6 +73,8 @@ def spread(work: Callable[[_T], _R], parts: Sequence[_T], size: int) -> list[_R]
     try:
         take()
     finally:
+        # One that never woke has nothing left to do.
+        others = [other for other in others if not other.cancel()]
         wait(others)
     for other in others:
         other.result()

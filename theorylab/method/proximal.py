@@ -17,9 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Drawn, Hyper, State, UpdateRule, add_scaled, is_zero, over
+from theorylab.method.rule import Drawn, Hyper, State, UpdateRule, add_scaled, is_zero, over, select
 from theorylab.method.schedules import Schedule
 from theorylab.problem.oracle import Oracle
+from theorylab.problem.tracing import row_by_row
 
 __all__ = ["LRSGD_C", "LRSGD_R", "TRSGD", "Anchored", "Proximal", "count", "periodic"]
 
@@ -176,7 +177,8 @@ def begin_round(w: Tensor, state: S, restart: Tensor | bool) -> S:
         # A lerp by exactly 0 or 1 returns one of its ends unchanged, at a third of a mask's cost.
         fresh = restart.to(w.dtype)
         if anchor is not None:
-            anchor = torch.lerp(anchor, w, fresh)
+            # In compiled code a choice is of where to read.
+            anchor = select(restart, w, anchor) if row_by_row() else torch.lerp(anchor, w, fresh)
         if k is not None:
             k = torch.addcmul(k, k, fresh, value=-1).add_(1)
         if round is not None:

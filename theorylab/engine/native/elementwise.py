@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -46,10 +46,14 @@ class Elementwise(abc.ABC):
     writer : Writer
     targets : mapping of Node to str
         Arrays that some nodes are stored in.
+    panels : mapping of Node to str
+        The table, as :mod:`theorylab.engine.native.products` lays it out, of a product that is
+        made for many rows at once.
     """
 
     writer: Writer
     targets: dict[fx.Node, str]
+    panels: Mapping[fx.Node, str] = field(default_factory=dict)
 
     # --- element by element ------------------------------------------------------------------
     def _each(
@@ -111,6 +115,14 @@ class Elementwise(abc.ABC):
         return self._each(node, "pow({0}, {1})", (base, exponent))
 
     def _where(self, node: fx.Node, condition: Value, yes: Any, no: Any) -> Value:
+        shape, kind = type_of(node)
+        if count(condition.shape) == 1 < count(shape) and not self.writer.in_parts:
+            flag, ends = self.writer.plain(condition), (yes, no)
+            if all(isinstance(x, Value) and x.array is not None and x.shape == shape
+                   and x.kind == kind for x in ends):  # fmt: skip
+                name, at = self.writer.name("s"), flag.at(["0"] * len(flag.shape))
+                self.writer.lines.append(f"const {kind} *{name} = {at} ? {yes.array} : {no.array};")
+                return self.writer.whole(name, shape, kind)
         return self._each(node, "({0} != 0 ? {1} : {2})", (condition, yes, no))
 
     def _clamp(self, node: fx.Node, x: Value, low: Any = None, high: Any = None) -> Value:

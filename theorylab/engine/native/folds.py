@@ -33,7 +33,7 @@ class Folds(Elementwise, abc.ABC):
             inner = [n for d, n in enumerate(x.shape) if d in over]
 
             def fold(index: Index) -> str:
-                there = Writer([], self.writer.arrays, self.writer._made)
+                there = Writer(arrays=self.writer.arrays, _made=self.writer._made)
                 total = there.name("t")
                 there.lines.append(f"{kind} {total} = {start};")
 
@@ -112,6 +112,12 @@ class Folds(Elementwise, abc.ABC):
 
     def _mm(self, node: fx.Node, a: Value, b: Value) -> Value:
         """``sum_k a[i, k] b[k, j]``; with leading axes, matrix by matrix."""
+        table = self.panels.get(node)
+        if table is not None:
+            held, made = self.writer.own(a), self.writer.empty(*type_of(node))
+            given = f"{held.array}_, {table}, {made.array}_, lanes, {a.shape[-1]}, {b.shape[-1]}"
+            self.writer.together(f"product_{made.kind}({given});")
+            return made
         left, right, kind = self.writer.plain(a), self.writer.plain(b), type_of(node)[1]
         *lead, n, k = a.shape
         m, stack = b.shape[-1], list(range(len(lead)))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
-import itertools
 import threading
 import weakref
 from collections.abc import Callable, Mapping, Sequence
@@ -31,8 +30,6 @@ from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 
 __all__ = ["Kernel", "Steps", "compiled"]
-
-_MANY = 64  # rows a thread from which on cutting them further costs nothing
 
 
 @final
@@ -167,12 +164,10 @@ class Kernel:
         numbers = [np.array(x, dtype=np.int64) for x in (places, across, along)]
         pointers = [x.ctypes.data for x in numbers]
         work = rows * steps * w.shape[1] * max(1, given.samples.shape[2])
-        threads = min(torch.get_num_threads(), rows)
-        # More parts than threads, where each is worth it: cores are not always equally free.
-        parts = threads if threads == 1 or rows < _MANY * threads else 4 * threads
-        edges = np.linspace(0, rows, parts + 1).astype(int).tolist()
-        found = spread(lambda part: self._run(*part, steps, *pointers),
-                       list(itertools.pairwise(edges)), work)  # fmt: skip
+        # Every thread takes the next rows that none has taken: cores are not always equally free.
+        taken = np.zeros(1, dtype=np.int64)
+        found = spread(lambda _: self._run(taken.ctypes.data, rows, steps, *pointers),
+                       range(min(torch.get_num_threads(), rows)), work)  # fmt: skip
         if any(code < 0 for code in found):
             raise MemoryError("a compiled step found no memory for its arrays")
         if any(found):
@@ -361,5 +356,5 @@ def _compile(
             "compile=True needs a C compiler, and torch operations without branches on values"
         ) from error
     run.restype = ctypes.c_int64
-    run.argtypes = [ctypes.c_int64] * 3 + [ctypes.c_void_p] * 3
+    run.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 3]
     return Kernel(run, roles, kept, lags, shared)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, fx
 
 from theorylab.engine.native.lowering import HEADER, Lowering
-from theorylab.engine.native.values import Writer, kind_of
+from theorylab.engine.native.products import LANES, SOURCE, panels, shared_products
+from theorylab.engine.native.values import Writer, count, kind_of
 from theorylab.problem.tracing import traced_by_rows
 
 __all__ = ["source", "trace"]
@@ -48,7 +49,8 @@ def source(
     holders = [n for n in nodes if n.op == "placeholder"]
     carried = [role for role, _ in arguments if role == "w" or role.startswith("state.")]
     inputs = dict(zip(holders, arguments, strict=True))
-    writer, values = Writer(), {}
+    products = shared_products(graph)
+    writer, values = Writer(in_parts=bool(products)), {}
     roles: list[str] = []
     kept: list[Tensor] = []
     turns: list[str] = []  # once for some rows
@@ -57,8 +59,10 @@ def source(
     tails: list[str] = []
     # Rows take their steps side by side: one's arithmetic fills the other's waits.
     row = sum(x.numel() * x.element_size() for role, x in arguments if role in carried)
-    lanes = int(np.clip(_CACHE // max(1, row), 1, _LANES))
+    lanes = LANES if products else int(np.clip(_CACHE // max(1, row), 1, _LANES))
     slots = {role: k for k, role in enumerate(carried)}
+    # What a row sometimes keeps as it is, it need not copy.
+    placed = {} if products else _placed(inputs, dict(zip(carried, outputs, strict=True)))
     for k, (node, (role, example)) in enumerate(inputs.items()):
         kind = kind_of(example.dtype)
         shape = tuple(node.meta["val"].shape)
@@ -70,7 +74,8 @@ def source(
             writer.arrays += [(kind, f"p{s}", lanes * size), (kind, f"q{s}", lanes * size)]
             turns.append(f"{kind} *c{s} = p{s}, *n{s} = q{s};")
             heads.append(f"memcpy(c{s} + l * {size}, {start}, sizeof({kind}) * {size});")
-            each.append(f"const {kind} *restrict v{k} = c{s} + l * {size};")
+            alone = "" if role in placed else "restrict "
+            each.append(f"const {kind} *{alone}v{k} = c{s} + l * {size};")
             each.append(f"{kind} *restrict w{s} = n{s} + l * {size};")
             tails.append(f"memcpy({start}, c{s} + l * {size}, sizeof({kind}) * {size});")
         else:
@@ -79,10 +84,15 @@ def source(
         values[node] = writer.whole(f"v{k}", shape, kind)
     targets: dict[fx.Node, str] = {}
     for s, node in enumerate(outputs):
-        if node not in inputs:
+        if node not in inputs and carried[s] not in placed:
             targets.setdefault(node, f"w{s}")
     tables: dict[str, int] = {}
-    lowering = Lowering(writer, targets)
+    laid: dict[fx.Node, str] = {}
+    for node, table in products.items():
+        laid[node] = f"(const {kind_of(table.dtype)} *)base[{len(roles)}]"
+        roles.append("kept")
+        kept.append(panels(table))
+    lowering = Lowering(writer, targets, laid)
     for node in nodes:
         if node.op == "get_attr":
             if node.target not in tables:
@@ -105,25 +115,56 @@ def source(
     for name, k in tables.items():
         kind = kind_of(getattr(graph, name).dtype)
         each.append(f"const {kind} *restrict v{k} = (const {kind} *)base[{k}];")
-    swaps = []
+    swaps, copies = [], []
     for s, (role, node) in enumerate(zip(carried, outputs, strict=True)):
         if node in inputs and inputs[node][0] == role:
+            continue
+        if role in placed:
+            flag, new = (values[x] for x in placed[role])
+            copies.append(f"if ({flag.at(['0'] * len(flag.shape))}) "
+                          f"memcpy(c{s} + l * {count(new.shape)}, {new.array}, "
+                          f"sizeof({new.kind}) * {count(new.shape)});")  # fmt: skip
             continue
         if targets.get(node) != f"w{s}":
             writer.store(values[node], f"w{s}")
         kind = values[node].kind
         swaps.append(f"{{ {kind} *t = c{s}; c{s} = n{s}; n{s} = t; }}")
+    writer.lines += copies  # when all has been read
+    body = [line for part, call in writer.laid_out(lanes)
+            for line in ("LANES {", *each, *part, "}", call)]  # fmt: skip
     made, freed = writer.declarations()
+    kinds = sorted({kind_of(table.dtype) for table in products.values()})
     lines = [
-        HEADER,
-        "int64_t run(int64_t first, int64_t last, int64_t steps, const int64_t *base,",
+        HEADER, *([SOURCE] if kinds else []), *(f"PRODUCT({kind})" for kind in kinds),
+        "int64_t run(int64_t *next, int64_t last, int64_t steps, const int64_t *base,",
         "            const int64_t *row, const int64_t *step) {", "int64_t bad = 0;", *made,
-        f"for (int64_t r0 = first; r0 < last; r0 += {lanes}) {{",
+        "for (;;) {",
+        f"const int64_t r0 = __atomic_fetch_add(next, {lanes}, __ATOMIC_RELAXED);",
+        "if (r0 >= last) break;",
         f"const int64_t lanes = last - r0 < {lanes} ? last - r0 : {lanes};", *turns,
         "#define LANES for (int64_t l = 0, r = r0; l < lanes; l++, r++)",
         "LANES {", *heads, "}",
-        "for (int64_t k = 0; k < steps; k++) {", "LANES {", *each, *writer.lines, "}", *swaps, "}",
+        "for (int64_t k = 0; k < steps; k++) {", *body, *swaps, "}",
         "LANES {", *tails, "}", "}",
         *freed, "return bad;", "}", "",
     ]  # fmt: skip
     return "\n".join(lines), roles, kept
+
+
+def _placed(
+    inputs: Mapping[fx.Node, tuple[str, Tensor]], outputs: Mapping[str, fx.Node]
+) -> dict[str, tuple[fx.Node, fx.Node]]:
+    """Entries that become another input or stay, by one flag a row: the flag, and that input."""
+    found = {}
+    for role, node in outputs.items():
+        if node.op == "call_function" and str(node.target).split(".")[-2:-1] == ["where"]:
+            flag, new, old = cast("tuple[fx.Node, ...]", node.args)
+            mine = inputs[old][0] == role if old in inputs else False
+            if mine and new in inputs and flag.meta["val"].numel() == 1 and _alike(node, new, old):
+                found[role] = flag, new
+    # None of them is read when it may have changed already.
+    return {k: (flag, new) for k, (flag, new) in found.items() if inputs[new][0] not in found}
+
+
+def _alike(*nodes: fx.Node) -> bool:
+    return len({(x.meta["val"].shape, x.meta["val"].dtype) for x in nodes}) == 1

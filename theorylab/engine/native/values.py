@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import final
@@ -30,6 +31,7 @@ _KINDS = {
     torch.float32: "float", torch.float64: "double", torch.int32: "int32_t",
     torch.int64: "int64_t", torch.bool: "uint8_t",
 }  # fmt: skip
+_NAMES = re.compile(r"\b[a-z]\w*\b")
 _ON_THE_STACK = 1 << 14  # bytes; larger arrays are allocated
 
 
@@ -149,10 +151,16 @@ class Writer:
     lines : list of str
     arrays : list of (kind, name, length)
         Declared ahead of all loops.
+    parts : list of (lines, call)
+        What comes before ``lines``: some lines for every row, then a call for all rows at once.
+    in_parts : bool
+        Whether there will be such calls: then all that is stored outlives them.
     """
 
     lines: list[str] = field(default_factory=list)
     arrays: list[tuple[str, str, int]] = field(default_factory=list)
+    parts: list[tuple[list[str], str]] = field(default_factory=list)
+    in_parts: bool = False
     _made: int = 0
 
     def name(self, letter: str) -> str:
@@ -193,6 +201,8 @@ class Writer:
         if target is None and (value.array is not None or count(value.shape) == 1):
             if value.plain:
                 return value
+            if self.in_parts:
+                return self.held(value)
             name = self.name("x")
             self.lines.append(f"const {value.kind} {name} = {value.at(['0'] * len(value.shape))};")
             return Value(value.shape, value.kind, lambda _: name, plain=True)
@@ -210,6 +220,31 @@ class Writer:
             return value
         made = self.empty(value.shape, value.kind)
         return self.store(value, made.array)
+
+    def own(self, value: Value) -> Value:
+        """The value in an array that the step makes."""
+        if value.array in {name for _, name, _ in self.arrays}:
+            return value
+        return self.store(value, self.empty(value.shape, value.kind).array)
+
+    def together(self, call: str) -> None:
+        """End the lines that each row runs through alone by a call for all of them."""
+        self.parts.append((self.lines, call))
+        self.lines = []
+
+    def laid_out(self, lanes: int) -> list[tuple[list[str], str]]:
+        """The parts, and arrays that outlive one as an array a row, ``NAME_`` of all of them."""
+        parts = [*self.parts, (self.lines, "")]
+        words = [set(_NAMES.findall("\n".join([*lines, call]))) for lines, call in parts]
+        heads: list[list[str]] = [[] for _ in parts]
+        for k, (kind, name, length) in enumerate(self.arrays):
+            found = [name in told for told in words]
+            if f"{name}_" in set().union(*words) or sum(found) > 1:
+                self.arrays[k] = kind, f"{name}_", length * lanes
+                for head, used in zip(heads, found, strict=True):
+                    if used:
+                        head.append(f"{kind} *restrict {name} = {name}_ + l * {length};")
+        return [([*head, *lines], call) for head, (lines, call) in zip(heads, parts, strict=True)]
 
     def declarations(self) -> tuple[list[str], list[str]]:
         """The arrays' declarations, and what frees them."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from exhibit_session import TINY, invented
 from hypothesis import settings
 
@@ -29,3 +31,12 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> None:
         return Computed(tuple(invented(cell) for cell in cells))
 
     monkeypatch.setattr(session_module, "compute", compute)
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: small networks are no faster on more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

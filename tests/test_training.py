@@ -5,7 +5,6 @@ import hashlib
 import multiprocessing
 import random
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +21,7 @@ from theorylab.plugins import code, registry
 from theorylab.plugins.store import Damaged
 from theorylab.torch.oracle import ANSWERS
 
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_every_rule_has_a_method() -> None:

@@ -115,30 +115,25 @@ class Database:
 
 def _instance(table: Any) -> Instance | None:
     """The instance that a table from anywhere describes; ``None`` if it describes none."""
-    if not isinstance(table, Mapping) or not isinstance(table.get("values"), Mapping):
+    if not isinstance(table, Mapping):
         return None
-    spec, values = table.get("spec"), table["values"]
-    course = table.get("course", {})
-    if not isinstance(course, Mapping):
+    try:
+        instance = Instance.from_json({"spec": None, **table})
+    except (ValueError, KeyError, TypeError):
         return None
-    numbers = [*values.values(), *course.values(), table.get("a", 1.0), table.get("b", 1.0)]
-    sound = (
-        all(type(x) in (int, float) and abs(x) <= sys.float_info.max for x in numbers)
-        and all(isinstance(name, str) for name in (*values, *course))
-        and type(table.get("seed", 0)) is int and 0 <= table.get("seed", 0) < 2**63
-        and type(table.get("quiet", False)) is bool
-        and min(numbers[-2:]) > 0 and (spec is None or _named(spec))
-    )  # fmt: skip
-    return Instance.from_json({"spec": None, **table}) if sound else None
+    return instance if _sound(instance) else None
 
 
-def _named(spec: Any) -> bool:
+def _sound(instance: Instance) -> bool:
+    """Whether its numbers are finite, and its counts such as a function can be built of."""
+    spec = instance.spec or {}
+    parameters = spec.get("parameters", {})
+    numbers = (*instance.values.values(), *instance.course.values(), instance.a, instance.b)
     return (
-        isinstance(spec, Mapping) and isinstance(spec.get("family"), str)
-        and isinstance(spec.get("parameters", {}), Mapping)
-        # A count decides how much is built.
-        and all(abs(x) <= _LARGEST for x in spec.get("parameters", {}).values()
-                if isinstance(x, int))
+        all(abs(x) <= sys.float_info.max for x in numbers)
+        and 0 <= instance.seed < 2**63 and min(instance.a, instance.b) > 0
+        and isinstance(parameters, Mapping)
+        and all(abs(x) <= _LARGEST for x in parameters.values() if isinstance(x, int))
     )  # fmt: skip
 
 

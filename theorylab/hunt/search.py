@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from html import escape
-from typing import Any
+from typing import Any, final
 
 from bounds.statement import Statement
 from theorylab.hunt.instance import FAILURES, Evaluation, Instance, guess, score
@@ -216,80 +216,126 @@ def hunt(
     looks = _TRIES + _GUESSES + 1 + (_STARTS if start else 0)
     confirm = partial(_confirm, statement, risk=(1 - confidence) / max(1, family) / looks,
                       seed=seed, ends=ends, least=replicas)  # fmt: skip
-    tries, promise, how = 0, 0.0, ""
-    guesses = starts = 0
-    confirmed: Evaluation | None = None
-    winner: Evaluation | None = None
-    worst: tuple[Verdict, Instance | None] | None = None
-    asked = False
+    share = math.inf if limit is not None else _PROGRAMS * budget
+    ask = partial(worst_instance, statement, seed, programs)
+    chase = _Chase(statement, search, confirm, ask, share, ends, stop)
     with bar(progress) as display:
         shown = display.add_task(f"{statement.key}", total=limit or round(budget))
         for candidate in search.candidates():
             spent = time.monotonic() - search.begun if limit is None else search.asked
             display.update(shown, completed=round(spent))
-            if not asked and search.how in _BLIND:
-                # A few programs say at once what thousands of random instances may miss.
-                share = math.inf if limit is not None else _PROGRAMS * budget
-                until = min(ends, time.monotonic() + share)
-                asked = True
-                worst = search.aside(partial(worst_instance, statement, seed, programs, until))
-                if worst is not None and stop:
-                    break
-            found = search.score(candidate)
-            if winner is None or found > search.score(winner):
-                winner = candidate
-            if confirmed is not None:
-                continue
-            attempt = 0
-            if search.how == "kept":
-                # On randomness of its own: what it was kept for was seen on that of the attempts.
-                if candidate.verdict.verdict != "violated" or starts == _STARTS:
-                    continue
-                starts += 1
-                attempt = _TRIES + _GUESSES + 1 + starts
-            elif candidate.verdict.verdict == "violated" and tries < _TRIES:
-                tries += 1
-            elif _promises(candidate, statement, found, promise) and guesses < _GUESSES:
-                guesses, promise = guesses + 1, 1.5 * found
-            else:
-                continue
-            attempt = attempt or tries + guesses
-            again = confirm(candidate, attempt)
-            if again is not None and again.verdict == "violated":
-                confirmed, how = Evaluation(candidate.instance, again), search.how
-                if stop:
-                    break
-        if confirmed is not None and winner is not None and winner.instance != confirmed.instance:
-            # Searching went on (stop=False): the best instance found counts, if it repeats as well.
-            again = confirm(winner, _TRIES + _GUESSES)
-            if again is not None and again.verdict == "violated":
-                confirmed, how = Evaluation(winner.instance, again), search.how_best
-        if confirmed is None and worst is None and winner is not None and not winner.verdict.exact:
-            # The winner's own number is the luckiest of many: report it as measured afresh.
-            # An order needs the full sizes to show that it grows.
-            enough = None if statement.claim.big_o else 4 * replicas
-            again = confirm(winner, _TRIES + _GUESSES + 1, replicas=enough)
-            winner = winner if again is None else Evaluation(winner.instance, again)
-            # That is one of the confirmations that the risk was shared among.
-            if again is not None and again.verdict == "violated":
-                confirmed, how = winner, search.how_best
-        if confirmed is None and not asked:
-            worst = worst_instance(statement, seed, programs, ends)
-    common: dict[str, Any] = {
-        "evaluations": search.evaluations, "seconds": time.monotonic() - begun,
-    }  # fmt: skip
-    names = (statement.key, statement.form)
-    if confirmed is not None:
-        return Hunt(*names, "violated", confirmed.verdict, confirmed.instance, how, **common)
-    if worst is not None:
-        return Hunt(*names, "violated", *worst, "worst case", **common)
-    if winner is None and search.evaluations == 0 and search.applicable:
-        reason = "the budget ended before an instance was measured"
-        return Hunt(*names, "not refuted", reason=reason, **common)
-    if winner is None:
-        return Hunt(*names, "not applicable", reason=search.reason, **common)
-    return Hunt(*names, "not refuted", winner.verdict, winner.instance, search.how_best,
-                reason=f"{tries} winners did not repeat" if tries else "", **common)  # fmt: skip
+            if chase.ended_by(candidate):
+                break
+        chase.settle(4 * replicas)
+    return chase.concluded(time.monotonic() - begun)
+
+
+@final
+class _Chase:
+    """What a hunt has seen and confirmed so far.
+
+    A sample that failed is confirmed on fresh randomness, a few times in all; what promises to
+    fail, likewise. Programs are asked once, before the first instances taken at random.
+    """
+
+    def __init__(
+        self, statement: Statement, search: Search, confirm: Callable[..., Verdict | None],
+        ask: Callable[[float], tuple[Verdict, Instance | None] | None], share: float, ends: float,
+        stop: bool,
+    ) -> None:  # fmt: skip
+        self.statement, self.search, self.confirm, self.ask = statement, search, confirm, ask
+        self.share, self.ends, self.stop = share, ends, stop
+        self.tries = self.guesses = self.starts = 0
+        self.promise, self.how, self.asked = 0.0, "", False
+        self.confirmed: Evaluation | None = None
+        self.winner: Evaluation | None = None
+        self.worst: tuple[Verdict, Instance | None] | None = None
+
+    def ended_by(self, candidate: Evaluation) -> bool:
+        """Take a candidate in; whether the hunt is over."""
+        search = self.search
+        if not self.asked and search.how in _BLIND:
+            # A few programs say at once what thousands of random instances may miss.
+            self.asked = True
+            until = min(self.ends, time.monotonic() + self.share)
+            self.worst = search.aside(partial(self.ask, until))
+            if self.worst is not None and self.stop:
+                return True
+        found = search.score(candidate)
+        if self.winner is None or found > search.score(self.winner):
+            self.winner = candidate
+        if self.confirmed is not None:
+            return False
+        attempt = self._attempt(candidate, found)
+        if attempt is None:
+            return False
+        return self._confirms(self._afresh(candidate, attempt), search.how) and self.stop
+
+    def settle(self, replicas: int) -> None:
+        """Confirm what is left once no candidate comes; programs, where none were asked."""
+        how, winner, confirmed = self.search.how_best, self.winner, self.confirmed
+        if confirmed is not None:
+            if winner is not None and winner.instance != confirmed.instance:
+                # Searching went on (stop=False): the best instance counts, if it repeats as well.
+                self._confirms(self._afresh(winner, _TRIES + _GUESSES), how)
+        elif self.worst is None and winner is not None and not winner.verdict.exact:
+            # The winner's own number is the luckiest of many: report it as measured afresh. That
+            # is one of the confirmations that the risk was shared among. An order needs the full
+            # sizes to show that it grows.
+            enough = None if self.statement.claim.big_o else replicas
+            again = self._afresh(winner, _TRIES + _GUESSES + 1, enough)
+            self.winner = winner if again is None else again
+            self._confirms(again, how)
+        if self.confirmed is None and not self.asked:
+            self.worst = self.ask(self.ends)
+
+    def concluded(self, seconds: float) -> Hunt:
+        """What it all comes to."""
+        search, winner = self.search, self.winner
+        names = (self.statement.key, self.statement.form)
+        common: dict[str, Any] = {"evaluations": search.evaluations, "seconds": seconds}
+        if self.confirmed is not None:
+            found = self.confirmed
+            return Hunt(*names, "violated", found.verdict, found.instance, self.how, **common)
+        if self.worst is not None:
+            return Hunt(*names, "violated", *self.worst, "worst case", **common)
+        if winner is None and search.evaluations == 0 and search.applicable:
+            reason = "the budget ended before an instance was measured"
+            return Hunt(*names, "not refuted", reason=reason, **common)
+        if winner is None:
+            return Hunt(*names, "not applicable", reason=search.reason, **common)
+        reason = f"{self.tries} winners did not repeat" if self.tries else ""
+        return Hunt(*names, "not refuted", winner.verdict, winner.instance, search.how_best,
+                    reason=reason, **common)  # fmt: skip
+
+    def _attempt(self, candidate: Evaluation, found: float) -> int | None:
+        """The number of the confirmation that a candidate is worth; ``None`` if of none."""
+        violated = candidate.verdict.verdict == "violated"
+        if self.search.how == "kept":
+            # On randomness of its own: what it was kept for was seen on that of the attempts.
+            if not violated or self.starts == _STARTS:
+                return None
+            self.starts += 1
+            return _TRIES + _GUESSES + 1 + self.starts
+        if violated and self.tries < _TRIES:
+            self.tries += 1
+        elif self.guesses < _GUESSES and _promises(candidate, self.statement, found, self.promise):
+            self.guesses, self.promise = self.guesses + 1, 1.5 * found
+        else:
+            return None
+        return self.tries + self.guesses
+
+    def _afresh(
+        self, candidate: Evaluation, attempt: int, replicas: int | None = None
+    ) -> Evaluation | None:
+        again = self.confirm(candidate, attempt, replicas=replicas)
+        return None if again is None else Evaluation(candidate.instance, again)
+
+    def _confirms(self, again: Evaluation | None, how: str) -> bool:
+        if again is None or again.verdict.verdict != "violated":
+            return False
+        self.confirmed, self.how = again, how
+        return True
 
 
 def _promises(candidate: Evaluation, statement: Statement, found: float, before: float) -> bool:

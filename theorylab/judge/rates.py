@@ -134,13 +134,11 @@ def _begin(
     if _grows_data(rate.scale) or not any(q.path and q.of_run for q in statement.claim.measured):
         return None
     longer = _sizes(statement, objective, effort)
-    for size in (1.0, *longer) if rate.grows else longer:
-        for _, experiment in _experiments(statement, objective, [size], fixed, replicas, effort,
-                                          seed, repeat, course):  # fmt: skip
-            compared = compare(
-                statement.claim, experiment.values, protocol.measure(experiment), 0.5
-            )
-            return float(compared.measured.max())
+    sizes = (1.0, *longer) if rate.grows else longer
+    for _, experiment in _experiments(statement, objective, sizes, fixed, replicas, effort, seed,
+                                      repeat, course):  # fmt: skip
+        compared = compare(statement.claim, experiment.values, protocol.measure(experiment), 0.5)
+        return float(compared.measured.max())
     return None
 
 

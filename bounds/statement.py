@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -322,6 +323,13 @@ class Statement:
                 some = "a tuple of" if name.endswith("s") else "one"
                 got = str((wrong or [items])[0])[:80]
                 raise ValueError(f"{self.key}: {name} is {some} {kind.__name__}, got {got}")
+        for one, other in pairwise(self.symbols):
+            if one.name == other.name:
+                raise ValueError(
+                    f"{self.key}: two symbols are called {one.name}, {one.meaning!r} and "
+                    f"{other.meaning!r}; rename one, or bind the run's length to another symbol: "
+                    "Algorithm(..., horizon=...)"
+                )
 
     @property
     def paper(self) -> str:
@@ -343,8 +351,7 @@ class Statement:
             expressions += self.algorithm.bound
         free = set().union(*(sp.sympify(e).free_symbols for e in expressions))
         if self.algorithm is not None and any(quantity.of_run for quantity in self.measured):
-            taken = {s.name for s in free}  # its own T may be a temperature
-            free |= {s for s in self.algorithm.horizon.free_symbols if s.name not in taken}
+            free |= self.algorithm.horizon.free_symbols
         free -= set(self.prescription)
         named = {s for s in free if isinstance(s, Symbol) and not isinstance(s, Measured)}
         return tuple(sorted((s for s in named if s.name != "t"), key=lambda s: s.name))

@@ -190,10 +190,18 @@ def test_horizon_and_batch_are_bound_openly() -> None:
     assert (usual.rounds, usual.batch_size) == (5, 2)
 
 
-def test_a_symbol_called_t_need_not_be_the_horizon() -> None:
+def test_a_symbol_called_t_is_refused_beside_the_horizon() -> None:
+    """It had run one round, in silence."""
     heat = Symbol("T", "temperature", units=Units(F=2, X=-2))
-    statement = final("in expectation", heat)
-    assert Experiment(statement, NOISY, {"T": 40.0, "ell": 1.0}).rounds == 1
+    with pytest.raises(ValueError, match="called T, .* 'temperature'; .*horizon=") as refused:
+        final("in expectation", heat)
+    assert "test.final" in str(refused.value)
+    K = Symbol("K", "rounds", COUNT)
+    free = Statement("test.heat", "X", "printed", Claim(final_gradient_norm_squared, "<=", heat),
+                     (SMOOTH,), Algorithm("sgd", {"eta": 1 / ell}, horizon=K))  # fmt: skip
+    assert Experiment(free, NOISY, {"T": 40.0, "K": 3.0, "ell": 1.0}).rounds == 3
+    number = Statement("test.number", "X", "printed", Claim(heat, "<=", 2 * heat))
+    assert [s.meaning for s in number.symbols] == ["temperature"]
 
 
 def test_an_accuracy_named_eps_does_not_become_adams() -> None:

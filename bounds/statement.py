@@ -325,10 +325,10 @@ class Statement:
                 raise ValueError(f"{self.key}: {name} is {some} {kind.__name__}, got {got}")
         for one, other in pairwise(self.symbols):
             if one.name == other.name:
+                meant = " and ".join(sorted((repr(one.meaning), repr(other.meaning))))
                 raise ValueError(
-                    f"{self.key}: two symbols are called {one.name}, {one.meaning!r} and "
-                    f"{other.meaning!r}; rename one, or bind the run's length to another symbol: "
-                    "Algorithm(..., horizon=...)"
+                    f"{self.key}: two symbols are called {one.name}, {meant}; rename "
+                    "one, or give the run's length: Algorithm(..., horizon=...)"
                 )
 
     @property
@@ -462,9 +462,6 @@ class Statement:
                     self._alike(condition.lhs, condition.rhs)
             if self.claim.failure is not None:
                 self._alike(self.claim.failure, sp.Integer(1))
-        except UnitsError as fault:
-            return fault
-        try:
             lhs, rhs = (units_of(self._expand(side)) for side in (self.claim.lhs, self.claim.rhs))
         except UnitsError as fault:
             return fault
@@ -500,8 +497,6 @@ class Statement:
 
 def _show(value: Any) -> str:
     array = np.asarray(value)
-    return (
-        f"{array.item():.6g}"
-        if array.ndim == 0
-        else f"an array from {array.min():.6g} to {array.max():.6g}"
-    )
+    if array.ndim == 0:
+        return f"{array.item():.6g}"
+    return f"an array from {array.min():.6g} to {array.max():.6g}"

@@ -193,7 +193,7 @@ def test_horizon_and_batch_are_bound_openly() -> None:
 def test_a_symbol_called_t_is_refused_beside_the_horizon() -> None:
     """It had run one round, in silence."""
     heat = Symbol("T", "temperature", units=Units(F=2, X=-2))
-    with pytest.raises(ValueError, match="called T, .* 'temperature'; .*horizon=") as refused:
+    with pytest.raises(ValueError, match=r"called T, .* 'temperature'; .*horizon=") as refused:
         final("in expectation", heat)
     assert "test.final" in str(refused.value)
     K = Symbol("K", "rounds", COUNT)

@@ -1,7 +1,8 @@
 """Lemmas and theorems as data: symbols with units, claims, assumptions, rates and proofs."""
 
 from bounds.assumptions import Assumption
-from bounds.statement import Algorithm, Claim, Condition, DomainError, Mode, Rate, Statement
+from bounds.claim import Claim, Condition, DomainError, Mode
+from bounds.statement import Algorithm, Rate, Statement
 from bounds.symbol import Domain, Measured, Symbol
 from bounds.units import Units, UnitsError, units_of
 

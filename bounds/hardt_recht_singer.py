@@ -17,10 +17,11 @@ from bounds.assumptions import (
     SMOOTH,
     STRONGLY_CONVEX,
 )
+from bounds.claim import Claim, Condition
 from bounds.notation import Bf, G, T, c, ell, eta, mu, n, t
 from bounds.proof import Identity
 from bounds.quantities import stability_gap
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 
 theorem_3_8 = Statement(
     key="hardt_recht_singer.theorem_3_8",

@@ -31,6 +31,7 @@ from bounds.assumptions import (
     SMOOTH,
     WEAKLY_CONVEX,
 )
+from bounds.claim import Claim, Condition
 from bounds.notation import (
     B,
     Bf,
@@ -61,7 +62,7 @@ from bounds.proof import (
     PositiveDefinite,
     Step,
 )
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 from bounds.symbol import COUNT, POSITIVE, Domain, Symbol
 from bounds.units import Units
 

@@ -27,7 +27,8 @@ from sympy.printing.str import StrPrinter
 from bounds.symbol import Measured, Symbol
 
 if TYPE_CHECKING:
-    from bounds.statement import Claim, Condition, Statement
+    from bounds.claim import Claim, Condition
+    from bounds.statement import Statement
 
 __all__ = ["claim_latex", "expression_latex", "formulas", "latex", "mathml", "text"]
 

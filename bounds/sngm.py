@@ -29,6 +29,7 @@ from bounds.assumptions import (
     RELAXED_SMOOTH,
     STRONGLY_CONVEX,
 )
+from bounds.claim import Claim, Condition
 from bounds.notation import L0, L1, B, C, Delta, L, T, beta, kappa, mu, sigma
 from bounds.notation import eta as step
 from bounds.notation import eta_length as eta
@@ -48,7 +49,7 @@ from bounds.quantities import (
     mean_gradient_norm_squared,
     value_difference,
 )
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 from bounds.symbol import POSITIVE, Symbol
 from bounds.units import Units
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_VARIANCE, FINITE_SUM, PER_SAMPLE, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import B, ell, eta, n, sigma
 from bounds.proof import Identity, Nonnegative, NonnegativeOn
 from bounds.quantities import (
@@ -57,7 +58,7 @@ from bounds.quantities import (
     update_indicator,
     update_probability,
 )
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 from bounds.symbol import REAL, Domain, Symbol
 
 __all__ = ["STATEMENTS", "sigmoid"]

@@ -28,6 +28,7 @@ from bounds.assumptions import (
     SMOOTH,
     WEAKLY_CONVEX,
 )
+from bounds.claim import Claim, Condition
 from bounds.notation import B, Bf, C, Delta, G, S, T, delta, ell, eps, eta, lam, sigma
 from bounds.proof import Identity, Minimal, Nonnegative, Telescopes
 from bounds.quantities import (
@@ -50,7 +51,7 @@ from bounds.quantities import (
     start_distance_squared,
     value_difference,
 )
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 from bounds.symbol import COUNT, Symbol
 
 __all__ = ["STATEMENTS"]

@@ -27,8 +27,8 @@ __all__ = ["write"]
 
 HERE = Path(__file__).parent
 REFERENCE: Mapping[str, Sequence[str]] = {
-    "Statements": ("bounds.statement", "bounds.symbol", "bounds.units", "bounds.path",
-                   "bounds.assumptions", "bounds.proof", "bounds.render"),
+    "Statements": ("bounds.statement", "bounds.claim", "bounds.symbol", "bounds.units",
+                   "bounds.path", "bounds.assumptions", "bounds.proof", "bounds.render"),
     "Objectives and oracles": ("theorylab.problem",),
     "Methods": ("theorylab.method",),
     "Runs": ("theorylab.engine.driver", "theorylab.engine.recorders"),

@@ -18,6 +18,7 @@ from bounds.assumptions import (
     STRONGLY_CONVEX,
     Assumption,
 )
+from bounds.claim import Claim, Condition
 from bounds.notation import B, Bf, Delta, G, S, T, beta, delta, ell, eta, mu, sigma
 from bounds.quantities import (
     decrease,
@@ -29,7 +30,7 @@ from bounds.quantities import (
     total_decrease,
     twin_distance,
 )
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 from theorylab.plugins import registry
 
 __all__ = ["FALSE", "HEAVY_BALL", "MENDED", "NOISE_BY_BATCH", "NOISE_TOO_SMALL", "scaled"]

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from bounds.statement import Statement, evaluate
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 
 
 def geometric(theta: Any) -> Any:

@@ -24,11 +24,11 @@ from bounds import (
     UnitsError,
     units_of,
 )
+from bounds.evaluation import evaluate
 from bounds.notation import B, C, Delta, L, T, beta, ell, eta, kappa, sigma
 from bounds.proof import Identity, Minimal, Nonnegative, Telescopes
 from bounds.quantities import decrease, gradient_norm_squared, value_difference
 from bounds.render import claim_latex
-from bounds.statement import evaluate
 from bounds.symbol import COUNT, POSITIVE, UNIT_INTERVAL
 
 exponents = st.integers(-4, 4)

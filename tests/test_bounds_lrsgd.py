@@ -14,7 +14,9 @@ from lrsgd_forms import UNIT, bound, geometric, steps_needed, unchecked
 
 from bounds import hardt_recht_singer as hrs
 from bounds import lrsgd
-from bounds.statement import DomainError, Statement, evaluate
+from bounds.claim import DomainError
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 
 THETAS = np.concatenate([np.geomspace(1e-12, 1e-3, 200), np.linspace(1e-3, 0.25, 2000)])
 

@@ -14,8 +14,10 @@ from lrsgd_forms import bound, geometric, steps_needed
 
 from bounds import hardt_recht_singer as hrs
 from bounds import lrsgd, tralgo
+from bounds.claim import DomainError
+from bounds.evaluation import evaluate
 from bounds.proof import PositiveDefinite
-from bounds.statement import DomainError, Statement, evaluate
+from bounds.statement import Statement
 
 
 # --- Lemmas 4.6 and 4.10 ------------------------------------------------------------------------

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from lrsgd_forms import UNIT, bound, geometric, unchecked
 
 from bounds import lrsgd
-from bounds.statement import DomainError, Statement, evaluate
+from bounds.claim import DomainError
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 
 
 # --- stability: the recursion, and the near-tight instance --------------------------------------

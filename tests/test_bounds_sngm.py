@@ -16,9 +16,9 @@ import pytest
 import sympy as sp
 
 from bounds import Statement, sngm
+from bounds.evaluation import evaluate
 from bounds.notation import B, C, T, beta
 from bounds.render import latex
-from bounds.statement import evaluate
 from theorylab.judge.domain import points
 
 PAIRS = {

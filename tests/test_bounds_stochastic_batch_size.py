@@ -11,8 +11,8 @@ import sympy as sp
 
 from bounds import DomainError, Statement
 from bounds import stochastic_batch_size as sbs
+from bounds.evaluation import evaluate
 from bounds.proof import Identity, Nonnegative, NonnegativeOn
-from bounds.statement import evaluate
 
 STEPS = [(s, i) for s in sbs.STATEMENTS for i in range(len(s.proof))]
 ALPHAS = (-1.0, -0.1, 0.0, 0.1, 0.5, 2.0, 5.0)

@@ -10,8 +10,8 @@ import pytest
 import sympy as sp
 
 from bounds import DomainError, Statement, tralgo
+from bounds.evaluation import evaluate
 from bounds.proof import Identity, Minimal, Nonnegative, NonnegativeOn, Step, Telescopes
-from bounds.statement import evaluate
 
 BY_FORM = {(s.key.split(".")[1], s.form): s for s in tralgo.STATEMENTS}
 STEPS = [(s, i) for s in tralgo.STATEMENTS for i in range(len(s.proof))]

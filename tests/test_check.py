@@ -19,6 +19,7 @@ from bounds.assumptions import (
     LIPSCHITZ,
     SMOOTH,
 )  # fmt: skip
+from bounds.claim import DomainError
 from bounds.notation import B, Delta, G, R, T, delta, ell, eta, lam, sigma
 from bounds.quantities import (
     decrease,
@@ -28,7 +29,6 @@ from bounds.quantities import (
     gradient_norm_squared,
     mean_gradient_norm_squared,
 )
-from bounds.statement import DomainError
 from theorylab import check
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.hunt.search import Instance

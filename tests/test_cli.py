@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bounds.statement import DomainError
+from bounds.claim import DomainError
 from theorylab.cli import main
 from theorylab.plugins import registry
 

@@ -187,8 +187,9 @@ def test_the_average_is_the_output(data: Any) -> None:
 
 def test_an_exact_law_of_a_rule_with_two_points() -> None:
     """Enumerated, sampled and averaged by hand: E ||grad F(w_1)||^2 of one extragradient step."""
+    from bounds.claim import Claim
     from bounds.quantities import next_gradient_norm_squared
-    from bounds.statement import Algorithm, Claim, Statement
+    from bounds.statement import Algorithm, Statement
     from theorylab.quantities import Experiment, protocol_for
 
     coin = synthetic.quadratic(dim=1, ell=1.0, noise="two_point", sigma=1.0, start=2.0)

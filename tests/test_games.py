@@ -10,6 +10,7 @@ import torch
 import synthetic
 from bounds import hardt_recht_singer
 from bounds.assumptions import CONVEX, MONOTONE, SMOOTH
+from bounds.claim import Claim
 from bounds.methods import extragradient
 from bounds.notation import T, ell, eta
 from bounds.quantities import (
@@ -17,7 +18,7 @@ from bounds.quantities import (
     final_suboptimality,
     first_distance_to_minimizer_squared,
 )
-from bounds.statement import Algorithm, Claim, Statement
+from bounds.statement import Algorithm, Statement
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.exact.function_class import pepit
 from theorylab.exact.worst_case import worst_case

@@ -6,7 +6,7 @@ import pytest
 
 import synthetic
 from bounds import lrsgd
-from bounds.statement import Claim
+from bounds.claim import Claim
 from theorylab import check
 
 POINT = {"lam": 2.0, "theta": 0.25}

@@ -11,6 +11,7 @@ import torch
 
 import synthetic
 from bounds import stochastic_batch_size as paper
+from bounds.claim import Claim
 from bounds.notation import B, ell, sigma
 from bounds.quantities import (
     accumulated_batches,
@@ -25,7 +26,7 @@ from bounds.quantities import (
     symmetric_mean_update_probability,
     update_frequency,
 )
-from bounds.statement import Algorithm, Claim, Statement
+from bounds.statement import Algorithm, Statement
 from theorylab import check
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.method import stochastic_batch_size as rules

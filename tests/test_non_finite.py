@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import synthetic
+from bounds.claim import Claim, DomainError
 from bounds.path import PathOf
-from bounds.statement import Claim, DomainError
 from bounds.symbol import Domain, Measured, Symbol
 from bounds.units import Units
 from theorylab import Stratified, check, run

@@ -4,7 +4,8 @@ import pytest
 import sympy as sp
 from hunting import AVERAGE, DESCENT, GRADIENT_DESCENT, NUMBERS_TRUE
 
-from bounds.statement import Statement, evaluate
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from theorylab.hunt.search import Hunt
 from theorylab.studies import power as measuring
 from theorylab.studies.mutants import FACTORS, mutants

@@ -16,6 +16,7 @@ import torch
 import synthetic
 from bounds import Algorithm, Claim, Statement
 from bounds.assumptions import BOUNDED_VARIANCE, FINITE_SUM, SMOOTH, STRONGLY_CONVEX
+from bounds.evaluation import evaluate
 from bounds.notation import Delta, T, ell, eta, mu, sigma
 from bounds.quantities import (
     decrease,
@@ -35,7 +36,6 @@ from bounds.quantities import (
     total_decrease,
     twin_distance,
 )
-from bounds.statement import evaluate
 from theorylab import check
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.exact.tabular import Tabular

@@ -148,8 +148,9 @@ def test_the_branches_are_the_law_of_the_stream(sampler: Sampler) -> None:
 @pytest.mark.parametrize("order", ["reshuffled", "once", "cyclic"])
 def test_an_exact_law_of_samples_in_a_random_order(order: Any) -> None:
     """Every permutation, by hand: E ||w_6 - w*||^2 after two epochs of three samples."""
+    from bounds.claim import Claim
     from bounds.quantities import final_distance_to_minimizer_squared as far
-    from bounds.statement import Algorithm, Claim, Statement
+    from bounds.statement import Algorithm, Statement
     from theorylab.quantities import Experiment
     from theorylab.quantities.enumeration import enumerate_paths
 

@@ -13,7 +13,7 @@ from twin_objectives import Robust
 
 import synthetic
 from bounds import lrsgd
-from bounds.statement import evaluate
+from bounds.evaluation import evaluate
 from theorylab.engine.driver import run
 from theorylab.errors import UsageError
 from theorylab.judge.gaps import judge

@@ -13,9 +13,9 @@ import pytest
 from matplotlib.mathtext import MathTextParser
 
 from bounds import DomainError, Statement, units_of
+from bounds.evaluation import evaluate
 from bounds.proof import Telescopes
 from bounds.render import claim_latex, latex, mathml, text
-from bounds.statement import evaluate
 from theorylab.judge.domain import points
 from theorylab.plugins import registry
 

@@ -16,8 +16,9 @@ from synthetic_instances import DEFAULTS, INSTANCES
 
 import synthetic
 from bounds.assumptions import CONSTRAINED, SMOOTH
+from bounds.claim import Claim
 from bounds.notation import Delta
-from bounds.statement import Claim, Statement
+from bounds.statement import Statement
 from synthetic.losses import LOSSES
 from synthetic.margin_sum import MarginSum
 from synthetic.piecewise_quadratic import PiecewiseQuadratic

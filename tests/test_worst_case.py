@@ -21,6 +21,7 @@ from bounds.assumptions import (
     STRONGLY_CONVEX,
     WEAKLY_CONVEX,
 )
+from bounds.claim import DomainError
 from bounds.notation import Delta, T, delta, ell, eta, lam, mu, sigma
 from bounds.quantities import (
     buffer_norm,
@@ -35,7 +36,6 @@ from bounds.quantities import (
     total_decrease,
     value_difference,
 )
-from bounds.statement import DomainError
 from theorylab.errors import UsageError
 from theorylab.exact import function_class as module
 from theorylab.exact.refutation import refutation

@@ -29,9 +29,10 @@ from bounds.assumptions import (
     SMOOTH,
     Assumption,
 )  # fmt: skip
+from bounds.claim import Claim, Condition
 from bounds.notation import Bf, Delta, T, ell, eta, mu_pl
 from bounds.quantities import final_suboptimality
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 from synthetic.laws import Rare
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import check, constants_for

@@ -10,6 +10,7 @@ import pytest
 import synthetic
 from bounds import Algorithm, Claim, Condition, Statement
 from bounds.assumptions import BOUNDED_BELOW, COMPOSITE, POLYAK_LOJASIEWICZ, SMOOTH
+from bounds.evaluation import evaluate
 from bounds.methods.fista import theorem_4_4 as fista
 from bounds.methods.frank_wolfe import theorem_1 as frank_wolfe
 from bounds.methods.mirror_descent import theorem_4_2 as mirror_descent
@@ -19,7 +20,6 @@ from bounds.methods.projected_subgradient import best_step
 from bounds.methods.proximal_gradient import theorem_4_1 as proximal_gradient
 from bounds.notation import Delta, T, ell, mu_pl, sigma
 from bounds.quantities import final_suboptimality
-from bounds.statement import evaluate
 from theorylab.errors import UsageError
 from theorylab.exact.refutation import refutation
 from theorylab.exact.worst_case import worst_case

@@ -13,12 +13,13 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_BELOW, SMOOTH, STRONGLY_CONVEX
+from bounds.claim import Claim, Condition
 from bounds.notation import Delta, T, ell, mu, sigma
 from bounds.quantities import (
     final_distance_to_minimizer_squared,
     first_distance_to_minimizer_squared,
 )
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 _RATE = sp.sqrt(mu / ell)
 _START = 2 * Delta / mu + first_distance_to_minimizer_squared

@@ -10,11 +10,12 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_BELOW, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import Delta, T, b0, ell, sigma
 from bounds.notation import eta_length as eta
 from bounds.proof import Identity, Nonnegative
 from bounds.quantities import mean_gradient_norm_squared
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 __all__ = ["FALSE_NEIGHBOURS", "STATEMENTS"]
 

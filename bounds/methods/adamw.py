@@ -14,11 +14,12 @@ from __future__ import annotations
 
 import sympy as sp
 
+from bounds.claim import Claim, Condition
 from bounds.notation import T, beta, beta2, decay
 from bounds.notation import eta_length as eta
 from bounds.proof import Identity, Nonnegative
 from bounds.quantities import final_linf_norm, first_linf_norm
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 __all__ = ["FALSE_NEIGHBOURS", "STATEMENTS"]
 

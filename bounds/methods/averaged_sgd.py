@@ -9,9 +9,10 @@ programming" (SIAM J. Optimization 2009), section 2.2.
 from __future__ import annotations
 
 from bounds.assumptions import BOUNDED_VARIANCE, CONVEX, LIPSCHITZ
+from bounds.claim import Claim
 from bounds.notation import B, G, T, eta, sigma
 from bounds.quantities import first_distance_to_minimizer_squared, output_suboptimality
-from bounds.statement import Algorithm, Claim, Statement
+from bounds.statement import Algorithm, Statement
 
 theorem_14_8 = Statement(
     key="averaged_sgd.theorem_14_8",

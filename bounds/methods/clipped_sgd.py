@@ -13,10 +13,11 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_BELOW, RELAXED_SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import L0, L1, Delta, T, sigma
 from bounds.proof import Identity, Nonnegative
 from bounds.quantities import decrease, gradient_norm, min_gradient_norm
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 __all__ = ["FALSE_NEIGHBOURS", "STATEMENTS"]
 

@@ -18,10 +18,11 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_VARIANCE, HETEROGENEITY, LIPSCHITZ, PER_WORKER
+from bounds.claim import Claim, Condition
 from bounds.notation import B, G, M, T, eta, gap, sigma, zeta
 from bounds.proof import Identity
 from bounds.quantities import consensus_distance_squared
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 _second = sp.Abs(sp.Rational(1, 3) + sp.Rational(2, 3) * sp.cos(2 * sp.pi / M))
 _b = sp.Symbol("b", positive=True)

@@ -12,10 +12,11 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_VARIANCE, LIPSCHITZ, PER_WORKER
+from bounds.claim import Claim, Condition
 from bounds.notation import B, G, M, T, d, eta, sigma
 from bounds.proof import Identity
 from bounds.quantities import held_back_norm_squared
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 from bounds.symbol import COUNT, Symbol
 
 k = Symbol("k", "entries that compression keeps", COUNT, typical=(1, 2, 4))

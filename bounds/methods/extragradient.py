@@ -15,13 +15,14 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import EXPANDING, MONOTONE, SMOOTH, STRONGLY_MONOTONE
+from bounds.claim import Claim, Condition
 from bounds.notation import T, ell, eta, mu, s_min, sigma
 from bounds.quantities import (
     final_distance_to_minimizer_squared,
     first_distance_to_minimizer_squared,
     mean_gradient_norm_squared,
 )
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 _SPENT = T * eta**2 * mean_gradient_norm_squared
 _NO_NOISE = Condition(sigma, "<=", 0)

@@ -20,10 +20,11 @@ from bounds.assumptions import (
     SMOOTH,
     STRONGLY_CONVEX,
 )
+from bounds.claim import Claim, Condition
 from bounds.notation import R, S, T, ell, eta, mu, sigma, zeta_star
 from bounds.proof import Identity
 from bounds.quantities import final_distance_to_minimizer_squared
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 from bounds.symbol import Domain, Symbol
 
 alpha = Symbol("alpha", "the server's step", Domain(0, 1, lower_open=True), latex=r"\alpha",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import COMPOSITE, CONVEX, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import T, ell, sigma
 from bounds.quantities import final_suboptimality, first_distance_to_minimizer_squared
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 
 theorem_4_4 = Statement(
     key="fista.theorem_4_4",

@@ -10,9 +10,10 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_SET, CONSTRAINED, CONVEX, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import D, T, ell, sigma
 from bounds.quantities import final_suboptimality
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 
 theorem_1 = Statement(
     key="frank_wolfe.theorem_1",

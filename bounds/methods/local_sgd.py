@@ -10,10 +10,11 @@ lemma is from memory.)
 from __future__ import annotations
 
 from bounds.assumptions import BOUNDED_VARIANCE, CONVEX, HETEROGENEITY, PER_WORKER, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import B, M, S, T, ell, eta, sigma, zeta
 from bounds.proof import Identity
 from bounds.quantities import consensus_distance_squared
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 _spread = eta**2 * sigma**2 / B
 

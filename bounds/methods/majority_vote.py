@@ -18,10 +18,11 @@ from bounds.assumptions import (
     SMOOTH,
     UNIMODAL_SYMMETRIC_NOISE,
 )
+from bounds.claim import Claim, Condition
 from bounds.notation import B, M, T, d, ell, sigma, zeta
 from bounds.notation import eta_length as eta
 from bounds.quantities import mean_gradient_l1_norm, total_decrease
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 _claim = Claim(
     total_decrease,

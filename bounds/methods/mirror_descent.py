@@ -12,9 +12,10 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_ENTRIES, CONSTRAINED, CONVEX, FROM_CENTRE
+from bounds.claim import Claim, Condition
 from bounds.notation import D1, G_inf, T, d, sigma
 from bounds.quantities import output_suboptimality
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 
 theorem_4_2 = Statement(
     key="mirror_descent.theorem_4_2",

@@ -14,9 +14,10 @@ import numpy as np
 import sympy as sp
 
 from bounds.assumptions import CONVEX, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import T, ell, sigma
 from bounds.quantities import final_suboptimality, first_distance_to_minimizer_squared
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 
 
 def _last(steps: float) -> float:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import FITTED, SMOOTH, STRONGLY_CONVEX
+from bounds.claim import Claim, Condition
 from bounds.notation import T, ell, mu, sigma
 from bounds.proof import Identity, Nonnegative
 from bounds.quantities import (
     final_distance_to_minimizer_squared,
     first_distance_to_minimizer_squared,
 )
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 __all__ = ["FALSE_NEIGHBOURS", "STATEMENTS"]
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import CONSTRAINED, CONVEX, KNOWN_DISTANCE, LIPSCHITZ
+from bounds.claim import Claim, Condition
 from bounds.notation import G, R, T, eta, sigma
 from bounds.proof import Identity
 from bounds.quantities import min_suboptimality
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 
 equation_2 = Statement(
     key="projected_subgradient.equation_2",

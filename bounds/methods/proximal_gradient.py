@@ -14,6 +14,7 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import COMPOSITE, CONVEX, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import T, ell, sigma
 from bounds.quantities import (
     decrease,
@@ -21,7 +22,7 @@ from bounds.quantities import (
     final_suboptimality,
     first_distance_to_minimizer_squared,
 )
-from bounds.statement import Algorithm, Claim, Condition, Rate, Statement
+from bounds.statement import Algorithm, Rate, Statement
 
 lemma_2_3 = Statement(
     key="proximal_gradient.lemma_2_3",

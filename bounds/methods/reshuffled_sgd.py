@@ -8,12 +8,13 @@ convex; T are epochs. The numbers are from memory.
 from __future__ import annotations
 
 from bounds.assumptions import NOISE_AT_MINIMIZER, PER_SAMPLE, SMOOTH, STRONGLY_CONVEX
+from bounds.claim import Claim, Condition
 from bounds.notation import T, ell, eta, mu, n, sigma_star
 from bounds.quantities import (
     final_distance_to_minimizer_squared,
     first_distance_to_minimizer_squared,
 )
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 _SHRUNK = (1 - eta * mu) ** (n * T) * first_distance_to_minimizer_squared
 

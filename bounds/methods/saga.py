@@ -7,6 +7,7 @@ non-strongly convex composite objectives" (NIPS 2014), Corollary 1, without the 
 from __future__ import annotations
 
 from bounds.assumptions import PER_SAMPLE, SMOOTH, STRONGLY_CONVEX
+from bounds.claim import Claim
 from bounds.notation import T, ell, eta, mu, n
 from bounds.proof import Identity
 from bounds.quantities import (
@@ -14,7 +15,7 @@ from bounds.quantities import (
     first_distance_to_minimizer_squared,
     first_suboptimality,
 )
-from bounds.statement import Algorithm, Claim, Statement
+from bounds.statement import Algorithm, Statement
 
 _START = first_distance_to_minimizer_squared + n / (mu * n + ell) * first_suboptimality
 

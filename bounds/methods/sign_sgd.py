@@ -13,11 +13,12 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
+from bounds.claim import Claim
 from bounds.notation import Delta, T, d, ell, sigma
 from bounds.notation import eta_length as eta
 from bounds.proof import Identity, Nonnegative
 from bounds.quantities import mean_gradient_l1_norm
-from bounds.statement import Algorithm, Claim, Statement
+from bounds.statement import Algorithm, Statement
 
 __all__ = ["FALSE_NEIGHBOURS", "STATEMENTS"]
 

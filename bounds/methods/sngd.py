@@ -13,11 +13,12 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import BOUNDED_VARIANCE, RELAXED_SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import L0, L1, B, sigma
 from bounds.notation import eta_length as eta
 from bounds.proof import Identity, Nonnegative
 from bounds.quantities import decrease, gradient_norm
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 __all__ = ["FALSE_NEIGHBOURS", "STATEMENTS"]
 

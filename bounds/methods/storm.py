@@ -9,13 +9,14 @@ parameters. The lemma's number is from memory.
 from __future__ import annotations
 
 from bounds.assumptions import BOUNDED_VARIANCE, PER_SAMPLE, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import T, a, ell, eta, sigma
 from bounds.quantities import (
     earlier_estimate_error_squared,
     earlier_move_squared,
     estimate_error_squared,
 )
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 _MOVED = 2 * (1 - a) ** 2 * ell**2 * earlier_move_squared
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 import sympy as sp
 
 from bounds.assumptions import CONVEX, PER_SAMPLE, QUADRATIC_GROWTH, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import S, T, ell, eta, mu_qg
 from bounds.proof import Identity
 from bounds.quantities import first_suboptimality, output_suboptimality
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 _LEFT = 1 - 4 * ell * eta
 

@@ -8,9 +8,10 @@ oracle. Their mu, the smoothing length, is ``nu`` here.
 from __future__ import annotations
 
 from bounds.assumptions import CONVEX, SMOOTH
+from bounds.claim import Claim, Condition
 from bounds.notation import d, ell, eta, nu, sigma
 from bounds.quantities import displacement_squared, gradient_norm_squared
-from bounds.statement import Algorithm, Claim, Condition, Statement
+from bounds.statement import Algorithm, Statement
 
 _SMOOTHED = nu**2 * ell**2 * (d + 6) ** 3 / 8
 

@@ -11,8 +11,9 @@ from typing import Any, final
 
 import numpy as np
 
+from bounds.evaluation import evaluate
 from bounds.path import PathOf
-from bounds.statement import Statement, evaluate
+from bounds.statement import Statement
 from bounds.symbol import Measured
 from theorylab.errors import UsageError
 from theorylab.exact.coefficients import Path, unroll

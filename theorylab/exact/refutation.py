@@ -8,7 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from bounds.statement import DomainError, Statement
+from bounds.claim import DomainError
+from bounds.statement import Statement
 from theorylab.errors import UsageError
 from theorylab.exact.function_class import MissingExtra
 from theorylab.exact.program import modelled

@@ -19,8 +19,9 @@ import numpy as np
 import sympy as sp
 import torch
 
+from bounds.evaluation import evaluate
 from bounds.path import PathOf
-from bounds.statement import Statement, evaluate
+from bounds.statement import Statement
 from bounds.symbol import Measured
 from theorylab.engine.step import follow
 from theorylab.errors import AssumptionError, UsageError

@@ -26,7 +26,8 @@ import numpy as np
 import sympy as sp
 
 from bounds import quantities
-from bounds.statement import Statement, evaluate
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from bounds.symbol import Measured
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.exact import rebuilt

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import sympy as sp
 
-from bounds.statement import Statement, evaluate
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
 from theorylab.hunt.instance import FAILURES, Instance

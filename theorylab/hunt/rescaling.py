@@ -20,7 +20,8 @@ import numpy as np
 from torch import Tensor
 
 import bounds.notation
-from bounds.statement import DomainError, Statement
+from bounds.claim import DomainError
+from bounds.statement import Statement
 from bounds.symbol import Symbol
 from bounds.units import Units
 from theorylab.errors import UsageError

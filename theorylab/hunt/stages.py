@@ -14,7 +14,8 @@ from typing import Any, TypeVar
 import numpy as np
 import sympy as sp
 
-from bounds.statement import Statement, evaluate
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from bounds.symbol import Measured
 from theorylab.engine.metering import metered
 from theorylab.errors import UsageError

@@ -15,7 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from bounds.statement import DomainError, Statement, evaluate
+from bounds.claim import DomainError
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from theorylab.errors import AssumptionError, UsageError, require_finite, require_integer
 from theorylab.judge import modes
 from theorylab.judge.comparison import Comparison, compare

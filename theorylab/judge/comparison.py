@@ -12,7 +12,8 @@ import mpmath
 import numpy as np
 import sympy as sp
 
-from bounds.statement import Claim, evaluate
+from bounds.claim import Claim
+from bounds.evaluation import evaluate
 from bounds.symbol import Measured, Symbol
 from bounds.units import UnitsError, units_of
 from theorylab.errors import UsageError

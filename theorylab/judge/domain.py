@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 import sympy as sp
 
-from bounds.statement import DomainError, Statement, evaluate
+from bounds.claim import DomainError
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
 

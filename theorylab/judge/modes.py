@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from scipy import stats
 
-from bounds.statement import Statement, evaluate
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from theorylab.errors import UsageError
 from theorylab.judge.comparison import Comparison
 from theorylab.quantities import Measurement

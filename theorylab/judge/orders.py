@@ -16,7 +16,9 @@ from typing import Any
 
 import sympy as sp
 
-from bounds.statement import DomainError, Statement, evaluate
+from bounds.claim import DomainError
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from theorylab.errors import UsageError
 from theorylab.plugins import registry
 from theorylab.quantities.protocol import build_rule

@@ -18,8 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from bounds.claim import DomainError
+from bounds.evaluation import evaluate
 from bounds.notation import n as samples
-from bounds.statement import DomainError, Statement, evaluate
+from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import _trivial, _verdict, constants_for

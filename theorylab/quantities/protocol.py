@@ -14,7 +14,8 @@ import sympy as sp
 import torch
 from torch import Tensor
 
-from bounds.statement import Statement, evaluate
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from bounds.symbol import Measured, Symbol
 from theorylab.engine.step import follow
 from theorylab.errors import UsageError

@@ -18,8 +18,9 @@ import torch
 from scipy import stats
 from torch import Tensor
 
+from bounds.claim import Claim
 from bounds.quantities import final_gradient_norm_squared
-from bounds.statement import Algorithm, Claim, Statement
+from bounds.statement import Algorithm, Statement
 from bounds.symbol import Domain, Symbol
 from theorylab.errors import require_integer
 from theorylab.judge.check import check

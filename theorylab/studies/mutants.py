@@ -13,7 +13,8 @@ from typing import Any
 
 import sympy as sp
 
-from bounds.statement import Claim, Statement
+from bounds.claim import Claim
+from bounds.statement import Statement
 from bounds.symbol import Measured, Symbol
 from bounds.units import DIMENSIONLESS
 

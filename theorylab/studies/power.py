@@ -19,7 +19,8 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
-from bounds.statement import Statement, evaluate
+from bounds.evaluation import evaluate
+from bounds.statement import Statement
 from theorylab.errors import UsageError
 from theorylab.exact.worst_case import MissingExtra, solve_points
 from theorylab.hunt.instance import guess

@@ -12,10 +12,11 @@ from typing import Any, TypedDict
 import numpy as np
 import pandas as pd
 
+from bounds.evaluation import evaluate
 from bounds.lrsgd import gain, geometric
 from bounds.notation import gamma
 from bounds.notation import theta as theta_symbol
-from bounds.statement import Statement, evaluate
+from bounds.statement import Statement
 from theorylab.data.record import Reading
 from theorylab.errors import UsageError
 from theorylab.judge.verdict import Verdict, json_ready

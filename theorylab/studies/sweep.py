@@ -12,7 +12,8 @@ from typing import Any, final
 import numpy as np
 import pandas as pd
 
-from bounds.statement import DomainError, Statement
+from bounds.claim import DomainError
+from bounds.statement import Statement
 from theorylab.data.record import Reading
 from theorylab.errors import UsageError
 from theorylab.judge.check import check, constants_for

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from bounds.claim import DomainError
+from bounds.evaluation import evaluate
 from bounds.notation import t
-from bounds.statement import DomainError, Statement, evaluate
+from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import check, constants_for

@@ -9,7 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from bounds.statement import Condition, DomainError, Statement
+from bounds.claim import Condition, DomainError
+from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
 from theorylab.exact.worst_case import MissingExtra, WorstCase, solve_points, worst_case

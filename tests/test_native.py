@@ -287,3 +287,19 @@ def test_a_folder_that_others_write_to_gives_no_code(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     run(synthetic.robust_regression(n=9, dim=D), SGD(eta=0.321), 2, replicas=2, compile=True)
     assert not list(shared.iterdir())
+
+
+def test_loops_are_joined_only_where_numbers_are_at_hand() -> None:
+    """What is read elsewhere in a vector must have been written before."""
+    objective = synthetic.robust_regression(n=9, dim=D)
+
+    def shifted(w: torch.Tensor) -> torch.Tensor:
+        a = w.exp()
+        b = a + a.flip(-1)
+        c = b * a + b.roll(1, -1)
+        return c - b.flip(-1) + c.roll(2, -1) * w
+
+    start = torch.from_numpy(np.random.default_rng(1).normal(size=(11, D)))
+    eager, native = (run(objective, Applied(shifted), 1, replicas=11, start=start, record=("w",),
+                         compile=compile)["w"] for compile in (False, True))  # fmt: skip
+    np.testing.assert_allclose(native, eager, rtol=1e-12)

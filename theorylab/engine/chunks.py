@@ -113,7 +113,7 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
         If the samples cannot be drawn so, or a remap gives a negative one.
     """
     objective, horizon, copies = job.objective, job.horizon, job.copies
-    real = size = rows.stop - rows.start
+    size = rows.stop - rows.start
     first_block, blocks = rows.start // copies // BLOCK, streams.blocks(size // copies)
     kinds = (SAMPLES, RESTARTS, *range(RULE, RULE + len(rule.draws)))
     rngs = {
@@ -177,9 +177,7 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
             parts = [partial(draw, length, batch_size) for draw in batches]
             samples = streams.side_by_side(parts, size, copies)
         if job.remap is not None and length:
-            samples = _remapped(job.remap, samples, real,
-                                Samples(samples[:, :real], rows, first,
-                                        rounds_of[:length, :real]))  # fmt: skip
+            samples = _remapped(job.remap, Samples(samples, rows, first, rounds_of[:length]))
         if mask is not None and length:
             begun = rounds_of[length - 1]
         own = {
@@ -244,9 +242,8 @@ def _place(
     return records, steps, rounds
 
 
-def _remapped(remap: Remap, samples: np.ndarray, real: int, known: Samples) -> np.ndarray:
+def _remapped(remap: Remap, known: Samples) -> np.ndarray:
     mapped = remap(known)
-    if mapped.dtype.kind in "iu" and (mapped < 0).any():
+    if mapped.dtype.kind in "iu" and mapped.min(initial=0) < 0:
         raise UsageError(f"run: remap gave the negative sample {mapped.min()}")
-    whole = np.concatenate([mapped, samples[:, real:]], axis=1)
-    return np.ascontiguousarray(whole, samples.dtype)
+    return np.require(mapped, known.draws.dtype, ["C", "W"])

@@ -13,6 +13,7 @@ from torch import Tensor
 from theorylab.method.layers import Layout, check_layout, reduce_layers, spread_layers
 from theorylab.method.rule import Draw, Drawn, Hyper, UpdateRule, add_scaled, is_zero, norm
 from theorylab.problem.oracle import Oracle
+from theorylab.problem.tracing import row_by_row
 
 __all__ = ["StochasticBatchSize1", "StochasticBatchSize2", "Waiting", "update_probability"]
 
@@ -28,6 +29,8 @@ def sigmoid(x: Tensor) -> Tensor:
     """
     if not isinstance(x, Tensor):
         return x.sigmoid()  # a vector in parts has no such place, and tanh takes ten times as long
+    if row_by_row():
+        return torch.sigmoid(x)  # nor does compiled code know any
     return torch.tanh(x / 2).add_(1).div_(2)
 
 

@@ -31,6 +31,7 @@ _KINDS = {
     torch.float32: "float", torch.float64: "double", torch.int32: "int32_t",
     torch.int64: "int64_t", torch.bool: "uint8_t",
 }  # fmt: skip
+_COUNTERS = re.compile(r"for \(int64_t (\w+) = 0;")
 _NAMES = re.compile(r"\b[a-z]\w*\b")
 _ON_THE_STACK = 1 << 14  # bytes; larger arrays are allocated
 
@@ -141,6 +142,18 @@ def type_of(node: fx.Node) -> tuple[tuple[int, ...], str]:
     return tuple(made.shape), kind_of(made.dtype)
 
 
+@dataclass
+class _Loop:
+    """The loop that was written last: its counters, how many, where it ends, what it writes."""
+
+    shape: tuple[int, ...]
+    index: Index
+    depth: int
+    lines: list[str]
+    end: int
+    written: set[str | None]
+
+
 @final
 @dataclass
 class Writer:
@@ -162,6 +175,7 @@ class Writer:
     parts: list[tuple[list[str], str]] = field(default_factory=list)
     in_parts: bool = False
     _made: int = 0
+    _open: _Loop | None = None
 
     def name(self, letter: str) -> str:
         """A name that was not given before."""
@@ -207,8 +221,33 @@ class Writer:
             self.lines.append(f"const {value.kind} {name} = {value.at(['0'] * len(value.shape))};")
             return Value(value.shape, value.kind, lambda _: name, plain=True)
         made = self.empty(value.shape, value.kind, target)
-        self.loops(value.shape, lambda i: f"{made.at(i)} = {value.at(i)};")
+        body: Callable[[Index], str] = lambda i: f"{made.at(i)} = {value.at(i)};"
+        if not self._joined(made, body):
+            begin = len(self.lines)
+            self.loops(value.shape, body)
+            index = _COUNTERS.findall("\n".join(self.lines[begin:]))
+            counters = iter(index)
+            self._open = _Loop(made.shape, ["0" if n == 1 else next(counters) for n in made.shape],
+                               len(index), self.lines, len(self.lines), {made.array})  # fmt: skip
         return made
+
+    def _joined(self, made: Value, body: Callable[[Index], str]) -> bool:
+        """Whether ``body`` could stand in the last loop, where that one's numbers are at hand."""
+        last = self._open
+        if last is None or last.lines is not self.lines or last.end != len(self.lines):
+            return False
+        if last.shape != made.shape or not last.depth:
+            return False
+        text = body(last.index)
+        here = flat(last.shape, last.index)
+        for name in last.written:
+            reads = len(re.findall(rf"\b{name}\b", text))
+            if reads != text.count(f"{name}[{here}]"):
+                return False  # elsewhere in it, which may not be there yet
+        self.lines.insert(len(self.lines) - last.depth, text)
+        last.end = len(self.lines)
+        last.written.add(made.array)
+        return True
 
     def plain(self, value: Value) -> Value:
         """The value, stored unless its elements cost no more than a load."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import warnings
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ from networks_for_optimizers import CASES, closure_of, every_case, network, weig
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook
 
+from theorylab.method.schedules import Poly
 from theorylab.torch import optim as torch_optim
 from theorylab.torch.draws import Stream
 from theorylab.torch.layout import lay_out
@@ -141,6 +143,52 @@ def test_steps_are_laid_out_once(case: str) -> None:
         if step == 5:
             before = lay_out.cache_info().misses
     assert lay_out.cache_info().misses == before
+
+
+@pytest.mark.parametrize(
+    ("case", "same"), [("SGD", True), ("MSGD", True), ("SNGM", False), ("Adam", False),
+                       ("TRSGD", False), ("StochasticBatchSize2", False)],
+)  # fmt: skip
+def test_what_only_gradients_change_is_done_again_as_it_stands(
+    case: str, same: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = network()
+    optimizer = CASES[case](model.parameters())
+    asked: list[int] = []
+    update = optimizer.rule.update
+    monkeypatch.setattr(optimizer.rule, "update", lambda *a: asked.append(1) or update(*a))
+    for step in range(6):
+        optimizer.step(closure_of(model, step))
+    before = len(asked)
+    for step in range(6, 10):
+        optimizer.step(closure_of(model, step))
+    assert (len(asked) == before) == same
+    optimizer.param_groups[0]["lr"] *= 0.5
+    optimizer.step(closure_of(model, 10))
+    assert len(asked) > before
+
+
+def test_a_schedule_of_the_steps_is_asked_at_every_step() -> None:
+    model = network()
+    optimizer = torch_optim.MSGD(model.parameters(), Poly(0.1, 8, 1.0))
+    twin = network()
+    plain = torch_optim.MSGD(twin.parameters(), 0.1)
+    for step in range(8):
+        plain.param_groups[0]["lr"] = Poly(0.1, 8, 1.0)(step + 1)
+        for net, one in ((model, optimizer), (twin, plain)):
+            one.step(closure_of(net, step))
+    assert torch.equal(weights(model), weights(twin))
+
+
+@every_case
+def test_gradients_are_not_held_beyond_a_step(case: str) -> None:
+    model = network()
+    optimizer = CASES[case](model.parameters())
+    for step in range(5):
+        optimizer.step(closure_of(model, step))
+        held = [weakref.ref(p.grad) for p in model.parameters() if p.grad is not None]
+        model.zero_grad()
+        assert not any(x() is not None for x in held)
 
 
 # --- draws, means and deviations, however tensors are cut ------------------------------------

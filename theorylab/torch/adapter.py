@@ -28,7 +28,7 @@ from theorylab.torch.groups import Active, Fields, Groups
 from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
 from theorylab.torch.probe import by_coordinate, runs_in_parts, with_memory
 from theorylab.torch.shards import local, refuse_draws, refuse_hidden, shards_of
-from theorylab.torch.standing import Standing
+from theorylab.torch.standing import Standing, stepped
 from theorylab.torch.vector import Space
 
 __all__ = ["RuleOptimizer"]
@@ -84,7 +84,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         """Drop what is only remembered to save time, and closures."""
         self._groups = Groups(type(self).__name__, self.rule, self.fields, self.accepts)
         self._standing: Standing | None = None
-        self._parts: dict[Any, bool] = {}
+        self._parts: dict[Any, frozenset[str] | None] = {}
         self._space: tuple[Any, Space] | None = None
         self._closures: list[Closure] = []
         self._ahead: int | None = None
@@ -132,7 +132,9 @@ class RuleOptimizer(torch.optim.Optimizer):
             if key not in self._parts:
                 rule = self._groups.made(self.param_groups, active, form)
                 self._parts[key] = runs_in_parts(rule, self._groups.kept, len(params))
-            if self._parts[key]:
+            counts = self._parts[key]
+            if counts is not None:
+                form.counts = counts
                 if self._space[1].shards is not None:
                     refuse_draws(name, self._present(), self.defaults["seed"])
                 return form
@@ -209,11 +211,12 @@ class RuleOptimizer(torch.optim.Optimizer):
         ValueError
             If gradients are sparse or parameters' devices differ, or a closure is missing.
         """
+        if torch.compiler.is_compiling():
+            return _uncompiled(self, closure, full)
         if _watched(self):
             return _as_torch_does(self, closure, full)
         return self._step(closure, full)
 
-    @torch.compiler.disable  # type: ignore[untyped-decorator]
     @torch.no_grad()
     def _step(self, closure: Any, full: Closure | None) -> Any:
         closures: Sequence[Closure] = [] if closure is None else [closure]
@@ -226,11 +229,13 @@ class RuleOptimizer(torch.optim.Optimizer):
         found = self._found()
         if found is None:
             return loss
-        active, form, rule = found
+        active, form, rule, states = found
+        last = self._standing
+        if last is not None and last.again(rule):
+            return loss
         if rule.lags > max(1, len(closures)):
             rule = with_memory(rule, max(1, len(closures)))
-        kept, states = self._groups.kept, [self.state[p] for p, _ in active]
-        form.begin(rule, kept, states)
+        kept = self._groups.kept
         state = form.state(rule, kept, states)
         draw = self._draw(rule, form, states)
         oracle = ClosureOracle(form, loss, closures, full)
@@ -250,28 +255,32 @@ class RuleOptimizer(torch.optim.Optimizer):
             oracle.put_back()
             if form.away:
                 self._standing = None
-        form.write(moved, state, kept, states)
+        plan = form.write(moved, state, kept, states)
         if still:
             torch._foreach_copy_([local(p) for p in still], [local(p) for p in before])
+        if last is not None and not last.varies:
+            last.learn(rule, oracle, draw, still, self._groups, plan)
         return loss
 
-    def _found(self) -> tuple[Active, Form, UpdateRule] | None:
-        """Parameters with gradients, their form, and the rule; ``None`` without a gradient."""
+    def _found(self) -> tuple[Active, Form, UpdateRule, list[dict[str, Any]]] | None:
+        """Parameters with gradients, their form, rule and states; ``None`` without a gradient."""
         groups, last = self.param_groups, self._standing
         flags = (self.defaults["foreach"], self.defaults["capturable"])
-        if last is not None and last.holds(groups, flags):
+        if last is not None and last.holds(groups, flags, self.state):
             rule = self._groups.again(groups)
             if rule is not None:
-                return last.active, last.form, rule
+                return last.active, last.form, rule, last.states
         self._standing = None
         active = [(p, group) for p, group in self._all() if p.grad is not None]
         if not active:
             return None
         form = self._form(active)
         rule = self._groups.made(groups, active, form)
+        states = [self.state[p] for p, _ in active]
+        form.begin(rule, self._groups.kept, states)
         if isinstance(form, InParts) and form.space.shards is None:
-            self._standing = Standing(groups, flags, active, form)
-        return active, form, rule
+            self._standing = Standing(groups, flags, active, form, self.state)
+        return active, form, rule, states
 
     def _remembered(self, closure: Any) -> list[Closure]:
         """This step's closure and those before it, as many as the rule asks about."""
@@ -302,7 +311,6 @@ class RuleOptimizer(torch.optim.Optimizer):
     # --- what a step draws -------------------------------------------------------------------
     def _draw(self, rule: UpdateRule, form: Form, states: list[dict[str, Any]]) -> Drawn:
         """Count the step, and draw for it."""
-        steps = [s["step"] for s in states]
         if self.defaults["capturable"]:
             if self._has_rounds(rule) or rule.draws:
                 raise ValueError(f"{type(self).__name__}: capturable=True is not supported: the "
@@ -313,19 +321,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             torch._foreach_add_(steps, 1)
             return Drawn(form.each(steps))
         last = self._standing
-        counts = [x + 1 for x in (last.counts(steps) if last else [x.item() for x in steps])]
-        begins = True
-        if self._has_rounds(rule):
-            # Rounds are of the whole vector: where it grows, all parameters begin one.
-            joined = any("position" not in s for s in states)
-            position = 0 if joined else self._common("position")
-            begins = self._begins_round(rule, position)
-            rounds, after = (
-                torch.tensor(self._common("rounds") + begins),
-                torch.tensor(position + 1),
-            )
-            for s in states:
-                s["position"], s["rounds"] = after, rounds
+        begins = self._enter_round(rule, states) if self._has_rounds(rule) else True
         own = {}
         if rule.draws:
             key = self._key()
@@ -335,13 +331,29 @@ class RuleOptimizer(torch.optim.Optimizer):
                 else:
                     own[item.name] = form.common(single(item.law, mixed(key, n, _RUN)))
         self._ahead = None
+        counts = stepped([s["step"] for s in states]) if last is None else last.counted()
+        t = form.each(counts) if isinstance(counts, list) else form.scalar(counts)
+        return Drawn(t if last is None else last.index(t), begins, own)
+
+    def _enter_round(self, rule: UpdateRule, states: list[dict[str, Any]]) -> bool:
+        """Move the inner index on; whether the step begins a round."""
+        last = self._standing
         if last is not None:
-            last.counted(steps, counts)
-        else:
-            for x, count in zip(steps, counts, strict=True):
-                x.fill_(count)
-        alike = counts.count(counts[0]) == len(counts)
-        return Drawn(form.scalar(counts[0]) if alike else form.each(counts), begins, own)
+            known, begun = last.common("position"), last.common("rounds")
+            if known is not None and begun is not None:
+                begins = self._begins_round(rule, known.value)
+                known.value += 1
+                if begins:
+                    begun.value += 1
+                return begins
+        # Rounds are of the whole vector: where it grows, all parameters begin one.
+        joined = any("position" not in s for s in states)
+        position = 0 if joined else self._common("position")
+        begins = self._begins_round(rule, position)
+        rounds, after = torch.tensor(self._common("rounds") + begins), torch.tensor(position + 1)
+        for s in states:
+            s["position"], s["rounds"] = after, rounds
+        return begins
 
     def _key(self) -> int:
         """What decides the next step's draws."""
@@ -464,6 +476,11 @@ def _watched(optimizer: RuleOptimizer) -> bool:
         or _optimizers._global_optimizer_pre_hooks or _optimizers._global_optimizer_post_hooks
         or torch.autograd._profiler_enabled()
     )  # fmt: skip
+
+
+@torch.compiler.disable  # type: ignore[untyped-decorator]
+def _uncompiled(optimizer: RuleOptimizer, closure: Any, full: Closure | None) -> Any:
+    return optimizer.step(closure, full)
 
 
 def _plain_step(optimizer: RuleOptimizer, closure: Any, full: Closure | None) -> Any:

@@ -8,7 +8,7 @@ it one flat tensor, for rules whose code needs the numbers side by side, for ``f
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from operator import is_
 from typing import Any, NamedTuple, NoReturn, final
 
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from theorylab.method.rule import State, UpdateRule, entries
 from theorylab.problem.oracle import Oracle
+from theorylab.torch.plan import Plan
 from theorylab.torch.shards import local
 from theorylab.torch.vector import Space, Vector, leaf_of
 
@@ -169,8 +170,10 @@ class Form(abc.ABC):
         """End :meth:`move_to`."""
 
     @abc.abstractmethod
-    def write(self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]) -> None:
-        """The step's outcome into parameters and their states."""
+    def write(
+        self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]
+    ) -> Plan | None:
+        """The step's outcome into parameters and their states; how that was done in parts."""
 
     def numbers(self, name: str, states: list[dict[str, Any]]) -> Any:
         """A number that is kept, as the rule sees it: one where all parameters have the same."""
@@ -185,11 +188,33 @@ class Form(abc.ABC):
     held = False
 
 
+def _apart(parts: Mapping[str, Any], names: Sequence[str]) -> list[tuple[str, Any]]:
+    """Numbers to be stored one after the other: none lies where another is stored."""
+    found = [(name, parts[name]) for name in names]
+    if len(found) == 1:
+        return found
+    return [(name, x.clone() if isinstance(x, Tensor) else x) for name, x in found]
+
+
 def _store(value: Any, name: str, p_dtype: torch.dtype, states: list[dict[str, Any]]) -> None:
     """A number that the rule returned, kept by every parameter."""
     if isinstance(value, Tensor) and value.numel() == len(states) > 1:
         for one, s in zip(value.reshape(-1).to(p_dtype).unbind(), states, strict=True):
             s[name] = one.clone()
+        return
+    held = states[0].get(name)
+    if (
+        held is not None
+        and held.dtype == p_dtype
+        and held.ndim == 0
+        and (not held.is_inference() and all(s.get(name) is held for s in states))
+    ):
+        if isinstance(value, Tensor):
+            held.copy_(value.reshape(()))
+        elif held.device.type == "cpu":
+            held.numpy()[()] = value  # see InParts.scalar
+        else:
+            held.fill_(value)
         return
     number = torch.as_tensor(value, dtype=p_dtype).reshape(())
     if isinstance(value, Tensor) and number.data_ptr() == value.data_ptr():
@@ -210,14 +235,17 @@ class InParts(Form):
         self._into = self.w = space.vector(self._here)
         self._live = leaf_of(self.w).tensors
         self._upward = any(s != 1 for s in signs)
-        self._usual = {(space.dtype, torch.strided)}
+        self.usual = {(space.dtype, torch.strided)}
         self.kept: dict[str, Vector] = {}
+        self.counts: frozenset[str] = frozenset()
+        """Numbers that are given to the rule as plain ones: it makes them plain itself."""
         self._like: tuple[Kept, Any] | None = None
+        self._t: tuple[Tensor, Any] | None = None
 
     def gradient(self) -> Vector:
         if self.space.shards is None and not self._upward:  # the common case, at every step
             now = [p.grad for p in self.params]
-            if {g is None or (g.dtype, g.layout) for g in now} == self._usual:
+            if {g is None or (g.dtype, g.layout) for g in now} == self.usual:
                 leaf = Vector(self.space, "leaf", ())
                 leaf.tensors = now  # type: ignore[assignment]
                 return leaf
@@ -239,8 +267,22 @@ class InParts(Form):
         return torch.as_tensor(value, dtype=kind).to(self.space.device).reshape(())
 
     def scalar(self, value: float) -> Tensor:
-        kind = torch.float64 if self.space.device.type == "cpu" else self.space.dtype
-        return torch.scalar_tensor(value, dtype=kind, device=self.space.device)
+        if self.space.device.type != "cpu":
+            return torch.scalar_tensor(value, dtype=self.space.dtype, device=self.space.device)
+        # One tensor for all steps, written as numpy's: an operation of torch's between a network's
+        # backward and its next forward costs ten times what it does in a row of its like.
+        if self._t is None:
+            t = torch.zeros((), dtype=torch.float64)
+            self._t = t, t.numpy()
+        self._t[1][()] = value
+        return self._t[0]
+
+    def numbers(self, name: str, states: list[dict[str, Any]]) -> Any:
+        if name in self.counts and not self.held:
+            held = states[0][name]
+            if all(s[name] is held for s in states):
+                return held.item()
+        return super().numbers(name, states)
 
     def value(self, loss: Tensor) -> Tensor:
         found = super().value(loss)
@@ -255,6 +297,7 @@ class InParts(Form):
         )
 
     def state(self, rule: UpdateRule, kept: Kept, states: list[dict[str, Any]]) -> State:
+        self.space.tape.clear()
         cut = self.space.shards is not None
         before, self.kept = self.kept, {}
         for n in kept.tensors:
@@ -280,12 +323,15 @@ class InParts(Form):
         if self.away:
             torch._foreach_copy_(self._here, self._live)
 
-    def write(self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]) -> None:
+    def write(
+        self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]
+    ) -> Plan | None:
         parts = entries(state)
         wanted = [(parts[n], self.kept[n]) for n in kept.tensors if parts[n] is not self.kept[n]]
-        self.space.write([*wanted, (moved, self._into)])
-        for name in kept.numbers:
-            _store(parts[name], name, self.dtype, states)
+        plan = self.space.write([*wanted, (moved, self._into)])
+        for name, value in _apart(parts, kept.numbers):
+            _store(value, name, self.dtype, states)
+        return plan
 
 
 @final
@@ -332,14 +378,16 @@ class EndToEnd(Form):
         pieces = [x.view(t.shape) for x, t in zip(row.split(self.sizes), into, strict=True)]
         torch._foreach_copy_(list(into), pieces)
 
-    def write(self, moved: Tensor, state: State, kept: Kept, states: list[dict[str, Any]]) -> None:
+    def write(
+        self, moved: Tensor, state: State, kept: Kept, states: list[dict[str, Any]]
+    ) -> Plan | None:
         parts = entries(state)
         for name in kept.tensors:
             self._scatter(parts[name], [s[name] for s in states])
         self._scatter(moved, self.params)
         ends = torch.tensor(self.sizes).cumsum(0) - 1
-        for name in kept.numbers:
-            value = parts[name]
+        for name, value in _apart(parts, kept.numbers):
             if isinstance(value, Tensor) and value.numel() == sum(self.sizes) > 1:
                 value = value[ends.to(value.device)]
             _store(value, name, self.dtype, states)
+        return None

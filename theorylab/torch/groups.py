@@ -64,6 +64,15 @@ class Groups:
         assert self._kept is not None
         return self._kept[1]
 
+    @property
+    def plain(self) -> bool:
+        """Whether all that the present rule was made of are numbers, words and switches."""
+        made = self._last
+        return made is not None and all(
+            value is None or isinstance(value, bool | int | float | str | tuple)
+            for values in (*made.values, made.arguments.values()) for value in values
+        )  # fmt: skip
+
     def check(self, group: Mapping[str, Any], first: Mapping[str, Any]) -> None:
         """Refuse values out of range, and those that differ from the first group's in vain.
 
@@ -153,6 +162,7 @@ class Groups:
                 if a != b:
                     changed.setdefault(key, []).append(b)
         if not changed:
+            self._last = last._replace(values=values)
             return self.present
         arguments = dict(last.arguments)
         for key, numbers in changed.items():

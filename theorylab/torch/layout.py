@@ -7,7 +7,7 @@ that any more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, final
 
@@ -17,7 +17,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from theorylab.torch.vector import Vector
 
-__all__ = ["SPECIAL", "Graph", "Layout", "Step", "lay_out", "traced"]
+__all__ = ["SPECIAL", "Graph", "Layout", "Step", "Tape", "lay_out"]
 
 Kind = int | type
 """A leaf's number, ``-1 - n`` for the n-th operation's result, or the type of a number."""
@@ -78,60 +78,103 @@ class Layout(NamedTuple):
     shown: int | None
 
 
-def traced(
-    wanted: Sequence[tuple[Vector, Vector]], shown: Vector | None
-) -> tuple[Graph, list[Vector], list[Any]]:
-    """How vectors were made, the leaves they come from and go to, and the numbers they met."""
-    # Done at every step, so in few and plain operations. Leaves over one list are one: what is
-    # written into one is seen by the other.
-    slots: dict[int, int] = {}
-    leaves: list[Vector] = []
-    numbers: list[Any] = []
-    place: dict[int, int] = {}
-    nodes: list[tuple[str, tuple[Kind, ...], tuple[str, type] | None]] = []
-    roots = [x for x, _ in wanted]
-    ends = [leaf for _, leaf in wanted]
-    made = _ordered(roots if shown is None else [*roots, shown])
-    read = [a for x in made for a in x.args if a.__class__ not in _NUMBERS and a.op == "leaf"]
-    for leaf in (*ends, *read, *(x for x in (*roots, shown) if x is not None and x.op == "leaf")):
-        if id(leaf.tensors) not in slots:
-            slots[id(leaf.tensors)] = len(leaves)
-            leaves.append(leaf)
-    for x in made:
-        kinds: list[Kind] = []
-        for a in x.args:
-            kind = a.__class__
-            if kind in _NUMBERS:
-                numbers.append(a)
-                kinds.append(kind)
-            else:
-                kinds.append(slots[id(a.tensors)] if a.op == "leaf" else place[a.serial])
+@final
+class Tape:
+    """The operations of one step as they are noted, the leaves they read and the numbers they meet.
+
+    At every step the same is noted: where everything lies is looked up by that.
+    """
+
+    def __init__(self) -> None:
+        self.age = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all; what was noted is noted again where it is used again."""
+        self.age += 1
+        self.notes: list[Any] = []
+        self.numbers: list[Any] = []
+        self.leaves: list[Vector] = []
+        self._slots: dict[int, int] = {}
+
+    def leaf(self, x: Vector) -> int:
+        """The number of a leaf. Leaves over one list are one: what is written is seen by both."""
+        slot = self._slots.get(id(x.tensors))
+        if slot is None:
+            slot = self._slots[id(x.tensors)] = len(self.leaves)
+            self.leaves.append(x)
+            self.notes.append(x.plain)
+        return slot
+
+    def note(self, op: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> int:
+        """The place of an operation's result."""
+        age, told = self.age, self.numbers
+        kinds = [kind if (kind := a.__class__) in _NUMBERS
+                 else a.at if a.age == age else a.place() for a in args]  # fmt: skip
+        told += [a for a in args if a.__class__ in _NUMBERS]
         scale = None
-        for name, value in x.kwargs.items():  # one at most
-            numbers.append(value)
+        for name, value in kwargs.items():  # one at most
+            told.append(value)
             scale = (name, value.__class__)
-        place[x.serial] = -1 - len(nodes)
-        nodes.append((x.op, tuple(kinds), scale))
-    codes = [slots[id(x.tensors)] if x.op == "leaf" else place[x.serial] for x in roots]
-    into = tuple((code, slots[id(leaf.tensors)]) for code, leaf in zip(codes, ends, strict=True))
-    seen = None
-    if shown is not None:
-        seen = slots[id(shown.tensors)] if shown.op == "leaf" else place[shown.serial]
-    graph = Graph(tuple(nodes), into, seen, tuple(leaf.plain for leaf in leaves))
-    return graph, leaves, numbers
+        self.notes.append((op, tuple(kinds), scale))
+        return len(self.leaves) - len(self.notes)
+
+    def wanted(
+        self, ends: Sequence[tuple[Vector, Vector]], shown: Vector | None
+    ) -> tuple[Layout, list[Vector], list[Any]]:
+        """Where all lies, for vectors to be written into leaves; the leaves, and the numbers."""
+        into = tuple([(x.place(), self.leaf(leaf)) for x, leaf in ends])
+        seen = None if shown is None else shown.place()
+        found = _needed(tuple(self.notes), into, seen)
+        leaves, numbers = self.leaves, self.numbers
+        if found.leaves is not None:
+            leaves = [leaves[n] for n in found.leaves]
+        if found.numbers is not None:
+            numbers = [numbers[n] for n in found.numbers]
+        return found.layout, leaves, numbers
 
 
-def _ordered(roots: Sequence[Vector]) -> list[Vector]:
-    """All operations that the roots need, in the order in which they were noted."""
-    found: dict[int, Vector] = {}
-    todo = list(roots)
+class _Needed(NamedTuple):
+    """A layout, and which of a tape's leaves and numbers it takes; ``None``: all."""
+
+    layout: Layout
+    leaves: list[int] | None
+    numbers: list[int] | None
+
+
+@lru_cache(maxsize=1024)
+def _needed(
+    notes: tuple[Any, ...], roots: tuple[tuple[int, int], ...], shown: int | None
+) -> _Needed:
+    """The layout of what leads to the roots, among all that was noted."""
+    nodes = [note for note in notes if note.__class__ is tuple]
+    plain = [note for note in notes if note.__class__ is bool]
+    first = [0]  # each operation's numbers
+    for _, kinds, scale in nodes:
+        first.append(first[-1] + sum(not isinstance(k, int) for k in kinds) + (scale is not None))
+    todo = [x for x, _ in roots] + ([] if shown is None else [shown])
+    found, read = set(), {d for _, d in roots}
     while todo:
         x = todo.pop()
-        if x.op == "leaf" or x.serial in found:
-            continue
-        found[x.serial] = x
-        todo += [a for a in x.args if a.__class__ not in _NUMBERS]
-    return [found[n] for n in sorted(found)]
+        if x >= 0:
+            read.add(x)
+        elif x not in found:
+            found.add(x)
+            todo += [k for k in nodes[-1 - x][1] if isinstance(k, int)]
+    leaves, made = sorted(read), sorted(found, reverse=True)
+    new = {old: n for n, old in enumerate(leaves)} | {old: -1 - n for n, old in enumerate(made)}
+    graph = Graph(
+        tuple((op, tuple(new[k] if isinstance(k, int) else k for k in kinds), scale)
+              for op, kinds, scale in (nodes[-1 - x] for x in made)),
+        tuple((new[x], new[d]) for x, d in roots),
+        None if shown is None else new[shown], tuple(plain[n] for n in leaves),
+    )  # fmt: skip
+    numbers = [n for x in made for n in range(first[-1 - x], first[-x])]
+    return _Needed(
+        lay_out(graph),
+        None if leaves == list(range(len(plain))) else leaves,
+        None if numbers == list(range(first[-1])) else numbers,
+    )
 
 
 @lru_cache(maxsize=1024)

@@ -47,8 +47,9 @@ class ClosureOracle(Oracle):
         self._closures, self._full = closures, full
         self._grads: list[Tensor | None] | None = None  # those to put back
         self._moved = False
+        self.at_hand = form.gradient()
         # Answers at the current point: (gradient, loss) by lag.
-        self._known: dict[int, tuple[Any, Any]] = {0: (form.gradient(), loss)}
+        self._known: dict[int, tuple[Any, Any]] = {0: (self.at_hand, loss)}
 
     def gradient(self, w: Any, lag: int = 0) -> Any:
         self._count["gradients"] += 1
@@ -68,6 +69,11 @@ class ClosureOracle(Oracle):
             self._lacks("full gradients", "give step a closure over all data: step(closure, full)")
         self._count["passes"] += 1
         return self._evaluate(self._full, w)[0]
+
+    @property
+    def asked_more(self) -> bool:
+        """Whether it was asked for more than the gradient at hand."""
+        return self._grads is not None or set(self._count) > {"gradients"}
 
     def put_back(self) -> None:
         """Leave the parameters and their gradients as they were found."""

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from theorylab.torch.draws import Stream
-from theorylab.torch.layout import SPECIAL, Step, lay_out, traced
+from theorylab.torch.layout import SPECIAL, Step
 
 if TYPE_CHECKING:
     from theorylab.torch.vector import Space, Vector
@@ -72,8 +72,7 @@ class Plan:
         self, space: Space, wanted: Sequence[tuple[Vector, Vector]], shown: Vector | None = None
     ) -> None:
         self.space = space
-        graph, self.leaves, self.numbers = traced(wanted, shown)
-        self.layout = lay_out(graph)
+        self.layout, self.leaves, self.numbers = space.tape.wanted(wanted, shown)
         little = shown is None and self.layout.registers <= 1
         self._size = BLOCK if little else CHUNK
 
@@ -96,6 +95,11 @@ class Plan:
                 for source, d in final:
                     slots[d].copy_(slots[source])
                 yield [i], [] if shown is None else [slots[shown]]
+
+    def all(self) -> None:
+        """Compute all that was wanted."""
+        for _ in self.run():
+            pass
 
     def _for_tensor(self, step: Step, i: int) -> tuple[Any, ...]:
         """A step with the numbers that belong to the i-th tensor."""

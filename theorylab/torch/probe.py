@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, final
+from typing import Any, NamedTuple, final
 
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Drawn, UpdateRule
+from theorylab.method.rule import Drawn, UpdateRule, entries
 from theorylab.problem.oracle import Oracle
 from theorylab.torch.forms import InParts, Kept
 from theorylab.torch.vector import Space, Unsupported
@@ -38,25 +38,38 @@ class _Ones(Oracle):
         return self.gradient(w)
 
 
-def runs_in_parts(rule: UpdateRule, kept: Kept, tensors: int) -> bool:
-    """Whether the rule's code can do with vectors in parts."""
-    return _run(rule, kept, tensors) is not None
+def runs_in_parts(rule: UpdateRule, kept: Kept, tensors: int) -> frozenset[str] | None:
+    """Which parts of a state the rule's code makes plain numbers, given vectors in parts.
+
+    ``None`` if it cannot do with those.
+    """
+    found = _run(rule, kept, tensors)
+    return None if found is None else found.counts
 
 
 def by_coordinate(rule: UpdateRule, kept: Kept, tensors: int) -> bool:
     """Whether each coordinate is moved by its own gradients alone, at steps like all others."""
     if rule.draws or type(rule).restarts is not UpdateRule.restarts:
         return False
-    return _run(rule, kept, tensors) is False
+    found = _run(rule, kept, tensors)
+    return found is not None and not found.more
 
 
-def _run(rule: UpdateRule, kept: Kept, tensors: int) -> bool | None:
-    """Whether two steps ask for sums, values or other points; ``None`` if they cannot be taken."""
+class _Found(NamedTuple):
+    """Whether two steps ask for sums, values or other points, and what became plain numbers."""
+
+    more: bool
+    counts: frozenset[str]
+
+
+def _run(rule: UpdateRule, kept: Kept, tensors: int) -> _Found | None:
+    """What two steps do; ``None`` if they cannot be taken."""
     rows: list[Tensor] = [torch.ones(2) for _ in range(tensors)]
     states: list[dict[str, Any]] = [{} for _ in rows]
-    more = False
+    more, counts = False, set(kept.numbers)
     for restart in (True, False):
         form = InParts("", rows, [1.0] * tensors, Space(rows))
+        form.counts = frozenset(() if restart else counts)
         oracle = _Ones(form)
         try:
             form.begin(rule, kept, states)
@@ -67,8 +80,9 @@ def _run(rule: UpdateRule, kept: Kept, tensors: int) -> bool | None:
             form.write(moved, state, kept, states)
         except (Unsupported, TypeError, ValueError, RuntimeError, AttributeError):
             return None
+        counts &= {n for n, x in entries(state).items() if isinstance(x, int | float)}
         more |= oracle.more or form.space.summed
-    return more
+    return _Found(more, frozenset(counts))
 
 
 def with_memory(rule: UpdateRule, closures: int) -> UpdateRule:

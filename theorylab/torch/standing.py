@@ -2,24 +2,98 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import chain, repeat
 from operator import attrgetter, is_
 from typing import Any, final
 
 import torch
 from torch import Tensor
 
+from theorylab.method.rule import Drawn, UpdateRule
 from theorylab.torch.forms import InParts
-from theorylab.torch.groups import Active
+from theorylab.torch.groups import Active, Groups
+from theorylab.torch.oracle import ClosureOracle
+from theorylab.torch.plan import Plan
+from theorylab.torch.vector import Vector
 
-__all__ = ["Standing"]
+__all__ = ["Index", "Standing", "stepped"]
 
 _LOOK = attrgetter("shape", "dtype", "device")
+_GRADIENT = attrgetter("grad")
+_KIND = attrgetter("dtype", "layout")
+
+
+@final
+class Index(Tensor):
+    """A step's index that notes whether anyone looked at it."""
+
+    asked: bool
+
+    @staticmethod
+    def of(t: Tensor) -> Index:
+        """This index, not looked at yet."""
+        found: Index = t.as_subclass(Index)
+        found.asked = False
+        return found
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
+    ) -> Any:
+        for x in (*args, *(kwargs or {}).values()):
+            if isinstance(x, Index):
+                x.asked = True
+        with torch._C.DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+
+
+@final
+class _Count:
+    """A count that all parameters share, fetched only where someone else may have written it."""
+
+    def __init__(self, x: Tensor) -> None:
+        self._x, self._value, self._version = x, 0, -1
+
+    @property
+    def value(self) -> int:
+        if self._x._version != self._version:
+            self._value, self._version = int(self._x), self._x._version
+        return self._value
+
+    @value.setter
+    def value(self, new: int) -> None:
+        if self._x.device.type == "cpu":
+            self._x.numpy()[()] = new
+        else:
+            self._x.fill_(new)
+        self._value, self._version = new, self._x._version
+
+
+def stepped(steps: Sequence[Tensor]) -> float | list[float]:
+    """Add 1 to counts; what they are then, one number where all are the same."""
+    counts = [x.item() + 1 for x in steps]
+    for x, count in zip(steps, counts, strict=True):
+        x.fill_(count)
+    return counts[0] if counts.count(counts[0]) == len(counts) else counts
+
+
+def _block(steps: Sequence[Tensor]) -> Tensor | None:
+    """The one tensor on the CPU that counts are the numbers of."""
+    base = steps[0]._base
+    one = base is not None and base.shape == (len(steps),) and base.device.type == "cpu" and (
+        not base.is_inference() and all(x._base is base for x in steps)
+        and len({x.data_ptr() for x in steps}) == len(steps)
+    )  # fmt: skip
+    return base if one else None
 
 
 @final
 class Standing:
-    """The parameters with gradients, the form they took, and whether both are the same now.
+    """Parameters with gradients, their form and what is kept of them, if they are the same now.
+
+    Where nothing but gradients can differ from the step before (plain numbers, no sums, draws or
+    rounds, and the step's index not asked for), its operations are done again as they stand.
 
     Parameters
     ----------
@@ -30,62 +104,128 @@ class Standing:
     active : list
         Parameters with gradients, and their groups.
     form : InParts
+    state : mapping
+        The optimizer's, of parameters that have begun.
     """
 
     def __init__(
         self, groups: Sequence[dict[str, Any]], flags: tuple[Any, ...], active: Active,
-        form: InParts,
+        form: InParts, state: Mapping[Tensor, dict[str, Any]],
     ) -> None:  # fmt: skip
         self.active, self.form, self._flags = active, form, flags
         self.params = [p for p, _ in active]
-        self._groups = list(groups)
+        self.states = [state[p] for p in self.params]
+        self.gradients: list[Tensor] = []  # those at hand, from holds to again
+        self._groups = [(group, list(group["params"]), group["maximize"]) for group in groups]
         self._flat = [p for group in groups for p in group["params"]]
-        self._each = [(len(group["params"]), group["maximize"]) for group in groups]
-        self._absent = [p.grad is None for p in self._flat]
+        self._without = [p for p in self._flat if p.grad is None]
         self._looks = list(map(_LOOK, self._flat))
-        self._steps: list[Tensor] = []
-        self._block: Tensor | None = None
-        self._versions: list[int] = []
-        self._counts: list[float] = []
+        self._owners, self._held = list(state), list(state.values())
+        self._names = list(chain.from_iterable(self._held))
+        self._contents = list(chain.from_iterable(held.values() for held in self._held))
+        self._steps: list[Tensor] = [held["step"] for held in self.states]
+        self._block = _block(self._steps)
+        # Numpy's view of it: see InParts.scalar.
+        self._numbers = None if self._block is None else self._block.detach().numpy()
+        self._version = -1
+        self._count: float | None = None
+        self._common: dict[str, _Count | None] = {}
+        self._index: tuple[Tensor, Index] | None = None
+        self._rule: UpdateRule | None = None
+        self._plan: Plan | None = None
+        self._leaf: Vector | None = None
+        self.varies = False
 
-    def holds(self, groups: Sequence[dict[str, Any]], flags: tuple[Any, ...]) -> bool:
-        """Whether groups, parameters, what they look like and who has a gradient are the same."""
-        flat = [p for group in groups for p in group["params"]]
+    def holds(
+        self, groups: Sequence[dict[str, Any]], flags: tuple[Any, ...],
+        state: Mapping[Tensor, dict[str, Any]],
+    ) -> bool:  # fmt: skip
+        """Whether all is the same: groups, parameters, who has a gradient, what is kept and where.
+
+        The numbers in it may differ.
+        """
+        if flags != self._flags or len(groups) != len(self._groups):
+            return False
+        for group, (known, params, upward) in zip(groups, self._groups, strict=True):
+            here = group["params"]
+            if (group is not known or group["maximize"] != upward or len(here) != len(params)
+                    or not all(map(is_, here, params))):  # fmt: skip
+                return False
+        self.gradients = list(map(_GRADIENT, self.params))
         return (
-            flags == self._flags
-            and len(groups) == len(self._groups)
-            and all(map(is_, groups, self._groups))
-            and [(len(group["params"]), group["maximize"]) for group in groups] == self._each
-            and all(map(is_, flat, self._flat))
-            and [p.grad is None for p in flat] == self._absent
-            and list(map(_LOOK, flat)) == self._looks
+            not any(map(is_, self.gradients, repeat(None)))
+            and (not self._without or all(p.grad is None for p in self._without))
+            and list(map(_LOOK, self._flat)) == self._looks
+            and len(state) == len(self._owners)
+            and all(map(is_, state, self._owners))
+            and all(map(is_, state.values(), self._held))
+            and list(chain.from_iterable(self._held)) == self._names
+            and all(map(is_, chain.from_iterable(map(dict.values, self._held)), self._contents))
         )
 
-    def counts(self, steps: list[Tensor]) -> list[float]:
-        """The numbers of steps taken, fetched only where someone else may have written them."""
-        known = len(self._steps) == len(steps) and all(map(is_, self._steps, steps))
-        if known and self._seen(steps) == self._versions:
-            return self._counts
-        self._steps = []
-        return [x.item() for x in steps]
+    # --- counts --------------------------------------------------------------------------------
+    def counted(self) -> float | list[float]:
+        """Count a step of every parameter; its index, one number where all have the same."""
+        if self._numbers is not None and self._block is not None:  # they lie side by side
+            if self._block._version != self._version:
+                counts = self._numbers.tolist()
+                self._count = counts[0] if counts.count(counts[0]) == len(counts) else None
+                self._version = self._block._version
+            self._numbers += 1
+            if self._count is None:
+                found: list[float] = self._numbers.tolist()
+                return found
+            self._count += 1
+            return self._count
+        return stepped(self._steps)
 
-    def _seen(self, steps: list[Tensor]) -> list[int]:
-        """How often the counts were written, by whomever."""
-        return [x._version for x in (steps if self._block is None else (self._block,))]
+    def common(self, name: str) -> _Count | None:
+        """A count that all parameters share in one tensor; ``None`` if they do not."""
+        if name not in self._common:
+            found = {id(held.get(name)): held.get(name) for held in self._held}
+            x = next(iter(found.values())) if len(found) == 1 else None
+            one = x is not None and not x.is_inference()
+            self._common[name] = _Count(x) if one and x is not None else None
+        return self._common[name]
 
-    def counted(self, steps: list[Tensor], counts: list[float]) -> None:
-        """Write the counts after a step."""
-        if self._steps:
-            if self._block is None:
-                torch._foreach_add_(steps, 1)
-            else:
-                self._block.add_(1)
-        else:
-            for x, count in zip(steps, counts, strict=True):
-                x.fill_(count)
-            if len({id(x) for x in steps}) < len(steps) or any(x.is_inference() for x in steps):
-                return
-            base = steps[0]._base
-            one = base is not None and base.shape == (len(steps),)
-            self._block = base if one and all(x._base is base for x in steps) else None
-        self._steps, self._versions, self._counts = steps, self._seen(steps), counts
+    # --- the same again ------------------------------------------------------------------------
+    def index(self, t: Tensor) -> Tensor:
+        """The step's index, watched where the step may be done again."""
+        if self.varies:
+            return t
+        if self._index is None or self._index[0] is not t:
+            self._index = t, Index.of(t)
+        self._index[1].asked = False
+        return self._index[1]
+
+    def learn(
+        self, rule: UpdateRule, oracle: ClosureOracle, draw: Drawn, still: Sequence[Tensor],
+        groups: Groups, plan: Plan | None,
+    ) -> None:  # fmt: skip
+        """After a step: whether the next one of this rule does the same to other gradients."""
+        leaf = oracle.at_hand
+        if isinstance(draw.t, Index):
+            self.varies = (
+                draw.t.asked or oracle.asked_more or self.form.space.summed or bool(still)
+                or bool(rule.draws) or bool(groups.kept.numbers) or not groups.plain
+                or plan is None or leaf.op != "leaf" or not leaf.plain
+                or type(rule).restarts is not UpdateRule.restarts or rule.lags > 1
+            )  # fmt: skip
+            if not self.varies:
+                self._rule, self._plan, self._leaf = rule, plan, leaf
+                leaf.tensors = []  # gradients are not held beyond a step
+
+    def again(self, rule: UpdateRule) -> bool:
+        """Take the step that was learnt, if it is this rule's and gradients are as usual."""
+        found, self.gradients = self.gradients, []
+        if self._plan is None or self._leaf is None or rule is not self._rule:
+            return False
+        if set(map(_KIND, found)) != self.form.usual:
+            return False
+        self.counted()
+        self._leaf.tensors = found
+        try:
+            self._plan.all()
+        finally:
+            self._leaf.tensors = []
+        return True

@@ -20,19 +20,19 @@ of the vector (a step size that differs between parameter groups, a norm of each
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from itertools import count
+import math
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, final
 
 import torch
 from torch import Tensor
 
+from theorylab.torch.layout import Tape
 from theorylab.torch.plan import BLOCK, CHUNK, Plan, grouped
 from theorylab.torch.shards import Shards
 
 __all__ = ["Space", "Unsupported", "Vector", "leaf_of"]
 
-_serial = count()
 _UNARY = frozenset({
     "abs", "ceil", "exp", "expm1", "floor", "log", "log1p", "neg", "reciprocal", "rsqrt",
     "sigmoid", "sign", "sqrt", "square", "tanh",
@@ -49,6 +49,9 @@ _SAME = {
     "imul": "mul", "itruediv": "div", "radd": "add", "rmul": "mul",
 }  # fmt: skip
 _FILLED = {"zeros_like": 0.0, "ones_like": 1.0}
+_TAKES = {name: n for n, names in enumerate((_UNARY, _BINARY, _TERNARY), 1) for name in names}
+_NAMED: dict[Any, str] = {}
+_NONE: list[Tensor] = []
 
 
 class Unsupported(Exception):
@@ -92,6 +95,7 @@ class Space:
         self.numel = sum(self.sizes)
         self.summed = False  # whether anything was
         self.lists, self.large = grouped(self.shapes, self.device)
+        self.tape = Tape()
         self._registers: dict[int, list[Tensor]] = {}
 
     def vector(self, tensors: Sequence[Tensor]) -> Vector:
@@ -127,17 +131,18 @@ class Space:
             _unsupported(type(x).__name__)
         fetched = x.device.type == "cpu" and not self.held
         if x.numel() == 1:
-            return x.item() if fetched else x.reshape(()).to(self.dtype)
+            return float(x.item()) if fetched else x.reshape(()).to(self.dtype)
         if x.numel() == len(self.shapes) and x.ndim == 1:
             return tuple(x.tolist() if fetched else x.to(self.dtype).unbind())
         return _unsupported(f"arithmetic with a tensor of shape {tuple(x.shape)}")
 
     # --- computing ---------------------------------------------------------------------------
-    def write(self, results_into: Sequence[tuple[Vector, Vector]]) -> None:
-        """Compute each first vector into the tensors of the second one."""
+    def write(self, results_into: Sequence[tuple[Vector, Vector]]) -> Plan:
+        """Compute each first vector into the tensors of the second one; how that was done."""
         plan = Plan(self, [(new, leaf_of(old)) for new, old in results_into])
-        for _ in plan.run():
-            pass
+        plan.all()
+        self.tape.clear()  # gradients are not held beyond a step
+        return plan
 
     def tensors(self, x: Vector) -> list[Tensor]:
         """The vector's numbers in new tensors of its shapes."""
@@ -153,7 +158,13 @@ class Space:
         for block, tensors in Plan(self, [], x).run():
             parts += _norms(tensors) if what == "norm" else [t.sum() for t in tensors]
             owners += block
-        found = torch.stack(parts).to(torch.float64)
+        found = torch.stack(parts)
+        if self.device.type == "cpu" and not each and self.shards is None:
+            # Few numbers: Python adds them before torch has found its kernel.
+            many = found.tolist()
+            total = math.sqrt(sum(x * x for x in many)) if what == "norm" else sum(many)
+            return torch.tensor(total, dtype=torch.float64)
+        found = found.to(torch.float64)
         if what == "norm":
             found = found.square()
         found = self._joined(found, owners, each)
@@ -217,16 +228,28 @@ def _norms(tensors: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:
 class Vector:
     """A vector in parts, or what is to be done to others to get it; see the module's text."""
 
-    __slots__ = ("args", "each", "kwargs", "op", "plain", "serial", "space", "tensors")
+    __slots__ = ("age", "args", "at", "each", "kwargs", "op", "plain", "space", "tensors")
 
     def __init__(
         self, space: Space, op: str, args: tuple[Any, ...], kwargs: dict[str, Any] | None = None
     ) -> None:
         self.space, self.op, self.args, self.kwargs = space, op, args, kwargs or {}
-        self.serial = next(_serial)
-        self.tensors: list[Tensor] = []
+        self.tensors: list[Tensor] = _NONE
         self.each = False
         self.plain = True
+        self.age = self.at = 0
+        if op != "leaf":
+            self.place()
+
+    def place(self) -> int:
+        """Where the tape of now has it: a leaf's number, or a result's, which is negative."""
+        tape = self.space.tape
+        if self.age != tape.age:
+            self.at = (
+                tape.leaf(self) if self.op == "leaf" else tape.note(self.op, self.args, self.kwargs)
+            )
+            self.age = tape.age
+        return self.at
 
     # --- what it looks like ------------------------------------------------------------------
     @property
@@ -250,9 +273,8 @@ class Vector:
 
     def per_layer(self) -> Vector:
         """The same vector, whose sums, means and norms are one number a tensor."""
-        twin = Vector(self.space, self.op, self.args, self.kwargs)
-        twin.tensors, twin.serial, twin.each = self.tensors, self.serial, True
-        twin.plain = self.plain
+        twin = self._twin()
+        twin.each = True
         return twin
 
     def new_zeros(self, shape: Any, **_: Any) -> Tensor:
@@ -268,15 +290,14 @@ class Vector:
         return torch.full((), value, dtype=torch.float64 if self.device.type == "cpu"
                           else self.dtype, device=self.device)  # fmt: skip
 
-    def detach(self) -> Vector:
-        return self
-
     def clone(self) -> Vector:
         return Vector(self.space, "copy", (self,))
 
     def to(self, *_: Any, **__: Any) -> Vector:
         """Itself: all vectors of a step share type and device."""
         return self
+
+    detach = to
 
     # --- reductions --------------------------------------------------------------------------
     def sum(self, dim: Any = None, keepdim: bool = False) -> Tensor:
@@ -301,7 +322,7 @@ class Vector:
         cls, function: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        name = function.__name__.strip("_")
+        name = _NAMED.get(function) or _NAMED.setdefault(function, function.__name__.strip("_"))
         first = args[0] if args and args[0].__class__ is Vector else next(
             x for x in (*args, *kwargs.values()) if isinstance(x, Vector)
         )  # fmt: skip
@@ -325,17 +346,27 @@ class Vector:
     def _filled(self, value: Any) -> Vector:
         return Vector(self.space, "full", (self.space.number(value),))
 
-    def _apply(self, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Vector:
+    def _apply(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Vector:
         name = _SAME.get(name, name)
         if name == "square":
             name, args = "mul", (args[0], args[0])
-        takes = 1 * (name in _UNARY) or 2 * (name in _BINARY) or 3 * (name in _TERNARY)
-        args = [*args, *(kwargs.pop(k) for k in ("other", "weight") if k in kwargs)]
-        if len(args) != takes or set(kwargs) - {"alpha", "value"}:
+        scale: Any = 1.0
+        if kwargs:
+            args = [*args, *(kwargs[k] for k in ("other", "weight") if k in kwargs)]
+            if set(kwargs) - {"alpha", "value", "other", "weight"}:
+                _unsupported(name)
+            scale = kwargs.get("alpha", kwargs.get("value", 1.0))
+            scale = 1.0 if scale == 1 else self.space.number(scale)
+        if len(args) != _TAKES.get(name):
             _unsupported(name)
-        numbers = [x if isinstance(x, Vector) else self.space.number(x) for x in args]
-        scale = kwargs.get("alpha", kwargs.get("value", 1))
-        return self._canonical(name, numbers, 1.0 if scale == 1 else self.space.number(scale))
+        numbers = [x if x.__class__ is Vector else self.space.number(x) for x in args]
+        if (
+            name == "add"
+            and numbers[0].__class__ is numbers[1].__class__ is Vector
+            and (scale.__class__ is float)
+        ):  # the common case
+            return Vector(self.space, name, tuple(numbers), {} if scale == 1 else {"alpha": scale})
+        return self._canonical(name, numbers, scale)
 
     def _canonical(self, name: str, args: list[Any], scale: Any) -> Vector:
         """The operation with a vector first, and scalar tensors nowhere but as operands."""
@@ -386,12 +417,14 @@ class Vector:
         """In place: this object is the result from now on, and what used it keeps the old."""
         if self.op == "leaf":
             _unsupported("a change in place of what was given")
-        self.op, self.args, self.kwargs, self.serial = new.op, new.args, new.kwargs, new.serial
+        self.op, self.args, self.kwargs = new.op, new.args, new.kwargs
+        self.age, self.at = new.age, new.at
         return self
 
-    def _before(self) -> Vector:
-        twin = Vector(self.space, self.op, self.args, self.kwargs)
-        twin.tensors, twin.serial, twin.plain = self.tensors, self.serial, self.plain
+    def _twin(self) -> Vector:
+        twin = Vector.__new__(Vector)
+        for name in Vector.__slots__:
+            setattr(twin, name, getattr(self, name))
         return twin
 
     def __getattr__(self, name: str) -> Callable[..., Vector]:
@@ -401,7 +434,7 @@ class Vector:
             _unsupported(name)
         if name.endswith("_"):
             return lambda *args, **kwargs: self._become(
-                self._apply(known, (self._before(), *args), kwargs)
+                self._apply(known, (self._twin(), *args), kwargs)
             )
         return lambda *args, **kwargs: self._apply(known, (self, *args), kwargs)
 

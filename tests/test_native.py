@@ -19,7 +19,7 @@ from theorylab.engine.native import draws
 from theorylab.engine.streams import spread
 from theorylab.errors import UsageError
 from theorylab.method import SGD, SNGM, SVRG
-from theorylab.method.rule import UpdateRule, select
+from theorylab.method.rule import Draw, UpdateRule, select
 from theorylab.problem.sampler import Importance
 
 pytestmark = pytest.mark.skipif(
@@ -137,6 +137,27 @@ def test_fast_draws_are_numpys(n: int) -> None:
         assert ours.dtype == theirs.dtype
         np.testing.assert_array_equal(*(g.random(size) for g in (fast, plain)))
     assert str(fast.bit_generator.state) == str(plain.bit_generator.state)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("width", [1, 7])
+def test_uniform_numbers_of_several_blocks_are_numpys(width: int, dtype: Any) -> None:
+    """Of every number of blocks, the last one's rows cut off, and the state after them."""
+    per: Any = "run" if width == 1 else "coordinate"
+    draw = Draw("chi", "uniform", per)
+    for size in (1, 128, 300, 387, 512, 513, 900):
+        many = streams.blocks(size)
+        fast, plain = ([streams.generator(3, b, 3, fast) for b in range(many)]
+                       for fast in (True, False))  # fmt: skip
+        for steps in (2, 3):
+            ours = streams.rule_draws(draw, steps, width, fast, size, 1, np.dtype(dtype))
+            theirs = np.concatenate([g.random((steps, 128, width)) for g in plain], 1)[:, :size]
+            np.testing.assert_array_equal(ours, theirs.astype(dtype))
+        twice = streams.rule_draws(draw, 1, width, fast, 2 * size, 2, np.dtype(dtype))
+        again = np.concatenate([g.random((1, 128, width)) for g in plain], 1)[:, :size]
+        np.testing.assert_array_equal(twice, again.astype(dtype).repeat(2, axis=1))
+        for a, b in zip(fast, plain, strict=True):
+            assert str(a.bit_generator.state) == str(b.bit_generator.state)
 
 
 def test_compiled_runs_draw_as_others_do(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from theorylab.problem.sampler import Sampler
 
 __all__ = ["Job", "Remap", "Samples", "TimeChunk", "time_chunks"]
 
-DRAW_BYTES = 4 * 2**20  # a second-level cache or two
+DRAW_BYTES = 8 * 2**20  # what a third-level cache holds beside the iterates
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,8 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
         batch_size = job.sampler.size(first, job.batch_size)
         one = objective.draw(np.random.default_rng(0), 1, 1, batch_size)
         drawn = max(size, BLOCK)  # whole blocks are
-        cost = drawn * (one.nbytes + 8 * (len(rule.draws) + per_coordinate * objective.dim + 1))
+        own_numbers = len(rule.draws) + per_coordinate * objective.dim
+        cost = drawn * (one.nbytes + numbers.itemsize * own_numbers + 8)
         span = max(1, DRAW_BYTES // cost)
         if job.by_rounds and has_rounds:
             length = min(span, max(64, 2 * horizon))
@@ -182,11 +183,8 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
             begun = rounds_of[length - 1]
         own = {
             draw.name: torch.from_numpy(
-                streams.side_by_side(
-                    [partial(streams.rule_draw, draw, length, objective.dim, rng)
-                     for rng in rngs[RULE + k]],
-                    size, copies, numbers,
-                )
+                streams.rule_draws(draw, length, objective.dim, rngs[RULE + k], size, copies,
+                                   numbers)
             )
             for k, draw in enumerate(rule.draws)
         }  # fmt: skip

@@ -11,12 +11,12 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from theorylab.engine.native.draws import FastGenerator
+from theorylab.engine.native.draws import GROUP, FastGenerator, uniforms
 from theorylab.method.rule import Draw, UpdateRule
 
 __all__ = [
     "BLOCK", "RESTARTS", "RULE", "SAMPLES", "TIMES", "blocks", "generator", "restart_mask",
-    "rule_draw", "side_by_side", "spread",
+    "rule_draws", "side_by_side", "spread",
 ]  # fmt: skip
 
 _T = TypeVar("_T")
@@ -108,7 +108,25 @@ def restart_mask(
                         size, copies)  # fmt: skip
 
 
-def rule_draw(draw: Draw, steps: int, dim: int, rng: np.random.Generator) -> np.ndarray:
-    """A rule's own randomness for a block: shape ``(steps, BLOCK, dim)`` or ``(..., 1)``."""
-    full = (steps, BLOCK, dim if draw.per == "coordinate" else 1)
-    return rng.random(full) if draw.law == "uniform" else rng.standard_normal(full)
+def rule_draws(
+    draw: Draw, steps: int, dim: int, streams: Sequence[np.random.Generator], size: int,
+    copies: int, dtype: np.dtype,
+) -> np.ndarray:  # fmt: skip
+    """A rule's own randomness for ``size`` rows: shape ``(steps, size, dim)`` or ``(..., 1)``."""
+    width = dim if draw.per == "coordinate" else 1
+    full = (steps, BLOCK, width)
+    if draw.law == "normal":
+        normal: Callable[[np.random.Generator], np.ndarray] = lambda rng: rng.standard_normal(full)
+        return side_by_side([partial(normal, rng) for rng in streams], size, copies, dtype)
+    out = np.empty((steps, size // copies, width), dtype)
+
+    def fill(b: int) -> None:
+        group, places = streams[b : b + GROUP], out[:, b * BLOCK : (b + GROUP) * BLOCK]
+        if len(group) > GROUP // 2 and uniforms(group, places, BLOCK):
+            return
+        for k, rng in enumerate(group):
+            place = places[:, k * BLOCK : (k + 1) * BLOCK]
+            place[:] = rng.random(full)[:, : place.shape[1]]
+
+    spread(fill, range(0, len(streams), GROUP), out.nbytes)
+    return out if copies == 1 else out.repeat(copies, axis=1)

@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Any, final
 
 import numpy as np
 
 from theorylab.engine.native.library import library
 
-__all__ = ["FastGenerator"]
+__all__ = ["GROUP", "FastGenerator", "uniforms"]
+
+GROUP = 4
+"""Generators whose numbers :func:`uniforms` makes together."""
 
 _LEAST = 1 << 10  # numbers below which numpy's own way costs less than saving the state
 
 # numpy's SFC64; uniform numbers of 53 bits; Lemire's method on each half, the lower first.
 _SOURCE = r"""
 #include <stdint.h>
+#include <string.h>
 
 static inline uint64_t next(uint64_t *s) {
   const uint64_t made = s[0] + s[1] + s[3]++;
@@ -37,6 +42,47 @@ void uniform(uint64_t *state, int64_t count, double *out) {
   for (int64_t k = 0; k < count; k++) out[k] = (next(s) >> 11) * (1.0 / 9007199254740992.0);
   for (int j = 0; j < 4; j++) state[j] = s[j];
 }
+
+/* Four generators side by side, each into rows of its own. */
+typedef uint64_t four __attribute__((vector_size(32)));
+typedef int64_t whole __attribute__((vector_size(32)));
+typedef double four_double __attribute__((vector_size(32)));
+typedef float four_float __attribute__((vector_size(16)));
+#if defined(__clang__) || __GNUC__ >= 12
+#define PICK(A, B, ...) __builtin_shufflevector(A, B, __VA_ARGS__)
+#else
+#define PICK(A, B, ...) __builtin_shuffle(A, B, (four){__VA_ARGS__})
+#endif
+#define UNIFORMS(T) \
+void uniforms_##T(uint64_t *state, int64_t steps, int64_t count, int64_t stride, \
+                  const int64_t *kept, T *const *out) { \
+  four s[4]; \
+  for (int j = 0; j < 4; j++) s[j] = (four){state[j], state[4 + j], state[8 + j], state[12 + j]}; \
+  for (int64_t k = 0; k < steps; k++) for (int64_t i = 0; i < count; i += 4) { \
+    four x[4]; \
+    for (int j = 0; j < 4; j++) { \
+      const four made = s[0] + s[1] + s[3]; \
+      s[3] += 1; \
+      s[0] = s[1] ^ (s[1] >> 11); \
+      s[1] = s[2] + (s[2] << 3); \
+      s[2] = ((s[2] << 24) | (s[2] >> 40)) + made; \
+      x[j] = made >> 11; \
+    } \
+    const four a = PICK(x[0], x[1], 0, 4, 2, 6), b = PICK(x[0], x[1], 1, 5, 3, 7), \
+               c = PICK(x[2], x[3], 0, 4, 2, 6), d = PICK(x[2], x[3], 1, 5, 3, 7); \
+    const four y[4] = {PICK(a, c, 0, 1, 4, 5), PICK(b, d, 0, 1, 4, 5), \
+                       PICK(a, c, 2, 3, 6, 7), PICK(b, d, 2, 3, 6, 7)}; \
+    for (int j = 0; j < 4; j++) { \
+      const four_##T numbers = __builtin_convertvector( \
+        __builtin_convertvector((whole)y[j], four_double) * (1.0 / 9007199254740992.0), four_##T); \
+      T *here = out[j] + k * stride + i; \
+      if (kept[j] - i >= 4) memcpy(here, &numbers, sizeof(numbers)); \
+      else if (kept[j] > i) memcpy(here, &numbers, (kept[j] - i) * sizeof(T)); \
+    } \
+  } \
+  for (int j = 0; j < 4; j++) for (int l = 0; l < 4; l++) state[4 * l + j] = s[j][l]; \
+}
+UNIFORMS(double) UNIFORMS(float)
 
 void integers(uint64_t *state, uint32_t n, int64_t count, int32_t *out) {
   uint64_t s[4] = {state[0], state[1], state[2], state[3]}, held = state[4], upper = state[5];
@@ -105,6 +151,36 @@ class FastGenerator(np.random.Generator):
         return super().random(size, dtype, out)
 
 
+def uniforms(generators: Sequence[np.random.Generator], out: np.ndarray, height: int) -> bool:
+    """Fill ``out`` by what each of at most :data:`GROUP` generators draws for rows of its own.
+
+    Parameters
+    ----------
+    generators : sequence of Generator
+        Each draws ``random((steps, height, width))``.
+    out : ndarray, shape (steps, rows, width)
+        Contiguous along the last two axes; of the last generator's rows some may be left out.
+    height : int
+
+    Returns
+    -------
+    bool
+        Whether it was done: not where there is no C compiler, or a generator is a plain one.
+
+    Examples
+    --------
+    >>> fast, plain = (make(np.random.SFC64(0)) for make in (FastGenerator, np.random.Generator))
+    >>> out = np.empty((2, 3, 5))
+    >>> uniforms([fast], out, 4) and np.array_equal(out, plain.random((2, 4, 5))[:, :3])
+    True
+    """
+    made = _native() if all(isinstance(g, FastGenerator) for g in generators) else None
+    if made is None or height * out.shape[2] % GROUP:
+        return False
+    made.side_by_side([g.bit_generator for g in generators], out, height)
+    return True
+
+
 def _many(size: Any) -> bool:
     return size is not None and math.prod(np.atleast_1d(size).tolist()) >= _LEAST
 
@@ -119,6 +195,10 @@ class _Native:
         self._integers.argtypes = [state, ctypes.c_uint32, count, ctypes.c_void_p]
         self._uniform.argtypes = [state, count, ctypes.c_void_p]
         self._integers.restype = self._uniform.restype = None
+        self._uniforms = {4: code.uniforms_float, 8: code.uniforms_double}
+        for fill in self._uniforms.values():
+            fill.argtypes = [state, count, count, count, ctypes.c_void_p, ctypes.c_void_p]
+            fill.restype = None
 
     def integers(self, bits: Any, n: int, size: Any) -> np.ndarray:
         """Integers below ``n``."""
@@ -131,6 +211,24 @@ class _Native:
         out = np.empty(size, dtype=np.float64)
         self._advance(bits, lambda state: self._uniform(state, out.size, out.ctypes.data))
         return out
+
+    def side_by_side(self, bits: Sequence[Any], out: np.ndarray, height: int) -> None:
+        """Uniform numbers of several generators, each for ``height`` rows of ``out``."""
+        steps, rows, width = out.shape
+        assert out.strides[1:] == (width * out.itemsize, out.itemsize)
+        firsts = [min(k * height, rows) for k in range(GROUP + 1)]
+        kept = np.array([(b - a) * width for a, b in pairwise(firsts)], dtype=np.int64)
+        places = np.array([out.ctypes.data + a * out.strides[1] for a in firsts], dtype=np.int64)
+        told = [b.state for b in bits]
+        words = np.zeros((GROUP, 4), dtype=np.uint64)
+        for word, state in zip(words, told, strict=False):
+            word[:] = state["state"]["state"]
+        fill = self._uniforms[out.dtype.itemsize]
+        fill(words.ctypes.data, steps, height * width, out.strides[0] // out.itemsize,
+             kept.ctypes.data, places.ctypes.data)  # fmt: skip
+        for one, word, state in zip(bits, words, told, strict=False):
+            state["state"]["state"] = word
+            one.state = state
 
     @staticmethod
     def _advance(bits: Any, step: Callable[[int], None]) -> None:
@@ -161,6 +259,10 @@ def _native() -> _Native | None:
                 and np.array_equal(made.uniform(ours, count), plain.random(count))
             ):  # fmt: skip
                 return None
+        out = np.empty((2, 3, 4), dtype=np.float32)
+        made.side_by_side([ours], out, 3)
+        if not np.array_equal(out, plain.random(out.shape).astype(out.dtype)):
+            return None
         if str(ours.state) != str(theirs.state):
             return None
     return made

@@ -80,7 +80,8 @@ class TimeChunk:
     axis of steps in front. ``records`` has, for each step before which something is recorded, the
     records (by number) and the rows of each, ``None`` for all. ``slots`` are the records that may
     lie in the chunk, ``steps`` and ``rounds`` how many came before each, 0 for those that do not;
-    they have one column where all rows agree.
+    they have one column where all rows agree. ``ends`` are the steps after which a row's last round
+    is over, where rows end apart.
     """
 
     samples: Tensor
@@ -91,6 +92,7 @@ class TimeChunk:
     slots: slice
     steps: np.ndarray
     rounds: np.ndarray
+    ends: np.ndarray | None = None
 
     def draws(self) -> Sequence[Drawn]:
         """What the rule is given, step by step."""
@@ -147,7 +149,7 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
         rounds_of = np.arange(first + 1, first + length + 1)[:, None]
         if mask is not None and (job.by_rounds or job.passes or job.remap is not None):
             rounds_of = begun + np.cumsum(mask, axis=0)
-        finished = False
+        finished, ends = False, None
         if job.by_rounds and mask is not None:
             # time_of[j, r]: the step (within this chunk) at which replica r begins round j.
             counted = rounds_of
@@ -160,10 +162,13 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
             asked = plan[slots]
             inside = (asked >= low) & (asked <= high)
             times = np.where(inside, time_of[np.clip(asked - low, 0, high - low), column], -1)
-            finished = bool(np.all(counted[-1] > horizon))
+            over = counted[-1] > horizon
+            finished = bool(np.all(over))
+            if over.any():
+                ends = np.where(over, np.argmax(counted > horizon, axis=0), length)
             if finished:
-                reached = np.argmax(counted > horizon, axis=0)
-                length = int(reached.max())
+                assert ends is not None
+                length = int(ends.max())
                 mask = mask[:length]
         else:
             finished = first + length == horizon
@@ -194,8 +199,9 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
             restarts = mask[:, 0].tolist()
         elif mask is not None:
             restarts = torch.from_numpy(mask).unsqueeze(-1).to(dtype)
+        apart = None if ends is None or len(ends) < size else ends
         yield TimeChunk(torch.from_numpy(samples), ticks, restarts, own, records, slots, steps,
-                        rounds)  # fmt: skip
+                        rounds, apart)  # fmt: skip
         first += length
         if finished:
             return

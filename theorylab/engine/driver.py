@@ -39,7 +39,7 @@ __all__ = ["BLOCK", "RECORDERS", "Samples", "Stratified", "Trajectory", "run"]
 _CHUNK = 1024
 # A step as torch runs it costs the more the more often it is called: rows of so many numbers
 # together are taken at once, as long as an iterate stays in a second-level cache. Only where all
-# rows end and are recorded together: work is then counted alike for any cut.
+# rows are recorded at the same rounds: work is then counted alike for any cut.
 _WIDEST, _NUMBERS = 1 << 14, 1 << 18
 _HELD = 256 * 2**20  # of points that wait for those of other rows
 _TRIED = 4  # steps, and rows, on which compiled code must agree before it is chosen
@@ -248,7 +248,7 @@ def run(
             weights_of(sampler, objective),
         ) and _alike(objective, rule, batch_size, sampler, begin)  # fmt: skip
     if chunk is None:
-        wide = not compile and plan.shape[1] == 1 and (rounds is None or _in_step(rule))
+        wide = not compile and plan.shape[1] == 1
         chunk = max(_CHUNK, min(_WIDEST, _NUMBERS // objective.dim)) if wide else _CHUNK
     chunk = min(-(-chunk // unit), max(1, left // 2 // (unit * size.row))) * unit
     job = Job(objective, sampler, horizon, rounds is not None, passes, batch_size, seed,
@@ -365,12 +365,6 @@ def _check_shapes(objective: Objective, rule: UpdateRule, start: Tensor | None, 
             )
 
 
-def _in_step(rule: UpdateRule) -> bool:
-    """Whether the rounds of all rows begin together."""
-    begins = rule.restarts(np.random.default_rng(0), 0, 1, 2)
-    return begins is None or begins.shape[1] == 1
-
-
 def _run_chunk(
     job: Job, rule: UpdateRule, rows: slice, origin: Tensor, before: _Before,
     recording: Recording, advance: Callable[[int], None],
@@ -389,11 +383,25 @@ def _run_chunk(
             for stop, records in sorted(block.records.items()):
                 walk.to(stop)
                 for slot, who in records:
-                    recording.take(slot, who, walk.w, walk.state)
+                    recording.take(slot, who, walk.w, walk.state, walk.places(who))
             walk.to(length)
-            drawn = length * block.samples.shape[2] if length else 0
-            # As if so many rows were always taken at once.
-            usual = -(-_CHUNK // (BLOCK * job.copies)) * BLOCK * job.copies
-            spend(-(-size // usual) * (length + len(block.records)), drawn * size)
+            _spend(block, size, BLOCK * job.copies)
             advance(length * size)
         recording.finish()
+
+
+def _spend(block: TimeChunk, size: int, unit: int) -> None:
+    """Count the work as if 1,024 rows were always taken at once, each part up to its last round."""
+    usual, length = -(-_CHUNK // unit) * unit, len(block.ticks)
+    firsts = range(0, size, usual)
+    steps, records = [length] * len(firsts), len(block.records) * len(firsts)
+    if block.ends is not None and len(firsts) > 1:
+        steps = [int(block.ends[i : i + usual].max()) for i in firsts]
+        records = 0
+        for entries in block.records.values():
+            parts = [who // usual for _, who in entries if who is not None]
+            all_of_them = len(parts) < len(entries)
+            records += len(firsts) if all_of_them else len(np.unique(np.concatenate(parts)))
+    drawn = block.samples.shape[2] if length else 0
+    rows = sum(k * min(usual, size - i) for k, i in zip(steps, firsts, strict=True))
+    spend(sum(steps) + records, drawn * rows)

@@ -188,8 +188,15 @@ class Recording:
         self._most = max(1, hold // one)
         self._waiting: dict[int, _Slot] = {}
 
-    def take(self, slot: int, rows: np.ndarray | None, w: Tensor, state: State) -> None:
-        """Record the present of ``rows`` (or of all) as ``slot``."""
+    def take(
+        self, slot: int, rows: np.ndarray | None, w: Tensor, state: State,
+        places: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """Record the present of ``rows`` (or of all) as ``slot``.
+
+        They stand in ``w`` at ``places``, where other rows have dropped out of it.
+        """
+        places = rows if places is None else places
         points = {
             prefix: self.rule.output(w, state) if prefix else w for prefix in self._later
         }  # fmt: skip
@@ -199,12 +206,13 @@ class Recording:
             for record in self._now:
                 values = self._present(record, of_w, state)
                 if rows is not None:
-                    values = values.index_select(0, torch.from_numpy(rows))
+                    values = values.index_select(0, torch.from_numpy(places))
                 self._put(record, slot, rows, values)
         if rows is None or len(rows) == self.size:
             self._compute(slot, None, here)
         elif points:
-            self._wait(slot, rows, points)
+            assert places is not None
+            self._wait(slot, rows, places, points)
 
     def finish(self) -> None:
         """Compute what still waits."""
@@ -217,7 +225,9 @@ class Recording:
             return _norms(state, name.removeprefix(_STATE), here.w)
         return _recorder(record).at(here, state)
 
-    def _wait(self, slot: int, rows: np.ndarray, points: dict[str, Tensor]) -> None:
+    def _wait(
+        self, slot: int, rows: np.ndarray, places: np.ndarray, points: dict[str, Tensor]
+    ) -> None:
         held = self._waiting.get(slot)
         if held is None:
             if len(self._waiting) >= self._most:
@@ -226,9 +236,9 @@ class Recording:
                 {k: now.new_zeros(self.size, now.shape[-1]) for k, now in points.items()},
                 np.zeros(self.size, dtype=bool),
             )
-        where = torch.from_numpy(rows)
+        where, here = torch.from_numpy(rows), torch.from_numpy(places)
         for prefix, now in points.items():
-            held.points[prefix].index_copy_(0, where, now.index_select(0, where))
+            held.points[prefix].index_copy_(0, where, now.index_select(0, here))
         held.filled[rows] = True
         if held.filled.all():
             self._flush(slot)

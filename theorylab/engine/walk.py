@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import final
+from typing import Any, final
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from theorylab.engine.chunks import TimeChunk
 from theorylab.engine.native.kernel import Kernel, Steps, compiled
 from theorylab.engine.step import eager_step
-from theorylab.method.rule import Drawn, State, UpdateRule
+from theorylab.method.rule import Drawn, State, UpdateRule, map_state, tables
 from theorylab.problem.objective import Objective
 
 __all__ = ["CompiledWalk", "EagerWalk", "Walk"]
+
+_FEW = 256  # rows that cost about as much as one
 
 
 class Walk(abc.ABC):
@@ -52,6 +55,10 @@ class Walk(abc.ABC):
             self._take(self._step, stop)
             self._step = stop
 
+    def places(self, rows: np.ndarray | None) -> np.ndarray | None:
+        """Where in ``w`` some of the rows are; ``None`` stands for all of them."""
+        return rows
+
     @abc.abstractmethod
     def _prepare(self, chunk: TimeChunk) -> None: ...
 
@@ -61,22 +68,59 @@ class Walk(abc.ABC):
 
 @final
 class EagerWalk(Walk):
-    """The step as torch runs it."""
+    """The step as torch runs it; rows whose last round is over drop out of it."""
 
     _samples: Sequence[Tensor]
     _draws: Sequence[Drawn]
     _lagged: Sequence[Tensor] = ()
+    _ends: np.ndarray | None = None
+    _left: Tensor | None = None  # the rows that still move, if not all
+
+    def places(self, rows: np.ndarray | None) -> np.ndarray | None:
+        if self._left is None or rows is None:
+            return rows
+        return np.searchsorted(self._left.numpy(), rows)
 
     def _prepare(self, chunk: TimeChunk) -> None:
         self._samples, self._draws = chunk.samples.unbind(0), chunk.draws()
+        self._ends = None if tables(self.rule) else chunk.ends
 
     def _take(self, first: int, stop: int) -> None:
+        self._drop(first)
         step, lags = eager_step(self.objective, self.rule, self.weights), self.rule.lags
         w, state, lagged = self.w, self.state, self._lagged
         for k in range(first, stop):
-            lagged = [self._samples[k], *lagged][:lags]
-            w, state = step(w, lagged, state, self._draws[k])
+            sample, draw = self._samples[k], self._draws[k]
+            if self._left is not None:
+                sample, draw = sample.index_select(0, self._left), _of_rows(draw, self._left)
+            lagged = [sample, *lagged][:lags]
+            w, state = step(w, lagged, state, draw)
         self.w, self.state, self._lagged = w, state, lagged
+
+    def _drop(self, k: int) -> None:
+        """Leave behind the rows that end at step ``k``, once they are half of all."""
+        if self._ends is None or len(self.w) <= _FEW:
+            return
+        stay = (self._ends if self._left is None else self._ends[self._left.numpy()]) > k
+        if 2 * np.count_nonzero(stay) > len(stay):
+            return
+        kept, count = torch.from_numpy(np.flatnonzero(stay)), len(stay)
+
+        def cut(x: Any) -> Any:
+            rows = isinstance(x, Tensor) and x.ndim and len(x) == count
+            return x.index_select(0, kept) if rows else x
+
+        self.w, self.state = cut(self.w), map_state(cut, self.state)
+        self._lagged = [cut(batch) for batch in self._lagged]
+        self._left = kept if self._left is None else self._left[kept]
+
+
+def _of_rows(draw: Drawn, rows: Tensor) -> Drawn:
+    """What some of the rows are given."""
+    restart = draw.restart
+    if isinstance(restart, Tensor):
+        restart = restart.index_select(0, rows)
+    return Drawn(draw.t, restart, {k: x.index_select(0, rows) for k, x in draw.own.items()})
 
 
 @final

@@ -204,15 +204,44 @@ def test_wide_runs_are_the_same_rows_and_work() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "at"), [(LRSGD_R(lam=2.0, theta=0.5), (4,)), (SGD(eta=0.1), Stratified(2))]
+    ("rule", "at"),
+    [
+        (LRSGD_R(lam=2.0, theta=0.5), (4,)),
+        (LRSGD_R(lam=2.0, theta=0.05, t0=2, eta=0.1), (1, 3, 12)),
+        (SGD(eta=0.1), Stratified(2)),
+    ],
 )
-def test_work_is_counted_alike_where_rows_end_apart(rule: Any, at: Any) -> None:
-    """Rounds of random lengths, and records at random times: no wider than what is counted."""
+def test_rows_that_end_apart_are_the_same_and_are_counted_alike(rule: Any, at: Any) -> None:
+    """Rounds of random lengths, and records at random times: rows drop out as they end."""
     objective = synthetic.quadratic(dim=2, noise="two_point", sigma=0.5)
-    work = []
+    rounds = max(at) if isinstance(at, tuple) else 4
+    found = []
     for chunk in (None, 1024):
         with metered() as meter:
-            run(objective, rule, rounds=4, replicas=2500, record=("value",), at=at, chunk=chunk,
-                compile=False)  # fmt: skip
-        work.append(meter.work)
-    assert work[0] == work[1]
+            out = run(objective, rule, rounds=rounds, replicas=2500, record=("value", "w"), at=at,
+                      chunk=chunk, compile=False)  # fmt: skip
+        found.append((out["w"], out["value"], meter.work))
+    # A block of its own never shrinks to a part of itself.
+    few = run(objective, rule, rounds=rounds, replicas=BLOCK, record=("value", "w"), at=at,
+              compile=False)  # fmt: skip
+    for wide, narrow, lone in zip(found[0][:2], found[1][:2], (few["w"], few["value"]),
+                                  strict=True):  # fmt: skip
+        np.testing.assert_array_equal(wide, narrow)
+        np.testing.assert_array_equal(wide[:, :BLOCK], lone)
+    assert found[0][2] == found[1][2]
+
+
+def test_rows_that_have_ended_take_no_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The longest of many rounds costs little more than an average one."""
+    objective, rule = synthetic.quadratic(dim=2), LRSGD_R(lam=2.0, theta=0.25)
+    rows: list[int] = []
+    plain = type(objective).sample_gradient
+
+    def counted(self: Any, w: torch.Tensor, draw: torch.Tensor) -> torch.Tensor:
+        rows.append(len(w))
+        return plain(self, w, draw)
+
+    monkeypatch.setattr(type(objective), "sample_gradient", counted)
+    run(objective, rule, rounds=1, replicas=4096, record=("w",), compile=False)
+    steps = 1 / rule.ends_with  # in the mean
+    assert sum(rows) < 2 * steps * 4096 < 0.5 * len(rows) * 4096

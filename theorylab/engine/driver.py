@@ -394,14 +394,14 @@ def _spend(block: TimeChunk, size: int, unit: int) -> None:
     """Count the work as if 1,024 rows were always taken at once, each part up to its last round."""
     usual, length = -(-_CHUNK // unit) * unit, len(block.ticks)
     firsts = range(0, size, usual)
-    steps, records = [length] * len(firsts), len(block.records) * len(firsts)
+    steps = [length] * len(firsts)
     if block.ends is not None and len(firsts) > 1:
         steps = [int(block.ends[i : i + usual].max()) for i in firsts]
-        records = 0
-        for entries in block.records.values():
-            parts = [who // usual for _, who in entries if who is not None]
-            all_of_them = len(parts) < len(entries)
-            records += len(firsts) if all_of_them else len(np.unique(np.concatenate(parts)))
+    records = 0
+    for entries in block.records.values():
+        some = [rows for _, rows in entries if rows is not None]
+        apart = len(firsts) > 1 and len(some) == len(entries)
+        records += len(np.unique(np.concatenate(some) // usual)) if apart else len(firsts)
     drawn = block.samples.shape[2] if length else 0
     rows = sum(k * min(usual, size - i) for k, i in zip(steps, firsts, strict=True))
     spend(sum(steps) + records, drawn * rows)

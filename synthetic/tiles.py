@@ -11,7 +11,7 @@ from theorylab.problem.tracing import row_by_row
 
 __all__ = ["HEIGHT", "by_tiles", "column_blocks"]
 
-HEIGHT = 32
+HEIGHT = 64
 _BYTES = 2**18  # larger temporaries are mapped afresh, page by page, at every operation
 
 

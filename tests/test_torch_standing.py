@@ -18,8 +18,8 @@ from theorylab.method.schedules import Poly
 from theorylab.torch import optim as torch_optim
 from theorylab.torch.draws import Stream
 from theorylab.torch.layout import lay_out
-from theorylab.torch.plan import CHUNK
-from theorylab.torch.vector import Space
+from theorylab.torch.loop import CHUNK
+from theorylab.torch.space import Space
 
 CPU = torch.device("cpu")
 

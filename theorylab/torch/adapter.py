@@ -28,8 +28,8 @@ from theorylab.torch.groups import Active, Fields, Groups
 from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
 from theorylab.torch.probe import by_coordinate, runs_in_parts, with_memory
 from theorylab.torch.shards import local, refuse_draws, refuse_hidden, shards_of
+from theorylab.torch.space import Space
 from theorylab.torch.standing import Standing, stepped
-from theorylab.torch.vector import Space
 
 __all__ = ["RuleOptimizer"]
 

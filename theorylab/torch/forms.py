@@ -19,7 +19,8 @@ from theorylab.method.rule import State, UpdateRule, entries
 from theorylab.problem.oracle import Oracle
 from theorylab.torch.plan import Plan
 from theorylab.torch.shards import local
-from theorylab.torch.vector import Space, Vector, leaf_of
+from theorylab.torch.space import Space
+from theorylab.torch.vector import Vector, leaf_of
 
 __all__ = ["EndToEnd", "Form", "InParts", "Kept", "kept_by", "loaded"]
 

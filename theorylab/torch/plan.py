@@ -15,17 +15,14 @@ from torch import Tensor, nn
 
 from theorylab.torch.draws import Stream
 from theorylab.torch.layout import SPECIAL, Step
+from theorylab.torch.loop import CHUNK, as_loop
 
 if TYPE_CHECKING:
-    from theorylab.torch.vector import Space, Vector
+    from theorylab.torch.space import Space
+    from theorylab.torch.vector import Vector
 
 __all__ = ["BLOCK", "CHUNK", "Plan", "grouped"]
 
-CHUNK = 1 << 17
-"""Elements of a piece: small enough for a cache, large enough for two threads.
-
-Sums are made of it, so results depend on it.
-"""
 BLOCK = 1 << 19
 """Elements of a piece where little is held between: fewer calls, and the last cache is as good."""
 _SMALL = 1 << 16
@@ -75,6 +72,7 @@ class Plan:
         self.layout, self.leaves, self.numbers = space.tape.wanted(wanted, shown)
         little = shown is None and self.layout.registers <= 1
         self._size = BLOCK if little else CHUNK
+        self.loop = as_loop(self)
 
     @property
     def shown_is_scratch(self) -> bool:
@@ -98,6 +96,8 @@ class Plan:
 
     def all(self) -> None:
         """Compute all that was wanted."""
+        if self.loop is not None and self.loop.run():
+            return
         for _ in self.run():
             pass
 
@@ -106,7 +106,7 @@ class Plan:
         given = [None if n is None else self._number(n, i) for n in step.numbers]
         kwargs = {} if step.scale is None else {step.scale: self._number(step.scale_at, i)}
         if step.op == "draw":
-            given = [self._stream(step, i)]
+            given = [self.stream(step, i)]
         function = _SPECIALLY[step.op] if step.op in SPECIAL else getattr(torch, step.op)
         return function, given, step.sources, kwargs, step.target
 
@@ -114,7 +114,8 @@ class Plan:
         found = self.numbers[n]
         return found[i] if isinstance(found, tuple) else found
 
-    def _stream(self, step: Step, owner: int) -> Stream:
+    def stream(self, step: Step, owner: int) -> Stream:
+        """What an operation draws for a tensor, or for the list that it begins."""
         law, key = (self.numbers[n] for n in step.numbers if n is not None)
         return Stream(law, key, owner, self.space.device)
 
@@ -176,7 +177,7 @@ class Plan:
         if step.op == "draw":
             sizes = [s.numel() for s in shapes]
             row = torch.empty(sum(sizes), dtype=space.dtype, device=space.device)
-            self._stream(step, block[0]).fill(row)
+            self.stream(step, block[0]).fill(row)
             return [part.view(s) for part, s in zip(row.split(sizes), shapes, strict=True)]
         function = _SPECIALLY[step.op] if step.op in SPECIAL else getattr(torch, step.op)
         made = []

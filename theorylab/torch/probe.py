@@ -11,7 +11,8 @@ from torch import Tensor
 from theorylab.method.rule import Drawn, UpdateRule, entries
 from theorylab.problem.oracle import Oracle
 from theorylab.torch.forms import InParts, Kept
-from theorylab.torch.vector import Space, Unsupported
+from theorylab.torch.space import Space
+from theorylab.torch.vector import Unsupported
 
 __all__ = ["by_coordinate", "runs_in_parts", "with_memory"]
 

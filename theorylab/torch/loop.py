@@ -180,13 +180,15 @@ def as_loop(plan: Plan) -> Loop | None:
             or space.many < LEAST or any(isinstance(x, Tensor) for x in plan.numbers)
             or not all(leaf.plain for leaf in plan.leaves)):  # fmt: skip
         return None
-    known = _found.get(id(layout))
+    key = id(layout), kind, len(plan.leaves)
+    known = _found.get(key)
     if known is None or known[0] is not layout:
-        known = _found[id(layout)] = layout, _compiled(layout, kind, len(plan.leaves))
+        known = _found[key] = layout, _compiled(layout, kind, len(plan.leaves))
     return None if known[1] is None else Loop(plan, known[1])
 
 
-_found: dict[int, tuple[Layout, Callable[..., None] | None]] = {}  # without a hash at every step
+# By a layout's place, not its hash: this is looked up at every step.
+_found: dict[tuple[int, str, int], tuple[Layout, Callable[..., None] | None]] = {}
 
 
 @final

@@ -290,6 +290,24 @@ def test_a_table_in_panels_gives_its_products() -> None:
         np.testing.assert_allclose(native["w"][0], square[:35], rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
+@pytest.mark.parametrize("dim", [13, 271])
+def test_sums_of_every_length(dim: int, dtype: torch.dtype) -> None:
+    """Of whole vectors side by side, of those left over, of half ones, and of single numbers."""
+    objective = synthetic.robust_regression(n=3, dim=dim, dtype=dtype)
+    start = 2.0 ** torch.arange(dim).remainder(7).to(dtype).expand(3, dim)  # exact in any order
+    lengths = [k for k in (2, 3, 5, 12, 31, 33, 68, 131, 200, dim) if k <= dim]
+
+    def added(w: torch.Tensor) -> torch.Tensor:
+        parts = [w[:, :k] for k in lengths]
+        sums = [x.sum(-1, True) for part in parts for x in (part, part * part)]
+        return torch.cat([*sums, w[:, len(sums) :]], -1)
+
+    eager, native = (run(objective, Applied(added), 1, replicas=3, start=start, record=("w",),
+                         compile=compile)["w"] for compile in (False, True))  # fmt: skip
+    np.testing.assert_array_equal(native, eager)
+
+
 def test_what_a_flag_chooses_is_as_it_was() -> None:
     """Entries that a flag replaces by an input, and that another such entry reads, as they were."""
     objective = synthetic.robust_regression(n=9, dim=D)

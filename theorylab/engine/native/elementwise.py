@@ -49,11 +49,14 @@ class Elementwise(abc.ABC):
     panels : mapping of Node to str
         The table, as :mod:`theorylab.engine.native.products` lays it out, of a product that is
         made for many rows at once.
+    wide : int
+        Bytes of the vectors that sums are made of.
     """
 
     writer: Writer
     targets: dict[fx.Node, str]
     panels: Mapping[fx.Node, str] = field(default_factory=dict)
+    wide: int = 16
 
     # --- element by element ------------------------------------------------------------------
     def _each(

@@ -14,14 +14,20 @@ from theorylab.engine.native.values import Index, Value, Writer, count, type_of
 
 __all__ = ["Folds"]
 
+_VECTORS = 4  # sums side by side, as many as a processor's additions wait for one another
+
 
 class Folds(Elementwise, abc.ABC):
     """Loops over the axes of one array."""
 
     # --- over an axis ------------------------------------------------------------------------
     def _reduced(self, x: Value, dims: Sequence[int] | None, keep: bool, kind: str, start: str,
-                 step: Callable[[str, str], str], clause: str = "") -> Value:  # fmt: skip
-        """Elements folded over axes, in the order that a row's memory has."""
+                 step: Callable[[str, str], str],
+                 term: Callable[[str], str] | None = None) -> Value:  # fmt: skip
+        """Elements folded over axes, in the order that a row's memory has.
+
+        Sums of a ``term`` of each are made of several where they go along one axis.
+        """
         axes = range(len(x.shape))
         over = {d % len(x.shape) for d in dims} if dims and x.shape else set(axes)
         outer = [n for d, n in enumerate(x.shape) if d not in over]
@@ -37,13 +43,24 @@ class Folds(Elementwise, abc.ABC):
                 total = there.name("t")
                 there.lines.append(f"{kind} {total} = {start};")
 
-                def body(j: Index) -> str:
+                def element(j: Index) -> str:
                     mine, its = iter(index), iter(j)
-                    full = [next(its) if d in over else next(mine) for d in axes]
-                    return f"{total} = {step(total, x.cast(kind, full))};"
+                    return x.cast(kind, [next(its if d in over else mine) for d in axes])
 
-                pragma = f"#pragma omp simd reduction({clause}:{total})" if clause else ""
-                there.loops(inner, body, pragma)
+                def body(j: Index) -> str:
+                    return f"{total} = {step(total, element(j))};"
+
+                long = [k for k, n in enumerate(inner) if n > 1]
+                if term is not None and kind in ("float", "double") and len(long) == 1:
+
+                    def alone(j: str) -> str:
+                        spot = [j if k == long[0] else "0" for k in range(len(inner))]
+                        return term(element(spot))
+
+                    self._in_lanes(there, kind, inner[long[0]], total, alone)
+                else:
+                    pragma = f"#pragma omp simd reduction(+:{total})" if term else ""
+                    there.loops(inner, body, pragma)
                 self.writer._made = there._made
                 place = iter(index)
                 spot = ["0" if d in over else next(place) for d in axes]
@@ -67,9 +84,56 @@ class Folds(Elementwise, abc.ABC):
         assert made.array is not None
         return self.writer.whole(made.array, outer, kind)
 
+    def _added(self, x: Value, dims: Sequence[int] | None, keep: bool, kind: str,
+               term: Callable[[str], str] = lambda b: b) -> Value:  # fmt: skip
+        """The sum of a term of each element."""
+        return self._reduced(x, dims, keep, kind, "0", lambda a, b: f"{a} + {term(b)}", term)
+
+    def _in_lanes(self, there: Writer, kind: str, n: int, total: str,
+                  term: Callable[[str], str]) -> None:  # fmt: skip
+        """``n`` terms added to ``total``: in vectors side by side, whose waits overlap."""
+        size, e, j = {"float": 4, "double": 8}[kind], there.name("e"), there.name("j")
+
+        def block(sums: Sequence[str], wide: int, begin: str) -> list[str]:
+            lanes = wide // size
+            each = f"{e}[{j}] = {term(f'({begin} + {j})')};"
+            return [
+                f"{kind} {e}[{len(sums) * lanes}] __attribute__((aligned(64)));",
+                "#pragma omp simd",
+                f"for (int64_t {j} = 0; {j} < {len(sums) * lanes}; {j}++) {each}",
+                *(f"{s} += *(const lanes_{kind}_{wide} *)({e} + {k * lanes});"
+                  for k, s in enumerate(sums)),
+            ]  # fmt: skip
+
+        done, folded = 0, ""  # of the wider vectors, halved
+        for wide in (w for w in (64, 32, 16) if w <= self.wide):
+            lanes = wide // size
+            vectors = (n - done) // lanes
+            sums = [there.name("s") for _ in range(min(_VECTORS, (vectors + 3) // 4))]
+            if vectors:
+                step, begin = len(sums) * lanes, there.name("b")
+                end, rest = done + vectors // len(sums) * step, vectors % len(sums)
+                there.lines += [
+                    f"lanes_{kind}_{wide} {', '.join(f'{s} = {{0}}' for s in sums)};",
+                    f"for (int64_t {begin} = {done}; {begin} < {end}; {begin} += {step}) {{",
+                    *block(sums, wide, begin), "}",
+                ]  # fmt: skip
+                if rest:
+                    there.lines += ["{", *block(sums[:rest], wide, str(end)), "}"]
+                done += vectors * lanes
+            sums += [folded] if folded else []
+            while len(sums) > 1:
+                sums = [f"({' + '.join(sums[k : k + 2])})" for k in range(0, len(sums), 2)]
+            if sums:
+                name = f"total_{kind}" if wide == 16 else f"halved_{kind}_{wide}"
+                folded = f"{name}({sums[0]})"
+        if folded:
+            there.lines.append(f"{total} = {folded};")
+        there.lines += [f"{total} += {term(str(k))};" for k in range(done, n)]
+
     def _sum(self, node: fx.Node, x: Value, dims: Sequence[int] | None = None, keep: bool = False,
              dtype: Any = None) -> Value:  # fmt: skip
-        return self._reduced(x, dims, keep, type_of(node)[1], "0", lambda a, b: f"{a} + {b}", "+")
+        return self._added(x, dims, keep, type_of(node)[1])
 
     def _mean(self, node: fx.Node, x: Value, dims: Sequence[int] | None = None, keep: bool = False,
               dtype: Any = None) -> Value:  # fmt: skip
@@ -85,10 +149,10 @@ class Folds(Elementwise, abc.ABC):
             return self._reduced(held, dims, keep, kind, "0",
                                  lambda a, b: f"larger_{kind}(fabs({b}), {a})")  # fmt: skip
         if order == 1:
-            return self._reduced(held, dims, keep, kind, "0", lambda a, b: f"{a} + fabs({b})", "+")
+            return self._added(held, dims, keep, kind, lambda b: f"fabs({b})")
         if order != 2:
             raise TypeError(f"no C for a norm of order {order}")
-        square = self._reduced(held, dims, keep, kind, "0", lambda a, b: f"{a} + {b} * {b}", "+")
+        square = self._added(held, dims, keep, kind, lambda b: f"{b} * {b}")
         return Value(square.shape, kind, lambda i: f"sqrt({square.at(i)})")
 
     def _amax(self, node: fx.Node, x: Value, dims: Sequence[int] = (), keep: bool = False) -> Value:
@@ -100,7 +164,7 @@ class Folds(Elementwise, abc.ABC):
                              lambda a, b: f"smaller_{x.kind}({b}, {a})")  # fmt: skip
 
     def _prod(self, node: fx.Node, x: Value, dim: int, keep: bool = False) -> Value:
-        return self._reduced(x, [dim], keep, x.kind, "1", lambda a, b: f"{a} * {b}", "*")
+        return self._reduced(x, [dim], keep, x.kind, "1", lambda a, b: f"{a} * {b}")
 
     def _any(self, node: fx.Node, x: Value, dims: Any = None, keep: bool = False) -> Value:
         given = [dims] if isinstance(dims, int) else dims
@@ -133,12 +197,11 @@ class Folds(Elementwise, abc.ABC):
                     f"{right.at([*i[:axis], i[-2], i[-1]])})"
                 ),
             )
-            return self._reduced(product, [len(stack) + 1], False, kind, "0",
-                                 lambda s, p: f"{s} + {p}", "+")  # fmt: skip
+            return self._added(product, [len(stack) + 1], False, kind)
         product = Value((*lead, n, m, k), kind,
                         lambda i: f"({left.at([*i[:axis], i[-3], i[-1]])} * "
                                   f"{right.at([*i[:axis], i[-1], i[-2]])})")  # fmt: skip
-        return self._reduced(product, [-1], False, kind, "0", lambda s, p: f"{s} + {p}", "+")
+        return self._added(product, [-1], False, kind)
 
     _bmm = _mm
 

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 
-__all__ = ["build", "folder", "identity", "library"]
+__all__ = ["build", "folder", "identity", "library", "vector_bytes"]
 
 _FLAGS = ("-O3", "-march=native", "-std=gnu11", "-fPIC", "-shared", "-fopenmp-simd", "-w",
           "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast")  # fmt: skip
@@ -55,16 +55,25 @@ def _compiler() -> list[str]:
     return shlex.split(os.environ.get("CC", "cc"))
 
 
-def _flags(length: int) -> tuple[str, ...]:
-    """The compiler's flags for loops over so many bytes.
+def vector_bytes(length: int) -> int:
+    """How wide vectors should be for loops over so many bytes.
 
-    What is left over of a wide vector costs more than narrow ones: at 80 bytes, 64 at once take
-    twice as long as 16 at once.
+    What is left over of a wide vector costs more than narrow ones: at 80 bytes, 64 at once take a
+    quarter longer than 32 at once.
+
+    >>> vector_bytes(0), max(vector_bytes(80), 32)
+    (16, 32)
     """
     if not length or platform.machine() not in ("x86_64", "AMD64"):
+        return 16
+    return next(w for w in (64, 32, 16) if length % w == 0 or length >= 2 * w or w == 16)
+
+
+def _flags(length: int) -> tuple[str, ...]:
+    """The compiler's flags for loops over so many bytes."""
+    if not length or platform.machine() not in ("x86_64", "AMD64"):
         return _FLAGS
-    wide = next(w for w in (64, 32, 16) if length % w == 0 or length >= 4 * w or w == 16)
-    return (*_FLAGS, f"-mprefer-vector-width={8 * wide}")
+    return (*_FLAGS, f"-mprefer-vector-width={8 * vector_bytes(length)}")
 
 
 def folder() -> Path:

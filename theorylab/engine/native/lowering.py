@@ -48,6 +48,18 @@ MODULO(float) MODULO(double)
 static inline int64_t modulo_int64_t(int64_t a, int64_t b) {
   int64_t r = a % b; return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
+#define LANES_OF(T, BYTES) \
+typedef T lanes_##T##_##BYTES __attribute__((vector_size(BYTES), aligned(sizeof(T)), may_alias));
+#define HALVED(T, BYTES, HALF) \
+LANES_OF(T, BYTES) \
+static inline lanes_##T##_##HALF halved_##T##_##BYTES(lanes_##T##_##BYTES x) { \
+  const lanes_##T##_##HALF *half = (const lanes_##T##_##HALF *)&x; return half[0] + half[1]; }
+#define TOTALS(T, LAST) \
+LANES_OF(T, 16) \
+static inline T total_##T(lanes_##T##_16 x) { return LAST; } \
+HALVED(T, 32, 16) HALVED(T, 64, 32)
+TOTALS(float, (x[0] + x[2]) + (x[1] + x[3]))
+TOTALS(double, x[0] + x[1])
 #define BUCKET(T) \
 static inline int64_t bucket_##T(T x, const T *edges, int64_t n, int right) { \
   int64_t low = 0, high = n; \

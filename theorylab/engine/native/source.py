@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, fx
 
+from theorylab.engine.native.library import vector_bytes
 from theorylab.engine.native.lowering import HEADER, Lowering
 from theorylab.engine.native.products import LANES, SOURCE, panels, shared_products
 from theorylab.engine.native.values import Writer, count, kind_of
@@ -92,7 +93,8 @@ def source(
         laid[node] = f"(const {kind_of(table.dtype)} *)base[{len(roles)}]"
         roles.append("kept")
         kept.append(panels(table))
-    lowering = Lowering(writer, targets, laid)
+    w = arguments[0][1]
+    lowering = Lowering(writer, targets, laid, vector_bytes(w.shape[-1] * w.element_size()))
     for node in nodes:
         if node.op == "get_attr":
             if node.target not in tables:

@@ -277,3 +277,18 @@ def test_seeds_decide_draws() -> None:
         ends.append(weights(model))
     assert torch.equal(ends[0], ends[1])
     assert not torch.equal(ends[0], ends[2])
+
+
+@pytest.mark.parametrize("k", [1, 4, 9, 40])
+def test_of_equal_entries_as_many_are_sent_as_were_asked_for(k: int) -> None:
+    params = [nn.Parameter(torch.zeros(shape)) for shape in ((3, 2), (4,), (20,))]
+    optimizer = torch_optim.TopKSGD(params, 1.0, k)
+    for p, size in zip(params, (2.0, -3.0, 1.0), strict=True):
+        p.grad = torch.full_like(p, size)
+    optimizer.step()
+    moved = torch.cat([p.detach().reshape(-1) for p in params])
+    assert int((moved != 0).sum()) == min(k, 30)
+    assert moved[6:10].count_nonzero() == min(k, 4)
+    held = torch.cat([optimizer.state[p]["e"].reshape(-1) for p in params])
+    given = torch.cat([p.grad.reshape(-1) for p in params if p.grad is not None])
+    assert torch.equal(held - moved, given)

@@ -47,8 +47,14 @@ class Alternating(UpdateRule[Stateless]):
     def update(
         self, w: Tensor, oracle: Oracle, state: Stateless, draw: Drawn
     ) -> tuple[Tensor, Stateless]:
-        size = w.shape[-1]
-        first = torch.arange(size, device=w.device) < -(-size // 2)
+        first = _first(w, -(-w.shape[-1] // 2))
         odd = torch.as_tensor(draw.t % 2 == 1, device=w.device)
-        moves = (first == odd).to(w.dtype)
+        moves = torch.eq(first, odd).to(w.dtype)
         return w - self.at(self.eta, draw.t) * moves * oracle.gradient(w), state
+
+
+def _first(w: Tensor, many: int) -> Tensor:
+    """Which entries are among so many from the first on."""
+    if not isinstance(w, Tensor):  # a vector in parts: as numbers 0 and 1
+        return w.first(many)
+    return torch.arange(w.shape[-1], device=w.device) < many

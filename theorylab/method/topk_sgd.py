@@ -79,5 +79,7 @@ def top_k(p: Tensor, k: int) -> Tensor:
     >>> top_k(torch.tensor([1.0, -3.0, 2.0]), 2)
     tensor([ 0., -3.,  2.])
     """
+    if not isinstance(p, Tensor):  # a vector in parts
+        return p.top(k)
     where = p.abs().topk(min(k, p.shape[-1]), dim=-1).indices
     return torch.zeros_like(p).scatter(-1, where, p.gather(-1, where))

@@ -26,7 +26,7 @@ from theorylab.torch.draws import Later, mixed, single
 from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, loaded
 from theorylab.torch.groups import Active, Fields, Groups
 from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
-from theorylab.torch.probe import by_coordinate, runs_in_parts, with_memory
+from theorylab.torch.probe import Found, by_coordinate, in_parts, with_memory
 from theorylab.torch.shards import local, refuse_draws, refuse_hidden, shards_of
 from theorylab.torch.space import Space
 from theorylab.torch.standing import Standing, stepped
@@ -84,7 +84,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         """Drop what is only remembered to save time, and closures."""
         self._groups = Groups(type(self).__name__, self.rule, self.fields, self.accepts)
         self._standing: Standing | None = None
-        self._parts: dict[Any, frozenset[str] | None] = {}
+        self._parts: dict[Any, Found | None] = {}
         self._space: tuple[Any, Space] | None = None
         self._closures: list[Closure] = []
         self._ahead: int | None = None
@@ -131,11 +131,12 @@ class RuleOptimizer(torch.optim.Optimizer):
             key = (len(params), *self._groups.kinds(self.param_groups))
             if key not in self._parts:
                 rule = self._groups.made(self.param_groups, active, form)
-                self._parts[key] = runs_in_parts(rule, self._groups.kept, len(params))
-            counts = self._parts[key]
-            if counts is not None:
-                form.counts = counts
-                if self._space[1].shards is not None:
+                self._parts[key] = in_parts(rule, self._groups.kept, len(params))
+            found, shards = self._parts[key], self._space[1].shards
+            # Where numbers stand among others a part does not know, nor a graph that fetches none.
+            if found is not None and not (found.placed and (shards or self.defaults["capturable"])):
+                form.counts = found.counts
+                if shards is not None:
                     refuse_draws(name, self._present(), self.defaults["seed"])
                 return form
         if self._space[1].shards is not None:

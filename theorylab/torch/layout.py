@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, final
 import torch
 from torch import Tensor
 
+from theorylab.torch.places import Largest
+
 if TYPE_CHECKING:
     from theorylab.torch.vector import Vector
 
@@ -21,8 +23,8 @@ __all__ = ["SPECIAL", "Graph", "Layout", "Step", "Tape", "lay_out"]
 
 Kind = int | type
 """A leaf's number, ``-1 - n`` for the n-th operation's result, or the type of a number."""
-SPECIAL = frozenset({"copy", "full", "draw", "where"})
-_NUMBERS = frozenset({float, tuple, Tensor, str, int})
+SPECIAL = frozenset({"below", "copy", "draw", "full", "top", "where"})
+_NUMBERS = frozenset({float, tuple, Tensor, str, int, Largest})
 _ALONE = frozenset({
     "abs", "ceil", "exp", "expm1", "floor", "log", "log1p", "neg", "reciprocal", "rsqrt",
     "sigmoid", "sign", "sqrt", "tanh",

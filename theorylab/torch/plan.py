@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from theorylab.torch.draws import Stream
 from theorylab.torch.layout import SPECIAL, Step
 from theorylab.torch.loop import CHUNK, as_loop
+from theorylab.torch.places import Below
 
 if TYPE_CHECKING:
     from theorylab.torch.space import Space
@@ -105,7 +106,7 @@ class Plan:
         """A step with the numbers that belong to the i-th tensor."""
         given = [None if n is None else self._number(n, i) for n in step.numbers]
         kwargs = {} if step.scale is None else {step.scale: self._number(step.scale_at, i)}
-        if step.op == "draw":
+        if step.op in ("below", "draw"):
             given = [self.stream(step, i)]
         function = _SPECIALLY[step.op] if step.op in SPECIAL else getattr(torch, step.op)
         return function, given, step.sources, kwargs, step.target
@@ -114,8 +115,11 @@ class Plan:
         found = self.numbers[n]
         return found[i] if isinstance(found, tuple) else found
 
-    def stream(self, step: Step, owner: int) -> Stream:
+    def stream(self, step: Step, owner: int) -> Stream | Below:
         """What an operation draws for a tensor, or for the list that it begins."""
+        if step.op == "below":
+            (limit,) = (self.numbers[n] for n in step.numbers if n is not None)
+            return Below(limit - sum(self.space.sizes[:owner]))
         law, key = (self.numbers[n] for n in step.numbers if n is not None)
         return Stream(law, key, owner, self.space.device)
 
@@ -179,6 +183,11 @@ class Plan:
             row = torch.empty(sum(sizes), dtype=space.dtype, device=space.device)
             self.stream(step, block[0]).fill(row)
             return [part.view(s) for part, s in zip(row.split(sizes), shapes, strict=True)]
+        if step.op == "below":
+            made = [torch.empty(s, dtype=space.dtype, device=space.device) for s in shapes]
+            for i, out in zip(block, made, strict=True):
+                self.stream(step, i).fill(out.view(-1))
+            return made
         function = _SPECIALLY[step.op] if step.op in SPECIAL else getattr(torch, step.op)
         made = []
         for n, shape in enumerate(shapes):
@@ -198,6 +207,8 @@ def _where(condition: Tensor | float, x: Any, y: Any, out: Tensor) -> None:
 _SPECIALLY: dict[str, Any] = {
     "copy": lambda x, out: out.copy_(x),
     "full": lambda value, out: out.fill_(value),
+    "below": lambda ones, out: ones.fill(out.view(-1)),
     "draw": lambda stream, out: stream.fill(out.view(-1)),
+    "top": lambda x, largest, out: largest.into(x, out),
     "where": _where,
 }

@@ -14,7 +14,7 @@ from theorylab.torch.forms import InParts, Kept
 from theorylab.torch.space import Space
 from theorylab.torch.vector import Unsupported
 
-__all__ = ["by_coordinate", "runs_in_parts", "with_memory"]
+__all__ = ["Found", "by_coordinate", "in_parts", "with_memory"]
 
 
 @final
@@ -39,35 +39,37 @@ class _Ones(Oracle):
         return self.gradient(w)
 
 
-def runs_in_parts(rule: UpdateRule, kept: Kept, tensors: int) -> frozenset[str] | None:
-    """Which parts of a state the rule's code makes plain numbers, given vectors in parts.
-
-    ``None`` if it cannot do with those.
-    """
-    found = _run(rule, kept, tensors)
-    return None if found is None else found.counts
-
-
 def by_coordinate(rule: UpdateRule, kept: Kept, tensors: int) -> bool:
     """Whether each coordinate is moved by its own gradients alone, at steps like all others."""
     if rule.draws or type(rule).restarts is not UpdateRule.restarts:
         return False
-    found = _run(rule, kept, tensors)
+    found = in_parts(rule, kept, tensors)
     return found is not None and not found.more
 
 
-class _Found(NamedTuple):
-    """Whether two steps ask for sums, values or other points, and what became plain numbers."""
+class Found(NamedTuple):
+    """What two steps of a rule on vectors in parts do.
+
+    Attributes
+    ----------
+    more : bool
+        Whether they ask for sums, values or other points.
+    placed : bool
+        Whether they ask where numbers stand in the vector, or which are largest.
+    counts : frozenset of str
+        The parts of the state that they make plain numbers.
+    """
 
     more: bool
+    placed: bool
     counts: frozenset[str]
 
 
-def _run(rule: UpdateRule, kept: Kept, tensors: int) -> _Found | None:
-    """What two steps do; ``None`` if they cannot be taken."""
+def in_parts(rule: UpdateRule, kept: Kept, tensors: int) -> Found | None:
+    """What the rule's code does with vectors in parts; ``None`` if it cannot do with those."""
     rows: list[Tensor] = [torch.ones(2) for _ in range(tensors)]
     states: list[dict[str, Any]] = [{} for _ in rows]
-    more, counts = False, set(kept.numbers)
+    more, placed, counts = False, False, set(kept.numbers)
     for restart in (True, False):
         form = InParts("", rows, [1.0] * tensors, Space(rows))
         form.counts = frozenset(() if restart else counts)
@@ -83,7 +85,8 @@ def _run(rule: UpdateRule, kept: Kept, tensors: int) -> _Found | None:
             return None
         counts &= {n for n, x in entries(state).items() if isinstance(x, int | float)}
         more |= oracle.more or form.space.summed
-    return _Found(more, frozenset(counts))
+        placed |= form.space.placed
+    return Found(more, placed, frozenset(counts))
 
 
 def with_memory(rule: UpdateRule, closures: int) -> UpdateRule:

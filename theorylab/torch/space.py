@@ -12,6 +12,7 @@ from torch import Tensor
 
 from theorylab.torch.layout import Tape
 from theorylab.torch.loop import CHUNK
+from theorylab.torch.places import Largest
 from theorylab.torch.plan import BLOCK, Plan, grouped
 from theorylab.torch.shards import Shards
 from theorylab.torch.vector import Vector, leaf_of, unsupported
@@ -55,6 +56,7 @@ class Space:
         self.many = sum(self.many_each)  # in this process
         self.looks = [(s, self.dtype, self.device.type == "cpu") for s in self.shapes]
         self.summed = False  # whether anything was
+        self.placed = False  # whether places or ranks were asked for
         self.lists, self.large = grouped(self.shapes, self.device)
         self.tape = Tape()
         self._registers: dict[int, list[Tensor]] = {}
@@ -139,6 +141,17 @@ class Space:
         if what == "norm":
             found = found.sqrt()
         return found if self.device.type == "cpu" else found.to(self.dtype)
+
+    def first(self, many: int) -> Vector:
+        """1 for so many numbers from the first on, 0 for the others."""
+        self.summed = self.placed = True
+        return Vector(self, "below", (many,))
+
+    def top(self, x: Vector, k: int) -> Vector:
+        """The k entries of largest magnitude, zeros elsewhere."""
+        self.summed = self.placed = True
+        parts = (t for _, tensors in Plan(self, [], x).run() for t in tensors)
+        return Vector(self, "top", (x, Largest(parts, k)))
 
     def spread(self, x: Vector) -> tuple[Tensor, Tensor]:
         """Mean and standard deviation of a vector's numbers (``x.each``: of each tensor's).

@@ -156,6 +156,14 @@ class Vector:
         """Mean and standard deviation, from one pass over the numbers."""
         return self.space.spread(self)
 
+    def first(self, many: int) -> Vector:
+        """1 for so many numbers from the first on, 0 for the others."""
+        return self.space.first(many)
+
+    def top(self, k: int) -> Vector:
+        """The k entries of largest magnitude, zeros elsewhere."""
+        return self.space.top(self, k)
+
     # --- operations --------------------------------------------------------------------------
     @classmethod
     def __torch_function__(

@@ -21,6 +21,7 @@ from theorylab.problem.objective import Constant, FiniteSum, initial_distance
 __all__ = ["MarginSum"]
 
 _PENALTY = GemanMcClure()
+_CACHE = 2**18  # bytes
 
 
 class MarginSum(FiniteSum):
@@ -113,11 +114,15 @@ class MarginSum(FiniteSum):
         return gradient.add_(_PENALTY.slope(w), alpha=2 * self.alpha) if self.alpha else gradient
 
     def sample_value(self, w: Tensor, draw: Tensor) -> Tensor:
+        # Some columns at a time: (R, d) temporaries stay in the cache, all (R, B, d) do not.
+        width = max(1, _CACHE // max(1, w.numel() * w.element_size()))
         values = []
-        for i in draw.unbind(1):
-            margin = (self.A.index_select(0, i) * w).sum(-1) - self.b.index_select(0, i)
+        for some in draw.split(width, dim=1):
+            i = some.reshape(-1)
+            rows = self.A.index_select(0, i).view(*some.shape, -1)
+            margin = (rows * w.unsqueeze(1)).sum(-1) - self.b.index_select(0, i).view(some.shape)
             values.append(self.loss.value(margin))
-        total = torch.stack(values, 1)
+        total = values[0] if len(values) == 1 else torch.cat(values, 1)
         return total + self._penalty(w).unsqueeze(1) if self.alpha else total
 
     def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import mpmath
@@ -18,7 +18,7 @@ from bounds.symbol import Measured, Symbol
 from bounds.units import UnitsError, units_of
 from theorylab.errors import UsageError
 from theorylab.judge.domain import natural_scale
-from theorylab.judge.intervals import mean_exceeds, mean_interval
+from theorylab.judge.intervals import mean_interval, money_against, wins
 from theorylab.quantities import Measurement
 from theorylab.quantities.protocol import LOST, Law
 
@@ -133,6 +133,13 @@ class Comparison:
         low, high = mean_interval(self.gap[i], 2 * self._share, self.low[i], self.high[i])
         return bound + float(low), bound + float(high)
 
+    def upper(self, i: int) -> float:
+        """The upper end of :meth:`interval`."""
+        if self.law != "samples" or self.replicas == 1:
+            return self.interval(i)[1]
+        lowest, _ = mean_interval(-self.gap[i], 2 * self._share, -self.high[i])
+        return float(self.bound[i]) - float(lowest)
+
     @property
     def _share(self) -> float:
         """The risk of one side at one instance."""
@@ -156,14 +163,19 @@ class Comparison:
         held = np.where(meets & resolved, "holds", "unknown")
         return np.where(known, np.where(off, "violated", held), "unknown")
 
+    @cached_property
+    def _money(self) -> tuple[np.ndarray, np.ndarray]:
+        """What the samples won against the measured side being no larger, and no smaller."""
+        slack = self.tolerance
+        return (money_against(self.gap, slack, self.low),
+                money_against(-self.gap, slack, -self.high))  # fmt: skip
+
     def _from_samples(self, risk: float) -> np.ndarray:
         undecided = np.full(len(self.gap), "not refuted")
         if self.replicas == 1:
             return undecided
         known = np.isfinite(self.bound)
-        slack = self.tolerance
-        off = mean_exceeds(self.gap, slack, risk, self.low)
-        below = mean_exceeds(-self.gap, slack, risk, -self.high)
+        off, below = (wins(money, risk) for money in self._money)
         if self.claim.sense == "==":
             off, below = off | below, np.zeros_like(off)
         held = np.where(known & below, "holds", undecided)

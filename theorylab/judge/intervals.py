@@ -16,13 +16,14 @@ import math
 import numpy as np
 from scipy import optimize
 
-__all__ = ["log_money", "mean_exceeds", "mean_interval"]
+__all__ = ["log_money", "mean_exceeds", "mean_interval", "money_against", "wins"]
 
 # Shares of the money that are bet. The best one is about (excess/m)/(variance/m^2): small where
 # the samples scatter, 1 where they nearly agree; between two of these little is lost.
 _SHARES = np.geomspace(1e-4, 1.0, 24)
 _LARGEST = math.sqrt(np.finfo(float).max)  # a sample that overflowed is at least this
 _DECADES, _PRECISION = 40.0, 1e-9  # of the logarithm of a mean
+_NEAR = 0.5  # likewise: where the end is looked for first
 _LEAST = 1e-280  # below it nothing is told from 0
 _AT_ONCE = 1 << 22
 _MANY, _BITS = 8192, 16  # samples beyond which equal ones are counted, after rounding down
@@ -99,6 +100,25 @@ def mean_exceeds(
     >>> [bool(mean_exceeds(np.full(n, 1.94), 1.85)) for n in (4, 200)]
     [False, True]
     """
+    return wins(money_against(samples, mean, floor), risk)
+
+
+def wins(money: np.ndarray, risk: float) -> np.ndarray:
+    """Whether so much money, a logarithm, rejects what was bet against at this risk."""
+    return money > -math.log(risk)
+
+
+def money_against(
+    samples: np.ndarray, mean: np.ndarray | float, floor: np.ndarray | float = 0.0
+) -> np.ndarray:
+    """:func:`log_money` of samples of at least ``floor`` against ``E[X] <= mean``.
+
+    Infinite where a mean of at most ``mean`` is impossible, and minus infinity where nothing is
+    shown.
+
+    >>> float(money_against(np.array([1.0, 2.0]), -1.0))
+    inf
+    """
     x, m, low = _aligned(samples, mean, floor)
     above = _above(x, low)
     with np.errstate(invalid="ignore"):
@@ -111,7 +131,7 @@ def mean_exceeds(
         money.flat[i] = log_money(values, room.flat[i], counts)
     if usable.any() and x.shape[-1] <= _MANY:
         money[usable] = log_money(above[usable], room[usable])
-    return certain | (money > -math.log(risk))
+    return np.where(certain, np.inf, money)
 
 
 def mean_interval(
@@ -195,8 +215,14 @@ def _least(row: np.ndarray, target: float) -> float:
     largest = float(row.max())
     if largest < _LEAST:
         return 0.0
-    high = math.log(largest)  # no share wins against the largest sample
-    low = high - _DECADES
+    low = math.log(largest) - _DECADES
     if left(low) <= 0:
         return 0.0
+    # No share wins against the mean of the samples (the logarithm is concave), nor by rounding
+    # against one that is a little larger. The end mostly lies close below.
+    middle = float(row.mean() if counts is None else np.average(row, weights=counts))
+    high = math.log(middle) + _PRECISION if middle < largest else math.log(largest)
+    near = high - _NEAR
+    if near > low:
+        low, high = (near, high) if left(near) > 0 else (low, near)
     return math.exp(optimize.brentq(left, low, high, xtol=_PRECISION) - _PRECISION)

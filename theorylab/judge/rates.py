@@ -216,7 +216,7 @@ def _at(size: float, compared: Comparison, i: int, verdict: Verdict) -> _Size:
     def log(value: float, bound: float) -> float:
         return math.log(value / bound) if value > 0 else -math.inf
 
-    ends = [compared.interval(k)[1] for k in range(len(compared.measured))]
+    ends = [compared.upper(k) for k in range(len(compared.measured))]
     high = max(log(end, float(b)) for end, b in zip(ends, compared.bound, strict=True) if b > 0)
     return _Size(size, log(verdict.measured, verdict.bound),
                  log(verdict.interval[0], verdict.bound), high)  # fmt: skip

@@ -2,7 +2,7 @@
 
 Robust regression (Geman-McClure, n = 1,000), every draw included, compilation apart::
 
-    python benchmarks/peers.py --page docs/benchmarks.md     # below 25 minutes on two idle cores
+    python benchmarks/peers.py --page docs/benchmarks.md     # below 20 minutes on two idle cores
     python benchmarks/peers.py --quick                       # some short cells
 
 Each number of cores and type has a process of its own; every engine takes one turn a round, and
@@ -28,10 +28,12 @@ from typing import Any
 
 import numpy as np
 from peer_engines import (
+    LENGTHS,
     METHODS,
     STEPS,
     Cell,
     Engine,
+    N,
     jax_engine,
     numba_engine,
     numpy_loop,
@@ -118,7 +120,8 @@ def measured(cell: Cell, loops: dict[str, Any]) -> dict[str, Any]:
             ("numpy rows", numpy_rows(cell, cell.replicas, few), cell.replicas * few),
         ):
             times[name] = [seconds(engine, k) / work * 1e9 for k in range(3)]
-    spent = {"a run": least_of(theorylab_engine(cell, steps=1)), "draws": drawing(cell)}
+    spent = {"a run": least_of(theorylab_engine(cell, steps=1)), "draws": drawing(cell),
+             "products": multiplying(cell)}  # fmt: skip
     return {**asdict(cell), "ns": times, "first": first["theorylab"], "errors": errors,
             "spent": {k: x / (cell.replicas * STEPS) * 1e9 for k, x in spent.items()}}  # fmt: skip
 
@@ -138,6 +141,30 @@ def drawing(cell: Cell) -> float:
               for _ in range(5)) / count  # fmt: skip
     parts = blocks(cell.replicas)
     return one * BLOCK * cell.batch * STEPS * parts / min(cell.cores, parts)
+
+
+def read_and_done(row: dict[str, Any]) -> tuple[int, int]:
+    """The bytes of data that a step reads, and its operations on floating-point numbers."""
+    from theorylab.engine.native.products import LANES
+
+    size = 4 if row["dtype"] == "float32" else 8
+    d, gradients = row["d"], 2 if row["method"] in ("svrg", "twins") else 1
+    read = row["batch"] * d * (2 if row["method"] == "twins" else 1)
+    done = gradients * 4 * row["batch"] * d + 2 * d
+    if row["method"] == "svrg":  # so many rows share what a full pass reads
+        read += 2 * N * d // (LANES * LENGTHS["svrg"])
+        done += 4 * N * d // LENGTHS["svrg"]
+    return read * size, done
+
+
+def multiplying(cell: Cell) -> float:
+    """Seconds of all the cell's operations at the speed of torch's products of matrices."""
+    import torch
+
+    torch.set_num_threads(cell.cores)
+    square = torch.ones(1024, 1024, dtype=getattr(torch, cell.dtype))
+    fastest = min(seconds(lambda _: (square @ square).numpy(), 0) for _ in range(7)) / 2 / 1024**3
+    return fastest * read_and_done(asdict(cell))[1] * cell.replicas * STEPS
 
 
 def goals(row: dict[str, Any]) -> tuple[float, float]:
@@ -186,15 +213,15 @@ class Row:
     def limits(self) -> str:
         """What the time of a step goes into, counted beside the time."""
         row = self.row
-        size = 4 if row["dtype"] == "float32" else 8
-        fixed, draws = row["spent"]["a run"], row["spent"]["draws"]
+        fixed, draws, products = (row["spent"][k] for k in ("a run", "draws", "products"))
+        # A run of one step begins a round, whose pass is a step's work.
+        fixed = 0.0 if row["method"] == "svrg" else fixed
         rest = max(self.mine - fixed - draws, 0.0)
-        read = row["batch"] * row["d"] * size
-        work = 4 * row["batch"] * row["d"] + 2 * row["d"]
+        read, work = read_and_done(row)
         return (f"| {row['cores']} | {row['dtype']} | {row['method']} | {row['d']} | {row['batch']}"
                 f" | {row['replicas']:,} | {self.ratio('numba'):.2f} | {self.ratio(self.jax):.2f}"
                 f" | {self.mine:.3g} | {fixed:.3g} | {draws:.3g} | {rest:.3g} | {read:,}"
-                f" | {work:,} |")  # fmt: skip
+                f" | {work:,} | {products:.3g} |")  # fmt: skip
 
 
 def table(heads: list[str], lines: list[str]) -> list[str]:
@@ -238,12 +265,15 @@ def page(found: list[dict[str, Any]], command: str, minutes: float) -> str:
         lines += [
             "Goals: with 1,000 replicas and more, numba's speed and 1.5 times JAX's; with fewer, "
             "the speed of both; in float64, 0.9 of numba's and JAX's. Of our nanoseconds: `run` is "
-            "what every run costs however few its steps, `draws` what the samples of whole blocks "
-            "of 128 replicas cost (a block a thread), `step` the rest; beside them the bytes that "
-            "a step reads of the data (its iterate stays in the first-level cache) and its "
-            "operations on floating-point numbers.", "",
+            "what every run costs however few its steps (of `svrg`, where the first step is a full "
+            "pass, in `step`), `draws` what the samples of whole blocks of 128 replicas cost (a "
+            "block a thread), `step` the rest; beside them the bytes that a step reads of the data "
+            "(its iterate stays in the first-level cache), its operations on floating-point "
+            "numbers, a share of the full pass included, and what they take at the speed of "
+            "torch's products of two matrices of 1,024 rows (`at best`).", "",
             *table(["cores", "dtype", "method", "d", "batch", "replicas", "numba / ours",
-                    "JAX / ours", "ours", "run", "draws", "step", "bytes", "flop"], missed),
+                    "JAX / ours", "ours", "run", "draws", "step", "bytes", "flop", "at best"],
+                   missed),
         ]  # fmt: skip
     else:
         lines += ["None does."]

@@ -105,10 +105,6 @@ def test_the_step_that_graphs_capture_is_the_step(name: str, tmp_path: Path) -> 
     plain = dataclasses.replace(TINY, optimizer=name, train_samples=90)
     if name == "lrsgd_c":
         plain = dataclasses.replace(plain, lam_over_lr=0.01)
-    if name == "stochastic_batch_size_2":
-        # Probabilities of the two forms differ by 1e-6 in a layer that dominates its kind; in about
-        # a third of runs a draw falls between them. With this seed none does.
-        plain = dataclasses.replace(plain, seed=1)
     graphed = dataclasses.replace(plain, step_graph=True)
     runs = [trained(plain), trained(graphed)]
     start = Trainer(plain, load_data(plain)).network

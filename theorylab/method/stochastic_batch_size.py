@@ -78,8 +78,9 @@ def update_probability(
         return torch.full_like(g, 0.5) if isinstance(local, float) else sigmoid(local)
     weights = _weights(layout, across, g.dtype, g.device)
     centre = (mean.unsqueeze(-1) * weights).sum(-2)
-    # Each layer's deviation from the mean of its own kind.
-    off = mean - centre
+    # Each layer's deviation from the mean of its own kind, by differences: a layer that has nearly
+    # all of a kind's parameters is its mean up to rounding.
+    off = ((mean.unsqueeze(-2) - mean.unsqueeze(-1)) * weights).sum(-2)
     spread = (off.square().unsqueeze(-1) * weights).sum(-2).sqrt()
     far = off * _inverse(spread, centre, g.dtype)
     return sigmoid(local + lambda_ * spread_layers(far, layout, g))

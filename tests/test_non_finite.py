@@ -10,10 +10,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import sympy as sp
 
 import synthetic
+from bounds import Statement
+from bounds.assumptions import RELAXED_SMOOTH
 from bounds.claim import Claim, DomainError
+from bounds.notation import L0, L1
 from bounds.path import PathOf
+from bounds.quantities import distance, gradient_norm_at_u, gradient_norm_at_w
 from bounds.symbol import Domain, Measured, Symbol
 from bounds.units import Units
 from theorylab import Stratified, check, run
@@ -80,6 +85,47 @@ def test_a_bound_that_vanishes_on_the_way_refutes_nothing() -> None:
         compared = compare(Claim(m, "<=", a**7 * b**5), values, found, 0.01)
         assert compared.bound[0] == 0
         assert compared.outcomes()[0] == outcome
+
+
+@pytest.mark.parametrize(("law", "replicas"), [("arithmetic", 1), ("law", 1), ("samples", 4000)])
+@pytest.mark.parametrize(
+    ("norm", "other", "outcome"),
+    # A norm of 1e180 is inf. Of what lies beside it nothing was asked, but of the bound alone.
+    [(math.inf, 1e200, "unknown"), (math.inf, 1e100, "violated"), (1e300, math.inf, "unknown"),
+     (1.0, math.inf, "holds"),
+     (math.inf, math.inf, "unknown"), (1e120, 1e119, "violated")],
+)  # fmt: skip
+def test_an_overflow_beside_a_larger_term_is_no_evidence(
+    law: Any, replicas: int, norm: float, other: float, outcome: str
+) -> None:
+    """A true bound, of Gronwall, was called violated by exact arithmetic."""
+    m, k, ell = Measured("m"), Measured("k"), Symbol("ell")
+    values = {"m": np.full((1, replicas), norm), "k": np.full((1, replicas), other)}
+    ranges = {"m": (0.0, math.inf), "k": (0.0, 1e201)}
+    found = Measurement(values, law, ranges=ranges)
+    outcomes = compare(Claim(m - k, "<=", ell), {"ell": 1.0}, found, 0.01).outcomes()
+    assert outcomes[0] == outcome or (law == "samples" and outcomes[0] == "not refuted")
+
+
+def test_a_quotient_that_overflowed_on_the_way_is_no_evidence() -> None:
+    """The square of 1e160 over that of 1e150 is 1e20."""
+    ell = Symbol("ell")
+    m, k = (Measured(name, nonnegative=True) for name in "mk")
+    found = Measurement({"m": np.array([[1e160]]), "k": np.array([[1e150]])}, "arithmetic")
+    for bound, outcome in ((1e21, "unknown"), (1e19, "violated")):
+        compared = compare(Claim(m**2 / k**2, "<=", ell), {"ell": bound}, found, 0.01)
+        assert compared.outcomes()[0] == outcome
+
+
+def test_a_bound_that_grows_exponentially_is_not_refuted_by_its_overflow() -> None:
+    """``(L, lambda)``-smoothness bounds ``||grad F(u)||`` by Gronwall's inequality."""
+    d, g, at_u = distance, gradient_norm_at_w, gradient_norm_at_u
+    claim = Claim(at_u, "<=", (L0 / L1 + g) * sp.exp(L1 * d) - L0 / L1)
+    true = Statement("demo.gronwall", "X", "printed", claim, (RELAXED_SMOOTH,))
+    far = synthetic.relaxed_smooth(dim=7, shape="cosh", frequency=0.1, amplitude=0.0161, p=3,
+                                   L1=8.0, start=4.65)  # fmt: skip
+    for seed in range(5):
+        assert check(true, far, count=20, seed=seed).verdict != "violated"
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any
@@ -202,12 +203,9 @@ def compare(
             "(the mean of a function is not the function of the mean); this one is not"
         )
     table = {**values, **found.values}
-    small_side, large_side = claim.sides
-    small, large = np.broadcast_arrays(
-        np.atleast_2d(evaluate(small_side, table)), np.atleast_2d(evaluate(large_side, table))
-    )
-    shape = np.broadcast_shapes(small.shape, *(v.shape for v in found.values.values()))
-    small, large = np.broadcast_to(small, shape), np.broadcast_to(large, shape)
+    shape = np.broadcast_shapes(*(v.shape for v in found.values.values()), (1, 1))
+    small, large = _sides(claim, table, shape)
+    shape = small.shape
     measured, bound = small.mean(-1), large.mean(-1)
     size = np.abs(bound) + sum(np.abs(v).max(-1) for v in _terms(claim, table, shape))
     # Where all terms vanish, rounding is that of the values they were computed from.
@@ -216,6 +214,10 @@ def compare(
     # A side that overflowed has no size; its rounding must not grow beyond every number with it.
     tolerance = np.minimum(tolerance, np.finfo(float).max)
     gap = small - large
+    least = _at_least(found.values)
+    if least is not None:
+        gap = np.subtract(*_sides(claim, {**values, **least}, shape))
+    measured = _resolved(claim, {**table, **(least or {})}, measured, shape)
     tolerance = tolerance + _evaluation_error(claim, table, shape)
     low, high = np.full(len(gap), -np.inf), np.full(len(gap), np.inf)
     left = np.zeros(len(gap), dtype=bool)
@@ -230,6 +232,45 @@ def compare(
     suprema = [bool(_names(side) & found.from_below) for side in (smaller, larger)]
     return Comparison(claim, found.law, measured, bound, tolerance, gap, low, high, risk,
                       (suprema[0], suprema[1]), left)  # fmt: skip
+
+
+def _sides(
+    claim: Claim, table: Mapping[str, Any], shape: tuple[int, ...]
+) -> tuple[np.ndarray, np.ndarray]:
+    """What must be smaller and what must be larger, at every instance and repetition."""
+    small, large = (np.atleast_2d(evaluate(side, table)) for side in claim.sides)
+    shape = np.broadcast_shapes(small.shape, large.shape, shape)
+    return np.broadcast_to(small, shape), np.broadcast_to(large, shape)
+
+
+def _at_least(values: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray] | None:
+    """What is known of numbers of which some overflowed, in size; ``None`` if none did."""
+    if all(np.isfinite(v).all() for v in values.values()):
+        return None
+    return {
+        name: np.where(np.isinf(v), np.copysign(_OVERFLOWS, v), v) for name, v in values.items()
+    }
+
+
+def _resolved(
+    claim: Claim, table: Mapping[str, Any], measured: np.ndarray, shape: tuple[int, ...]
+) -> np.ndarray:
+    """The measured side, ``NaN`` where it overflowed and yet what is known decides nothing.
+
+    What overflowed is as large as ``table`` says, or larger. It must decide the claim at that
+    already, in numbers that have no largest: terms beside it may be larger.
+    """
+    measured = measured.copy()
+    for i in np.flatnonzero(np.isinf(measured)):
+        ends = []
+        for side in claim.sides:
+            symbols, exactly = _in_digits(side)
+            at = [np.broadcast_to(np.atleast_2d(table[s.name]), shape)[i].mean() for s in symbols]
+            with mpmath.workdps(60), suppress(ArithmeticError, TypeError, ValueError):
+                ends.append(mpmath.mpf(exactly(*map(mpmath.mpf, at))))
+        if len(ends) < 2 or mpmath.sign(ends[0] - ends[1]) != np.sign(measured[i]):
+            measured[i] = np.nan
+    return measured
 
 
 def _range(

@@ -56,8 +56,8 @@ def test_chunks_replicas_draws_and_threads_do_not_show(
             np.testing.assert_array_equal(other[name], whole[name])
     few = iterates(1, replicas=6)
     np.testing.assert_array_equal(few["value"], whole["value"][:, :6])
-    # Sums over all data, of which SVRG's steps are made, are another matter: see the page.
-    for number in () if isinstance(rule, SVRG) else (2, 3):
+    # Torch's sums over all data, of which SVRG's steps are made, are another matter: see the page.
+    for number in () if isinstance(rule, SVRG) and not compile else (2, 3):
         np.testing.assert_array_equal(iterates(number)["w"], whole["w"])
 
 

@@ -117,7 +117,8 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
     objective, horizon, copies = job.objective, job.horizon, job.copies
     size = rows.stop - rows.start
     first_block, blocks = rows.start // copies // BLOCK, streams.blocks(size // copies)
-    kinds = (SAMPLES, RESTARTS, *range(RULE, RULE + len(rule.draws)))
+    has_rounds = rule.restarts(np.random.default_rng(0), 0, 1, 1) is not None
+    kinds = (SAMPLES, *([RESTARTS] if has_rounds else []), *range(RULE, RULE + len(rule.draws)))
     rngs = {
         kind: [
             streams.generator(job.seed, first_block + b, kind, job.compiled) for b in range(blocks)
@@ -128,7 +129,6 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
     dtype = objective.start.dtype
     numbers = torch.empty(0, dtype=dtype).numpy().dtype
     per_coordinate = sum(d.per == "coordinate" for d in rule.draws)
-    has_rounds = rule.restarts(np.random.default_rng(0), 0, 1, 1) is not None
 
     # Counts have one column where all rows agree, one a row where they do not.
     first, begun = 0, np.zeros(1, dtype=np.int64)
@@ -145,7 +145,10 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
         else:
             length = min(span, horizon - first)
         length = _alike(job, first, length, batch_size)
-        mask = streams.restart_mask(rule, rngs[RESTARTS], first, length, size, copies)
+        mask = (
+            streams.restart_mask(rule, rngs[RESTARTS], first, length, size, copies)
+            if has_rounds else None
+        )  # fmt: skip
         rounds_of = np.arange(first + 1, first + length + 1)[:, None]
         if mask is not None and (job.by_rounds or job.passes or job.remap is not None):
             rounds_of = begun + np.cumsum(mask, axis=0)

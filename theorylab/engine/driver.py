@@ -191,8 +191,8 @@ def run(
     compile : bool, optional
         Whether to compile the step first (:mod:`theorylab.engine.native`). It rounds differently
         from the step as torch runs it; the seed decides the bits of either, for any number of
-        replicas and threads (full passes over the data apart: torch's last digit depends on its
-        threads). By default where some seconds are saved on this machine
+        replicas and threads (torch's full passes over the data apart: their last digit depends on
+        its threads). By default where some seconds are saved on this machine
         (:mod:`theorylab.engine.choice`) and a few steps come out alike, so only in long runs; then
         as torch runs it if it cannot be compiled.
     progress : bool

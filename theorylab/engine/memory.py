@@ -94,7 +94,8 @@ def room() -> int:
 def resident() -> int:
     """The bytes this process holds now; what it begins with where the system does not say."""
     try:
-        return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        with open(_STATM, "rb", 0) as told:  # a short run asks as well: no text layer, no buffer
+            return int(told.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError, AttributeError):
         return LEAST // 2
 

@@ -148,6 +148,8 @@ class Proximal(UpdateRule[Anchored]):
             if not is_zero(pull):
                 assert state.anchor is not None
                 w = torch.lerp(w, state.anchor, self._shrink(step, pull))
+            if isinstance(step, Tensor):
+                return torch.addcmul(w, step, g, value=-1), state
             return add_scaled(w, -step, g), state
         decay, beta = self.at(self.weight_decay, t), self.at(self.beta, t)
         direction = add_scaled(g, decay, w)
@@ -370,7 +372,9 @@ class LRSGD_R(_LRSGD):
 
     def _step(self, t: Any, k: Any, like: Tensor) -> tuple[Any, Any]:
         lam, inner = self.at(self.lam, t), self.at(self.inner, t)
-        step = self.theta / lam if inner is None else inner
+        step = inner
+        if inner is None:  # of tensors as `theta / lam` is computed, without the way there
+            step = lam.reciprocal() * self.theta if isinstance(lam, Tensor) else self.theta / lam
         return self._warmed(t, step, like), self._pull(lam, inner)
 
     def _shrink(self, step: Any, pull: Any) -> Any:

@@ -15,7 +15,7 @@ import synthetic
 import theorylab.engine.native.kernel as kernels
 from theorylab import run
 from theorylab.engine import streams
-from theorylab.engine.native import draws
+from theorylab.engine.native import draws, products
 from theorylab.engine.streams import spread
 from theorylab.errors import UsageError
 from theorylab.method import SGD, SNGM, SVRG
@@ -276,6 +276,17 @@ def test_rows_share_a_full_pass(
         np.testing.assert_array_equal(ends(rows), whole[:rows])
     torch.set_num_threads(1)
     np.testing.assert_array_equal(ends(45), whole)
+
+
+@pytest.mark.parametrize("most", [0, 600 * 16])
+def test_more_than_may_be_copied_is_read_by_each_row(
+    monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(products, "_MOST", most)
+    objective = synthetic.robust_regression(n=700, dim=16)
+    eager, native = (run(objective, SVRG(eta=0.1, S=2), 3, 2, replicas=5, record=("w",),
+                         compile=compile)["w"] for compile in (False, True))  # fmt: skip
+    np.testing.assert_allclose(native, eager, rtol=1e-12)
 
 
 def test_a_table_in_panels_gives_its_products() -> None:

@@ -16,6 +16,7 @@ LANES = 32
 """Rows whose products are made together."""
 
 _LEAST = 1 << 12  # numbers of a table below which a row has it in its first-level cache
+_MOST = 1 << 24  # numbers of all tables together, which are copied into panels
 _WIDTH, _DEEP = 64, 3  # bytes of a vector, and vectors of a panel
 _VIEWS = frozenset({
     "slice", "permute", "t", "transpose", "select", "view", "_unsafe_view", "unsqueeze", "squeeze",
@@ -78,7 +79,11 @@ static void product_##T(const T *a, const T *b, T *c, int64_t rows, int64_t n, i
 
 
 def shared_products(graph: fx.GraphModule) -> dict[fx.Node, Tensor]:
-    """The products of a row's vector with a large table, and that table."""
+    """The products of a row's vector with a large table, and that table.
+
+    Where copies of the tables would be too much, a row reads the rest of them alone.
+    """
+    left = _MOST
     known: dict[fx.Node, Tensor] = {}
     found: dict[fx.Node, Tensor] = {}
     for node in graph.graph.nodes:
@@ -90,8 +95,9 @@ def shared_products(graph: fx.GraphModule) -> dict[fx.Node, Tensor]:
             known[node] = node.target(*arguments, **options)
         elif name == "mm" and node.args[1] in known and node.args[0] not in known:
             table = known[node.args[1]]
-            if len(node.args[0].meta["val"]) == 1 and table.numel() >= _LEAST:
+            if len(node.args[0].meta["val"]) == 1 and _LEAST <= table.numel() <= left:
                 found[node] = table
+                left -= table.numel()
     return found
 
 

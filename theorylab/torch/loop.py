@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import os
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
-from itertools import pairwise
+from itertools import chain, pairwise
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, cast, final
+from typing import TYPE_CHECKING, Any, NamedTuple, cast, final
 
 import numpy as np
 import torch
@@ -172,23 +173,38 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads)
 
 
+class _Known(NamedTuple):
+    """What was compiled of a layout, which of its operations draw, and which leaves it writes."""
+
+    layout: Layout
+    step: Callable[..., None] | None
+    draws: list[Step]
+    written: list[int]
+
+
+# By a layout's place, not its hash: this is looked up at every step.
+_found: dict[tuple[int, str, int], _Known] = {}
+
+
 def as_loop(plan: Plan) -> Loop | None:
     """The plan as one loop, where that is known, and pays."""
     space, layout = plan.space, plan.layout
     kind = _TYPES.get(space.dtype)
     if (kind is None or space.device.type != "cpu" or space.held or layout.shown is not None
-            or space.many < LEAST or any(isinstance(x, Tensor) for x in plan.numbers)
-            or not all(leaf.plain for leaf in plan.leaves)):  # fmt: skip
+            or space.many < LEAST):  # fmt: skip
         return None
+    for leaf in plan.leaves:
+        if not leaf.plain:
+            return None
     key = id(layout), kind, len(plan.leaves)
     known = _found.get(key)
-    if known is None or known[0] is not layout:
-        known = _found[key] = layout, _compiled(layout, kind, len(plan.leaves))
-    return None if known[1] is None else Loop(plan, known[1])
-
-
-# By a layout's place, not its hash: this is looked up at every step.
-_found: dict[tuple[int, str, int], tuple[Layout, Callable[..., None] | None]] = {}
+    if known is None or known.layout is not layout:
+        targets = {s.target for s in layout.steps} | {d for _, d in layout.final}
+        known = _found[key] = _Known(
+            layout, _compiled(layout, kind, len(plan.leaves)),
+            [s for s in layout.steps if s.op == "draw"], sorted(t for t in targets if t >= 0),
+        )  # fmt: skip
+    return None if known.step is None else Loop(plan, known)
 
 
 @final
@@ -198,33 +214,37 @@ class Loop:
     Parameters
     ----------
     plan : Plan
-    step : callable
+    known : _Known
         What was compiled.
     """
 
-    def __init__(self, plan: Plan, step: Callable[..., None]) -> None:
-        self._plan, self._step = plan, step
-        self._draws = [s for s in plan.layout.steps if s.op == "draw"]
-        targets = {s.target for s in plan.layout.steps} | {d for _, d in plan.layout.final}
-        self._written = [leaf for n, leaf in enumerate(plan.leaves) if n in targets]
-        self._numbers, self._stride = _table(plan)
+    def __init__(self, plan: Plan, known: _Known) -> None:
+        self._plan, self._known = plan, known
+        told: list[Any] = [x if x.__class__ in (float, tuple) else 0.0 for x in plan.numbers]
+        self._stride = len(told) if tuple in map(type, told) else 0
+        if self._stride:  # a row a tensor
+            many = len(plan.space.shapes)
+            columns = [x if isinstance(x, tuple) else (x,) * many for x in told]
+            self._numbers = np.ascontiguousarray(np.array(columns, np.float64).T)
+        else:
+            self._numbers = np.frombuffer(array("d", [*told, 0.0]))
 
     def run(self) -> bool:
         """Compute all that is wanted, into the leaves; ``False`` if they do not lie in rows."""
-        plan, space = self._plan, self._plan.space
-        rows = [_row(leaf, space, leaf in self._written) for leaf in plan.leaves]
+        plan, space, known = self._plan, self._plan.space, self._known
+        rows = [_row(leaf, space, n in known.written) for n, leaf in enumerate(plan.leaves)]
         if None in rows:
             return False
-        for leaf in self._written:  # as operations of torch's do, so that autograd knows
-            increment_version(leaf.tensors)
-        at = np.array(rows, np.uint64).T
+        for n in known.written:  # as operations of torch's do, so that autograd knows
+            increment_version(plan.leaves[n].tensors)
         threads = torch.get_num_threads()
-        if self._draws:
-            self._with_draws(at)
+        if known.draws:
+            self._with_draws(np.array(rows, np.uint64).T)
         elif threads == 1 or space.many < 2 * _PIECE:
-            self._call(0, len(at), space.lengths, np.ascontiguousarray(at), self._numbers)
+            at = np.frombuffer(array("Q", chain.from_iterable(zip(*rows, strict=True))), np.uint64)
+            self._call(0, len(space.shapes), space.lengths, at, self._numbers)
         else:
-            self._in_threads(at, threads)
+            self._in_threads(np.array(rows, np.uint64).T, threads)
         return True
 
     def _in_threads(self, at: np.ndarray, threads: int) -> None:
@@ -243,12 +263,13 @@ class Loop:
     def _call(
         self, first: int, last: int, sizes: np.ndarray, at: np.ndarray, numbers: np.ndarray
     ) -> None:
-        self._step(first, last, sizes.ctypes.data, at.ctypes.data, numbers.ctypes.data,
-                   self._stride)  # fmt: skip
+        where = [x.__array_interface__["data"][0] for x in (sizes, at, numbers)]
+        assert self._known.step is not None
+        self._known.step(first, last, *where, self._stride)
 
     def _with_draws(self, at: np.ndarray) -> None:
         """In pieces: what is drawn for one is still in a cache when it is used."""
-        space, draws = self._plan.space, self._draws
+        space, draws = self._plan.space, self._known.draws
         width = space.dtype.itemsize
         for block in space.lists:
             sizes = space.lengths[block]
@@ -290,13 +311,3 @@ def _row(leaf: Vector, space: Space, ours: bool) -> list[int] | None:
         return None
     leaf.rows = found
     return found
-
-
-def _table(plan: Plan) -> tuple[np.ndarray, int]:
-    """The numbers, a row a tensor where some differ between tensors; how long a row is."""
-    told: Sequence[Any] = [x if isinstance(x, float | tuple) else 0.0 for x in plan.numbers]
-    if not any(x.__class__ is tuple for x in told):
-        return np.array(told, np.float64), 0
-    many = len(plan.space.shapes)
-    columns = [x if isinstance(x, tuple) else (x,) * many for x in told]
-    return np.ascontiguousarray(np.array(columns, np.float64).T), len(told)

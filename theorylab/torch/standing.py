@@ -134,6 +134,7 @@ class Standing:
         self._rule: UpdateRule | None = None
         self._plan: Plan | None = None
         self._leaf: Vector | None = None
+        self._alike: bool | None = None
         self.varies = False
 
     def holds(
@@ -204,16 +205,19 @@ class Standing:
     ) -> None:  # fmt: skip
         """After a step: whether the next one of this rule does the same to other gradients."""
         leaf = oracle.at_hand
-        if isinstance(draw.t, Index):
-            self.varies = (
-                draw.t.asked or oracle.asked_more or self.form.space.summed or bool(still)
-                or bool(rule.draws) or bool(groups.kept.numbers) or not groups.plain
-                or plan is None or leaf.op != "leaf" or not leaf.plain
-                or type(rule).restarts is not UpdateRule.restarts or rule.lags > 1
+        if self._alike is None:  # what is the same for all rules that hold lets pass
+            self._alike = (
+                leaf.op == "leaf" and leaf.plain and groups.plain and not groups.kept.numbers
+                and not rule.draws and rule.lags == 1
+                and type(rule).restarts is UpdateRule.restarts
             )  # fmt: skip
-            if not self.varies:
-                self._rule, self._plan, self._leaf = rule, plan, leaf
-                leaf.tensors = []  # gradients are not held beyond a step
+        self.varies = (
+            not self._alike or not isinstance(draw.t, Index) or draw.t.asked or bool(still)
+            or oracle.asked_more or self.form.space.summed or plan is None
+        )  # fmt: skip
+        if not self.varies:
+            self._rule, self._plan, self._leaf = rule, plan, leaf
+            leaf.tensors = []  # gradients are not held beyond a step
 
     def again(self, rule: UpdateRule) -> bool:
         """Take the step that was learnt, if it is this rule's and gradients are as usual."""

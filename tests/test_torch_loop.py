@@ -199,7 +199,7 @@ def test_rows_of_another_length_are_not_written() -> None:
     x = [torch.zeros(LEAST)]
     space = Space(x)
     w = space.vector(x)
-    plan = space.write([(w + 1, w)])
+    plan = space.planned([(w + 1, w)])
     assert plan.loop is not None
     assert plan.loop.run()
     x[0].resize_(LEAST // 2)

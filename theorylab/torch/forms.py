@@ -309,8 +309,8 @@ class InParts(Form):
         numbers = {n: self.numbers(n, states) for n in kept.numbers}
         if self._like is None or self._like[0] != kept:
             self._like = kept, rule.init(torch.zeros(2), _Before(self.who))
-        like: State = self._like[1]._replace(**self.kept, **numbers)
-        return like
+        self.given: State = self._like[1]._replace(**self.kept, **numbers)
+        return self.given
 
     def move_to(self, x: Vector) -> None:
         if not self.away:
@@ -324,12 +324,18 @@ class InParts(Form):
         if self.away:
             torch._foreach_copy_(self._here, self._live)
 
+    def planned(self, moved: Any, state: State, kept: Kept) -> Plan:
+        """How the outcome will be written, numbers aside."""
+        parts = entries(state)
+        wanted = [(parts[n], self.kept[n]) for n in kept.tensors if parts[n] is not self.kept[n]]
+        return self.space.planned([*wanted, (moved, self._into)])
+
     def write(
         self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]
     ) -> Plan | None:
+        plan = self.planned(moved, state, kept)
+        plan.all()
         parts = entries(state)
-        wanted = [(parts[n], self.kept[n]) for n in kept.tensors if parts[n] is not self.kept[n]]
-        plan = self.space.write([*wanted, (moved, self._into)])
         for name, value in _apart(parts, kept.numbers):
             _store(value, name, self.dtype, states)
         return plan

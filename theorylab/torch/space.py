@@ -107,12 +107,15 @@ class Space:
         return unsupported(f"arithmetic with a tensor of shape {tuple(x.shape)}")
 
     # --- computing ---------------------------------------------------------------------------
-    def write(self, results_into: Sequence[tuple[Vector, Vector]]) -> Plan:
-        """Compute each first vector into the tensors of the second one; how that was done."""
+    def planned(self, results_into: Sequence[tuple[Vector, Vector]]) -> Plan:
+        """How each first vector will be computed into the tensors of the second one."""
         plan = Plan(self, [(new, leaf_of(old)) for new, old in results_into])
-        plan.all()
         self.tape.clear()  # gradients are not held beyond a step
         return plan
+
+    def write(self, results_into: Sequence[tuple[Vector, Vector]]) -> None:
+        """Compute each first vector into the tensors of the second one."""
+        self.planned(results_into).all()
 
     def tensors(self, x: Vector) -> list[Tensor]:
         """The vector's numbers in new tensors of its shapes."""

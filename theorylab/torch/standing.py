@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 from operator import attrgetter, is_
-from typing import Any, final
+from typing import Any, NoReturn, final
 
 import torch
 from torch import Tensor
 
 from theorylab.method.rule import Drawn, UpdateRule
-from theorylab.torch.forms import InParts
+from theorylab.problem.oracle import Oracle
+from theorylab.torch.forms import InParts, Kept
 from theorylab.torch.groups import Active, Groups
 from theorylab.torch.oracle import ClosureOracle
 from theorylab.torch.plan import Plan
@@ -46,6 +47,27 @@ class Index(Tensor):
                 x.asked = True
         with torch._C.DisableTorchFunctionSubclass():
             return func(*args, **(kwargs or {}))
+
+
+class _AskedMore(Exception):
+    """More than the gradient at hand was asked for."""
+
+
+@final
+class _AtHand(Oracle):
+    """Answers with the gradient at hand, and with nothing else."""
+
+    def __init__(self, form: InParts, leaf: Vector) -> None:
+        super().__init__()
+        self.form, self.leaf = form, leaf
+
+    def gradient(self, w: Any, lag: int = 0) -> Any:
+        if w is not self.form.w or lag:
+            raise _AskedMore
+        return self.leaf
+
+    def _lacks(self, what: str) -> NoReturn:
+        raise _AskedMore
 
 
 @final
@@ -133,7 +155,7 @@ class Standing:
         self._index: tuple[Tensor, Index] | None = None
         self._rule: UpdateRule | None = None
         self._plan: Plan | None = None
-        self._leaf: Vector | None = None
+        self._asked: _AtHand | None = None
         self._alike: bool | None = None
         self.varies = False
 
@@ -215,21 +237,38 @@ class Standing:
             not self._alike or not isinstance(draw.t, Index) or draw.t.asked or bool(still)
             or oracle.asked_more or self.form.space.summed or plan is None
         )  # fmt: skip
-        if not self.varies:
-            self._rule, self._plan, self._leaf = rule, plan, leaf
+        if not self.varies and plan is not None:
+            self._rule, self._plan, self._asked = rule, plan, _AtHand(self.form, leaf)
             leaf.tensors = []  # gradients are not held beyond a step
 
-    def again(self, rule: UpdateRule) -> bool:
-        """Take the step that was learnt, if it is this rule's and gradients are as usual."""
+    def again(self, rule: UpdateRule, kept: Kept) -> bool:
+        """Take the step that was learnt, with the rule's numbers, if gradients are as usual."""
         found, self.gradients = self.gradients, []
-        if self._plan is None or self._leaf is None or rule is not self._rule:
+        if self._asked is None or set(map(_KIND, found)) != self.form.usual:
             return False
-        if set(map(_KIND, found)) != self.form.usual:
-            return False
-        self.counted()
-        self._leaf.tensors = found
+        leaf = self._asked.leaf
+        leaf.tensors = found
         try:
+            if rule is not self._rule and not self._relearnt(rule, self._asked, kept):
+                return False
+            self.counted()
+            assert self._plan is not None
             self._plan.all()
         finally:
-            self._leaf.tensors = []
+            leaf.tensors = []
+        return True
+
+    def _relearnt(self, rule: UpdateRule, oracle: _AtHand, kept: Kept) -> bool:
+        """Learn the step of a rule of other numbers, if it asks for nothing more than the last."""
+        form = self.form
+        assert self._index is not None
+        index = self._index[1]
+        form.space.tape.clear()
+        try:
+            moved, state = rule.update(form.w, oracle, form.given, Drawn(index))
+        except _AskedMore:
+            return False
+        if index.asked or form.space.summed:
+            return False
+        self._rule, self._plan = rule, form.planned(moved, state, kept)
         return True

@@ -12,7 +12,7 @@ step reads and writes each number about once, and what lies between takes a bloc
 >>> w = space.vector([first, second])
 >>> round(torch.linalg.vector_norm(w, dim=-1, keepdim=True).item() ** 2, 5)
 11.0
->>> _ = space.write([(torch.lerp(w, 2 * w, 0.5), w)])
+>>> space.write([(torch.lerp(w, 2 * w, 0.5), w)])
 >>> first, second
 (tensor([1.5000, 1.5000]), tensor([[4.5000]]))
 

@@ -232,7 +232,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             return loss
         active, form, rule, states = found
         last = self._standing
-        if last is not None and last.again(rule, self._groups.kept):
+        if last is not None and last.again(rule, self._groups.kept, rule.update):
             return loss
         if rule.lags > max(1, len(closures)):
             rule = with_memory(rule, max(1, len(closures)))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain, repeat
 from operator import attrgetter, is_
 from typing import Any, NoReturn, final
@@ -241,7 +241,7 @@ class Standing:
             self._rule, self._plan, self._asked = rule, plan, _AtHand(self.form, leaf)
             leaf.tensors = []  # gradients are not held beyond a step
 
-    def again(self, rule: UpdateRule, kept: Kept) -> bool:
+    def again(self, rule: UpdateRule, kept: Kept, update: Callable[..., Any]) -> bool:
         """Take the step that was learnt, with the rule's numbers, if gradients are as usual."""
         found, self.gradients = self.gradients, []
         if self._asked is None or set(map(_KIND, found)) != self.form.usual:
@@ -249,7 +249,7 @@ class Standing:
         leaf = self._asked.leaf
         leaf.tensors = found
         try:
-            if rule is not self._rule and not self._relearnt(rule, self._asked, kept):
+            if rule is not self._rule and not self._relearnt(rule, kept, update):
                 return False
             self.counted()
             assert self._plan is not None
@@ -258,14 +258,14 @@ class Standing:
             leaf.tensors = []
         return True
 
-    def _relearnt(self, rule: UpdateRule, oracle: _AtHand, kept: Kept) -> bool:
+    def _relearnt(self, rule: UpdateRule, kept: Kept, update: Callable[..., Any]) -> bool:
         """Learn the step of a rule of other numbers, if it asks for nothing more than the last."""
         form = self.form
         assert self._index is not None
         index = self._index[1]
         form.space.tape.clear()
         try:
-            moved, state = rule.update(form.w, oracle, form.given, Drawn(index))
+            moved, state = update(form.w, self._asked, form.given, Drawn(index))
         except _AskedMore:
             return False
         if index.asked or form.space.summed:

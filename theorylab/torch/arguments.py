@@ -82,7 +82,7 @@ def check_group(
     """
     for flag, why in (
         ("differentiable", "updates are not recorded by autograd"),
-        ("fused", "there is no fused kernel; foreach, the default, is fast"),
+        ("fused", "foreach, the default, is fused where it can be"),
     ):
         if group.get(flag):
             raise ValueError(f"{name}: {flag}=True is not supported: {why}")

@@ -51,8 +51,8 @@ def by_tiles(function: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
 def column_blocks(table: Tensor) -> list[slice]:
     """The rows of ``table`` in blocks, so that a tile's products with one stay in the cache.
 
-    >>> column_blocks(torch.zeros(300, 2, dtype=torch.float64))
-    [slice(0, 256, None), slice(256, 300, None)]
+    >>> column_blocks(torch.zeros(600, 2, dtype=torch.float64))
+    [slice(0, 512, None), slice(512, 600, None)]
     """
     width = _BYTES // (HEIGHT * table.element_size())
     n = table.shape[0]

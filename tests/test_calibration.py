@@ -47,12 +47,12 @@ def test_the_judge_is_calibrated_and_has_power(tmp_path: Path) -> None:
 def test_a_judge_that_trusts_student_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same cut with a Student interval in the place of the betting test."""
 
-    def student(samples: Any, mean: Any, risk: float = 0.01, floor: float = 0.0) -> Any:
+    def student(samples: Any, mean: Any, floor: float = 0.0) -> Any:
         n = samples.shape[-1]
         error = samples.std(-1, ddof=1) / math.sqrt(n)
-        return samples.mean(-1) - stats.t.isf(risk, n - 1) * error > mean
+        return -stats.t.logsf((samples.mean(-1) - mean) / error, n - 1)  # rejects as if won
 
-    monkeypatch.setattr(comparison, "mean_exceeds", student)
+    monkeypatch.setattr(comparison, "money_against", student)
     laws = [law for law in HARD if law.name.startswith(("squared", "Pareto"))]
     found = calibrate(laws, TRUE, repetitions=12, replicas=2048, out=tmp_path, progress=False)
     assert not found.calibrated

@@ -16,6 +16,7 @@ from theorylab import progress
 from theorylab.exact import refutation
 from theorylab.hunt.instance import Instance
 from theorylab.hunt.search import hunt
+from theorylab.judge.check import check
 from theorylab.plugins.store import Store
 from theorylab.studies import falsify as study
 from theorylab.studies.compute import compute
@@ -142,6 +143,13 @@ def test_what_begins_within_a_display_adds_its_lines(seen: Seen, tmp_path: Path)
     falsify(FALSE[:1], limit=10, out=tmp_path)
     assert seen.lines == ["hunting", FALSE[0].key]
     assert not seen.tasks  # each is gone when it ends
+
+
+def test_a_long_check_shows_its_progress(seen: Seen) -> None:
+    check(sngm.lemma_2, BOWL, count=2, replicas=8)
+    assert seen.lines == []
+    check(sngm.lemma_2, BOWL, count=2, replicas=8, effort=2e7)
+    assert seen.lines == ["checking sngm.lemma_2"]
 
 
 def test_a_worker_shows_nothing(tmp_path: Path) -> None:

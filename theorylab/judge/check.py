@@ -26,6 +26,7 @@ from theorylab.judge.domain import points
 from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective, coarsened, started_at
+from theorylab.progress import track
 from theorylab.quantities import Experiment, Measurement, Protocol, protocol_for
 from theorylab.quantities.protocol import Law, value_scale
 
@@ -34,6 +35,7 @@ __all__ = ["check", "constants_for", "speaks_of_workers"]
 _LOOKS, _CLOSER = 3, 8
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "R", "sigma", "sigma_star", "ell_es", "mu_pl", "mu_qg"})
 _SCALAR_POINTS = 400
+_LONG = 1e7  # of effort, beyond which a person waits
 _REACH = 1e50  # bounds hold sixth powers of constants
 _WIDTH = 8  # bytes of a number, for which the tolerances are made
 _HIDDEN = "rounding or overflow hides the answer"
@@ -72,7 +74,8 @@ def check(
     count : int
         Points of the domain to try, corners first.
     replicas, effort : int, float
-        Repetitions at each point, cut so that about ``effort`` sample gradients are spent.
+        Repetitions at each point, cut so that about ``effort`` sample gradients are spent;
+        above 1e7 progress is shown.
     seed : int
         The same seed gives the same verdict, bit for bit.
     confidence : float
@@ -144,7 +147,17 @@ def check(
         statement, {**certified, **fixed}, seed, count, lambda point: experiment(point).feasible
     )
     _as_prescribed(statement, fixed, table[0])
-    return worst([_judge(protocol, experiment(point), risk / len(table)) for point in table])
+    return worst(
+        [
+            _judge(protocol, experiment(point), risk / len(table))
+            for point in track(table, f"checking {statement.key}", shown(effort))
+        ]
+    )
+
+
+def shown(effort: float) -> bool | None:
+    """Whether progress is shown: of a long check, where a person can see it."""
+    return None if effort > _LONG else False
 
 
 def constants_for(statement: Statement, objective: Objective) -> dict[str, float]:

@@ -24,13 +24,14 @@ from bounds.notation import n as samples
 from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.judge.check import _trivial, _verdict, constants_for
+from theorylab.judge.check import _trivial, _verdict, constants_for, shown
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.course import Course
 from theorylab.judge.domain import points
 from theorylab.judge.orders import proven_order, replayed
 from theorylab.judge.verdict import Verdict
 from theorylab.problem.objective import FiniteSum, Objective
+from theorylab.progress import track
 from theorylab.quantities import Experiment, Protocol
 
 __all__ = ["check_order", "follows_by_algebra"]
@@ -86,9 +87,11 @@ def _measure(
     tables: list[tuple[Objective, Mapping[str, Any], float]] = []
     last: Verdict | None = None
     comparisons = 0
-    for size, experiment in _experiments(
+    experiments = _experiments(
         statement, objective, sizes, fixed, replicas, effort, seed, repeat, course
-    ):
+    )
+    label = f"checking {statement.key}"
+    for size, experiment in track(experiments, label, shown(effort), len(sizes)):
         values = experiment.values
         found = protocol.measure(experiment)
         compared = compare(statement.claim, values, found, risk / len(sizes))

@@ -29,6 +29,7 @@ from theorylab.plugins.provenance import provenance
 from theorylab.plugins.shape import shaped
 from theorylab.plugins.store import Store
 from theorylab.problem.objective import Constant, Objective
+from theorylab.quantities.protocol import GRADIENTS_PER_STEP, LEAST_REPLICAS
 from theorylab.studies.compute import Lost, compute
 from theorylab.studies.pages import markdown_table
 from theorylab.studies.report import Report
@@ -37,6 +38,7 @@ from theorylab.studies.scale import Scale
 __all__ = ["CLAIMS", "LAWS", "Calibration", "Law", "Row", "calibrate"]
 
 _RISK = 0.01
+_LEAST = max(LEAST_REPLICAS, GRADIENTS_PER_STEP)  # that the one step of a check can be paid with
 
 
 @dataclass(frozen=True, eq=False)
@@ -290,8 +292,8 @@ def calibrate(
     >>> found.rows[0].violated, found.calibrated
     (0, True)
     """
-    for name, value, least in (("repetitions", repetitions, 1), ("replicas", replicas, 2),
-                               ("seed", seed, 0)):  # fmt: skip
+    for name, value, least in (("repetitions", repetitions, 1),
+                               ("replicas", replicas, _LEAST), ("seed", seed, 0)):  # fmt: skip
         require_integer("calibration", name, value, least)
     cells = [
         {"kind": "calibration", "law": LAWS.index(law), "claim": CLAIMS.index(asked),

@@ -12,6 +12,7 @@ import pytest
 
 from bounds import Claim, Statement, sngm
 from bounds.notation import beta
+from synthetic import quadratic
 from theorylab import progress
 from theorylab.exact import refutation
 from theorylab.hunt.instance import Instance
@@ -146,9 +147,9 @@ def test_what_begins_within_a_display_adds_its_lines(seen: Seen, tmp_path: Path)
 
 
 def test_a_long_check_shows_its_progress(seen: Seen) -> None:
-    check(sngm.lemma_2, BOWL, count=2, replicas=8)
+    check(sngm.lemma_2, quadratic(dim=2), count=2, replicas=8)
     assert seen.lines == []
-    check(sngm.lemma_2, BOWL, count=2, replicas=8, effort=2e7)
+    check(sngm.lemma_2, quadratic(dim=2), count=2, replicas=8, effort=2e7)
     assert seen.lines == ["checking sngm.lemma_2"]
 
 

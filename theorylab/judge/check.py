@@ -96,7 +96,7 @@ def check(
     DomainError
         If ``values`` lie outside the domain.
     UsageError
-        If the objective computes in less than double precision.
+        If the objective is none, or computes in less than double precision.
 
     Examples
     --------
@@ -124,6 +124,8 @@ def check(
         return _check_numbers(statement, fixed, seed, risk)
     if objective is None:
         raise UsageError(f"{statement.key} speaks about an objective; none was given")
+    if not isinstance(objective, Objective):
+        raise UsageError(f"check: an Objective is needed, got {type(objective).__name__}")
     if objective.start.dtype.itemsize < _WIDTH:
         raise UsageError(
             f"check: {objective.name} computes in {objective.start.dtype}, whose rounding may look "

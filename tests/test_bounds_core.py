@@ -25,7 +25,7 @@ from bounds import (
     units_of,
 )
 from bounds.evaluation import evaluate
-from bounds.notation import B, C, Delta, L, T, beta, ell, eta, kappa, sigma
+from bounds.notation import B, C, Delta, L, T, beta, ell, eta, kappa, sigma, t
 from bounds.proof import Identity, Minimal, Nonnegative, Telescopes
 from bounds.quantities import decrease, gradient_norm_squared, value_difference
 from bounds.render import claim_latex
@@ -181,6 +181,30 @@ def test_evaluate_broadcasts_minima() -> None:
     expression = sp.Min(sp.sqrt(C) / L, C ** sp.Rational(1, 4), 5)
     got = evaluate(expression, {"C": np.array([16.0, 256.0, 1e6]), "L": 2.0})
     np.testing.assert_allclose(got, [2.0, 4.0, 5.0])
+
+
+@pytest.mark.parametrize(
+    ("expression", "at"),
+    [(sp.factorial(T), [1, 6, 24]), (sp.binomial(T + 1, 2), [1, 6, 10]),
+     (sp.gamma(T + 1), [1, 6, 24]), (sp.harmonic(T), [1, 11 / 6, 25 / 12]),
+     (sp.Sum(1 / t, (t, 1, T)), [1, 11 / 6, 25 / 12]), (sp.Sum(t, (t, T, 2)), [3, 0, 0]),
+     (sp.Sum(t * b, (b, 1, t), (t, 1, T)), [1, 25, 65]),
+     (sp.Product(1 - 1 / (t + 1), (t, 1, T)), [1 / 2, 1 / 4, 1 / 5]),
+     (sp.erf(T), [0.842700793, 0.999977910, 0.999999985]), (sp.LambertW(T * sp.exp(T)), [1, 3, 4]),
+     (sp.log(sp.factorial(200 * T)), [math.lgamma(200 * k + 1) for k in (1, 3, 4)])],
+)  # fmt: skip
+def test_evaluate_knows_what_numpy_does_not(expression: sp.Expr, at: list[float]) -> None:
+    """Each stopped with a traceback: only one number at a time was taken, or none."""
+    horizons = np.array([[1.0], [3.0], [4.0]])
+    got = evaluate(expression, {"T": horizons})
+    np.testing.assert_allclose(got, np.reshape(at, (3, 1)), rtol=1e-8)
+    assert float(evaluate(expression, {"T": 3.0})) == pytest.approx(at[1], rel=1e-8)
+
+
+def test_what_has_no_number_is_named() -> None:
+    assert np.isnan(evaluate(sp.gamma(a), {"a": -1.0}))  # a pole
+    with pytest.raises(ValueError, match=r"no number is known for g\(T\)"):
+        evaluate(sp.Function("g")(T), {"T": 1.0})
 
 
 def _demo(**changes: object) -> Statement:

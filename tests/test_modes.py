@@ -21,6 +21,8 @@ from bounds.quantities import (
     first_gradient_norm_squared,
     gradient_norm_at_u,
     gradient_norm_at_w,
+    mean_gradient_norm,
+    mean_gradient_norm_squared,
 )
 from bounds.render import claim_latex, mathml, text
 from bounds.symbol import COUNT, Symbol
@@ -107,6 +109,22 @@ def test_the_exact_quantile_is_never_refuted() -> None:
     found = {check(statement, NOISY, values={"T": 2.0}, count=1, replicas=500, effort=2e4,
                    seed=seed).verdict for seed in range(20)}  # fmt: skip
     assert "violated" not in found
+
+
+@pytest.mark.parametrize("mode", ["every run", "with probability"])
+def test_claims_of_single_runs_need_not_be_affine(mode: Any) -> None:
+    """They stopped with a KeyError where runs were sampled; a hunt left such instances out."""
+    mean, square = mean_gradient_norm, mean_gradient_norm_squared
+    noisy = synthetic.quadratic(dim=2, noise="gaussian", sigma=1.0)
+    failure = None if mode == "every run" else sp.Rational(1, 10)
+    for claim, verdicts in (
+        (Claim(mean**2, "<=", square, mode=mode, failure=failure), {"not refuted", "holds"}),
+        (Claim(mean**2, ">=", square, mode=mode, failure=failure), {"violated"}),
+    ):
+        jensen = Statement("demo.jensen", "X", "printed", claim, (SMOOTH,),
+                           Algorithm("sgd", {"eta": eta}))  # fmt: skip
+        asked: dict[str, Any] = {"values": {"T": 3, "B": 1}, "count": 2, "replicas": 200}
+        assert check(jensen, noisy, **asked).verdict in verdicts
 
 
 def test_the_chance_of_failure_may_be_a_symbol() -> None:

@@ -19,7 +19,7 @@ from bounds.claim import Claim, DomainError
 from bounds.notation import L0, L1
 from bounds.path import PathOf
 from bounds.quantities import distance, gradient_norm_at_u, gradient_norm_at_w
-from bounds.symbol import Domain, Measured, Symbol
+from bounds.symbol import POSITIVE, Domain, Measured, Symbol
 from bounds.units import Units
 from theorylab import Stratified, check, run
 from theorylab.errors import AssumptionError, UsageError
@@ -85,6 +85,20 @@ def test_a_bound_that_vanishes_on_the_way_refutes_nothing() -> None:
         compared = compare(Claim(m, "<=", a**7 * b**5), values, found, 0.01)
         assert compared.bound[0] == 0
         assert compared.outcomes()[0] == outcome
+
+
+@pytest.mark.parametrize("size", [1e-162, 1e-200, 1e160])
+def test_a_square_that_vanishes_on_the_way_refutes_nothing(size: float) -> None:
+    """The triangle inequality at 3e-162 was called violated: of a square of it one digit is left.
+
+    Its sum of squares has one sign, which was taken to lose none.
+    """
+    x, y = (Symbol(name, "", POSITIVE) for name in "xy")
+    for factor, outcomes in ((1.0, {"holds"}), (0.7, {"violated", "unknown"})):
+        claim = Claim(sp.sqrt(x**2 + y**2), "<=", factor * (x + y))
+        nothing = Measurement({"-": np.zeros((1, 1))}, "arithmetic")
+        found = compare(claim, {"x": 3 * size, "y": 2.5e-3 * size}, nothing, 0.01)
+        assert found.outcomes()[0] in {*outcomes, "unknown"}
 
 
 @pytest.mark.parametrize(("law", "replicas"), [("arithmetic", 1), ("law", 1), ("samples", 4000)])

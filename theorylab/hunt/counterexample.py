@@ -19,6 +19,7 @@ import numpy as np
 import sympy as sp
 from sympy.printing.numpy import NumPyPrinter
 
+from bounds.evaluation import elementary
 from bounds.statement import Statement
 from bounds.symbol import Measured
 from bounds.units import Units
@@ -228,6 +229,8 @@ def _sizes(side: Any) -> list[str]:
 
 
 def _source(expression: Any) -> str:
+    if not elementary(sp.sympify(expression)):
+        raise UsageError(f"numpy alone does not compute {expression}")
     printer = NumPyPrinter({"fully_qualified_modules": True})
     return str(printer.doprint(sp.sympify(expression))).replace("numpy.", "np.")
 

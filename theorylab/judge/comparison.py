@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -14,7 +14,7 @@ import numpy as np
 import sympy as sp
 
 from bounds.claim import Claim
-from bounds.evaluation import evaluate
+from bounds.evaluation import elementary, evaluate, in_digits
 from bounds.symbol import Measured, Symbol
 from bounds.units import UnitsError, units_of
 from theorylab.errors import UsageError
@@ -32,6 +32,7 @@ _ATTAINED = 1e-6
 # Terms that leave more than this of themselves lose fewer digits than _ROUNDING allows.
 _CANCELLED = 1e-4
 _OVERFLOWS = math.sqrt(np.finfo(float).max)
+_FAR = 1e50  # powers of what lies beyond, which formulas hold, may vanish or overflow
 _VANISHES = float(np.finfo(float).tiny / np.finfo(float).eps)
 
 
@@ -264,7 +265,7 @@ def _resolved(
     for i in np.flatnonzero(np.isinf(measured)):
         ends = []
         for side in claim.sides:
-            symbols, exactly = _in_digits(side)
+            symbols, exactly = in_digits(side)
             at = [np.broadcast_to(np.atleast_2d(table[s.name]), shape)[i].mean() for s in symbols]
             with mpmath.workdps(60), suppress(ArithmeticError, TypeError, ValueError):
                 ends.append(mpmath.mpf(exactly(*map(mpmath.mpf, at))))
@@ -276,7 +277,9 @@ def _resolved(
 def _range(
     claim: Claim, values: Mapping[str, Any], found: Measurement, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The certified range of measured less certified side: affine, so its ends are exact."""
+    """The certified range of measured less certified side; known where that is affine."""
+    if not _affine(claim):
+        return np.full(count, -np.inf), np.full(count, np.inf)
     difference, slopes = _slopes(claim)
     at_zero = {**values, **{s.name: 0.0 for s in claim.measured}}
     low = np.zeros(count) + _column(evaluate(difference, at_zero))
@@ -340,11 +343,12 @@ def _evaluation_error(claim: Claim, table: Mapping[str, Any], shape: tuple[int, 
     """What floating point takes from the two formulas themselves.
 
     ``exp(x) - x - 1`` at a tiny x is all rounding, a product of many small numbers is 0: where
-    terms cancel or a side all but vanishes, it is evaluated anew with 60 digits.
+    terms cancel, a side all but vanishes or a power on the way might, it is evaluated anew with 60
+    digits.
     """
     lost = np.zeros(shape[:-1])
     for side in claim.sides:
-        symbols, exactly = _in_digits(side)
+        symbols, exactly = in_digits(side)
         sums, steady = _delicate(side)
         if not symbols or side.is_Symbol:
             continue
@@ -355,6 +359,8 @@ def _evaluation_error(claim: Claim, table: Mapping[str, Any], shape: tuple[int, 
         here = {s.name: points[:, j] for j, s in enumerate(symbols)}
         plain = np.broadcast_to(np.ravel(evaluate(side, here)), len(points))
         doubtful = np.full(len(points), not steady) | (np.abs(plain) < _VANISHES)
+        sizes = np.abs(points)
+        doubtful |= (sizes > _FAR).any(-1) | ((sizes > 0) & (sizes < 1 / _FAR)).any(-1)
         for terms in sums:
             parts = [np.broadcast_to(evaluate(t, here), len(points)) for t in terms]
             doubtful |= ~(np.abs(sum(parts)) > _CANCELLED * sum(map(np.abs, parts)))
@@ -378,18 +384,14 @@ def _delicate(side: sp.Expr) -> tuple[tuple[tuple[sp.Expr, ...], ...], bool]:
 
     Products, powers and sums of one sign keep theirs; of other functions nothing is known here.
     """
+    if not elementary(side):
+        return (), False
     sums = tuple(
         total.args for total in side.atoms(sp.Add)
         if not (all(t.is_nonnegative for t in total.args)
                 or all(t.is_nonpositive for t in total.args))
     )  # fmt: skip
     return sums, all(isinstance(f, sp.Abs) for f in side.atoms(sp.Function))
-
-
-@lru_cache(maxsize=1024)
-def _in_digits(side: sp.Expr) -> tuple[tuple[sp.Symbol, ...], Callable[..., Any]]:
-    symbols = tuple(sorted(side.free_symbols, key=str))
-    return symbols, sp.lambdify(symbols, side, "mpmath")
 
 
 def _natural_size(claim: Claim, values: Mapping[str, Any]) -> float:

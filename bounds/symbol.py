@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, Literal
 
 import numpy as np
 import sympy as sp
+from sympy.printing.latex import greek_letters_set, tex_greek_dictionary, translate
 
 from bounds.path import PathOf
 from bounds.units import DIMENSIONLESS, Units
@@ -64,6 +67,9 @@ POSITIVE = Domain(0, lower_open=True)
 COUNT = Domain(1, integer=True)
 UNIT_INTERVAL = Domain(0, 1, upper_open=True)
 
+_NAMED = {"ell": r"\ell", "lam": r"\lambda", "eps": r"\epsilon"}
+_ESCAPED = re.compile(r"([%&#${}])")
+
 
 class Symbol(sp.Symbol):
     """A number that appears in a statement, with its meaning, domain and units.
@@ -82,16 +88,24 @@ class Symbol(sp.Symbol):
         A constant is certified by the objective, a hyperparameter is chosen by the
         experimenter, a derived symbol is always given by a prescription.
     latex : str
-        How it is typeset; the name if empty.
+        How it is typeset, in mathematical mode; if empty, as the name says: ``eta_max`` as
+        ``\\eta_{\\mathrm{max}}``.
     typical : tuple of float
         Values worth trying where no statement says otherwise, in natural units (the
         objective's own units of ``f`` and ``w``); its domain's corners are always tried.
+
+    Raises
+    ------
+    ValueError
+        If the braces or dollar signs of ``latex`` would break the formulas that it is part of.
 
     Examples
     --------
     >>> eta = Symbol("eta", "step size", POSITIVE, Units(F=-1, X=2), latex=r"\\eta")
     >>> eta.domain.contains(-1.0), str(eta.units)
     (False, 'X^2/F')
+    >>> print(Symbol("eta_max").latex, Symbol("worst_case").latex)
+    \\eta_{\\mathrm{max}} \\mathrm{worst\\ case}
     """
 
     __slots__ = ("_content", "domain", "latex", "meaning", "role", "typical", "units")
@@ -124,7 +138,7 @@ class Symbol(sp.Symbol):
             assumptions["nonnegative"] = True
         self = sp.Symbol.__xnew__(cls, name, **assumptions)
         self.meaning, self.domain, self.units, self.role = meaning, domain, units, role
-        self.latex, self.typical = latex or name, typical
+        self.latex, self.typical = _whole(name, latex) if latex else _typeset(name), typical
         # Sympy caches expressions by equality: were two symbols of one name but different units
         # equal, cached expressions of one would carry the units of the other. Strings, because
         # sympy also orders symbols by these entries; made once, because it compares all the time.
@@ -154,6 +168,32 @@ class Symbol(sp.Symbol):
 
     def _latex(self, printer: Any) -> str:
         return self.latex
+
+
+def _typeset(name: str) -> str:
+    """A name in LaTeX: a letter with what follows as its index, or words."""
+    head, *rest = (_ESCAPED.sub(r"\\\1", part) for part in re.split("_+", name.strip("_")))
+    letter = _letter(head)
+    if letter is None:
+        words = r"\ ".join([head, *rest])
+        return rf"\mathrm{{{words}}}"
+    index = ",".join(_letter(p) or (p if p.isdigit() else rf"\mathrm{{{p}}}") for p in rest)
+    return f"{letter}_{{{index}}}" if index else letter
+
+
+def _letter(word: str) -> str | None:
+    """A letter by itself or by its name; ``None`` of any other word."""
+    known = len(word) == 1 or word in greek_letters_set or word in tex_greek_dictionary
+    return _NAMED.get(word, translate(word) if known else None)
+
+
+def _whole(name: str, latex: str) -> str:
+    """What may stand inside a formula: its braces are closed, and nothing leaves the mode."""
+    marks = re.findall(r"(?<!\\)(?:\\\\)*([{}$])", latex)
+    depth = [1 if m == "{" else -1 for m in marks if m != "$"]
+    if "$" in marks or sum(depth) or min(accumulate(depth), default=0) < 0:
+        raise ValueError(f"{name}: braces that close and no $ required in latex, got {latex!r}")
+    return latex
 
 
 class Measured(Symbol):

@@ -15,6 +15,7 @@ from typing import Any, final
 import matplotlib as mpl
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from theorylab.errors import UnknownNameError
@@ -23,8 +24,8 @@ from theorylab.plugins.provenance import run_of
 from theorylab.regular import regular
 
 __all__ = [
-    "COLUMN", "FORMATS", "PAGE", "STYLES", "Style", "decade_ticks", "figure", "line", "save",
-    "style",
+    "COLUMN", "FORMATS", "PAGE", "STYLES", "Style", "decade_ticks", "figure", "formula", "line",
+    "save", "style",
 ]  # fmt: skip
 
 COLUMN, PAGE = 3.25, 6.75  # inches: one column, and the whole width of a two-column page
@@ -218,6 +219,19 @@ def _save_pgf(canvas: Figure, target: Path, text: str) -> None:
 def rc() -> Any:
     """The style as a context: artists created inside follow it."""
     return mpl.rc_context(_RC)
+
+
+def formula(latex: str, plain: str) -> str:
+    """A formula as matplotlib sets it; ``plain`` where it does not know the LaTeX.
+
+    >>> formula(r"\\eta^2", "eta^2"), formula(r"\\bm{v}", "the velocity")
+    ('$\\\\eta^2$', 'the velocity')
+    """
+    try:
+        MathTextParser("path").parse(f"${latex}$")
+    except ValueError:
+        return plain.replace("_", " ").replace("$", r"\$")
+    return f"${latex}$"
 
 
 def decade_ticks(axis: Axis) -> None:

@@ -15,7 +15,7 @@ from bounds.render import expression_latex
 from bounds.statement import Statement
 from paper_figures.exhibit import Refused
 from paper_figures.names import paper_name
-from paper_figures.style import COLUMN, decade_ticks, figure, rc, save
+from paper_figures.style import COLUMN, decade_ticks, figure, formula, rc, save
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import constants_for
 from theorylab.plugins.provenance import provenance
@@ -196,7 +196,7 @@ def draw(found: SweepReport, path: Path) -> list[Path]:
         # Mathtext sets a sum's limits over the fraction before it.
         label = expression_latex(lead.claim.lhs).replace(r"\frac{1}{T}\sum", r"T^{-1}\sum")
         label = label.replace(r"\sum", r"\;\;\sum")
-        axes.set_ylabel(f"${label}$")
+        axes.set_ylabel(formula(label, str(lead.claim.lhs)))
         told = f"{paper_name(lead.paper)}, {lead.label}"
         axes.set_title("\n".join([told, *_held(found)]))
         canvas.legend(loc="outside lower center", ncols=2)  # a column is too narrow for three
@@ -215,13 +215,13 @@ def _bar(row: SweepRow) -> tuple[float, float, float, float]:
 def _axis_label(statement: Statement, axis: str, objective: str) -> str:
     names = {s.name: s.latex for s in statement.symbols if s.role != "constant"}
     if axis == "n" or axis in names:
-        return f"${names.get(axis, axis)}$"
+        return formula(names.get(axis, axis), axis)
     return f"{axis} of {objective}"  # a family's parameter, in its own words
 
 
 def _held(found: SweepReport) -> list[str]:
     """The objective, and what stays as it is along the axis, in lines that fit the title."""
-    signs = {s.name: f"${s.latex}$" for s in found.statements[0].symbols}
+    signs = {s.name: formula(s.latex, s.name) for s in found.statements[0].symbols}
     held = {k: v for k, v in {**found.parameters, **found.fixed}.items()
             if k not in (found.axis, "source", "digest") and v is not None}  # fmt: skip
     parts = [(found.objective.replace("_", " "), found.objective.replace("_", " "))]

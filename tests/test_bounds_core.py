@@ -81,6 +81,17 @@ def test_units_faults() -> None:
 
 
 # --- symbols and domains ----------------------------------------------------------------------
+@pytest.mark.parametrize("latex", ["x_{", "}x{", "{x}}", "a$b", r"\\{"])
+def test_latex_that_would_break_a_formula_is_refused(latex: str) -> None:
+    with pytest.raises(ValueError, match="u: braces that close and no \\$ required in latex"):
+        Symbol("u", latex=latex)
+
+
+@pytest.mark.parametrize("latex", [r"\{x\}", r"\left\{ {x} \right\}", r"\$"])
+def test_escaped_braces_are_no_braces(latex: str) -> None:
+    assert Symbol("u", latex=latex).latex == latex
+
+
 @pytest.mark.parametrize("symbol", [eta, beta, B, kappa, Delta, decrease, gradient_norm_squared])
 def test_symbols_survive_pickling(symbol: Symbol) -> None:
     copy = pickle.loads(pickle.dumps(symbol))

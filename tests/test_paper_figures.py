@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from bounds import sngm, tralgo
+from bounds import Claim, Measured, Statement, Symbol, sngm, tralgo
+from bounds.symbol import POSITIVE
 from paper_figures import stability, theory
 from paper_figures.exhibit import read_csv
 from paper_figures.exhibits import EXHIBITS
@@ -167,6 +168,16 @@ def test_a_number_that_no_axis_shows_is_refused(tmp_path: Path) -> None:
     rows = (SweepRow("printed", 31.0, 1.0, (1.0, 1.0), 1e308),)
     with pytest.raises(UsageError, match="at T = 31 a number is beyond 1e\\+150"):
         theory.draw(SweepReport((sngm.theorem_1,), "T", "quadratic", rows), tmp_path / "x")
+
+
+def test_a_sign_that_matplotlib_does_not_know_is_its_name(tmp_path: Path, canvases: Any) -> None:
+    step = Symbol("step_size", "step size", POSITIVE, latex=r"\bm{h}")
+    left = Measured("my_norm", latex=r"\bm{g}_T")
+    own = Statement("mine.lemma", "Lemma", "printed", Claim(left, "<=", step))
+    row = SweepRow("printed", 1.0, 1.0, (1.0, 1.0), 2.0)
+    theory.draw(SweepReport((own,), "step_size", "quadratic", (row,)), tmp_path / "own")
+    (axes,) = canvases[0].axes
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("step size", "my norm")
 
 
 def test_every_paper_has_its_main_figure() -> None:

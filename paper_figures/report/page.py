@@ -139,12 +139,17 @@ def _formulas(statement: Statement) -> list[Markup]:
 
 @cache
 def _math(formula: str, display: Literal["block", "inline"] = "inline") -> Markup:
-    """LaTeX as MathML, without a network.
+    """LaTeX as MathML, without a network; as it stands where the converter cannot read it.
 
     >>> "<mfrac>" in _math(r"\\frac{1}{2}")
     True
+    >>> _math(r"x^")
+    Markup('<code>x^</code>')
     """
-    return Markup(convert(formula, display=display))
+    try:
+        return Markup(convert(formula, display=display))
+    except Exception:  # it has a class for each kind of mistake, and none above them
+        return Markup("<code>{}</code>").format(formula)
 
 
 def _exhibit(shown: Any) -> Mapping[str, Any]:

@@ -191,7 +191,7 @@ def _whole(name: str, latex: str) -> str:
     """What may stand inside a formula: its braces are closed, and nothing leaves the mode."""
     marks = re.findall(r"(?<!\\)(?:\\\\)*([{}$])", latex)
     depth = [1 if m == "{" else -1 for m in marks if m != "$"]
-    if "$" in marks or sum(depth) or min(accumulate(depth), default=0) < 0:
+    if "$" in marks or sum(depth) != 0 or min(accumulate(depth), default=0) < 0:
         raise ValueError(f"{name}: braces that close and no $ required in latex, got {latex!r}")
     return latex
 

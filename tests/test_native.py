@@ -253,16 +253,16 @@ def test_a_full_pass_costs_a_row_what_it_needs(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.usefixtures("two_threads")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["float32", "float64"])
-@pytest.mark.parametrize("dim", [16, 43])
+@pytest.mark.parametrize(("n", "dim"), [(569, 16), (700, 43)])
 def test_rows_share_a_full_pass(
-    monkeypatch: pytest.MonkeyPatch, dim: int, dtype: torch.dtype
+    monkeypatch: pytest.MonkeyPatch, n: int, dim: int, dtype: torch.dtype
 ) -> None:
     """The table is read for many rows at once; a row's bits are those it has alone."""
     written = []
     compile = kernels.library
     monkeypatch.setattr(kernels, "library", lambda *a: written.append(a[0]) or compile(*a))
     monkeypatch.setattr(streams, "_PARALLEL", 0)
-    objective = synthetic.robust_regression(n=700, dim=dim, dtype=dtype)
+    objective = synthetic.robust_regression(n=n, dim=dim, dtype=dtype)
     rule = SVRG(eta=0.1, S=2, anchor="mean")
 
     def ends(rows: int, compile: bool = True) -> np.ndarray:
@@ -317,6 +317,37 @@ def test_sums_of_every_length(dim: int, dtype: torch.dtype) -> None:
     eager, native = (run(objective, Applied(added), 1, replicas=3, start=start, record=("w",),
                          compile=compile)["w"] for compile in (False, True))  # fmt: skip
     np.testing.assert_array_equal(native, eager)
+
+
+def test_what_is_computed_twice_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SVRG's two gradients are of the same samples, so each is looked up once."""
+    written = []
+    compile = kernels.library
+    monkeypatch.setattr(kernels, "library", lambda *a: written.append(a[0]) or compile(*a))
+    objective = synthetic.robust_regression(n=9, dim=3)
+    run(objective, SVRG(eta=0.1, S=2), 3, 1, replicas=2, compile=True)
+    # In the table, and in what it is compared with.
+    assert [text.count("= place(") for text in written] == [2, 2]
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_rounds_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every thread takes its rows through all rounds, in tiles of any height."""
+    monkeypatch.setattr(streams, "_PARALLEL", 0)
+    called = []
+    spread = kernels.spread
+    monkeypatch.setattr(kernels, "spread", lambda *a: called.append(1) or spread(*a))
+    objective = synthetic.robust_regression(n=30, dim=3)
+
+    def ends() -> np.ndarray:
+        called.clear()
+        return run(objective, SVRG(eta=0.1, S=2), 20, 1, replicas=300, record=("w",),
+                   compile=True)["w"]  # fmt: skip
+
+    whole = ends()
+    assert len(called) == 2  # the second kernel is made when it is first met
+    monkeypatch.setattr(kernels, "_TURNS", 1)
+    np.testing.assert_array_equal(ends(), whole)
 
 
 def test_what_a_flag_chooses_is_as_it_was() -> None:

@@ -232,6 +232,8 @@ def _counted(mask: np.ndarray, begun: np.ndarray) -> np.ndarray:
     >>> _counted(np.array([[True, True], [False, True]]), np.array([0, 3])).tolist()
     [[1, 4], [1, 5]]
     """
+    if mask.shape[1] == 1:
+        return begun + np.cumsum(mask, axis=0)
     found = mask.astype(np.int64)
     before = begun
     for row in found:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from theorylab.engine.chunks import TimeChunk
-from theorylab.engine.native.kernel import Kernel, Steps, compiled
+from theorylab.engine.native.kernel import Kernel, Steps, advance, compiled
 from theorylab.engine.step import eager_step
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state, tables
 from theorylab.problem.objective import Objective
@@ -153,13 +153,23 @@ class CompiledWalk(Walk):
         self._steps = Steps(samples, chunk.ticks, chunk.restarts, chunk.own, self.weights)
 
     def _take(self, first: int, stop: int) -> None:
+        stretches: list[tuple[Kernel, int, int]] = []
         while first < stop:
             end, begins = self._steps.alike(first, stop)
             kernel = self._made.get(begins)
             if kernel is None:
+                self._through(stretches)
+                stretches = []
                 sample, draw = self._steps.at(first)
                 kernel, self._held = compiled(self.objective, self.rule, self.w, sample,
                                               self.state, draw, self.weights)  # fmt: skip
                 self._made[begins] = kernel
-            kernel.advance(self.rule, self.w, self._held, self._steps, first, end)
-            self.state, first = kernel.shown(self._held), end
+            stretches.append((kernel, first, end))
+            first = end
+        self._through(stretches)
+
+    def _through(self, stretches: Sequence[tuple[Kernel, int, int]]) -> None:
+        """Take the steps in one go."""
+        if stretches:
+            advance(stretches, self.rule, self.w, self._held, self._steps)
+            self.state = stretches[-1][0].shown(self._held)

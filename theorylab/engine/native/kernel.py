@@ -29,7 +29,9 @@ from theorylab.method.schedules import Schedule
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 
-__all__ = ["Kernel", "Steps", "compiled"]
+__all__ = ["Kernel", "Steps", "advance", "compiled"]
+
+_TURNS = 4  # times that a thread takes rows through several stretches
 
 
 @final
@@ -77,8 +79,8 @@ class Kernel:
 
     Parameters
     ----------
-    run : callable
-        The C function.
+    code : CDLL
+        The C functions ``run`` and ``relay``, and how many rows ``run`` takes at once, ``height``.
     roles : sequence of str
         What each of its inputs is: ``w`` and ``state.NAME`` (read and written), ``field.NAME``,
         ``samples.LAG``, ``t``, ``restart``, ``own.NAME``, ``weights``, and ``kept`` ones.
@@ -90,43 +92,22 @@ class Kernel:
     """
 
     def __init__(
-        self, run: Callable[..., int], roles: Sequence[str], kept: Sequence[Tensor], lags: int,
+        self, code: ctypes.CDLL, roles: Sequence[str], kept: Sequence[Tensor], lags: int,
         shared: frozenset[str],
     ) -> None:  # fmt: skip
-        self._run, self._roles, self._kept, self._lags = run, tuple(roles), tuple(kept), lags
+        self._code, self._roles, self._kept, self._lags = code, tuple(roles), tuple(kept), lags
         self.shared = shared
+        self.height = ctypes.c_int64.in_dll(code, "height").value
+        self.relay: Callable[..., int] = code.relay
+        code.relay.restype = ctypes.c_int64
+        code.relay.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 3, ctypes.c_void_p]
 
     def shown(self, state: State) -> State:
         """The state as the rule knows it."""
         return _replaced(state, {n: x[0] for n, x in entries(state).items() if n in self.shared})
 
-    def advance(
-        self,
-        rule: UpdateRule,
-        w: Tensor,
-        state: State,
-        given: Steps,
-        first: int,
-        last: int,
-    ) -> None:
-        """Take all rows from step ``first`` of ``given`` to ``last``, in place.
-
-        Parameters
-        ----------
-        rule : UpdateRule
-            Its fields that are tensors have a value a row.
-        w : Tensor, shape (R, d)
-        state : NamedTuple
-            As :func:`compiled` returns it.
-
-        Raises
-        ------
-        UsageError
-            If a sample is out of range.
-        """
-        rows, steps = len(w), last - first
-        if not rows or steps <= 0:
-            return
+    def inputs(self, rule: UpdateRule, w: Tensor, state: State, given: Steps) -> _Inputs:
+        """Where its inputs are."""
         kept, fields = iter(self._kept), tables(rule)
         places, across, along, alive = [], [], [], []
         for role in self._roles:
@@ -158,20 +139,87 @@ class Kernel:
             count = table.shape[1 if stacked else 0]
             step = table.stride(0) * size if stacked else 0
             row = table.stride(1 if stacked else 0) * size if count > 1 else 0
-            places.append(table.data_ptr() + (first + lag) * step)
+            places.append(table.data_ptr() + lag * step)
             across.append(row)
             along.append(step)
-        numbers = [np.array(x, dtype=np.int64) for x in (places, across, along)]
-        pointers = [x.ctypes.data for x in numbers]
-        work = rows * steps * w.shape[1] * max(1, given.samples.shape[2])
-        # Every thread takes the next rows that none has taken: cores are not always equally free.
-        taken = np.zeros(1, dtype=np.int64)
-        found = spread(lambda _: self._run(taken.ctypes.data, rows, steps, *pointers),
-                       range(min(torch.get_num_threads(), rows)), work)  # fmt: skip
-        if any(code < 0 for code in found):
-            raise MemoryError("a compiled step found no memory for its arrays")
-        if any(found):
-            raise UsageError("run: a sample or an index of the step is out of range")
+        code = ctypes.cast(self._code.run, ctypes.c_void_p).value
+        assert code is not None
+        found = [np.array(x, dtype=np.int64) for x in (places, across, along)]
+        return _Inputs(code, found[0], found[1], found[2], alive)
+
+
+@final
+@dataclass(frozen=True)
+class _Inputs:
+    """What a kernel reads and writes at the first of some steps.
+
+    Attributes
+    ----------
+    code : int
+        Where the C function is.
+    places, across, along : ndarray of int, shape (inputs,)
+        Where each input is, and the bytes from a row, and a step, to the next.
+    alive : sequence of Tensor
+        What is there.
+    """
+
+    code: int
+    places: np.ndarray
+    across: np.ndarray
+    along: np.ndarray
+    alive: Sequence[Tensor]
+
+
+def advance(
+    stretches: Sequence[tuple[Kernel, int, int]], rule: UpdateRule, w: Tensor, state: State,
+    given: Steps,
+) -> None:  # fmt: skip
+    """Take all rows through stretches of steps, each by code of its own, in place.
+
+    Parameters
+    ----------
+    stretches : sequence of (Kernel, int, int)
+        One after another: the code, the first step of ``given``, and the one after the last.
+    rule : UpdateRule
+        Its fields that are tensors have a value a row.
+    w : Tensor, shape (R, d)
+    state : NamedTuple
+        As :func:`compiled` returns it.
+
+    Raises
+    ------
+    UsageError
+        If a sample is out of range.
+    """
+    rows, steps = len(w), sum(last - first for _, first, last in stretches)
+    if not rows or steps <= 0:
+        return
+    known: dict[int, _Inputs] = {}
+    told, alive = [], []
+    for kernel, first, last in stretches:
+        given_to = known.get(id(kernel))
+        if given_to is None:
+            given_to = known[id(kernel)] = kernel.inputs(rule, w, state, given)
+        base = given_to.places + first * given_to.along
+        alive.append(base)
+        told.append((given_to.code, last - first, base.ctypes.data, given_to.across.ctypes.data,
+                     given_to.along.ctypes.data))  # fmt: skip
+    table = np.array(told, dtype=np.int64)
+    threads = min(torch.get_num_threads(), rows)
+    # Every thread takes the next rows that none has taken: cores are not always equally free.
+    tile = max(kernel.height for kernel, _, _ in stretches)
+    if len(stretches) > 1:  # what one reads of the data is not there any more after another
+        tile *= -(-rows // (_TURNS * threads * tile))
+    taken, relay = np.zeros(1, dtype=np.int64), stretches[0][0].relay
+    work = rows * steps * w.shape[1] * max(1, given.samples.shape[2])
+    found = spread(
+        lambda _: relay(taken.ctypes.data, rows, tile, len(table), table.ctypes.data),
+        range(threads), work,
+    )  # fmt: skip
+    if any(code < 0 for code in found):
+        raise MemoryError("a compiled step found no memory for its arrays")
+    if any(found):
+        raise UsageError("run: a sample or an index of the step is out of range")
 
 
 # What was compiled in this process, for as long as the objective lives: by its identity (equal
@@ -225,7 +273,8 @@ def compiled(
     >>> one = torch.ones((), dtype=torch.float64)
     >>> kernel, state = compiled(bowl, SGD(eta=0.5), w, samples[0], Stateless(), Drawn(one))
     >>> eager, _ = eager_step(bowl, SGD(eta=0.5))(w, [samples[0]], state, Drawn(one))
-    >>> kernel.advance(SGD(eta=0.5), w, state, Steps(samples, one[None], [True], {}), 0, 1)
+    >>> given = Steps(samples, one[None], [True], {})
+    >>> advance([(kernel, 0, 1)], SGD(eta=0.5), w, state, given)
     >>> torch.allclose(w, eager)
     True
     """
@@ -348,13 +397,11 @@ def _compile(
         graph = trace(step, [x for _, x in arguments])
         text, roles, kept = source(graph, arguments)
         w = arguments[0][1]
-        run = library(text, w.shape[-1] * w.element_size()).run
+        code = library(text, w.shape[-1] * w.element_size())
     except Exception as error:
         reason = str(error).strip().split("\n")[0]
         raise UsageError(
             f"run: cannot compile {who} ({type(error).__name__}: {reason}); "
             "compile=True needs a C compiler, and torch operations without branches on values"
         ) from error
-    run.restype = ctypes.c_int64
-    run.argtypes = [ctypes.c_void_p, *[ctypes.c_int64] * 2, *[ctypes.c_void_p] * 3]
-    return Kernel(run, roles, kept, lags, shared)
+    return Kernel(code, roles, kept, lags, shared)

@@ -18,7 +18,28 @@ from theorylab.problem.tracing import traced_by_rows
 __all__ = ["source", "trace"]
 
 _STORAGE = frozenset({"layout", "device", "pin_memory", "memory_format", "dtype", "non_blocking"})
+_LINE = 64  # bytes
 _CACHE, _LANES = 1 << 13, 8  # bytes of state that go side by side, in so many rows at most
+# All stretches of steps for some rows, by code for each, before the next rows are turned to.
+_RELAY = r"""
+typedef int64_t function(int64_t *, int64_t, int64_t, const int64_t *, const int64_t *,
+                         const int64_t *);
+int64_t relay(int64_t *next, int64_t rows, int64_t tile, int64_t count, const int64_t *stretches) {
+  int64_t bad = 0;
+  for (;;) {
+    const int64_t first = __atomic_fetch_add(next, tile, __ATOMIC_RELAXED);
+    if (first >= rows) return bad;
+    const int64_t last = rows - first < tile ? rows : first + tile;
+    for (const int64_t *s = stretches; s < stretches + 5 * count; s += 5) {
+      int64_t here = first;
+      const int64_t found = ((function *)s[0])(&here, last, s[1], (const int64_t *)s[2],
+                                               (const int64_t *)s[3], (const int64_t *)s[4]);
+      if (found < 0) return found;
+      bad |= found;
+    }
+  }
+}
+"""
 
 
 def trace(step: Callable[..., list[Tensor]], arguments: Sequence[Tensor]) -> fx.GraphModule:
@@ -37,8 +58,21 @@ def trace(step: Callable[..., list[Tensor]], arguments: Sequence[Tensor]) -> fx.
             table, "fake", _allow_non_fake_inputs=True,
         )  # fmt: skip
         graph: fx.GraphModule = traced(*examples)
+    _merged(graph.graph)
     graph.graph.eliminate_dead_code()
     return graph
+
+
+def _merged(graph: fx.Graph) -> None:
+    """What is computed twice is computed once: gradients at two points take the same samples."""
+    known: dict[Any, fx.Node] = {}
+    for node in graph.nodes:
+        if node.op not in ("call_function", "get_attr"):
+            continue
+        told = node.target, repr((node.args, node.kwargs))  # names of nodes are their own
+        before = known.setdefault(told, node)
+        if before is not node:
+            node.replace_all_uses_with(before)
 
 
 def source(
@@ -62,6 +96,7 @@ def source(
     row = sum(x.numel() * x.element_size() for role, x in arguments if role in carried)
     lanes = LANES if products else int(np.clip(_CACHE // max(1, row), 1, _LANES))
     slots = {role: k for k, role in enumerate(carried)}
+    strides: dict[str, int] = {}
     # What a row sometimes keeps as it is, it need not copy.
     placed = {} if products else _placed(inputs, dict(zip(carried, outputs, strict=True)))
     for k, (node, (role, example)) in enumerate(inputs.items()):
@@ -72,13 +107,17 @@ def source(
         start = f"(char *)base[{k}] + r * row[{k}]"
         if role in slots:
             s = slots[role]
-            writer.arrays += [(kind, f"p{s}", lanes * size), (kind, f"q{s}", lanes * size)]
+            # A row alone may begin within a line of the cache; then each of its vectors is in two.
+            wide = -(-size * example.element_size() // _LINE) * _LINE // example.element_size()
+            apart = wide if size >= wide // 2 else size
+            writer.arrays += [(kind, f"p{s}", lanes * apart), (kind, f"q{s}", lanes * apart)]
             turns.append(f"{kind} *c{s} = p{s}, *n{s} = q{s};")
-            heads.append(f"memcpy(c{s} + l * {size}, {start}, sizeof({kind}) * {size});")
+            heads.append(f"memcpy(c{s} + l * {apart}, {start}, sizeof({kind}) * {size});")
             alone = "" if role in placed else "restrict "
-            each.append(f"const {kind} *{alone}v{k} = c{s} + l * {size};")
-            each.append(f"{kind} *restrict w{s} = n{s} + l * {size};")
-            tails.append(f"memcpy({start}, c{s} + l * {size}, sizeof({kind}) * {size});")
+            each.append(f"const {kind} *{alone}v{k} = c{s} + l * {apart};")
+            each.append(f"{kind} *restrict w{s} = n{s} + l * {apart};")
+            tails.append(f"memcpy({start}, c{s} + l * {apart}, sizeof({kind}) * {size});")
+            strides[role] = apart
         else:
             move = "" if role.startswith(("field", "weights")) else f" + k * step[{k}]"
             each.append(f"const {kind} *restrict v{k} = (const {kind} *)({start}{move});")
@@ -124,7 +163,7 @@ def source(
         if role in placed:
             flag, new = (values[x] for x in placed[role])
             copies.append(f"if ({flag.at(['0'] * len(flag.shape))}) "
-                          f"memcpy(c{s} + l * {count(new.shape)}, {new.array}, "
+                          f"memcpy(c{s} + l * {strides[role]}, {new.array}, "
                           f"sizeof({new.kind}) * {count(new.shape)});")  # fmt: skip
             continue
         if targets.get(node) != f"w{s}":
@@ -138,6 +177,7 @@ def source(
     kinds = sorted({kind_of(table.dtype) for table in products.values()})
     lines = [
         HEADER, *([SOURCE] if kinds else []), *(f"PRODUCT({kind})" for kind in kinds),
+        f"const int64_t height = {lanes};",
         "int64_t run(int64_t *next, int64_t last, int64_t steps, const int64_t *base,",
         "            const int64_t *row, const int64_t *step) {", "int64_t bad = 0;", *made,
         "for (;;) {",
@@ -148,7 +188,7 @@ def source(
         "LANES {", *heads, "}",
         "for (int64_t k = 0; k < steps; k++) {", *body, *swaps, "}",
         "LANES {", *tails, "}", "}",
-        *freed, "return bad;", "}", "",
+        *freed, "return bad;", "}", _RELAY,
     ]  # fmt: skip
     return "\n".join(lines), roles, kept
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from theorylab.torch import loop as loops
 from theorylab.torch import optim as torch_optim
+from theorylab.torch import whole as wholes
 from theorylab.torch.loop import LEAST
 from theorylab.torch.plan import Plan
 from theorylab.torch.space import Space
@@ -131,18 +132,22 @@ def test_without_a_compiler_steps_are_the_same(
     used: list[int] = []
     run = loops.Loop.run
     monkeypatch.setattr(loops.Loop, "run", lambda self: used.append(1) or run(self))
+    once = wholes.Whole.run
+    monkeypatch.setattr(wholes.Whole, "run", lambda self, *a: used.append(1) or once(self, *a))
     with_one = _trained(name, dtype)
     assert len(used) == (0 if name == "StochasticBatchSize2" and dtype == torch.float64 else 5)
 
     def none(text: str) -> None:
         raise OSError("no compiler")
 
-    monkeypatch.setattr(loops, "library", none)
-    loops._compiled.cache_clear()
+    for module in (loops, wholes):
+        monkeypatch.setattr(module, "library", none)
+        module._compiled.cache_clear()
     loops._found.clear()
     used.clear()
     without = _trained(name, dtype)
-    loops._compiled.cache_clear()
+    for module in (loops, wholes):
+        module._compiled.cache_clear()
     loops._found.clear()
     assert not used
     rounding = 1e-5 if dtype == torch.float32 else 1e-12

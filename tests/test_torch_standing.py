@@ -99,8 +99,8 @@ ACTS = (
 )  # fmt: skip
 
 
-@every_case
-def test_a_step_sees_whatever_changed_since_the_last(case: str) -> None:
+def run_acts(case: str) -> None:
+    """Steps that remember and steps that forget end alike, whatever is done in between."""
     ends = []
     for forgetful in (False, True):
         model = network()
@@ -118,6 +118,11 @@ def test_a_step_sees_whatever_changed_since_the_last(case: str) -> None:
         ends.append(weights(model))
     assert ends[0].isfinite().all()
     assert torch.equal(*ends)
+
+
+@every_case
+def test_a_step_sees_whatever_changed_since_the_last(case: str) -> None:
+    run_acts(case)
 
 
 def test_a_rate_out_of_range_is_refused_and_not_kept() -> None:
@@ -143,29 +148,6 @@ def test_steps_are_laid_out_once(case: str) -> None:
         if step == 5:
             before = lay_out.cache_info().misses
     assert lay_out.cache_info().misses == before
-
-
-@pytest.mark.parametrize(
-    ("case", "same"), [("SGD", True), ("MSGD", True), ("SNGM", False), ("Adam", False),
-                       ("TRSGD", False), ("StochasticBatchSize2", False)],
-)  # fmt: skip
-def test_what_only_gradients_change_is_done_again_as_it_stands(
-    case: str, same: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = network()
-    optimizer = CASES[case](model.parameters())
-    asked: list[int] = []
-    update = optimizer.rule.update
-    monkeypatch.setattr(optimizer.rule, "update", lambda *a: asked.append(1) or update(*a))
-    for step in range(6):
-        optimizer.step(closure_of(model, step))
-    before = len(asked)
-    for step in range(6, 10):
-        optimizer.step(closure_of(model, step))
-    assert (len(asked) == before) == same
-    optimizer.param_groups[0]["lr"] *= 0.5
-    optimizer.step(closure_of(model, 10))
-    assert len(asked) > before
 
 
 def test_a_schedule_of_the_steps_is_asked_at_every_step() -> None:

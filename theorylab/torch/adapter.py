@@ -218,21 +218,54 @@ class RuleOptimizer(torch.optim.Optimizer):
             return _as_torch_does(self, closure, full)
         return self._step(closure, full)
 
-    @torch.no_grad()
     def _step(self, closure: Any, full: Closure | None) -> Any:
-        closures: Sequence[Closure] = [] if closure is None else [closure]
+        closures: Sequence[Closure] = () if closure is None else (closure,)
         if self.rule.lags is not UpdateRule.lags:
             closures = self._remembered(closure)
         loss = None
         if closures:
-            with torch.enable_grad():
+            if torch.is_grad_enabled():
                 loss = closures[0]()
+            else:
+                with torch.enable_grad():
+                    loss = closures[0]()
+        if self._standing is not None and self._at_once(self._standing):
+            return loss
+        return self._in_parts(loss, closures, full)
+
+    def _at_once(self, last: Standing) -> bool:
+        """Take the step as one call, where nothing has changed that it does not see."""
+        groups, known = self.param_groups, self._groups
+        flags = (self.defaults["foreach"], self.defaults["capturable"])
+        if not last.holds(groups, flags, self.state):
+            return False
+        gradients, last.gradients = last.gradients, []  # not held beyond a step
+        numbers = known.told(groups)
+        if numbers is None or not last.alike:
+            return False
+        rule = known.present
+        assert rule is not None
+        rounds = self._has_rounds(rule)
+        restart = not rounds or self._begins_round(rule, self._common("position"))
+        whole = last.whole(known, rule, restart)
+        if whole is None or not whole.ready(gradients):
+            return False
+        if rounds:
+            self._enter_round(rule, last.states)
+        self._ahead = None
+        t = last.counted()
+        assert isinstance(t, float)
+        whole.run(t, numbers)
+        return True
+
+    @torch.no_grad()
+    def _in_parts(self, loss: Any, closures: Sequence[Closure], full: Closure | None) -> Any:
+        """Take the step operation by operation."""
         found = self._found()
         if found is None:
             return loss
         active, form, rule, states = found
-        last = self._standing
-        if last is not None and last.again(rule, self._groups.kept, rule.update):
+        if self._standing is not None and self._at_once(self._standing):
             return loss
         if rule.lags > max(1, len(closures)):
             rule = with_memory(rule, max(1, len(closures)))
@@ -256,11 +289,9 @@ class RuleOptimizer(torch.optim.Optimizer):
             oracle.put_back()
             if form.away:
                 self._standing = None
-        plan = form.write(moved, state, kept, states)
+        form.write(moved, state, kept, states)
         if still:
             torch._foreach_copy_([local(p) for p in still], [local(p) for p in before])
-        if last is not None and not last.varies:
-            last.learn(rule, oracle, draw, still, self._groups, plan)
         return loss
 
     def _found(self) -> tuple[Active, Form, UpdateRule, list[dict[str, Any]]] | None:
@@ -280,6 +311,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         states = [self.state[p] for p, _ in active]
         form.begin(rule, self._groups.kept, states)
         if isinstance(form, InParts) and form.space.shards is None:
+            form.share(self._groups.kept, states)
             self._standing = Standing(groups, flags, active, form, self.state)
         return active, form, rule, states
 
@@ -334,7 +366,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._ahead = None
         counts = stepped([s["step"] for s in states]) if last is None else last.counted()
         t = form.each(counts) if isinstance(counts, list) else form.scalar(counts)
-        return Drawn(t if last is None else last.index(t), begins, own)
+        return Drawn(t, begins, own)
 
     def _enter_round(self, rule: UpdateRule, states: list[dict[str, Any]]) -> bool:
         """Move the inner index on; whether the step begins a round."""

@@ -235,7 +235,7 @@ class InParts(Form):
         self._here = params if space.shards is None else [local(p) for p in params]
         self._into = self.w = space.vector(self._here)
         self._live = leaf_of(self.w).tensors
-        self._upward = any(s != 1 for s in signs)
+        self.upward = any(s != 1 for s in signs)
         self.usual = {(space.dtype, torch.strided)}
         self.kept: dict[str, Vector] = {}
         self.counts: frozenset[str] = frozenset()
@@ -244,7 +244,7 @@ class InParts(Form):
         self._t: tuple[Tensor, Any] | None = None
 
     def gradient(self) -> Vector:
-        if self.space.shards is None and not self._upward:  # the common case, at every step
+        if self.space.shards is None and not self.upward:  # the common case, at every step
             now = [p.grad for p in self.params]
             if {g is None or (g.dtype, g.layout) for g in now} == self.usual:
                 leaf = Vector(self.space, "leaf", ())
@@ -312,6 +312,17 @@ class InParts(Form):
         self.given: State = self._like[1]._replace(**self.kept, **numbers)
         return self.given
 
+    def share(self, kept: Kept, states: list[dict[str, Any]]) -> None:
+        """Keep a number that is the same for all parameters once, as it is after a step."""
+        for name in kept.numbers:
+            first = states[0][name]
+            others = [s for s in states if s[name] is not first]
+            if others and not self.held and first.is_cpu and (
+                all(s[name].dtype == first.dtype and torch.equal(s[name], first) for s in others)
+            ):  # fmt: skip
+                for s in others:
+                    s[name] = first
+
     def move_to(self, x: Vector) -> None:
         if not self.away:
             # Everything noted down so far goes on reading the values of before.
@@ -326,9 +337,12 @@ class InParts(Form):
 
     def planned(self, moved: Any, state: State, kept: Kept) -> Plan:
         """How the outcome will be written, numbers aside."""
-        parts = entries(state)
+        return self.space.planned(self.ends(moved, entries(state), kept))
+
+    def ends(self, moved: Any, parts: Mapping[str, Any], kept: Kept) -> list[tuple[Vector, Vector]]:
+        """The step's vectors, each with the one into whose tensors it goes."""
         wanted = [(parts[n], self.kept[n]) for n in kept.tensors if parts[n] is not self.kept[n]]
-        return self.space.planned([*wanted, (moved, self._into)])
+        return [*wanted, (moved, self._into)]
 
     def write(
         self, moved: Any, state: State, kept: Kept, states: list[dict[str, Any]]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
-from operator import is_
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import is_, itemgetter
 from typing import Any, NamedTuple, final
 
 from torch import Tensor
@@ -18,6 +18,20 @@ __all__ = ["Active", "Fields", "Groups"]
 
 Active = list[tuple[Tensor, dict[str, Any]]]
 Fields = Mapping[str, str | tuple[str, ...]]
+
+
+_MOVING = ("lr", "lam")
+"""Arguments that schedules change at every step."""
+
+
+class _Told(NamedTuple):
+    """Which arguments may be other numbers at a step of the same rule, and what all were."""
+
+    of: _Last
+    moving: tuple[str, ...]
+    look: tuple[Callable[[Any], Any], Callable[[Any], Any]]
+    fixed: list[Any]
+    numbers: tuple[float, ...]
 
 
 class _Last(NamedTuple):
@@ -55,6 +69,7 @@ class Groups:
         }
         self._stamp: Any = None
         self._last: _Last | None = None
+        self._told: _Told | None = None
         self._kept: tuple[Any, Kept] | None = None
         self.present: UpdateRule | None = None
 
@@ -178,5 +193,65 @@ class Groups:
         self._last = _Last(arguments, values)
         return rule
 
+    # --- numbers alone -------------------------------------------------------------------------
+    @property
+    def arguments(self) -> dict[str, Any] | None:
+        """The fields of the rule made last, where they are numbers, words and switches."""
+        return self._last.arguments if self._last is not None and self.plain else None
+
+    @property
+    def moving(self) -> list[str]:
+        """The fields of the rule made last that :meth:`told` gives."""
+        return [] if self._told is None else [str(self.fields[key]) for key in self._told.moving]
+
+    def told(self, groups: Sequence[dict[str, Any]]) -> tuple[float, ...] | None:
+        """The :attr:`moving` numbers now; ``None`` if anything else is not as it was.
+
+        Raises
+        ------
+        ValueError
+            If a number is out of range.
+        """
+        told = self._told
+        if told is None or told.of is not self._last:
+            told = self._told = self._looked(groups)
+            return None if told is None else told.numbers
+        fixed, moving = told.look
+        try:
+            if list(map(fixed, groups)) != told.fixed:
+                return None
+        except RuntimeError:  # a tensor of several numbers
+            return None
+        found: tuple[float, ...] = moving(groups[0])
+        if len(groups) > 1 and any(moving(group) != found for group in groups[1:]):
+            return None
+        if found == told.numbers:
+            return told.numbers
+        for key, number in zip(told.moving, found, strict=False):
+            if number.__class__ is not float or number == 0:
+                return None
+            check_number(self.who, key, str(self.fields[key]), number, self.rule.ranges)
+        self._told = told._replace(numbers=found)
+        return found
+
+    def _looked(self, groups: Sequence[dict[str, Any]]) -> _Told | None:
+        last = self._last
+        if last is None or not self.plain:
+            return None
+        moving = tuple(
+            key for key in _MOVING if isinstance(field := self.fields.get(key), str)
+            and last.arguments[field].__class__ is float and last.arguments[field] != 0
+        )  # fmt: skip
+        rest = [key for key in self._keys if key not in moving]
+        look = _at(rest), _at(moving)
+        return _Told(last, moving, look, list(map(look[0], groups)), look[1](groups[0]))
+
     def _values(self, groups: Iterable[Mapping[str, Any]]) -> list[list[Any]]:
         return [[group[key] for key in self._keys] for group in groups]
+
+
+def _at(keys: Sequence[str]) -> Callable[[Any], Any]:
+    """What a group says under these keys, as a tuple."""
+    if len(keys) > 1:
+        return itemgetter(*keys)
+    return lambda group: tuple(group[key] for key in keys)

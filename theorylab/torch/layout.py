@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from theorylab.torch.places import Largest
+from theorylab.torch.scalars import Scalar
 
 if TYPE_CHECKING:
     from theorylab.torch.vector import Vector
@@ -24,7 +25,7 @@ __all__ = ["SPECIAL", "Graph", "Layout", "Step", "Tape", "lay_out"]
 Kind = int | type
 """A leaf's number, ``-1 - n`` for the n-th operation's result, or the type of a number."""
 SPECIAL = frozenset({"below", "copy", "draw", "full", "top", "where"})
-_NUMBERS = frozenset({float, tuple, Tensor, str, int, Largest})
+_NUMBERS = frozenset({float, tuple, Tensor, str, int, Largest, Scalar})
 _ALONE = frozenset({
     "abs", "ceil", "exp", "expm1", "floor", "log", "log1p", "neg", "reciprocal", "rsqrt",
     "sigmoid", "sign", "sqrt", "tanh",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from theorylab.torch.space import Space
     from theorylab.torch.vector import Vector
 
-__all__ = ["CHUNK", "LEAST", "Loop", "as_loop"]
+__all__ = ["CHUNK", "LEAST", "Inner", "Loop", "as_loop", "head", "inner", "name_of"]
 
 CHUNK = 1 << 17
 """Elements of a piece: small enough for a cache, large enough for two threads.
@@ -89,13 +89,14 @@ _SIGMOID = """static inline float sigmoid(float x) {
 """
 
 
-def _name(place: int) -> str:
+def name_of(place: int) -> str:
+    """What a place is called in C."""
     return f"x{place}" if place >= 0 else f"r{-place}"
 
 
 def _expression(step: Step, kind: str) -> str | None:
     """The value of one operation in C; ``None`` if it is not known here."""
-    args = [_name(s) if s is not None else f"c{n}"
+    args = [name_of(s) if s is not None else f"c{n}"
             for s, n in zip(step.sources, step.numbers, strict=True)]  # fmt: skip
     if step.op in _SCALED:
         return _SCALED[step.op][step.scale is not None].format(*args, s=f"c{step.scale_at}")
@@ -105,16 +106,28 @@ def _expression(step: Step, kind: str) -> str | None:
     return known.format(*args) if known is not None and step.scale is None else None
 
 
-def source(layout: Layout, kind: str, leaves: int) -> str | None:
-    """The C text of a layout that is written and not shown; ``None`` if it cannot be said."""
-    lines: list[str] = []
+class Inner(NamedTuple):
+    """What is done with each element, in C: ``x0, ...`` are the leaves', ``c0, ...`` numbers.
+
+    ``a0[i], ...`` are where leaves and what was drawn are read, and leaves written.
+    """
+
+    lines: list[str]
+    numbers: list[int]
+    draws: int
+    written: list[int]
+
+
+def inner(layout: Layout, kind: str, leaves: int) -> Inner | None:
+    """A layout element by element; ``None`` if it cannot be said."""
+    lines = [f"T {name_of(n)} = a{n}[i];" for n in range(leaves)]
     declared: set[str] = set()
     written: set[int] = set()
     numbers: set[int] = set()
     draws = 0
 
     def put(place: int, value: str) -> None:
-        name = _name(place)
+        name = name_of(place)
         if place >= 0:
             written.add(place)
         lines.append(f"{'' if place >= 0 or name in declared else 'T '}{name} = {value};")
@@ -133,14 +146,26 @@ def source(layout: Layout, kind: str, leaves: int) -> str | None:
             numbers.add(step.scale_at)
         put(step.target, value)
     for place, leaf in layout.final:
-        put(leaf, _name(place))
-    inner = [f"T {_name(n)} = a{n}[i];" for n in range(leaves)] + lines
-    inner += [f"a{n}[i] = {_name(n)};" for n in sorted(written)]
-    width = leaves + draws
+        put(leaf, name_of(place))
+    lines += [f"a{n}[i] = {name_of(n)};" for n in sorted(written)]
+    return Inner(lines, sorted(numbers), draws, sorted(written))
+
+
+def head(kind: str) -> str:
+    """What stands before a loop over numbers of this type."""
+    return "#include <stdint.h>\n" + _HEAD[kind] + (_SIGMOID if kind == "float" else "")
+
+
+def source(layout: Layout, kind: str, leaves: int) -> str | None:
+    """The C text of a layout that is written and not shown; ``None`` if it cannot be said."""
+    found = inner(layout, kind, leaves)
+    if found is None:
+        return None
+    width = leaves + found.draws
     outer = [f"T *a{n} = at[k * {width} + {n}];" for n in range(width)]
-    outer += [f"const T c{n} = numbers[k * stride + {n}];" for n in sorted(numbers)]
+    outer += [f"const T c{n} = numbers[k * stride + {n}];" for n in found.numbers]
     return "\n".join((
-        "#include <stdint.h>", _HEAD[kind] + (_SIGMOID if kind == "float" else ""),
+        head(kind),
         "void step(int64_t first, int64_t last, const int64_t *sizes, T *const *at,",
         "          const double *numbers, int64_t stride) {",
         "  for (int64_t k = first; k < last; k++) {",
@@ -148,7 +173,7 @@ def source(layout: Layout, kind: str, leaves: int) -> str | None:
         "    const int64_t size = sizes[k];",
         "    #pragma omp simd",
         "    for (int64_t i = 0; i < size; i++) {",
-        *(f"      {line}" for line in inner),
+        *(f"      {line}" for line in found.lines),
         "    }", "  }", "}", "",
     ))  # fmt: skip
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 import torch
@@ -14,8 +14,12 @@ from theorylab.torch.layout import Tape
 from theorylab.torch.loop import CHUNK
 from theorylab.torch.places import Largest
 from theorylab.torch.plan import BLOCK, Plan, grouped
+from theorylab.torch.scalars import Scalar
 from theorylab.torch.shards import Shards
 from theorylab.torch.vector import Vector, leaf_of, unsupported
+
+if TYPE_CHECKING:
+    from theorylab.torch.whole import Script
 
 __all__ = ["Space"]
 
@@ -59,6 +63,7 @@ class Space:
         self.placed = False  # whether places or ranks were asked for
         self.lists, self.large = grouped(self.shapes, self.device)
         self.tape = Tape()
+        self.script: Script | None = None  # while a step is noted as one text
         self._registers: dict[int, list[Tensor]] = {}
 
     def vector(self, tensors: Sequence[Tensor]) -> Vector:
@@ -97,6 +102,8 @@ class Space:
         """A number for an operation: a float, a scalar tensor, or a tuple of one a tensor."""
         if isinstance(x, bool | int | float):
             return float(x)
+        if isinstance(x, Scalar):
+            return x
         if not isinstance(x, Tensor):
             unsupported(type(x).__name__)
         fetched = x.device.type == "cpu" and not self.held
@@ -126,6 +133,8 @@ class Space:
     def reduced(self, x: Vector, what: str, each: bool) -> Tensor:
         """The ``"norm"`` or ``"sum"`` of a vector; with ``each``, of each of its tensors."""
         self.summed = True
+        if self.script is not None:
+            return self.script.reduced(x, what, each)
         owners: list[int] = []
         parts: list[Tensor] = []
         for block, tensors in Plan(self, [], x).run():
@@ -153,6 +162,8 @@ class Space:
     def top(self, x: Vector, k: int) -> Vector:
         """The k entries of largest magnitude, zeros elsewhere."""
         self.summed = self.placed = True
+        if self.script is not None:
+            unsupported("ranks in one text")
         parts = (t for _, tensors in Plan(self, [], x).run() for t in tensors)
         return Vector(self, "top", (x, Largest(parts, k)))
 
@@ -162,6 +173,8 @@ class Space:
         Both in one pass: of every block its own, joined as Chan, Golub and LeVeque (1983) do.
         """
         self.summed = True
+        if self.script is not None:
+            unsupported("a deviation in one text")
         owners: list[int] = []
         many: list[int] = []
         sums: list[Tensor] = []

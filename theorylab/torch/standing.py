@@ -2,72 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
 from operator import attrgetter, is_
-from typing import Any, NoReturn, final
+from typing import Any, final
 
 import torch
 from torch import Tensor
 
-from theorylab.method.rule import Drawn, UpdateRule
-from theorylab.problem.oracle import Oracle
-from theorylab.torch.forms import InParts, Kept
+from theorylab.method.rule import UpdateRule
+from theorylab.torch.forms import InParts
 from theorylab.torch.groups import Active, Groups
-from theorylab.torch.oracle import ClosureOracle
-from theorylab.torch.plan import Plan
-from theorylab.torch.vector import Vector
+from theorylab.torch.whole import Whole, whole
 
-__all__ = ["Index", "Standing", "stepped"]
+__all__ = ["Standing", "stepped"]
 
 _LOOK = attrgetter("shape", "dtype", "device")
 _GRADIENT = attrgetter("grad")
-_KIND = attrgetter("dtype", "layout")
-
-
-@final
-class Index(Tensor):
-    """A step's index that notes whether anyone looked at it."""
-
-    asked: bool
-
-    @staticmethod
-    def of(t: Tensor) -> Index:
-        """This index, not looked at yet."""
-        found: Index = t.as_subclass(Index)
-        found.asked = False
-        return found
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: Sequence[Any] = (), kwargs: Any = None
-    ) -> Any:
-        for x in (*args, *(kwargs or {}).values()):
-            if isinstance(x, Index):
-                x.asked = True
-        with torch._C.DisableTorchFunctionSubclass():
-            return func(*args, **(kwargs or {}))
-
-
-class _AskedMore(Exception):
-    """More than the gradient at hand was asked for."""
-
-
-@final
-class _AtHand(Oracle):
-    """Answers with the gradient at hand, and with nothing else."""
-
-    def __init__(self, form: InParts, leaf: Vector) -> None:
-        super().__init__()
-        self.form, self.leaf = form, leaf
-
-    def gradient(self, w: Any, lag: int = 0) -> Any:
-        if w is not self.form.w or lag:
-            raise _AskedMore
-        return self.leaf
-
-    def _lacks(self, what: str) -> NoReturn:
-        raise _AskedMore
 
 
 @final
@@ -114,9 +65,6 @@ def _block(steps: Sequence[Tensor]) -> Tensor | None:
 class Standing:
     """Parameters with gradients, their form and what is kept of them, if they are the same now.
 
-    Where nothing but gradients can differ from the step before (plain numbers, no sums, draws or
-    rounds, and the step's index not asked for), its operations are done again as they stand.
-
     Parameters
     ----------
     groups : sequence of dict
@@ -137,7 +85,7 @@ class Standing:
         self.active, self.form, self._flags = active, form, flags
         self.params = [p for p, _ in active]
         self.states = [state[p] for p in self.params]
-        self.gradients: list[Tensor] = []  # those at hand, from holds to again
+        self.gradients: list[Any] = []  # those at hand, after holds
         self._groups = [(group, list(group["params"]), group["maximize"]) for group in groups]
         self._flat = [p for group in groups for p in group["params"]]
         self._without = [p for p in self._flat if p.grad is None]
@@ -152,12 +100,8 @@ class Standing:
         self._version = -1
         self._count: float | None = None
         self._common: dict[str, _Count | None] = {}
-        self._index: tuple[Tensor, Index] | None = None
-        self._rule: UpdateRule | None = None
-        self._plan: Plan | None = None
-        self._asked: _AtHand | None = None
-        self._alike: bool | None = None
-        self.varies = False
+        self._arguments: dict[str, Any] | None = None
+        self._wholes: dict[bool, Whole | None] = {}
 
     def holds(
         self, groups: Sequence[dict[str, Any]], flags: tuple[Any, ...],
@@ -187,13 +131,27 @@ class Standing:
         )
 
     # --- counts --------------------------------------------------------------------------------
+    @property
+    def alike(self) -> bool:
+        """Whether all parameters have taken as many steps."""
+        if self._numbers is not None and self._block is not None:
+            if self._block._version != self._version:
+                self._recounted()
+            return self._count is not None
+        counts = [x.item() for x in self._steps]
+        return counts.count(counts[0]) == len(counts)
+
+    def _recounted(self) -> None:
+        assert self._numbers is not None and self._block is not None
+        counts = self._numbers.tolist()
+        self._count = counts[0] if counts.count(counts[0]) == len(counts) else None
+        self._version = self._block._version
+
     def counted(self) -> float | list[float]:
         """Count a step of every parameter; its index, one number where all have the same."""
         if self._numbers is not None and self._block is not None:  # they lie side by side
             if self._block._version != self._version:
-                counts = self._numbers.tolist()
-                self._count = counts[0] if counts.count(counts[0]) == len(counts) else None
-                self._version = self._block._version
+                self._recounted()
             self._numbers += 1
             if self._count is None:
                 found: list[float] = self._numbers.tolist()
@@ -211,64 +169,14 @@ class Standing:
             self._common[name] = _Count(x) if one and x is not None else None
         return self._common[name]
 
-    # --- the same again ------------------------------------------------------------------------
-    def index(self, t: Tensor) -> Tensor:
-        """The step's index, watched where the step may be done again."""
-        if self.varies:
-            return t
-        if self._index is None or self._index[0] is not t:
-            self._index = t, Index.of(t)
-        self._index[1].asked = False
-        return self._index[1]
-
-    def learn(
-        self, rule: UpdateRule, oracle: ClosureOracle, draw: Drawn, still: Sequence[Tensor],
-        groups: Groups, plan: Plan | None,
-    ) -> None:  # fmt: skip
-        """After a step: whether the next one of this rule does the same to other gradients."""
-        leaf = oracle.at_hand
-        if self._alike is None:  # what is the same for all rules that hold lets pass
-            self._alike = (
-                leaf.op == "leaf" and leaf.plain and groups.plain and not groups.kept.numbers
-                and not rule.draws and rule.lags == 1
-                and type(rule).restarts is UpdateRule.restarts
+    # --- the step as one call ------------------------------------------------------------------
+    def whole(self, groups: Groups, rule: UpdateRule, restart: bool) -> Whole | None:
+        """The step that is to be taken as one call in C, where it can be; see :class:`Whole`."""
+        arguments = groups.arguments
+        if arguments is not self._arguments:  # a rule of other numbers
+            self._arguments, self._wholes = arguments, {}
+        if restart not in self._wholes:
+            self._wholes[restart] = None if arguments is None else whole(
+                self.form, rule, arguments, groups.moving, groups.kept, self.states, restart
             )  # fmt: skip
-        self.varies = (
-            not self._alike or not isinstance(draw.t, Index) or draw.t.asked or bool(still)
-            or oracle.asked_more or self.form.space.summed or plan is None
-        )  # fmt: skip
-        if not self.varies and plan is not None:
-            self._rule, self._plan, self._asked = rule, plan, _AtHand(self.form, leaf)
-            leaf.tensors = []  # gradients are not held beyond a step
-
-    def again(self, rule: UpdateRule, kept: Kept, update: Callable[..., Any]) -> bool:
-        """Take the step that was learnt, with the rule's numbers, if gradients are as usual."""
-        found, self.gradients = self.gradients, []
-        if self._asked is None or set(map(_KIND, found)) != self.form.usual:
-            return False
-        leaf = self._asked.leaf
-        leaf.tensors = found
-        try:
-            if rule is not self._rule and not self._relearnt(rule, kept, update):
-                return False
-            self.counted()
-            assert self._plan is not None
-            self._plan.all()
-        finally:
-            leaf.tensors = []
-        return True
-
-    def _relearnt(self, rule: UpdateRule, kept: Kept, update: Callable[..., Any]) -> bool:
-        """Learn the step of a rule of other numbers, if it asks for nothing more than the last."""
-        form = self.form
-        assert self._index is not None
-        index = self._index[1]
-        form.space.tape.clear()
-        try:
-            moved, state = update(form.w, self._asked, form.given, Drawn(index))
-        except _AskedMore:
-            return False
-        if index.asked or form.space.summed:
-            return False
-        self._rule, self._plan = rule, form.planned(moved, state, kept)
-        return True
+        return self._wholes[restart]

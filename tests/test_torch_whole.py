@@ -1,0 +1,55 @@
+"""A step as one call in C: what the plain code gives, and nothing that changed is missed."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from networks_for_optimizers import CASES, closure_of, every_case, network, weights
+from test_torch_standing import run_acts
+
+from theorylab.torch import loop as loops
+from theorylab.torch.whole import Whole
+
+ONE_CALL = {
+    "SGD", "MSGD", "Nesterov", "SNGD", "SNGM", "TRSGD", "TRSGD authors", "LRSGD_R", "LRSGD_C",
+    "Adam", "AMSGrad", "RMSprop", "TRAdam", "AcceleratedSGD", "AveragedSGD", "OptimizedGradient",
+    "AdaGradNorm", "ClippedSGD", "AdamW", "SignSGD", "ReshuffledSGD",
+}  # fmt: skip
+"""Those that ask for nothing but a gradient, and compute with it what C can say."""
+FEW = ("MSGD", "TRSGD authors")
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Small networks are stepped in C too; how often one call took a step."""
+    monkeypatch.setattr(loops, "LEAST", 1)
+    taken: list[int] = []
+    run = Whole.run
+    monkeypatch.setattr(Whole, "run", lambda self, *a: taken.append(1) or run(self, *a))
+    return taken
+
+
+@every_case
+def test_one_call_is_the_plain_step(case: str, small: list[int]) -> None:
+    ends = []
+    for foreach in (None, False):
+        model = network()
+        optimizer = CASES[case](model.parameters())
+        optimizer.defaults["foreach"] = foreach
+        for group in optimizer.param_groups:
+            group["foreach"] = foreach
+        for step in range(8):
+            for group in optimizer.param_groups:
+                group["lr"] *= 0.9
+            optimizer.step(closure_of(model, step))
+        ends.append(weights(model))
+    assert len(small) == (8 if case in ONE_CALL else 0)
+    torch.testing.assert_close(*ends, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "case", [c if c in FEW else pytest.param(c, marks=pytest.mark.slow) for c in sorted(ONE_CALL)]
+)
+def test_one_call_sees_whatever_changed(case: str, small: list[int]) -> None:
+    run_acts(case)
+    assert len(small) >= 20  # others are of parameters that differ in rate, count or sign

@@ -97,10 +97,11 @@ def test_one_driver_steps_a_rule() -> None:
         and node.func.attr == "update"
         and len(node.args) == 4
     }
-    # Counting asks one step what it costs; probe tries once whether a rule takes lists of tensors.
+    # Counting asks one step what it costs; probe tries once whether a rule takes lists of tensors;
+    # whole runs its code once on numbers that note what is done to them.
     assert callers == {
         "theorylab/engine/step.py", "theorylab/engine/counting.py", "theorylab/torch/adapter.py",
-        "theorylab/torch/probe.py",
+        "theorylab/torch/probe.py", "theorylab/torch/whole.py",
     }  # fmt: skip
 
 

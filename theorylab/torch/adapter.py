@@ -229,34 +229,34 @@ class RuleOptimizer(torch.optim.Optimizer):
             else:
                 with torch.enable_grad():
                     loss = closures[0]()
-        if self._standing is not None and self._at_once(self._standing):
+        last = self._standing
+        if last is not None and last.wholes and self._at_once(last):
             return loss
         return self._in_parts(loss, closures, full)
 
     def _at_once(self, last: Standing) -> bool:
         """Take the step as one call, where nothing has changed that it does not see."""
-        groups, known = self.param_groups, self._groups
-        flags = (self.defaults["foreach"], self.defaults["capturable"])
-        if not last.holds(groups, flags, self.state):
+        groups = self.param_groups
+        if not last.same(groups, self._flags(), self.state):
             return False
-        gradients, last.gradients = last.gradients, []  # not held beyond a step
-        numbers = known.told(groups)
-        if numbers is None or not last.alike:
+        numbers, before, gradients = self._groups.told(groups), last.count, last.gradients()
+        if numbers is None or before is None or gradients is None:
             return False
-        rule = known.present
+        rule = self._groups.present
         assert rule is not None
-        rounds = self._has_rounds(rule)
-        restart = not rounds or self._begins_round(rule, self._common("position"))
-        whole = last.whole(known, rule, restart)
-        if whole is None or not whole.ready(gradients):
+        restart = not last.rounds or self._begins_round(rule, self._common("position"))
+        whole = last.wholes[restart]
+        if not whole.ready(gradients):
             return False
-        if rounds:
+        if last.rounds:
             self._enter_round(rule, last.states)
         self._ahead = None
-        t = last.counted()
-        assert isinstance(t, float)
-        whole.run(t, numbers)
+        whole.run(before + 1, numbers)
+        last.called(before + 1)
         return True
+
+    def _flags(self) -> tuple[Any, Any]:
+        return self.defaults["foreach"], self.defaults["capturable"]
 
     @torch.no_grad()
     def _in_parts(self, loss: Any, closures: Sequence[Closure], full: Closure | None) -> Any:
@@ -265,8 +265,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         if found is None:
             return loss
         active, form, rule, states = found
-        if self._standing is not None and self._at_once(self._standing):
-            return loss
+        last = self._standing
+        if last is not None:
+            last.prepare(self._groups, self.param_groups, rule)
+            if last.wholes and self._at_once(last):
+                return loss
         if rule.lags > max(1, len(closures)):
             rule = with_memory(rule, max(1, len(closures)))
         kept = self._groups.kept
@@ -297,8 +300,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     def _found(self) -> tuple[Active, Form, UpdateRule, list[dict[str, Any]]] | None:
         """Parameters with gradients, their form, rule and states; ``None`` without a gradient."""
         groups, last = self.param_groups, self._standing
-        flags = (self.defaults["foreach"], self.defaults["capturable"])
-        if last is not None and last.holds(groups, flags, self.state):
+        if last is not None and last.holds(groups, self._flags(), self.state):
             rule = self._groups.again(groups)
             if rule is not None:
                 return last.active, last.form, rule, last.states
@@ -312,7 +314,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         form.begin(rule, self._groups.kept, states)
         if isinstance(form, InParts) and form.space.shards is None:
             form.share(self._groups.kept, states)
-            self._standing = Standing(groups, flags, active, form, self.state)
+            self._standing = Standing(groups, self._flags(), active, form, self.state)
         return active, form, rule, states
 
     def _remembered(self, closure: Any) -> list[Closure]:

@@ -20,7 +20,7 @@ Active = list[tuple[Tensor, dict[str, Any]]]
 Fields = Mapping[str, str | tuple[str, ...]]
 
 
-_MOVING = ("lr", "lam")
+_MOVING = ("lr", "lam", "momentum", "weight_decay")
 """Arguments that schedules change at every step."""
 
 
@@ -68,7 +68,7 @@ class Groups:
             **{key: (key,) for key in self._fixed},
         }
         self._stamp: Any = None
-        self._last: _Last | None = None
+        self.last: _Last | None = None  # another object for every rule that is made
         self._told: _Told | None = None
         self._kept: tuple[Any, Kept] | None = None
         self.present: UpdateRule | None = None
@@ -82,7 +82,7 @@ class Groups:
     @property
     def plain(self) -> bool:
         """Whether all that the present rule was made of are numbers, words and switches."""
-        made = self._last
+        made = self.last
         return made is not None and all(
             value is None or isinstance(value, bool | int | float | str | tuple)
             for values in (*made.values, made.arguments.values()) for value in values
@@ -148,7 +148,7 @@ class Groups:
         if self._kept is None or self._kept[0] != kinds:
             self._kept = (kinds, kept_by(rule, self.who))
         self._stamp, self.present = stamp if frozen else None, rule
-        self._last = _Last(values, self._values(groups)) if frozen else None
+        self.last = _Last(values, self._values(groups)) if frozen else None
         return rule
 
     def again(self, groups: Sequence[dict[str, Any]]) -> UpdateRule | None:
@@ -161,7 +161,7 @@ class Groups:
         ValueError
             If a number is out of range.
         """
-        last = self._last
+        last = self.last
         if last is None or len(last.values) != len(groups):
             return None
         values = self._values(groups)
@@ -177,7 +177,7 @@ class Groups:
                 if a != b:
                     changed.setdefault(key, []).append(b)
         if not changed:
-            self._last = last._replace(values=values)
+            self.last = last._replace(values=values)
             return self.present
         arguments = dict(last.arguments)
         for key, numbers in changed.items():
@@ -190,14 +190,14 @@ class Groups:
             arguments[field] = numbers[0]
         rule = self.rule(**arguments)
         self._stamp, self.present = None, rule
-        self._last = _Last(arguments, values)
+        self.last = _Last(arguments, values)
         return rule
 
     # --- numbers alone -------------------------------------------------------------------------
     @property
     def arguments(self) -> dict[str, Any] | None:
         """The fields of the rule made last, where they are numbers, words and switches."""
-        return self._last.arguments if self._last is not None and self.plain else None
+        return self.last.arguments if self.last is not None and self.plain else None
 
     @property
     def moving(self) -> list[str]:
@@ -213,7 +213,7 @@ class Groups:
             If a number is out of range.
         """
         told = self._told
-        if told is None or told.of is not self._last:
+        if told is None or told.of is not self.last:
             told = self._told = self._looked(groups)
             return None if told is None else told.numbers
         fixed, moving = told.look
@@ -235,7 +235,7 @@ class Groups:
         return found
 
     def _looked(self, groups: Sequence[dict[str, Any]]) -> _Told | None:
-        last = self._last
+        last = self.last
         if last is None or not self.plain:
             return None
         moving = tuple(

@@ -111,12 +111,14 @@ class Scalar(Tensor):
             name, args = _TURNED[name], (args[1], args[0])
         name = _SAME.get(name, name)
         text = _TEXTS.get(name)
-        if text is None or kwargs or len(args) != 1 + ("{1}" in text) + ("{2}" in text) and not (
-            name.endswith("_like")
-        ):  # fmt: skip
+        if text is None or kwargs or (len(args) != _takes(text) and not name.endswith("_like")):
             unsupported(f"{called} of a number")
         made = own.lines.scalar(text.format(*map(own.lines.name, args)))
         if called.endswith("_") and not called.startswith("_"):  # in place
             own.said = made.said
             return own
         return made
+
+
+def _takes(text: str) -> int:
+    return 1 + max((n for n in (0, 1, 2) if f"{{{n}}}" in text), default=0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
-from operator import attrgetter, is_
+from operator import attrgetter, is_, itemgetter
 from typing import Any, final
 
 import torch
@@ -19,6 +19,7 @@ __all__ = ["Standing", "stepped"]
 
 _LOOK = attrgetter("shape", "dtype", "device")
 _GRADIENT = attrgetter("grad")
+_PARAMS, _SIGN = itemgetter("params"), itemgetter("maximize")
 
 
 @final
@@ -82,83 +83,101 @@ class Standing:
         self, groups: Sequence[dict[str, Any]], flags: tuple[Any, ...], active: Active,
         form: InParts, state: Mapping[Tensor, dict[str, Any]],
     ) -> None:  # fmt: skip
-        self.active, self.form, self._flags = active, form, flags
+        self.active, self.form = active, form
         self.params = [p for p, _ in active]
         self.states = [state[p] for p in self.params]
-        self.gradients: list[Any] = []  # those at hand, after holds
-        self._groups = [(group, list(group["params"]), group["maximize"]) for group in groups]
+        self._held = list(state.values())
         self._flat = [p for group in groups for p in group["params"]]
         self._without = [p for p in self._flat if p.grad is None]
+        self._signs = [group["maximize"] for group in groups]
         self._looks = list(map(_LOOK, self._flat))
-        self._owners, self._held = list(state), list(state.values())
-        self._names = list(chain.from_iterable(self._held))
-        self._contents = list(chain.from_iterable(held.values() for held in self._held))
+        self._all = self._seen(groups, flags, state)
         self._steps: list[Tensor] = [held["step"] for held in self.states]
         self._block = _block(self._steps)
         # Numpy's view of it: see InParts.scalar.
         self._numbers = None if self._block is None else self._block.detach().numpy()
+        narrow = self._block is not None and self._block.dtype == torch.float32
+        self._counts = self._block if narrow else None
         self._version = -1
         self._count: float | None = None
         self._common: dict[str, _Count | None] = {}
-        self._arguments: dict[str, Any] | None = None
-        self._wholes: dict[bool, Whole | None] = {}
+        self._of: object = None
+        self.wholes: dict[bool, Whole] = {}
+        self.rounds = False
 
-    def holds(
-        self, groups: Sequence[dict[str, Any]], flags: tuple[Any, ...],
+    def _seen(
+        self, groups: Sequence[dict[str, Any]], flags: Sequence[Any],
+        state: Mapping[Tensor, dict[str, Any]],
+    ) -> list[Any]:  # fmt: skip
+        """All that must be the very same objects: in one list, that looking takes one line."""
+        held = self._held
+        return [
+            *flags, *groups, *chain.from_iterable(map(_PARAMS, groups)), *state, *state.values(),
+            *chain.from_iterable(held), *chain.from_iterable(map(dict.values, held)),
+        ]  # fmt: skip
+
+    def same(
+        self, groups: Sequence[dict[str, Any]], flags: Sequence[Any],
         state: Mapping[Tensor, dict[str, Any]],
     ) -> bool:  # fmt: skip
-        """Whether all is the same: groups, parameters, who has a gradient, what is kept and where.
+        """Whether groups, parameters and what is kept of them are the same objects.
 
-        The numbers in it may differ.
+        Numbers in them may differ, and so may what the parameters hold.
         """
-        if flags != self._flags or len(groups) != len(self._groups):
-            return False
-        for group, (known, params, upward) in zip(groups, self._groups, strict=True):
-            here = group["params"]
-            if (group is not known or group["maximize"] != upward or len(here) != len(params)
-                    or not all(map(is_, here, params))):  # fmt: skip
-                return False
-        self.gradients = list(map(_GRADIENT, self.params))
+        now = self._seen(groups, flags, state)
+        return len(now) == len(self._all) and all(map(is_, now, self._all))
+
+    def holds(
+        self, groups: Sequence[dict[str, Any]], flags: Sequence[Any],
+        state: Mapping[Tensor, dict[str, Any]],
+    ) -> bool:  # fmt: skip
+        """Whether all is the same, shapes and who has a gradient included."""
         return (
-            not any(map(is_, self.gradients, repeat(None)))
-            and (not self._without or all(p.grad is None for p in self._without))
+            self.same(groups, flags, state)
             and list(map(_LOOK, self._flat)) == self._looks
-            and len(state) == len(self._owners)
-            and all(map(is_, state, self._owners))
-            and all(map(is_, state.values(), self._held))
-            and list(chain.from_iterable(self._held)) == self._names
-            and all(map(is_, chain.from_iterable(map(dict.values, self._held)), self._contents))
+            and list(map(_SIGN, groups)) == self._signs
+            and self.gradients() is not None
         )
+
+    def gradients(self) -> list[Tensor] | None:
+        """The gradients at hand; ``None`` if others than usual have one."""
+        found = list(map(_GRADIENT, self.params))
+        if any(map(is_, found, repeat(None))) or (
+            self._without and any(p.grad is not None for p in self._without)
+        ):
+            return None
+        return found
 
     # --- counts --------------------------------------------------------------------------------
     @property
-    def alike(self) -> bool:
-        """Whether all parameters have taken as many steps."""
-        if self._numbers is not None and self._block is not None:
-            if self._block._version != self._version:
-                self._recounted()
-            return self._count is not None
-        counts = [x.item() for x in self._steps]
-        return counts.count(counts[0]) == len(counts)
-
-    def _recounted(self) -> None:
-        assert self._numbers is not None and self._block is not None
-        counts = self._numbers.tolist()
-        self._count = counts[0] if counts.count(counts[0]) == len(counts) else None
-        self._version = self._block._version
+    def count(self) -> float | None:
+        """How many steps all parameters have taken; ``None`` if not all as many."""
+        if self._numbers is None or self._block is None:
+            counts = [x.item() for x in self._steps]
+            return counts[0] if counts.count(counts[0]) == len(counts) else None
+        if self._block._version != self._version:
+            counts = self._numbers.tolist()
+            self._count = counts[0] if counts.count(counts[0]) == len(counts) else None
+            self._version = self._block._version
+        return self._count
 
     def counted(self) -> float | list[float]:
         """Count a step of every parameter; its index, one number where all have the same."""
-        if self._numbers is not None and self._block is not None:  # they lie side by side
-            if self._block._version != self._version:
-                self._recounted()
-            self._numbers += 1
-            if self._count is None:
-                found: list[float] = self._numbers.tolist()
-                return found
-            self._count += 1
-            return self._count
-        return stepped(self._steps)
+        if self._numbers is None:
+            return stepped(self._steps)
+        count = self.count
+        self._numbers += 1  # they lie side by side
+        if count is None:
+            found: list[float] = self._numbers.tolist()
+            return found
+        self._count = count + 1
+        return self._count
+
+    def called(self, count: float) -> None:
+        """After a step that was one call: all have taken so many."""
+        if self._counts is None:
+            stepped(self._steps)
+        self._count = count
 
     def common(self, name: str) -> _Count | None:
         """A count that all parameters share in one tensor; ``None`` if they do not."""
@@ -170,13 +189,18 @@ class Standing:
         return self._common[name]
 
     # --- the step as one call ------------------------------------------------------------------
-    def whole(self, groups: Groups, rule: UpdateRule, restart: bool) -> Whole | None:
-        """The step that is to be taken as one call in C, where it can be; see :class:`Whole`."""
-        arguments = groups.arguments
-        if arguments is not self._arguments:  # a rule of other numbers
-            self._arguments, self._wholes = arguments, {}
-        if restart not in self._wholes:
-            self._wholes[restart] = None if arguments is None else whole(
-                self.form, rule, arguments, groups.moving, groups.kept, self.states, restart
-            )  # fmt: skip
-        return self._wholes[restart]
+    def prepare(self, known: Groups, groups: Sequence[dict[str, Any]], rule: UpdateRule) -> None:
+        """Make the rule's step one call in C, if it can be: see :class:`Whole`."""
+        if known.last is self._of:
+            return
+        self._of, self.wholes = known.last, {}
+        arguments = known.arguments
+        if arguments is None or known.told(groups) is None:
+            return
+        self.rounds = type(rule).restarts is not UpdateRule.restarts
+        found = {restart: whole(self.form, rule, arguments, known.moving, known.kept, self.states,
+                                self._counts, restart)
+                 for restart in ((True, False) if self.rounds else (True,))}  # fmt: skip
+        self.wholes = {r: one for r, one in found.items() if one is not None}
+        if len(self.wholes) < len(found):
+            self.wholes = {}

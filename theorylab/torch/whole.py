@@ -13,7 +13,6 @@ import ctypes
 from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from itertools import chain
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
@@ -39,7 +38,7 @@ MOST = 1 << 19
 """Numbers of a vector above which Python's share of a step is small, and threads pay."""
 _TYPES = {torch.float32: "float", torch.float64: "double"}
 _PLAIN = frozenset({Tensor, nn.Parameter})
-_LOOK = attrgetter("shape", "dtype", "is_cpu")
+_LOOK, _KIND = attrgetter("shape", "dtype", "is_cpu"), attrgetter("dtype")
 # What a rule's code may raise on vectors and numbers that are not known.
 _CANNOT = (Unsupported, TypeError, ValueError, RuntimeError, AttributeError)
 
@@ -51,12 +50,14 @@ class Script:
     Parameters
     ----------
     space : Space
+    gradients : Vector
+        The first of the leaves, which is elsewhere at every step.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(self, space: Space, gradients: Vector) -> None:
         self.space, self.kind = space, _TYPES[space.dtype]
         self.lines = Lines()
-        self.leaves: list[Vector] = []
+        self.leaves = [gradients]
         self.written: set[int] = set()
 
     def reduced(self, x: Vector, what: str, each: bool) -> Scalar:
@@ -115,7 +116,8 @@ class Script:
         return "\n".join((
             "#include <math.h>", loops.head(self.kind),
             "void step(int64_t tensors, const int64_t *sizes, T *const *at, const double *given,",
-            "          T *const *kept) {",
+            "          T *const *kept, float *counts) {",
+            "  for (int64_t k = 0; counts && k < tensors; k++) counts[k] += 1;",
             *(f"  {line}" for line in self.lines.text), "}", "",
         ))  # fmt: skip
 
@@ -149,7 +151,7 @@ def _compiled(text: str) -> Callable[..., None] | None:
 
 def whole(
     form: InParts, rule: UpdateRule, arguments: Mapping[str, Any], moving: Sequence[str],
-    kept: Kept, states: list[dict[str, Any]], restart: bool,
+    kept: Kept, states: list[dict[str, Any]], counts: Tensor | None, restart: bool,
 ) -> Whole | None:  # fmt: skip
     """A step as one call; ``None`` where the rule asks for more, or its code cannot be noted.
 
@@ -162,7 +164,9 @@ def whole(
     moving : sequence of str
         The fields that may be others at every step.
     kept : Kept
-    states : sequence of mapping
+    states : list of dict
+    counts : Tensor, optional
+        The steps taken, of each parameter, side by side in float32: the call counts them.
     restart : bool
         Whether the step begins a round.
     """
@@ -177,10 +181,10 @@ def whole(
         s[name] is not x for name, x in zip(kept.numbers, held, strict=True) for s in states
     ):
         return None
-    script = Script(space)
-    lines = script.lines
     gradients = Vector(space, "leaf", ())
-    gradients.tensors = list(form.params)  # to look at; they are others at every step
+    gradients.tensors = list(form.params)  # of their shapes
+    script = Script(space, gradients)
+    lines = script.lines
     space.tape.clear()
     space.script = script
     try:
@@ -199,69 +203,75 @@ def whole(
         space.script = None
         space.tape.clear()
     step = _compiled(script.text())
-    return None if step is None else Whole(space, script, gradients, held, step)
+    return None if step is None else Whole(space, script, held, counts, step)
 
 
 @final
 class Whole:
-    """A step as one call; see the module's text."""
+    """A step as one call; see the module's text.
+
+    Parameters
+    ----------
+    space : Space
+    script : Script
+    held : sequence of Tensor
+        The numbers that are kept.
+    counts : Tensor, optional
+    step : callable
+        The script, compiled.
+    """
 
     def __init__(
-        self, space: Space, script: Script, gradients: Vector, held: Sequence[Tensor],
+        self, space: Space, script: Script, held: Sequence[Tensor], counts: Tensor | None,
         step: Callable[..., None],
     ) -> None:  # fmt: skip
-        leaves = script.leaves
-        self._gradients = leaves.index(gradients) if gradients in leaves else None
-        fixed = [leaf.tensors for n, leaf in enumerate(leaves) if n != self._gradients]
-        self._fixed = list(chain.from_iterable(fixed))
-        self._held = list(held)
-        self._written = list(chain.from_iterable(leaves[n].tensors for n in script.written))
-        self._looks = space.looks
         self._many = len(space.shapes)
-        self._given = array("d", script.lines.given)
-        self._at = array("Q", chain.from_iterable(
-            map(Tensor.data_ptr, leaf.tensors) for leaf in leaves
-        ))  # fmt: skip
+        rows = [x for leaf in script.leaves[1:] for x in leaf.tensors]
+        self.sound = _in_rows(rows, space)
+        self._fixed = [*rows, *held, *([] if counts is None else [counts])]
         self._rows = list(map(Tensor.data_ptr, self._fixed))
-        self._places = list(map(Tensor.data_ptr, self._held))
-        self._numbers = array("Q", [*self._places, 0])
-        gradients.tensors = []
-        self.sound = self._lie()
-        self._sizes = space.lengths
-        self._call = step
+        self._written = [x for n in sorted(script.written) for x in script.leaves[n].tensors]
+        self._kinds, self._lengths = [space.dtype] * self._many, space.many_each
+        self._at = array("Q", [0] * self._many + self._rows[: len(rows)])
+        self._kept = array("Q", [*map(Tensor.data_ptr, held), 0])
+        self._given = array("d", script.lines.given)
+        self._sizes, self._step = space.lengths, step
         self._told = (
-            ctypes.c_int64(self._many), ctypes.c_void_p(space.lengths.ctypes.data),
-            *(ctypes.c_void_p(x.buffer_info()[0]) for x in (self._at, self._given, self._numbers)),
+            ctypes.c_int64(self._many), ctypes.c_void_p(self._sizes.ctypes.data),
+            *(ctypes.c_void_p(x.buffer_info()[0]) for x in (self._at, self._given, self._kept)),
+            ctypes.c_void_p(None if counts is None else counts.data_ptr()),
         )  # fmt: skip
 
-    def _lie(self) -> bool:
-        """Whether everything but gradients lies in rows."""
-        return 0 not in self._rows and self._rowed(self._fixed)
-
-    def _rowed(self, tensors: Sequence[Tensor]) -> bool:
-        return (
-            list(map(_LOOK, tensors)) == self._looks * (len(tensors) // self._many)
-            and _PLAIN.issuperset(map(type, tensors))
-            and all(map(Tensor.is_contiguous, tensors))
-        )
-
     def ready(self, gradients: list[Tensor]) -> bool:
-        """Whether all lies where it did, and these gradients in rows."""
-        if not self.sound or not self._rowed(gradients):
+        """Whether all lies where it did, and these gradients in rows.
+
+        Parameters that lie where they did and have such gradients have not changed: torch sees to
+        it that a gradient is of its parameter's shape.
+        """
+        if not (
+            self.sound
+            and list(map(Tensor.data_ptr, self._fixed)) == self._rows
+            and list(map(_KIND, gradients)) == self._kinds
+            and _PLAIN.issuperset(map(type, gradients))
+            and all(map(Tensor.is_contiguous, gradients))
+            and list(map(Tensor.numel, gradients)) == self._lengths
+        ):
             return False
-        if (list(map(Tensor.data_ptr, self._fixed)) != self._rows
-                or list(map(Tensor.data_ptr, self._held)) != self._places):  # fmt: skip
-            return False
-        if self._gradients is not None:
-            begin = self._gradients * self._many
-            now = array("Q", map(Tensor.data_ptr, gradients))
-            self._at[begin : begin + self._many] = now
+        self._at[: self._many] = array("Q", map(Tensor.data_ptr, gradients))
         return True
 
     def run(self, t: float, moving: Sequence[float]) -> None:
         """Take the step, of this index and these numbers, if it is ready."""
-        self._given[0] = t
-        for n, x in enumerate(moving, 1):
-            self._given[n] = x
+        self._given[: 1 + len(moving)] = array("d", (t, *moving))
         increment_version(self._written)
-        self._call(*self._told)
+        self._step(*self._told)
+
+
+def _in_rows(tensors: Sequence[Tensor], space: Space) -> bool:
+    """Whether tensors lie as the vector's numbers do, end to end each."""
+    return (
+        list(map(_LOOK, tensors)) == space.looks * (len(tensors) // len(space.shapes))
+        and _PLAIN.issuperset(map(type, tensors))
+        and all(map(Tensor.is_contiguous, tensors))
+        and 0 not in map(Tensor.data_ptr, tensors)
+    )

@@ -16,7 +16,6 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-import torch.optim.optimizer as _optimizers
 from torch import Tensor
 
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state
@@ -30,6 +29,7 @@ from theorylab.torch.probe import Found, by_coordinate, in_parts, with_memory
 from theorylab.torch.shards import local, refuse_draws, refuse_hidden, shards_of
 from theorylab.torch.space import Space
 from theorylab.torch.standing import Standing, stepped
+from theorylab.torch.watchers import as_torch_does, uncompiled, watched
 
 __all__ = ["RuleOptimizer"]
 
@@ -213,9 +213,9 @@ class RuleOptimizer(torch.optim.Optimizer):
             If gradients are sparse or parameters' devices differ, or a closure is missing.
         """
         if torch.compiler.is_compiling():
-            return _uncompiled(self, closure, full)
-        if _watched(self):
-            return _as_torch_does(self, closure, full)
+            return uncompiled(self, closure, full)
+        if watched(self):
+            return as_torch_does(self, closure, full)
         return self._step(closure, full)
 
     def _step(self, closure: Any, full: Closure | None) -> Any:
@@ -504,25 +504,5 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._forget()
 
 
-def _watched(optimizer: RuleOptimizer) -> bool:
-    """Whether hooks or a profiler want to know of steps."""
-    return bool(
-        optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-        or _optimizers._global_optimizer_pre_hooks or _optimizers._global_optimizer_post_hooks
-        or torch.autograd._profiler_enabled()
-    )  # fmt: skip
-
-
-@torch.compiler.disable  # type: ignore[untyped-decorator]
-def _uncompiled(optimizer: RuleOptimizer, closure: Any, full: Closure | None) -> Any:
-    return optimizer.step(closure, full)
-
-
-def _plain_step(optimizer: RuleOptimizer, closure: Any, full: Closure | None) -> Any:
-    return optimizer._step(closure, full)
-
-
-# torch wraps every class's step, unless it says that it calls hooks itself: entering a profiler's
-# record at every step takes as long as the step of a small network.
-_as_torch_does = torch.optim.Optimizer.profile_hook_step(_plain_step)
+# Torch wraps every class's step, unless it says that it calls hooks itself: see watchers.
 RuleOptimizer.step.hooked = True  # type: ignore[attr-defined]

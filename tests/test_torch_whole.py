@@ -8,6 +8,7 @@ from networks_for_optimizers import CASES, closure_of, every_case, network, weig
 from test_torch_standing import run_acts
 
 from theorylab.torch import loop as loops
+from theorylab.torch import optim as torch_optim
 from theorylab.torch.whole import Whole
 
 ONE_CALL = {
@@ -53,3 +54,18 @@ def test_one_call_is_the_plain_step(case: str, small: list[int]) -> None:
 def test_one_call_sees_whatever_changed(case: str, small: list[int]) -> None:
     run_acts(case)
     assert len(small) >= 20  # others are of parameters that differ in rate, count or sign
+
+
+def test_rounds_that_no_seed_decides_are_drawn_at_every_step(small: list[int]) -> None:
+    ends, rounds = [], []
+    for foreach in (None, False):
+        model = network()
+        optimizer = torch_optim.LRSGD_R(model.parameters(), 0.1, 0.5, 0.4, eta=0.1, foreach=foreach)
+        torch.manual_seed(3)
+        for step in range(30):
+            optimizer.step(closure_of(model, step))
+        ends.append(weights(model))
+        rounds.append(optimizer.rounds)
+    assert len(small) == 30
+    assert 3 < rounds[0] == rounds[1] < 28
+    torch.testing.assert_close(*ends, rtol=1e-9, atol=1e-11)

@@ -22,7 +22,7 @@ from theorylab.method.rule import Drawn, State, UpdateRule, map_state
 from theorylab.method.schedules import Schedule
 from theorylab.torch.arguments import is_zero_rate
 from theorylab.torch.draws import Later, mixed, single
-from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, loaded
+from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, restore
 from theorylab.torch.groups import Active, Fields, Groups
 from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
 from theorylab.torch.probe import Found, by_coordinate, in_parts, with_memory
@@ -236,21 +236,17 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     def _at_once(self, last: Standing) -> bool:
         """Take the step as one call, where nothing has changed that it does not see."""
-        groups = self.param_groups
-        if not last.same(groups, self._flags(), self.state):
+        if not last.same(self.param_groups, self._flags(), self.state):
             return False
-        numbers, before, gradients = self._groups.told(groups), last.count, last.gradients()
+        numbers = self._groups.told(self.param_groups)
+        before, gradients = last.count, last.gradients()
         if numbers is None or before is None or gradients is None:
             return False
-        rule = self._groups.present
-        assert rule is not None
-        restart = not last.rounds or self._begins_round(rule, self._common("position"))
-        whole = last.wholes[restart]
-        if not whole.ready(gradients):
+        if not (whole := last.wholes[not last.rounds or self.between_rounds]).ready(gradients):
             return False
         if last.rounds:
-            self._enter_round(rule, last.states)
-        self._ahead = None
+            self._enter_round(self._present(), last.states)
+            self._ahead = None
         whole.run(before + 1, numbers)
         last.called(before + 1)
         return True
@@ -491,18 +487,14 @@ class RuleOptimizer(torch.optim.Optimizer):
         except ValueError:
             self.__setstate__(before)
             raise
-        # torch casts state to the parameters' type; ours is wider for half precision, and its own.
         ids = [i for group in groups for i in group["params"]]
         params = [p for group in self.param_groups for p in group["params"]]
-        for i, p in zip(ids, params, strict=True):
-            for key, value in state_dict["state"].get(i, {}).items():
-                if isinstance(value, Tensor):
-                    self.state[p][key] = loaded(key, value, p)
+        restore(self.state, zip(params, ids, strict=True), state_dict["state"])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._forget()
 
 
-# Torch wraps every class's step, unless it says that it calls hooks itself: see watchers.
+# Torch wraps every class's step, unless told that it calls hooks itself: see watchers.
 RuleOptimizer.step.hooked = True  # type: ignore[attr-defined]

@@ -8,7 +8,7 @@ it one flat tensor, for rules whose code needs the numbers side by side, for ``f
 from __future__ import annotations
 
 import abc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from operator import is_
 from typing import Any, NamedTuple, NoReturn, final
 
@@ -22,7 +22,7 @@ from theorylab.torch.shards import local
 from theorylab.torch.space import Space
 from theorylab.torch.vector import Vector, leaf_of
 
-__all__ = ["EndToEnd", "Form", "InParts", "Kept", "kept_by", "loaded"]
+__all__ = ["EndToEnd", "Form", "InParts", "Kept", "kept_by", "restore"]
 
 
 class Kept(NamedTuple):
@@ -60,7 +60,21 @@ def wide(p: Tensor) -> torch.dtype:
     return p.dtype if p.dtype in (torch.float32, torch.float64) else torch.float32
 
 
-def loaded(key: str, value: Tensor, p: Tensor) -> Tensor:
+def restore(
+    state: Mapping[Tensor, dict[str, Any]], params: Iterable[tuple[Tensor, Any]],
+    saved: Mapping[Any, Mapping[str, Any]],
+) -> None:  # fmt: skip
+    """Put saved tensors in place of those that torch cast to the parameters' type.
+
+    Ours are wide, and counts of their own type.
+    """
+    for p, number in params:
+        for key, value in saved.get(number, {}).items():
+            if isinstance(value, Tensor):
+                state[p][key] = _loaded(key, value, p)
+
+
+def _loaded(key: str, value: Tensor, p: Tensor) -> Tensor:
     """A saved part of a state, for ``p``: counts as they are, all else wide, where p is."""
     if key in ("step", "position", "rounds"):
         return value.clone()

@@ -225,8 +225,12 @@ class Vector:
         if name == "addcmul" and not (isinstance(args[1], Vector) and isinstance(args[2], Vector)):
             x, y, z = args
             y, z = (y, z) if isinstance(z, Vector) else (z, y)
-            if scale != 1.0 or not isinstance(x, Vector) or isinstance(z, float | tuple):
+            if not (isinstance(x, Vector) and isinstance(scale, float)) or (
+                isinstance(z, float | tuple)
+            ):
                 unsupported("addcmul of numbers")
+            if scale != 1.0:
+                y = tuple(scale * v for v in y) if isinstance(y, tuple) else scale * y
             return self._canonical("add", [x, z], y)
         if name == "sub":
             if not isinstance(args[0], Vector):

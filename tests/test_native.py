@@ -331,6 +331,24 @@ def test_what_is_computed_twice_is_computed_once(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.usefixtures("two_threads")
+def test_torch_keeps_no_core_busy_that_rows_are_stepped_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its threads look for work for a while after what they were woken for."""
+    found = {}
+    init = SVRG.init
+
+    def noted(rule: SVRG, w: torch.Tensor, oracle: Any) -> Any:
+        found[len(w)] = torch.get_num_threads()
+        return init(rule, w, oracle)
+
+    monkeypatch.setattr(SVRG, "init", noted)
+    objective = synthetic.robust_regression(n=9, dim=3)
+    for compile, threads in ((True, 1), (False, 2)):
+        run(objective, SVRG(eta=0.1, S=2), 3, 1, replicas=7, compile=compile)
+        assert found[7] == threads
+        assert torch.get_num_threads() == 2
+
+
+@pytest.mark.usefixtures("two_threads")
 def test_rounds_are_one_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every thread takes its rows through all rounds, in tiles of any height."""
     monkeypatch.setattr(streams, "_PARALLEL", 0)

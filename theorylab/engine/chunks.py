@@ -201,7 +201,7 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
         if mask is not None and mask.shape[1] == 1 and (job.passes or not job.compiled):
             restarts = mask[:, 0].tolist()
         elif mask is not None:
-            restarts = torch.from_numpy(mask).unsqueeze(-1).to(dtype)
+            restarts = torch.from_numpy(mask[:, :, None].astype(numbers))
         apart = None if ends is None or len(ends) < size else ends
         yield TimeChunk(torch.from_numpy(samples), ticks, restarts, own, records, slots, steps,
                         rounds, apart)  # fmt: skip

@@ -7,6 +7,7 @@ Replica ``r`` draws from a stream that depends on the seed and ``r`` alone, in f
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import final, get_args
@@ -25,7 +26,7 @@ from theorylab.engine.plan import Stratified
 from theorylab.engine.plan import plan as planned
 from theorylab.engine.recorders import RECORDERS
 from theorylab.engine.recording import Record, Recording, Reduce, Tables, check_names
-from theorylab.engine.streams import BLOCK
+from theorylab.engine.streams import BLOCK, alone
 from theorylab.engine.walk import CompiledWalk, EagerWalk
 from theorylab.errors import UsageError, require_integer
 from theorylab.method.rule import UpdateRule, tables
@@ -373,8 +374,9 @@ def _run_chunk(
     objective, size = job.objective, rows.stop - rows.start
     with torch.inference_mode():
         weights = weights_of(job.sampler, objective)
-        w = origin.clone().contiguous()
-        state = rule.init(w, MiniBatch(objective))
+        with alone() if job.compiled else nullcontext():
+            w = origin.clone().contiguous()
+            state = rule.init(w, MiniBatch(objective))
         walk = (CompiledWalk if job.compiled else EagerWalk)(objective, rule, w, state, weights)
         for block in time_chunks(job, rule, rows, before.of(rows)):
             before.note(rows, block)

@@ -13,6 +13,7 @@ from torch import Tensor
 from theorylab.engine.chunks import TimeChunk
 from theorylab.engine.native.kernel import Kernel, Steps, advance, compiled
 from theorylab.engine.step import eager_step
+from theorylab.engine.streams import alone
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state, tables
 from theorylab.problem.objective import Objective
 
@@ -148,7 +149,8 @@ class CompiledWalk(Walk):
         samples, lags = chunk.samples, self.rule.lags
         if lags > 1:
             before = samples[:1].expand(lags - 1, *samples.shape[1:])
-            samples = torch.cat([before if self._last is None else self._last, samples])
+            with alone():
+                samples = torch.cat([before if self._last is None else self._last, samples])
             self._last = samples[len(samples) - lags + 1 :]
         self._steps = Steps(samples, chunk.ticks, chunk.restarts, chunk.own, self.weights)
 

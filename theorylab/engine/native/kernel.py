@@ -22,7 +22,7 @@ from torch import Tensor
 from theorylab.engine.native.library import library
 from theorylab.engine.native.source import source, trace
 from theorylab.engine.step import eager_step
-from theorylab.engine.streams import spread
+from theorylab.engine.streams import alone, spread
 from theorylab.errors import UsageError
 from theorylab.method.rule import Drawn, State, UpdateRule, entries, map_state, tables
 from theorylab.method.schedules import Schedule
@@ -294,10 +294,11 @@ def compiled(
         known = _KEPT[id(objective)]
         kernel = next((kernel for other, kernel in known if _same(other, key)), None)
         shared = _shared(objective, rule, w) if kernel is None else kernel.shared
-        begin = {
-            name: (x.expand(rows, *x.shape) if name in shared else x).clone().contiguous()
-            for name, x in entries(numbers).items()
-        }
+        with alone():
+            begin = {
+                name: (x.expand(rows, *x.shape) if name in shared else x).clone().contiguous()
+                for name, x in entries(numbers).items()
+            }
         if kernel is None:
             # Tables that an objective fills at first use must not be filled while tracing.
             eager_step(objective, rule, weights)(w, [sample] * rule.lags, numbers, draw)

@@ -84,22 +84,31 @@ void uniforms_##T(uint64_t *state, int64_t steps, int64_t count, int64_t stride,
 }
 UNIFORMS(double) UNIFORMS(float)
 
+/* Words are made ahead, so that what is made of them goes side by side. */
+enum { AHEAD = 256 };
 void integers(uint64_t *state, uint32_t n, int64_t count, int32_t *out) {
   uint64_t s[4] = {state[0], state[1], state[2], state[3]}, held = state[4], upper = state[5];
   const uint32_t low = -n % n;
   int64_t k = 0;
   while (k < count) {
     while (!held && k + 1 < count) {
-      const uint64_t x = next(s), a = (uint32_t)x * (uint64_t)n, b = (x >> 32) * n;
-      upper = x >> 32;
-      if (__builtin_expect((uint32_t)a < low || (uint32_t)b < low, 0)) {
+      uint64_t words[AHEAD], both[AHEAD], refused = 0;
+      const int64_t left = (count - k) / 2, pairs = left < AHEAD ? left : AHEAD;
+      for (int64_t i = 0; i < pairs; i++) words[i] = next(s);
+      for (int64_t i = 0; i < pairs; i++) {
+        const uint64_t a = (uint32_t)words[i] * (uint64_t)n, b = (words[i] >> 32) * n;
+        refused |= ((uint32_t)a < low) | ((uint32_t)b < low);
+        both[i] = a >> 32 | (b >> 32 << 32);
+      }
+      if (__builtin_expect(!refused, 1)) {
+        memcpy(out + k, both, pairs * sizeof(uint64_t));
+        k += 2 * pairs;
+      } else for (int64_t i = 0; i < pairs; i++) {
+        const uint64_t a = (uint32_t)words[i] * (uint64_t)n, b = (words[i] >> 32) * n;
         if ((uint32_t)a >= low) out[k++] = a >> 32;
         if ((uint32_t)b >= low) out[k++] = b >> 32;
-      } else {
-        out[k] = a >> 32;
-        out[k + 1] = b >> 32;
-        k += 2;
       }
+      upper = words[pairs - 1] >> 32;
     }
     if (k == count) break;
     uint64_t x = upper;

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from numbers import Integral
 
 __all__ = [
     "AssumptionError", "DataError", "UnknownNameError", "UsageError", "foreign", "printable",
-    "require_finite", "require_integer",
+    "require_each", "require_finite", "require_integer", "require_kind",
 ]  # fmt: skip
 
 
@@ -50,6 +50,37 @@ def require_finite(who: str, values: Mapping[str, object]) -> None:
     for name, value in values.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise UsageError(f"{who}: {name} must be finite, got {value}")
+
+
+def require_kind(who: str, name: str, value: object, kind: type) -> None:
+    """Refuse what is of another kind.
+
+    >>> require_kind("run", "rule", "sgd", float)
+    Traceback (most recent call last):
+    theorylab.errors.UsageError: run: rule must be of class float, got 'sgd'
+    """
+    if not isinstance(value, kind):
+        raise UsageError(f"{who}: {name} must be of class {kind.__name__}, got {_briefly(value)}")
+
+
+def require_each(who: str, name: str, values: object, kind: type) -> None:
+    """Refuse what is no sequence, and what is of another kind in it.
+
+    >>> require_each("verify", "statements", ["sngm.lemma_2"], float)
+    Traceback (most recent call last):
+    theorylab.errors.UsageError: verify: statements must be a sequence of class float, ...
+    """
+    other = [values]
+    if isinstance(values, Sequence) and not isinstance(values, str):
+        other = [value for value in values if not isinstance(value, kind)]
+    if other:
+        raise UsageError(
+            f"{who}: {name} must be a sequence of class {kind.__name__}, got {_briefly(other[0])}"
+        )
+
+
+def _briefly(value: object) -> str:
+    return printable(repr(value)) if isinstance(value, str) else type(value).__name__
 
 
 @contextmanager

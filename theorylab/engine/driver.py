@@ -28,7 +28,7 @@ from theorylab.engine.recorders import RECORDERS
 from theorylab.engine.recording import Record, Recording, Reduce, Tables, check_names
 from theorylab.engine.streams import BLOCK, alone
 from theorylab.engine.walk import CompiledWalk, EagerWalk
-from theorylab.errors import UsageError, require_integer
+from theorylab.errors import UsageError, require_integer, require_kind
 from theorylab.method.rule import UpdateRule, tables
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import Calls, MiniBatch
@@ -227,6 +227,8 @@ def run(
                                ("seed", seed, 0), ("copies", copies, 1),
                                ("chunk", _CHUNK if chunk is None else chunk, 1)):  # fmt: skip
         require_integer("run", name, value, least)
+    require_kind("run", "objective", objective, Objective)
+    require_kind("run", "rule", rule, UpdateRule)
     check_names(objective, rule, record)
     sampler = rule.sampler if sampler is None else sampler
     if compile and not sampler.constant:

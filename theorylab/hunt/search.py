@@ -17,12 +17,13 @@ from html import escape
 from typing import Any, final
 
 from bounds.statement import Statement
+from theorylab.errors import require_kind
 from theorylab.hunt.instance import FAILURES, Evaluation, Instance, guess, score
 from theorylab.hunt.stages import Search
 from theorylab.hunt.worst_cases import worst_instance
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins.shape import require
-from theorylab.plugins.specs import Spec
+from theorylab.plugins.specs import Spec, require_specs
 from theorylab.progress import bar
 
 __all__ = ["CONFIDENCE", "Evaluation", "Hunt", "Instance", "hunt", "score"]
@@ -208,6 +209,8 @@ def hunt(
     >>> found.verdict, round(found.instance.values["beta"], 6)
     ('violated', 0.7)
     """
+    require_kind("hunt", "statement", statement, Statement)
+    require_specs("hunt", specs)
     begun = time.monotonic()
     search = Search(statement, specs, _SEARCH * budget, limit, seed, replicas, watch, work,
                     tuple(start))  # fmt: skip

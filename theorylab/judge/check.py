@@ -18,7 +18,13 @@ import numpy as np
 from bounds.claim import DomainError
 from bounds.evaluation import evaluate
 from bounds.statement import Statement
-from theorylab.errors import AssumptionError, UsageError, require_finite, require_integer
+from theorylab.errors import (
+    AssumptionError,
+    UsageError,
+    require_finite,
+    require_integer,
+    require_kind,
+)
 from theorylab.judge import modes
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.course import Course
@@ -109,6 +115,7 @@ def check(
         raise UsageError(f"check: form must be 'printed' or 'repaired', got {form!r}")
     if isinstance(statement, str):
         statement = registry.statement(statement, "repaired" if form == "repaired" else "printed")
+    require_kind("check", "statement", statement, Statement)
     for name, value, least in (("count", count, 1), ("replicas", replicas, 1), ("seed", seed, 0),
                                ("family", family, 1), ("repeat", repeat, 0)):  # fmt: skip
         require_integer("check", name, value, least)
@@ -124,8 +131,7 @@ def check(
         return _check_numbers(statement, fixed, seed, risk)
     if objective is None:
         raise UsageError(f"{statement.key} speaks about an objective; none was given")
-    if not isinstance(objective, Objective):
-        raise UsageError(f"check: an Objective is needed, got {type(objective).__name__}")
+    require_kind("check", "objective", objective, Objective)
     if objective.start.dtype.itemsize < _WIDTH:
         raise UsageError(
             f"check: {objective.name} computes in {objective.start.dtype}, whose rounding may look "

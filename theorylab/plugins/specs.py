@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
@@ -19,13 +19,38 @@ from theorylab.problem.objective import Objective
 
 __all__ = [
     "DATA_FAMILY", "Spec", "build_objective", "objective_specs", "parse_parameters", "readings",
-    "with_parameters",
+    "require_specs", "with_parameters",
 ]  # fmt: skip
 
 Spec = Mapping[str, Any]
 DATA_FAMILY = "data"
 _READING = frozenset(f.name for f in fields(Choices))
 _NOT_SET = frozenset({"source", "dtype", "name", "digest"})
+
+
+def require_specs(who: str, specs: Sequence[Spec] | None) -> None:
+    """Refuse what names no objectives: an objective itself cannot be moved, nor sent to a worker.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> require_specs("hunt", "quadratic")
+    Traceback (most recent call last):
+    ...
+    theorylab.errors.UsageError: hunt: objectives are named in a list, [{'family': NAME, \
+'parameters': {...}}], got str
+    """
+    given: Any = specs
+    whole = not isinstance(given, str) and isinstance(given, Sequence)
+    for spec in given if whole else [] if given is None else [given]:
+        if not (whole and isinstance(spec, Mapping) and isinstance(spec.get("family"), str)):
+            raise UsageError(
+                f"{who}: objectives are named in a list, [{{'family': NAME, 'parameters': "
+                f"{{...}}}}], got {type(spec).__name__}" + (" in it" if whole else "")
+            )
 
 
 def build_objective(spec: Spec) -> Objective:

@@ -16,14 +16,14 @@ import pandas as pd
 
 from bounds.statement import Statement
 from theorylab.data.record import Reading
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, require_each
 from theorylab.hunt.arms import arms
 from theorylab.hunt.counterexample import write_counterexample
 from theorylab.hunt.database import Database
 from theorylab.hunt.search import CONFIDENCE, Hunt, Instance, hunt
 from theorylab.plugins.code import code_of
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.specs import Spec, readings
+from theorylab.plugins.specs import Spec, readings, require_specs
 from theorylab.plugins.store import Store
 from theorylab.progress import track, within
 from theorylab.studies import cells
@@ -161,6 +161,8 @@ def falsify(
     >>> report.tally("printed")
     Counter({'violated': 1})
     """
+    require_each("falsify", "statements", statements, Statement)
+    require_specs("falsify", specs)
     begun = time.monotonic()
     shares = [_ORDER if s.claim.big_o else 1 for s in statements]
     each = budget * Scale.of(jobs).jobs / max(1, sum(shares))

@@ -21,7 +21,7 @@ import pandas as pd
 
 from bounds.evaluation import evaluate
 from bounds.statement import Statement
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, require_each
 from theorylab.exact.worst_case import MissingExtra, solve_points
 from theorylab.hunt.instance import guess
 from theorylab.hunt.search import CONFIDENCE, Evaluation, Hunt, hunt
@@ -143,6 +143,7 @@ def power(
     seed, jobs, out : int, int, path
         As in :func:`theorylab.studies.falsify.falsify`.
     """
+    require_each("power", "statements", statements, Statement)
     chosen = [s for s in statements if not s.claim.big_o]
     each = budget * Scale.of(jobs).jobs / max(1, len(chosen))
     sent, store = cells.unregistered(chosen), Store(out)

@@ -14,13 +14,13 @@ import pandas as pd
 
 from bounds.statement import Statement
 from theorylab.data.record import Reading
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, require_each
 from theorylab.hunt.search import Hunt
 from theorylab.judge.check import check, constants_for
 from theorylab.judge.verdict import Verdict, worst
 from theorylab.plugins import registry
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.specs import Spec, build_objective, objective_specs, readings
+from theorylab.plugins.specs import Spec, build_objective, objective_specs, readings, require_specs
 from theorylab.plugins.store import Store
 from theorylab.studies import cells
 from theorylab.studies.applicable import are_chosen, blank, exact, is_own, objectives_for
@@ -201,6 +201,8 @@ def verify(
     >>> verify([mine], out=tempfile.mkdtemp(), progress=False).verdicts[0].told
     'holds (exact arithmetic)'
     """
+    require_each("verify", "statements", statements, Statement)
+    require_specs("verify", specs)
     begun, given = time.monotonic(), specs is not None
     specs = objective_specs() if specs is None else specs
     chosen = are_chosen(specs)

@@ -69,7 +69,7 @@ class Wave(Scalar):
 
     def _folded(self, x: Tensor) -> Tensor:
         half = 1 + 1 / self.kappa
-        return torch.remainder(x + half, 2 * half) - half
+        return (x + half).remainder_(2 * half).sub_(half)
 
     def value(self, x: Tensor) -> Tensor:
         y = self._folded(x).abs()
@@ -80,8 +80,8 @@ class Wave(Scalar):
     def slope(self, x: Tensor) -> Tensor:
         y = self._folded(x)
         size = y.abs()
-        falling = (1 + 1 / self.kappa - size).mul_(self.kappa)
-        return torch.minimum(size, falling).mul_(torch.sign(y))
+        falling = size.sub(1 + 1 / self.kappa).mul_(-self.kappa)
+        return torch.minimum(size, falling).mul_(y.sign_())
 
     def curvature(self, x: Tensor) -> Tensor:
         inside = self._folded(x).abs() <= 1

@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from synthetic.shared import refuse
 from theorylab.errors import UsageError
 from theorylab.problem.objective import Constant
+from theorylab.problem.tracing import row_by_row
 
 __all__ = [
     "Gaussian", "Law", "Rare", "Shifts", "StudentT", "balanced_shifts", "mean_of_rows",
@@ -115,11 +117,20 @@ class Shifts(_Listed):
 
 
 def mean_of_rows(table: Tensor, draw: Tensor) -> Tensor:
-    """The mean of ``table[draw]`` over each mini-batch: ``(m, d)``, ``(R, b)`` to ``(R, d)``."""
-    total = table.index_select(0, draw[:, 0])
-    for k in range(1, draw.shape[1]):
-        total += table.index_select(0, draw[:, k])
-    return total if draw.shape[1] == 1 else total.div_(draw.shape[1])
+    """The mean of ``table[draw]`` over each mini-batch: ``(m, d)``, ``(R, b)`` to ``(R, d)``.
+
+    >>> mean_of_rows(torch.tensor([[1.0], [3.0]]), torch.tensor([[0, 1], [1, 1]])).ravel()
+    tensor([2., 3.])
+    """
+    if draw.shape[1] == 1:
+        return table.index_select(0, draw[:, 0])
+    if row_by_row():
+        total = table.index_select(0, draw[:, 0])
+        for k in range(1, draw.shape[1]):
+            total += table.index_select(0, draw[:, k])
+    else:  # the same sum in the same order, in one call
+        total = embedding_bag(draw, table, mode="sum")
+    return total.div_(draw.shape[1])
 
 
 def random_direction(dim: int, seed: int) -> np.ndarray:

@@ -215,6 +215,14 @@ class PiecewiseQuadratic(Scalar):
                                   base)  # fmt: skip
 
 
+def _refined(kinds: Sequence[PiecewiseQuadratic]) -> tuple[np.ndarray, np.ndarray]:
+    """The knots of all kinds, and on each piece between them (anchor, slope, curvature) of each."""
+    knots = np.unique(np.concatenate([kind.knots for kind in kinds]))
+    inside = np.concatenate([[-math.inf], knots])  # a piece holds the knot that it begins with
+    rows = [kind.pieces[np.searchsorted(kind.knots, inside, "right")] for kind in kinds]
+    return knots, np.stack(rows, 1)[..., [0, 2, 3]].reshape(-1, 3)
+
+
 class PiecewiseQuadraticSum(FiniteSum):
     """``F = (1/n) sum_i f_i`` on the line, every ``f_i`` one of a few piecewise quadratics.
 
@@ -252,6 +260,7 @@ class PiecewiseQuadraticSum(FiniteSum):
         self.parameters = dict(parameters or {})
         self.start = torch.tensor([start], dtype=dtype)
         self._index = torch.tensor(self.kind, dtype=torch.int64)
+        self._knots, self._pieces = (torch.tensor(x, dtype=dtype) for x in _refined(self.kinds))
         self._twin_size = twin_size
         shares = np.bincount(self.kind, minlength=len(self.kinds)) / len(self.kind)
         self._shares = shares
@@ -275,8 +284,13 @@ class PiecewiseQuadraticSum(FiniteSum):
         return values.gather(1, self._index[draw.long()])
 
     def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
-        slopes = torch.cat([kind.slope(w) for kind in self.kinds], 1)
-        return slopes.gather(1, self._index[draw.long()]).mean(1, keepdim=True)
+        # Of the piece that w lies on, the rows of the kinds that are drawn.
+        piece = torch.bucketize(w.detach().contiguous(), self._knots, right=True)
+        drawn = self._index.index_select(0, draw.reshape(-1)).view(draw.shape)
+        rows = self._pieces.index_select(0, drawn.add_(piece, alpha=len(self.kinds)).view(-1))
+        anchor, slope, curvature = rows.view(*draw.shape, 3).unbind(-1)
+        slopes = (w - anchor).mul_(curvature).add_(slope)
+        return slopes if draw.shape[1] == 1 else slopes.mean(1, keepdim=True)
 
     def minimum(self) -> float:
         return self.average.ranges.value[0]

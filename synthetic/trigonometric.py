@@ -160,6 +160,7 @@ class CosineSum(FiniteSum):
         self._uniform = len(set(amplitude.tolist())) == 1 and len(self._harmonics) == 1
         self._scales = torch.tensor(np.stack([amplitude, harmonic * omega], 1), dtype=dtype)
         self._first_scale = (float(self._scales[0, 0]), float(self._scales[0, 1]))
+        self._first_frequency = self._scales[0, 1].clone()
 
     @property
     def n(self) -> int:
@@ -210,8 +211,9 @@ class CosineSum(FiniteSum):
         for i in draw.unbind(1):
             kinds = self._kinds(i)
             amplitude, frequency = self._scale(kinds)
-            slope = self._table.index_select(0, kinds).addcmul_(w, torch.as_tensor(
-                frequency, dtype=w.dtype)).sin_().mul_(-amplitude * frequency)  # fmt: skip
+            turns = self._first_frequency if self._uniform else frequency
+            slope = self._table.index_select(0, kinds).addcmul_(w, turns)
+            slope.sin_().mul_(-amplitude * frequency)
             total = slope if total is None else total.add_(slope)
         assert total is not None
         return total if draw.shape[1] == 1 else total.div_(draw.shape[1])

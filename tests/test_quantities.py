@@ -7,6 +7,7 @@ import itertools
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -21,6 +22,7 @@ from bounds.assumptions import BOUNDED_BELOW, CONVEX, SMOOTH
 from bounds.notation import FAILURE, B, Delta, T, ell, eta
 from bounds.path import PathOf
 from theorylab import run
+from theorylab.engine.metering import metered
 from theorylab.engine.recorders import recorders
 from theorylab.errors import UsageError
 from theorylab.exact.program import modelled
@@ -32,6 +34,7 @@ from theorylab.problem.composite import Composite, Constrained
 from theorylab.problem.geometry import L1, Ball
 from theorylab.quantities import Experiment, protocol_for
 from theorylab.quantities.ranges import path_range
+from theorylab.quantities.runs import recorded_run
 
 
 def of_points(path: PathOf) -> bool:
@@ -388,3 +391,44 @@ def test_scripts_measure_what_the_table_measures(name: str) -> None:
     done = subprocess.run([sys.executable, "-I", "-c", f"{script(table)}\nprint({name})"],
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert float(done.stdout.split()[-1]) == pytest.approx(float(exact), rel=1e-12)
+
+
+def test_a_run_that_is_asked_for_again_is_made_once_and_its_work_counts_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    made = []
+    monkeypatch.setattr("theorylab.quantities.runs.run",
+                        lambda *a, **k: made.append(k["rounds"]) or run(*a, **k))  # fmt: skip
+    sgd = Statement("made_up.sgd", "Lemma", "printed",
+                    Claim(quantities.mean_gradient_norm_squared, "<=", ell * Delta),
+                    (SMOOTH,), Algorithm("sgd"))  # fmt: skip
+    noisy = synthetic.robust_regression(n=50, dim=2)
+    values = {"eta": 0.1, "T": 20.0, "ell": 1.0, "Delta": 1.0}
+    experiment = Experiment(sgd, noisy, values, replicas=40)
+    found, works = [], []
+    for _ in range(2):
+        with metered() as meter:
+            found.append(recorded_run(experiment, ["value"], range(1, 21), 20, 40)["value"])
+        works.append(meter.work)
+        found[-1][0] += len(works) - 1  # of the caller's own
+    assert made == [20]
+    assert works[0] == works[1] == 500 * 40 + 20 * 40
+    assert np.array_equal(found[0][1:], found[1][1:])
+    recorded_run(replace(experiment, repeat=1), ["value"], range(1, 21), 20, 40)
+    recorded_run(experiment, ["value"], range(20), 20, 40)
+    recorded_run(replace(experiment, values=values | {"eta": 0.2}), ["value"], range(20), 20, 40)
+    assert made == [20] * 4
+    again = recorded_run(experiment, ["value"], range(1, 21), 20, 40)["value"]
+    assert np.array_equal(again, found[0])
+
+
+def test_more_than_is_kept_is_run_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("theorylab.quantities.runs._NUMBERS", 10)
+    made = []
+    monkeypatch.setattr("theorylab.quantities.runs.run",
+                        lambda *a, **k: made.append(k["rounds"]) or run(*a, **k))  # fmt: skip
+    sgd = Statement("made_up.sgd", "Lemma", "printed", Claim(eta, "<=", 1), (), Algorithm("sgd"))
+    experiment = Experiment(sgd, synthetic.robust_regression(n=50, dim=2), {"eta": 0.1})
+    for _ in range(2):
+        recorded_run(experiment, ["value"], (5,), 5, 20)
+    assert made == [5, 5]

@@ -16,7 +16,7 @@ from torch import Tensor
 
 import synthetic
 from synthetic.interval import Interval, supremum
-from synthetic.laws import balanced_shifts
+from synthetic.laws import balanced_shifts, mean_of_rows
 from theorylab.errors import UnknownNameError, UsageError
 from theorylab.hunt.rescaling import rescale, without_noise
 from theorylab.problem.field import Field
@@ -160,6 +160,28 @@ def test_shifts_have_exactly_the_variance_asked_for(n: int, dim: int, sigma: flo
     assert float(shifts.sigma()) == pytest.approx(sigma, rel=1e-12)
     mean_square = np.mean(np.sum(shifts.vectors**2, axis=1))
     assert math.sqrt(mean_square) == pytest.approx(sigma, rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_means_of_rows_are_those_of_a_loop_bit_for_bit(dtype: torch.dtype) -> None:
+    rng = np.random.default_rng(0)
+    table = torch.tensor(rng.standard_normal((7, 5)) * 10.0 ** rng.integers(-9, 9, (7, 1)))
+    draw = torch.tensor(rng.integers(0, 7, (40, 9)), dtype=torch.int32)
+    total = torch.zeros(40, 5, dtype=dtype)
+    for i in draw.unbind(1):
+        total += table.to(dtype)[i.long()]
+    assert torch.equal(mean_of_rows(table.to(dtype), draw), total / 9)
+
+
+def test_the_slopes_of_a_sum_of_piecewise_quadratics_are_those_of_its_kinds() -> None:
+    F = synthetic.piecewise_quadratic_sum()
+    knots = [x for kind in F.kinds for x in kind.knots]
+    w = torch.tensor([*knots, -50.0, 50.0, 0.3], dtype=torch.float64)[:, None]
+    draw = torch.arange(F.n, dtype=torch.int32)[None, :].expand(len(w), -1)
+    slopes = torch.cat([kind.slope(w) for kind in F.kinds], 1)
+    for i in range(F.n):
+        one = F.sample_gradient(w, draw[:, i : i + 1])
+        assert torch.equal(one[:, 0], slopes[:, int(F.kind[i])])
 
 
 def test_biased_shifts_are_refused() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -80,8 +81,7 @@ class OneRound(Protocol):
             else:
                 inner = experiment.steps / experiment.rounds * experiment.batch_size
                 replicas = experiment.affordable(inner * sum((k + 1) * _rows(k) for k in earlier))
-                parts = [_sampled(objective, rule, w[: _rows(k)], experiment, k, replicas)
-                         for k in earlier]  # fmt: skip
+                parts = _sampled(objective, rule, w, experiment, earlier, replicas)
                 if len(parts) == 1:  # every run begins the round at the same point
                     parts = [(parts[0][0][:, :1], parts[0][1])]
             before, after = (torch.cat(part) for part in zip(*parts, strict=True))
@@ -289,16 +289,20 @@ def _row(k: int, count: int, x: Any) -> Any:
 
 
 def _sampled(
-    objective: Objective, rule: UpdateRule, w: Tensor, experiment: Experiment, earlier: int,
-    replicas: int,
-) -> tuple[Tensor, Tensor]:  # fmt: skip
-    """Before and after the round in many runs; each starts it where its own rounds lead.
+    objective: Objective, rule: UpdateRule, w: Tensor, experiment: Experiment,
+    earlier: Sequence[int], replicas: int,
+) -> list[tuple[Tensor, Tensor]]:  # fmt: skip
+    """Before and after the round that so many others come before, in many runs from each point.
 
-    What holds at every ``w_t`` holds on average over them. Shapes (points, replicas, d).
+    What holds at every ``w_t`` holds on average over where the rounds before it lead. Shapes
+    (points, replicas, d).
     """
     start = w.repeat_interleave(replicas, dim=0)
-    out = run(objective, rule, rounds=earlier + 1, batch_size=experiment.batch_size,
+    at = sorted({t for k in earlier for t in (k, k + 1)})
+    out = run(objective, rule, rounds=at[-1], batch_size=experiment.batch_size,
               replicas=len(start), seed=experiment.run_seed, start=start, record=("w",),
-              at=(earlier, earlier + 1), compile=False, progress=False)  # fmt: skip
-    before, after = torch.from_numpy(out["w"]).reshape(2, len(w), replicas, -1)
-    return before, after
+              at=at, compile=False, progress=False)  # fmt: skip
+    table = dict(
+        zip(at, torch.from_numpy(out["w"]).view(len(at), len(w), replicas, -1), strict=True)
+    )
+    return [(table[k][: _rows(k)], table[k + 1][: _rows(k)]) for k in earlier]

@@ -1,20 +1,65 @@
-"""Runs without randomness: every round is recorded, whatever the length."""
+"""Runs that measurements share: the last ones are kept; runs without randomness, whole."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 import torch
 
-from theorylab.engine.driver import run
+from theorylab.engine.driver import Stratified, run
+from theorylab.engine.metering import metered, spend
 from theorylab.engine.recorders import Passes, recorders
 from theorylab.engine.recording import Record, name_of
+from theorylab.method.rule import UpdateRule
+from theorylab.problem.objective import Objective
 from theorylab.quantities.protocol import Experiment
 
-__all__ = ["every_round"]
+__all__ = ["every_round", "recorded_run"]
 
 _HELD = 1 << 22  # numbers of iterates that are held at once
+_RUNS, _NUMBERS = 64, 1 << 16  # runs that are kept, of so many recorded numbers at most
+
+
+def recorded_run(
+    experiment: Experiment, what: Sequence[Record], at: Sequence[int] | Stratified, rounds: int,
+    replicas: int,
+) -> dict[Record, np.ndarray]:  # fmt: skip
+    """What some rounds of the experiment's rule record, shape ``(times, replicas)`` each.
+
+    Points of a domain that differ in what no run sees, and forms of one theorem, ask for the same
+    run: it is made once, and its work counts each time.
+    """
+    objective, rule = experiment.objective, experiment.rule
+    times = at if isinstance(at, Stratified | range) else tuple(at)
+    width = sum(objective.dim if name_of(item) in ("w", "output.w") else 1 for item in what)
+    size = width * replicas * (times.count if isinstance(times, Stratified) else len(times))
+    made = _run if size <= _NUMBERS and _hashable(rule) else _run.__wrapped__
+    found, work = made(objective, rule, rounds, experiment.batch_size, replicas,
+                       experiment.run_seed, tuple(what), times)  # fmt: skip
+    spend(0, work)
+    return {item: table.copy() for item, table in found.items()}
+
+
+@lru_cache(maxsize=_RUNS)
+def _run(
+    objective: Objective, rule: UpdateRule, rounds: int, batch_size: int, replicas: int, seed: int,
+    what: tuple[Record, ...], at: Sequence[int] | Stratified,
+) -> tuple[dict[Record, np.ndarray], int]:  # fmt: skip
+    """What is recorded, and the work that it takes."""
+    with metered() as meter:
+        out = run(objective, rule, rounds=rounds, batch_size=batch_size, replicas=replicas,
+                  seed=seed, record=what, at=at, compile=False, progress=False)  # fmt: skip
+    return {item: out[name_of(item)] for item in what}, meter.work
+
+
+def _hashable(rule: UpdateRule) -> bool:
+    try:
+        hash(rule)
+    except TypeError:  # one of its fields is a list, say
+        return False
+    return True
 
 
 def every_round(
@@ -39,7 +84,7 @@ def every_round(
     mapping to ndarray, shape (len(at), 1)
         ``"w"`` adds an axis of length d.
     """
-    objective, rule = experiment.objective, experiment.rule
+    objective = experiment.objective
     window = max(1, _HELD // objective.dim)
     known = {item: recorders().get(item) if isinstance(item, str) else item for item in what}
     # Of the iterate alone: from all iterates together.
@@ -52,11 +97,9 @@ def every_round(
     parts: dict[Record, list[np.ndarray]] = {item: [] for item in what}
     for first in range(0, len(at), window):
         rounds = at[first : first + window]
-        out = run(objective, rule, rounds=int(rounds[-1]), batch_size=experiment.batch_size,
-                  replicas=1, seed=experiment.run_seed, record=record, at=rounds,
-                  compile=False, progress=False)  # fmt: skip
+        out = recorded_run(experiment, record, rounds, int(rounds[-1]), 1)
         for item in others:
-            parts[item].append(out[name_of(item)])
+            parts[item].append(out[item])
         if of_w:
             here = Passes(objective, torch.from_numpy(out["w"][:, 0]))
             with torch.inference_mode():

@@ -15,9 +15,9 @@ from bounds.path import PathOf
 from bounds.statement import Algorithm
 from bounds.symbol import Measured
 from bounds.units import Units
-from theorylab.engine.driver import Stratified, run
+from theorylab.engine.driver import Stratified
 from theorylab.engine.recorders import recorders
-from theorylab.engine.recording import Record, name_of
+from theorylab.engine.recording import Record
 from theorylab.errors import UsageError
 from theorylab.method.rule import norm, round_starts
 from theorylab.quantities import affine_steps, moments
@@ -32,7 +32,7 @@ from theorylab.quantities.protocol import (
     value_scale,
 )
 from theorylab.quantities.ranges import certified_ranges, path_range
-from theorylab.quantities.runs import every_round
+from theorylab.quantities.runs import every_round, recorded_run
 
 __all__ = ["WholeRun"]
 
@@ -177,11 +177,8 @@ class WholeRun(Protocol):
             if paths is not None:
                 return {item: paths.record(item, at) for item in what}
         # The same seed each time: every quantity is of the same runs.
-        out = run(experiment.objective, experiment.rule, rounds=experiment.rounds,
-                  batch_size=experiment.batch_size, replicas=replicas or _replicas(experiment),
-                  seed=experiment.run_seed, record=what, at=at, compile=False,
-                  progress=False)  # fmt: skip
-        return {item: out[name_of(item)] for item in what}
+        return recorded_run(experiment, what, at, experiment.rounds,
+                            replicas or _replicas(experiment))  # fmt: skip
 
 
 def _what(experiment: Experiment, quantity: Measured, part: PathOf) -> Record:

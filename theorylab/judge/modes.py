@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 from bounds.evaluation import evaluate
 from bounds.statement import Statement
@@ -32,8 +32,8 @@ def chance_of_failure(failures: np.ndarray, runs: int, risk: float) -> tuple[Any
     >>> low.round(3).tolist(), high.round(3).tolist()
     ([0.0, 0.741], [0.259, 1.0])
     """
-    low = np.where(failures > 0, stats.beta.ppf(risk, failures, runs - failures + 1), 0.0)
-    high = np.where(failures < runs, stats.beta.isf(risk, failures + 1, runs - failures), 1.0)
+    low = np.where(failures > 0, special.betaincinv(failures, runs - failures + 1, risk), 0.0)
+    high = np.where(failures < runs, special.betainccinv(failures + 1, runs - failures, risk), 1.0)
     return low, high
 
 

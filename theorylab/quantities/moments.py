@@ -42,6 +42,7 @@ __all__ = [
 _LARGEST = 36  # of d + 1: the second moment of a gradient is a table of its fourth power
 _STEPS = 20_000
 _BIG = 2.0**300
+_MOVES = 64  # of a run that are held at once
 _FAR = 2.0**100  # a rule that clips is linear only near by
 _EPS = float(np.finfo(float).eps)
 
@@ -406,12 +407,13 @@ class _Law:
         terms = np.abs(form.matrices) @ np.abs(self.centre) + np.abs(form.offsets)
         self.absolute[:, :, 0] = terms
 
-    def second(self, M: np.ndarray, batch: int) -> np.ndarray:
-        """``E[g g^T]`` of a mini-batch, from ``M = E[(1, u)(1, u)^T]``."""
+    def beyond_the_mean(self, M: np.ndarray, batch: int) -> np.ndarray:
+        """``E[g g^T]`` less that of the mean gradient, from ``M = E[(1, u)(1, u)^T]``."""
         d, D = self.shape
         of_mean = self.mean @ M @ self.mean.T
         single = (self.square @ M.reshape(D * D)).reshape(d, d)
-        return of_mean + (single - of_mean + M[0, 0] * self.covariance) / batch
+        second = of_mean + (single - of_mean + M[0, 0] * self.covariance) / batch
+        return np.asarray(second - of_mean)
 
     def spread(self, root: np.ndarray) -> np.ndarray:
         """Mean squares of what a gradient's coordinates are summed from, shape ``(d,)``."""
@@ -424,8 +426,7 @@ def _recursion(
     law: _Law, start: np.ndarray, first: np.ndarray, steps: list[Step], starts: np.ndarray,
     batch: int, keep: Sequence[int],
 ) -> Moments:  # fmt: skip
-    d, D = law.shape
-    width = len(first)
+    D, width = law.shape[1], len(first)
     centred = np.concatenate([start - law.centre, *(f * start for f in first[1:])])
     x = np.concatenate([[1.0], centred])
     M = np.outer(x, x)
@@ -435,6 +436,7 @@ def _recursion(
     E = 8 * len(x) * _EPS * np.diag(x**2 + blur**2)
     table, errors, exponents = [], [], []
     exponent, wanted, round_ = 0, set(keep), 0
+    moves: dict[bytes, _Move] = {}
 
     def record() -> None:
         table.append(M[:D, :D].copy())
@@ -446,20 +448,22 @@ def _recursion(
             if round_ in wanted:
                 record()
             round_ += 1
-        A, Q = _expanded(step, law.centre, width, d)
+        key = step.matrix.tobytes() + step.gradient.tobytes()
+        if key not in moves:  # most rules take few different steps
+            moves = {} if len(moves) == _MOVES else moves
+            moves[key] = _Move(step, law)
+        move = moves[key]
         root = np.sqrt(np.maximum(M.diagonal() + E.diagonal(), 0.0))
-        absolute = np.abs(A) @ root
+        absolute = move.sizes @ root
         felt = np.zeros_like(absolute)
-        felt[1:] = np.kron(np.abs(step.gradient), np.ones(d)) * np.tile(
-            np.sqrt(law.spread(root[:D])), width
-        )
-        if A[1:, 0].any():  # what moves w* is a difference as well
+        felt[1:] = move.gains * np.tile(np.sqrt(law.spread(root[:D])), width)
+        if move.drifts:  # what moves w* is a difference as well
             absolute[1:] += np.tile(np.abs(law.centre), width) * root[0]
         # Every entry errs by at most k eps q_i q_j, and such a matrix is at most the diagonal
         # one of D k eps q_i^2.
         local = 8 * (len(x) + 8) * _EPS * (absolute + felt) ** 2
-        M = _advance(M, A, Q, law, batch)
-        E = _advance(E, A, Q, law, batch) + np.diag(len(x) * local)
+        M = move.advance(M, batch)
+        E = move.advance(E, batch) + np.diag(len(x) * local)
         largest = float(M.diagonal().max())
         if largest > _BIG:
             shift = math.frexp(largest)[1] // 2
@@ -470,27 +474,27 @@ def _recursion(
                    np.array(exponents))  # fmt: skip
 
 
-def _expanded(step: Step, centre: np.ndarray, width: int, d: int) -> tuple[np.ndarray, np.ndarray]:
-    """``x' = A x + Q g`` over ``x = (1, w - w*, state)``."""
-    size = 1 + width * d
-    A = np.zeros((size, size))
-    A[0, 0] = 1.0
-    A[1:, 1:] = np.kron(step.matrix, np.eye(d))
-    drift = np.outer(step.matrix[:, 0], centre)  # (P applied to w* in the place of w) - w*
-    drift[0] -= centre
-    A[1:, 0] = drift.ravel()
-    Q = np.zeros((size, d))
-    Q[1:] = np.kron(step.gradient[:, None], np.eye(d))
-    return A, Q
+class _Move:
+    """``x' = A x + Q g`` over ``x = (1, w - w*, state)``, of one step of a rule."""
 
+    def __init__(self, step: Step, law: _Law) -> None:
+        (width, d), centre = (len(step.gradient), law.shape[0]), law.centre
+        A = np.zeros((1 + width * d, 1 + width * d))
+        A[0, 0] = 1.0
+        A[1:, 1:] = np.kron(step.matrix, np.eye(d))
+        drift = np.outer(step.matrix[:, 0], centre)  # (P applied to w* in the place of w) - w*
+        drift[0] -= centre
+        A[1:, 0] = drift.ravel()
+        self._law, self._Q = law, np.zeros((len(A), d))
+        self._Q[1:] = np.kron(step.gradient[:, None], np.eye(d))
+        self._mean = A.copy()  # with the mean of g
+        self._mean[:, : law.shape[1]] += self._Q @ law.mean
+        self.sizes, self.gains = np.abs(A), np.kron(np.abs(step.gradient), np.ones(d))
+        self.drifts = bool(A[1:, 0].any())
 
-def _advance(M: np.ndarray, A: np.ndarray, Q: np.ndarray, law: _Law, batch: int) -> np.ndarray:
-    """``E[B M B^T]``."""
-    D = law.shape[1]
-    step = A.copy()
-    step[:, :D] += Q @ law.mean
-    moved = step @ M @ step.T
-    of_mean = law.mean @ M[:D, :D] @ law.mean.T
-    extra = law.second(M[:D, :D], batch) - of_mean
-    moved += Q @ extra @ Q.T
-    return 0.5 * (moved + moved.T)
+    def advance(self, M: np.ndarray, batch: int) -> np.ndarray:
+        """``E[B M B^T]``."""
+        D = self._law.shape[1]
+        moved = self._mean @ M @ self._mean.T
+        moved += self._Q @ self._law.beyond_the_mean(M[:D, :D], batch) @ self._Q.T
+        return np.asarray(0.5 * (moved + moved.T))

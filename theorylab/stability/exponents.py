@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 __all__ = ["fit_exponent"]
 
@@ -36,7 +36,7 @@ def fit_exponent(
     if len({a for a, _, _ in rows}) < 3:
         return None
     table = np.array(rows)
-    error = np.maximum(table[:, 2] / stats.norm.isf((1 - measured_at) / 2), 1e-9)
+    error = np.maximum(table[:, 2] / -special.ndtri((1 - measured_at) / 2), 1e-9)
     weight = 1 / error**2
     middle = float(weight @ table[:, 0] / weight.sum())
     centred = table[:, 0] - middle
@@ -46,6 +46,6 @@ def fit_exponent(
     residual = table[:, 1] - level - slope * centred
     degrees = len(rows) - 2
     scatter = max(1.0, float(weight @ residual**2) / degrees)
-    half = float(stats.t.isf((1 - confidence) / 2, degrees)) * math.sqrt(scatter / information)
+    half = -float(special.stdtrit(degrees, (1 - confidence) / 2)) * math.sqrt(scatter / information)
     return {"exponent": slope, "interval": [slope - half, slope + half], "points": len(rows),
             "left_out": len(x) - len(rows)}  # fmt: skip

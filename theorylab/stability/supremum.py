@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 from theorylab.errors import UsageError
@@ -106,7 +106,7 @@ def _estimate(
         mean = float(samples.mean())
         spread = float(samples.std(ddof=1)) / math.sqrt(len(samples)) if len(samples) > 1 else 0.0
     if len(samples) > 1:
-        half = float(stats.t.isf((1 - confidence) / 2, len(samples) - 1)) * spread
+        half = -float(special.stdtrit(len(samples) - 1, (1 - confidence) / 2)) * spread
     return Estimate(mean, (mean - half, mean + half), pair, label, index, samples)
 
 

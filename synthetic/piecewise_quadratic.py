@@ -216,10 +216,9 @@ class PiecewiseQuadratic(Scalar):
 
 
 def _refined(kinds: Sequence[PiecewiseQuadratic]) -> tuple[np.ndarray, np.ndarray]:
-    """The knots of all kinds, and on each piece between them (anchor, slope, curvature) of each."""
+    """The knots of all kinds; of each piece between them, each kind's anchor, slope, curvature."""
     knots = np.unique(np.concatenate([kind.knots for kind in kinds]))
-    inside = np.concatenate([[-math.inf], knots])  # a piece holds the knot that it begins with
-    rows = [kind.pieces[np.searchsorted(kind.knots, inside, "right")] for kind in kinds]
+    rows = [k.pieces[np.searchsorted(k.knots, [-math.inf, *knots], "right")] for k in kinds]
     return knots, np.stack(rows, 1)[..., [0, 2, 3]].reshape(-1, 3)
 
 
@@ -262,9 +261,8 @@ class PiecewiseQuadraticSum(FiniteSum):
         self._index = torch.tensor(self.kind, dtype=torch.int64)
         self._knots, self._pieces = (torch.tensor(x, dtype=dtype) for x in _refined(self.kinds))
         self._twin_size = twin_size
-        shares = np.bincount(self.kind, minlength=len(self.kinds)) / len(self.kind)
-        self._shares = shares
-        self.average = PiecewiseQuadratic.mean(self.kinds, shares.tolist())
+        self._shares = np.bincount(self.kind, minlength=len(self.kinds)) / len(self.kind)
+        self.average = PiecewiseQuadratic.mean(self.kinds, self._shares.tolist())
 
     @property
     def n(self) -> int:
@@ -284,10 +282,9 @@ class PiecewiseQuadraticSum(FiniteSum):
         return values.gather(1, self._index[draw.long()])
 
     def sample_gradient(self, w: Tensor, draw: Tensor) -> Tensor:
-        # Of the piece that w lies on, the rows of the kinds that are drawn.
         piece = torch.bucketize(w.detach().contiguous(), self._knots, right=True)
-        drawn = self._index.index_select(0, draw.reshape(-1)).view(draw.shape)
-        rows = self._pieces.index_select(0, drawn.add_(piece, alpha=len(self.kinds)).view(-1))
+        kind = self._index.index_select(0, draw.reshape(-1)).view(draw.shape)
+        rows = self._pieces.index_select(0, kind.add_(piece, alpha=len(self.kinds)).view(-1))
         anchor, slope, curvature = rows.view(*draw.shape, 3).unbind(-1)
         slopes = (w - anchor).mul_(curvature).add_(slope)
         return slopes if draw.shape[1] == 1 else slopes.mean(1, keepdim=True)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from networks_for_optimizers import CASES, closure_of, every_case, network, weights
 from test_torch_standing import run_acts
+from torch import nn
 
 from theorylab.torch import loop as loops
 from theorylab.torch import optim as torch_optim
@@ -69,3 +72,30 @@ def test_rounds_that_no_seed_decides_are_drawn_at_every_step(small: list[int]) -
     assert len(small) == 30
     assert 3 < rounds[0] == rounds[1] < 28
     torch.testing.assert_close(*ends, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("case", sorted(ONE_CALL))
+def test_a_loaded_state_goes_on_with_the_same_bits(case: str, small: list[int]) -> None:
+    ends = []
+    for cut in (False, True):
+        model = network()
+        optimizer = CASES[case](model.parameters())
+        for step in range(9):
+            if cut and step in (1, 4):
+                saved = copy.deepcopy(optimizer.state_dict())
+                optimizer = CASES[case](model.parameters())
+                optimizer.load_state_dict(saved)
+            optimizer.step(closure_of(model, step))
+        ends.append(weights(model))
+    assert len(small) == 18
+    assert torch.equal(*ends)
+
+
+def test_numbers_that_are_not_on_the_cpu_are_left_to_torch(small: list[int]) -> None:
+    params = [nn.Parameter(torch.ones(5, device="meta"))]
+    params[0].grad = torch.ones(5, device="meta")
+    optimizer = torch_optim.SGD(params, 0.1)
+    for _ in range(3):
+        optimizer.step()
+    assert optimizer._standing is not None
+    assert not optimizer._standing.wholes

@@ -171,7 +171,9 @@ def whole(
         Whether the step begins a round.
     """
     space = form.space
-    if space.dtype not in _TYPES or not loops.LEAST <= space.many < MOST or form.upward:
+    if space.device.type != "cpu" or space.held or space.dtype not in _TYPES:
+        return None
+    if not loops.LEAST <= space.many < MOST or form.upward:
         return None
     if rule.draws or rule.lags > 1:
         return None

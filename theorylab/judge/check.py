@@ -28,7 +28,7 @@ from theorylab.errors import (
 from theorylab.judge import modes
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.course import Course
-from theorylab.judge.domain import points
+from theorylab.judge.domain import enough, points
 from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective, coarsened, started_at
@@ -42,6 +42,7 @@ _LOOKS, _CLOSER = 3, 8
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "R", "sigma", "sigma_star", "ell_es", "mu_pl", "mu_qg"})
 _SCALAR_POINTS = 400
 _LONG = 1e7  # of effort, beyond which a person waits
+_SHARES = 6  # of the effort, at least: where few points are tried, each costs no more
 _REACH = 1e50  # bounds hold sixth powers of constants
 _WIDTH = 8  # bytes of a number, for which the tolerances are made
 _HIDDEN = "rounding or overflow hides the answer"
@@ -56,7 +57,7 @@ def check(
     *,
     form: str | None = None,
     values: Mapping[str, float] | None = None,
-    count: int = 8,
+    count: int | None = None,
     replicas: int = 1000,
     effort: float = 2e6,
     seed: int = 0,
@@ -77,8 +78,9 @@ def check(
         With a key: which form (printed by default).
     values : mapping of str to float
         Hyperparameters to fix; the others are sampled over the statement's domain.
-    count : int
-        Points of the domain to try, corners first.
+    count : int, optional
+        Points of the domain to try, corners first; by default as many as every pair of
+        hyperparameters needs to meet at every pair of their ends, and two more.
     replicas, effort : int, float
         Repetitions at each point, cut so that about ``effort`` sample gradients are spent;
         above 1e7 progress is shown.
@@ -116,7 +118,8 @@ def check(
     if isinstance(statement, str):
         statement = registry.statement(statement, "repaired" if form == "repaired" else "printed")
     require_kind("check", "statement", statement, Statement)
-    for name, value, least in (("count", count, 1), ("replicas", replicas, 1), ("seed", seed, 0),
+    tried = 1 if count is None else count
+    for name, value, least in (("count", tried, 1), ("replicas", replicas, 1), ("seed", seed, 0),
                                ("family", family, 1), ("repeat", repeat, 0)):  # fmt: skip
         require_integer("check", name, value, least)
     if not 0 < confidence < 1:
@@ -149,11 +152,13 @@ def check(
         raise UsageError(f"check: a course is for O(.) claims; {statement.key} is none")
 
     def experiment(point: Mapping[str, Any]) -> Experiment:
-        return Experiment(statement, objective, point, replicas, effort / count, seed, repeat)
+        return Experiment(statement, objective, point, replicas, share, seed, repeat)
 
-    table = points(
-        statement, {**certified, **fixed}, seed, count, lambda point: experiment(point).feasible
-    )
+    known = {**certified, **fixed}
+    if count is None:
+        tried = enough(statement, known)
+    share = effort / (max(tried, _SHARES) if count is None else tried)
+    table = points(statement, known, seed, tried, lambda point: experiment(point).feasible)
     _as_prescribed(statement, fixed, table[0])
     return worst(
         [

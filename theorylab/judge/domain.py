@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,15 @@ from bounds.evaluation import evaluate
 from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
+from theorylab.judge.covering import covering_rows
 
-__all__ = ["natural_scale", "place", "points", "unbounded"]
+__all__ = ["enough", "natural_scale", "place", "points", "unbounded"]
 
 _CURVATURES = ("ell", "L", "L0", "mu", "delta")
 _VALUES = ("Delta", "Bf")
 _LONGER = 7  # a search may take counts so many times beyond the typical ones
 _WIDER = 4  # likewise for the rest; a step of 4/ell is beyond what any curvature of ell bears
+_REACHES = (1.0, 0.5, 0.25, 0.125)  # of counts, by factors: where they lie between their ends
 _FLIP = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 
 
@@ -57,12 +60,13 @@ def points(
 ) -> list[dict[str, Any]]:
     """At most ``count`` distinct points of the domain, each a full table of values.
 
-    Corners come first: for each free symbol, each end of its range (as the domain and the
+    A typical point comes first, then the corners: every pair of free symbols at every pair of
+    their ends, as :func:`enough` points hold. An end is that of the range as the domain and the
     conditions leave it; four times the largest typical value where it is unbounded, of a count the
-    largest) with the others at typical values. Then typical and random values
-    mixed. ``known`` holds the values that are fixed, the objective's constants first of all;
-    ``admit`` may turn points down (those that would take too long to run). With ``typical``
-    there are no corners and nothing random between: typical values alone.
+    largest. Then typical and random values mixed. ``known`` holds the values that are fixed, the
+    objective's constants first of all; ``admit`` may turn points down (those that would take too
+    long to run): a corner gives way to one near by. With ``typical`` there are no corners and
+    nothing random between: typical values alone.
 
     Raises
     ------
@@ -80,21 +84,21 @@ def points(
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xD0,)))
     free = [s for s in _ordered(statement) if s.name not in known]
-    wishes: list[dict[str, str]] = [{}]
-    corners = [(symbol, end) for symbol in free for end in ("upper", "lower")]
-    # First beyond what anybody chooses, where no condition keeps from it.
-    corners.sort(key=lambda corner: not (corner[1] == "upper" and unbounded(statement, corner[0])))
-    wishes += [] if typical else [{symbol.name: end} for symbol, end in corners]
+    wishes = [{}] if typical else _wishes(statement, _chosen(statement, known), count)
     found: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
+
+    def at(wish: Mapping[str, str] | None, reach: float = 1.0) -> dict[str, Any] | None:
+        values = _one(statement, free, known, wish, rng, typical, reach)
+        return values if values is None or admit is None or admit(values) else None
+
     # Where nothing is free to choose, one attempt is all of them.
     attempts = 0 if not _possible(statement, known) else max(60, 12 * count) if free else 1
     for attempt in range(attempts):
         if len(found) >= count:
             break
-        wish = wishes[attempt] if attempt < len(wishes) else None
-        values = _one(statement, free, known, wish, rng, typical)
-        if values is None or not (admit is None or admit(values)):
+        values = _nearest(at, wishes[attempt], free) if attempt < len(wishes) else at(None)
+        if values is None:
             continue
         key = tuple(values[s.name] for s in free)
         if key not in seen:
@@ -109,6 +113,57 @@ def points(
             + ("" if admit is None else "; points too long to run do not count")
         )
     return found
+
+
+def enough(statement: Statement, known: Mapping[str, Any]) -> int:
+    """How many points hold every combination of ends that :func:`covering_rows` promises.
+
+    Beside the corners there are a typical point and one more.
+    """
+    return len(covering_rows(len(_chosen(statement, known)))) + 2
+
+
+def _chosen(statement: Statement, known: Mapping[str, Any]) -> list[Symbol]:
+    return [
+        s for s in _ordered(statement) if s.name not in known and s not in statement.prescription
+    ]
+
+
+def _wishes(statement: Statement, chosen: Sequence[Symbol], count: int) -> list[dict[str, str]]:
+    """Which symbols are to lie at which end, point by point; the others are typical.
+
+    First none; then, one by one and as far as ``count`` has room (one at least), those that no
+    condition keeps from what nobody chooses; then all; then each end by itself.
+    """
+    names = [s.name for s in chosen]
+    beyond = [s.name for s in chosen if unbounded(statement, s)]
+    ends = ("lower", "upper")
+    corners = [
+        {name: ends[upper] for name, upper in zip(names, row, strict=True)}
+        for row in covering_rows(len(names))
+    ]
+    alone = [{name: end} for name in names for end in reversed(ends)]
+    first = [{name: "upper"} for name in beyond][: max(1, count - 1 - len(corners))]
+    return [{}, *first, *corners, *(wish for wish in alone if wish not in first)]
+
+
+def _nearest(
+    at: Callable[..., dict[str, Any] | None], wish: Mapping[str, str], free: Sequence[Symbol]
+) -> dict[str, Any] | None:
+    """The point at the ends of ``wish``, or the nearest admissible one.
+
+    Counts at their upper ends come down together until the runs are short enough, with repetitions
+    to spare; where that is of no use, as few symbols as possible (one or two) are typical instead.
+    """
+    counts = {s.name for s in free if s.domain.integer}
+    for released in (*combinations(wish, 0), *combinations(wish, 1), *combinations(wish, 2)):
+        ends = {name: end for name, end in wish.items() if name not in released}
+        long = any(end == "upper" and name in counts for name, end in ends.items())
+        for reach in _REACHES if long else _REACHES[:1]:
+            found = at(ends, reach)
+            if found is not None:
+                return found
+    return None
 
 
 def _possible(statement: Statement, known: Mapping[str, Any]) -> bool:
@@ -189,6 +244,7 @@ def _one(
     wish: Mapping[str, str] | None,
     rng: np.random.Generator,
     typical: bool,
+    reach: float,
 ) -> dict[str, Any] | None:
     values: dict[str, Any] = dict(known)
     for symbol in free:
@@ -198,7 +254,7 @@ def _one(
         limits = _limits(symbol, statement, values)
         if not limits[0] < math.inf or limits[0] > limits[1]:
             return None
-        values[symbol.name] = _choose(symbol, limits, known, wish, rng, typical)
+        values[symbol.name] = _choose(symbol, limits, known, wish, rng, typical, reach)
     try:
         return statement.validate(values)
     except (DomainError, KeyError, ZeroDivisionError, FloatingPointError):
@@ -212,6 +268,7 @@ def _choose(
     wish: Mapping[str, str] | None,
     rng: np.random.Generator,
     only_usual: bool,
+    reach: float,
 ) -> float:
     lower, upper, lower_open, upper_open = limits
     scale = natural_scale(symbol, known)
@@ -248,6 +305,9 @@ def _choose(
         else:
             value = float(math.exp(rng.uniform(math.log(low), math.log(high))))
     if symbol.domain.integer:
+        if mode == "upper" and reach < 1:  # of the way from its lower end, by factors
+            least = max(lower, 1.0)
+            value = least * (value / least) ** reach if value > least else value
         value = float(
             min(
                 max(round(value), math.ceil(lower)),

@@ -148,7 +148,7 @@ def verify(
     form: str = "both",
     replicas: int = 256,
     effort: float = 3e5,
-    count: int = 6,
+    count: int | None = None,
     budget: float | None = None,
     instances: int = _INSTANCES,
     seed: int = 0,
@@ -178,7 +178,7 @@ def verify(
         every registered family's default instances.
     form : "printed", "repaired" or "both"
         Whether a printed form stands for the repaired one where no repair was needed.
-    replicas, effort, count : int, float, int
+    replicas, effort, count : int, float, int or None
         Of each check; see :func:`theorylab.check`.
     budget : float, optional
         Seconds after which no new check or hunt starts; the claims left are named.

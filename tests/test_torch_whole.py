@@ -12,6 +12,7 @@ from torch import nn
 
 from theorylab.torch import loop as loops
 from theorylab.torch import optim as torch_optim
+from theorylab.torch import standing as standings
 from theorylab.torch.whole import Whole
 
 ONE_CALL = {
@@ -99,3 +100,16 @@ def test_numbers_that_are_not_on_the_cpu_are_left_to_torch(small: list[int]) -> 
         optimizer.step()
     assert optimizer._standing is not None
     assert not optimizer._standing.wholes
+
+
+def test_what_cannot_be_one_call_is_tried_once(
+    small: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[int] = []
+    monkeypatch.setattr(standings, "whole", lambda *a: tried.append(1))
+    model = network()
+    optimizer = CASES["LARS"](model.parameters())
+    for step in range(6):
+        optimizer.param_groups[0]["lr"] *= 0.9
+        optimizer.step(closure_of(model, step))
+    assert len(tried) == 1

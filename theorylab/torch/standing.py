@@ -102,6 +102,7 @@ class Standing:
         self._count: float | None = None
         self._common: dict[str, _Count | None] = {}
         self._of: object = None
+        self._cannot: set[tuple[Any, ...]] = set()
         self.wholes: dict[bool, Whole] = {}
         self.rounds = False
 
@@ -194,8 +195,8 @@ class Standing:
         if known.last is self._of:
             return
         self._of, self.wholes = known.last, {}
-        arguments = known.arguments
-        if arguments is None or known.told(groups) is None:
+        arguments, kinds = known.arguments, known.kinds(groups)
+        if kinds in self._cannot or arguments is None or known.told(groups) is None:
             return
         self.rounds = type(rule).restarts is not UpdateRule.restarts
         found = {restart: whole(self.form, rule, arguments, known.moving, known.kept, self.states,
@@ -203,4 +204,5 @@ class Standing:
                  for restart in ((True, False) if self.rounds else (True,))}  # fmt: skip
         self.wholes = {r: one for r, one in found.items() if one is not None}
         if len(self.wholes) < len(found):
+            self._cannot.add(kinds)
             self.wholes = {}

@@ -115,6 +115,19 @@ def test_luck_is_not_sought() -> None:
     assert score(solid, claim) > score(unmeasured, claim) == -1
 
 
+def test_samples_clearly_above_a_bound_of_zero_are_promising() -> None:
+    """They scored like 0 <= 0, so that no hunt ever measured them with more samples."""
+    claim = Statement("made_up.x", "X", "printed", Claim(buffer_norm, "<=", 0 * ell))
+    open_: dict[str, Any] = {"interval": (-math.inf, math.inf), "bound": 0.0, "evidence": "samples"}
+    clear, lucky = (
+        Verdict("k", "printed", "not refuted", 1.0, standard_error=error, **open_)
+        for error in (0.1, 0.5)
+    )
+    assert score(clear, claim) > 0 > score(lucky, claim) == -1
+    nothing = Verdict("k", "printed", "holds", 0.0, (0.0, 0.0), 0.0, evidence="exact arithmetic")
+    assert score(nothing, claim) == -1
+
+
 def test_what_rounding_hides_is_no_candidate() -> None:
     """A run that starts at the minimizer: 1e-17 above it, where the bound is 1e-34."""
     start = synthetic.constrained_quadratic(

@@ -12,10 +12,13 @@ from scipy import stats
 from twin_objectives import Robust
 
 import synthetic
-from bounds import lrsgd
+from bounds import Algorithm, Claim, Statement, lrsgd, quantities
+from bounds import notation as symbols
+from bounds.assumptions import PER_SAMPLE
 from bounds.evaluation import evaluate
 from theorylab.engine.driver import run
 from theorylab.errors import UsageError
+from theorylab.judge.check import check
 from theorylab.judge.gaps import judge
 from theorylab.judge.intervals import mean_exceeds
 from theorylab.method import (
@@ -284,6 +287,23 @@ def test_generalization_gap_is_at_most_the_stability_gap() -> None:
     found = search_replacements(data, rule, 20, pairs=8, seeds=100)
     stable = largest_gap(run_twins(data, rule, rounds=20, seeds=800, twins=found, seed=9))
     assert gap.interval[1] < stable.interval[0]
+
+
+def test_claims_that_runs_generalize_too_well_are_refuted() -> None:
+    """No range was certified of the gap, so that no number of samples decided anything."""
+    smaller = Statement("demo.gap", "X", "printed", Claim(quantities.generalization_gap, "<=", 0),
+                        (PER_SAMPLE,), Algorithm("sgd", {"eta": symbols.eta}))  # fmt: skip
+    values: dict[str, float] = {"T": 10, "B": 1, "eta": 1.0}
+    own = synthetic.piecewise_quadratic_sum(n=3)
+    found = check(smaller, own, values=values, count=1, replicas=2000)
+    assert found.told == "violated (valid interval)"
+    measured = protocol_for(smaller).measure(Experiment(smaller, own, values))
+    low, high = measured.ranges["generalization_gap"]
+    sampled = measured.values["generalization_gap"]
+    assert low <= sampled.min() < sampled.max() <= high
+    # Losses of a population's fresh samples are certified by nothing.
+    waves = Experiment(smaller, synthetic.cosine_sum(n=5), values, replicas=8)
+    assert not protocol_for(smaller).measure(waves).ranges
 
 
 def test_exponents_are_recovered_with_their_intervals() -> None:

@@ -155,7 +155,7 @@ def score(verdict: Verdict, statement: Statement) -> float:
         return -1.0  # beyond the bound and yet undecided: overflow or rounding
     if statement.claim.sense == "==":
         gap = abs(gap)
-    elif verdict.bound <= 0 and verdict.verdict != "violated":
+    elif verdict.bound <= 0 and verdict.verdict != "violated" and not gap > error:
         return -1.0  # 0 <= 0 says nothing
     total = abs(verdict.measured) + abs(verdict.bound)
     value = 0.0 if total == 0 else (gap - error) / total  # NaN where nothing was measured

@@ -186,9 +186,10 @@ def constants_for(statement: Statement, objective: Objective) -> dict[str, float
     """
     assumed = {a.name for a in statement.assumptions}
     if objective.setting and not objective.setting & assumed:
+        kinds = " and ".join(sorted(objective.setting))
         raise AssumptionError(
-            f"{statement.key} speaks of a plain F on the whole space; {objective.name} is "
-            + " and ".join(sorted(objective.setting))
+            f"{statement.key} speaks of a plain F on the whole space; {objective.name} is {kinds}, "
+            "which a statement on it must assume"
         )
     per_sample = "per_sample" in assumed
     table = dict(objective.constants())

@@ -83,6 +83,7 @@ class TwinRuns(Protocol):
                 begin = sampled.value(sampled.start.unsqueeze(0))
             scales["stability_gap"] = 2 * value_scale(sampled, begin)
         if "generalization_gap" in names:
+            ranges |= _range_of_gap(sampled)
             found["generalization_gap"] = generalization_gap(
                 sampled, rule, rounds=T, batch_size=experiment.batch_size, seeds=seeds,
                 seed=experiment.run_seed + 1, progress=False,
@@ -130,6 +131,18 @@ class TwinRound(Protocol):
 def _seeds(experiment: Experiment, gradients: float) -> int:
     # Rows cost next to nothing until there are about a thousand of them.
     return min(experiment.replicas, max(_LEAST_SEEDS, experiment.affordable(gradients)))
+
+
+def _range_of_gap(sampled: FiniteSum) -> dict[str, tuple[float, float]]:
+    """The certified range of one repetition's generalization gap, less that at the start.
+
+    Two risks at two points: four values of losses. Those of fresh samples of a population are
+    certified by nothing; where there is none, every loss is of one of the sum's own samples.
+    """
+    largest = _certified(sampled).get("Bf")
+    if largest is None or sampled.population_value(sampled.start.unsqueeze(0)) is not None:
+        return {}
+    return {"generalization_gap": (-4 * float(largest), 4 * float(largest))}
 
 
 def _finite_sum(experiment: Experiment) -> FiniteSum:

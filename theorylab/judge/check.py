@@ -80,7 +80,7 @@ def check(
         Hyperparameters to fix; the others are sampled over the statement's domain.
     count : int, optional
         Points of the domain to try, corners first; by default as many as every pair of
-        hyperparameters needs to meet at every pair of their ends, and two more.
+        hyperparameters needs to meet at every pair of their ends, and three more; six at least.
     replicas, effort : int, float
         Repetitions at each point, cut so that about ``effort`` sample gradients are spent;
         above 1e7 progress is shown.

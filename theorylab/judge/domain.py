@@ -22,6 +22,7 @@ __all__ = ["enough", "natural_scale", "place", "points", "unbounded"]
 
 _CURVATURES = ("ell", "L", "L0", "mu", "delta")
 _VALUES = ("Delta", "Bf")
+_FEWEST = 6  # points of a check
 _LONGER = 7  # a search may take counts so many times beyond the typical ones
 _WIDER = 4  # likewise for the rest; a step of 4/ell is beyond what any curvature of ell bears
 _REACHES = (1.0, 0.5, 0.25, 0.125)  # of counts, by factors: where they lie between their ends
@@ -84,7 +85,9 @@ def points(
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xD0,)))
     free = [s for s in _ordered(statement) if s.name not in known]
-    wishes = [{}] if typical else _wishes(statement, _chosen(statement, known), count)
+    wishes: list[dict[str, str] | None] = [{}]
+    if not typical:
+        wishes = _wishes(statement, _chosen(statement, known), count)
     found: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
 
@@ -97,7 +100,8 @@ def points(
     for attempt in range(attempts):
         if len(found) >= count:
             break
-        values = _nearest(at, wishes[attempt], free) if attempt < len(wishes) else at(None)
+        wish = wishes[attempt] if attempt < len(wishes) else None
+        values = at(None) if wish is None else _nearest(at, wish, free)
         if values is None:
             continue
         key = tuple(values[s.name] for s in free)
@@ -118,9 +122,9 @@ def points(
 def enough(statement: Statement, known: Mapping[str, Any]) -> int:
     """How many points hold every combination of ends that :func:`covering_rows` promises.
 
-    Beside the corners there are a typical point and one more.
+    Beside the corners there are a typical point, one far out and one drawn from between.
     """
-    return len(covering_rows(len(_chosen(statement, known)))) + 2
+    return max(_FEWEST, len(covering_rows(len(_chosen(statement, known)))) + 3)
 
 
 def _chosen(statement: Statement, known: Mapping[str, Any]) -> list[Symbol]:
@@ -129,11 +133,14 @@ def _chosen(statement: Statement, known: Mapping[str, Any]) -> list[Symbol]:
     ]
 
 
-def _wishes(statement: Statement, chosen: Sequence[Symbol], count: int) -> list[dict[str, str]]:
+def _wishes(
+    statement: Statement, chosen: Sequence[Symbol], count: int
+) -> list[dict[str, str] | None]:
     """Which symbols are to lie at which end, point by point; the others are typical.
 
     First none; then, one by one and as far as ``count`` has room (one at least), those that no
-    condition keeps from what nobody chooses; then all; then each end by itself.
+    condition keeps from what nobody chooses; then all; then a point drawn at random (``None``);
+    then each end by itself.
     """
     names = [s.name for s in chosen]
     beyond = [s.name for s in chosen if unbounded(statement, s)]
@@ -143,8 +150,8 @@ def _wishes(statement: Statement, chosen: Sequence[Symbol], count: int) -> list[
         for row in covering_rows(len(names))
     ]
     alone = [{name: end} for name in names for end in reversed(ends)]
-    first = [{name: "upper"} for name in beyond][: max(1, count - 1 - len(corners))]
-    return [{}, *first, *corners, *(wish for wish in alone if wish not in first)]
+    first = [{name: "upper"} for name in beyond][: max(1, count - 2 - len(corners))]
+    return [{}, *first, *corners, None, *(wish for wish in alone if wish not in first)]
 
 
 def _nearest(

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -175,6 +176,8 @@ def _pool(task: Task, indices: Iterable[int], jobs: int, threads: int) -> Found:
     if quiet not in os.environ.get("PYTHONWARNINGS", ""):
         given = os.environ.get("PYTHONWARNINGS")
         os.environ["PYTHONWARNINGS"] = f"{given},{quiet}" if given else quiet
+    # A worker that has grown by 300 MB is replaced between two cells, which changes no result.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs were given", UserWarning)
     parallel = Parallel(
         n_jobs=jobs, backend="loky", return_as="generator_unordered", pre_dispatch="2*n_jobs",
         batch_size=1, initializer=_serve, initargs=(os.getpid(),),

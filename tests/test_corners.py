@@ -138,3 +138,17 @@ def test_where_nothing_is_free_there_is_one_point() -> None:
     assert points(LONG, fixed, count=enough(LONG, fixed)) == [fixed]
     with pytest.raises(UsageError, match="no admissible point"):
         points(LONG, {**fixed, "eta": 1.0})
+
+
+@pytest.mark.parametrize("curvature", [1.0, 2.0, 3.0, 7.3, 49.0, 1e-3])
+@pytest.mark.parametrize("share", [1, 10])
+@pytest.mark.parametrize("op", ["<=", "<"])
+def test_a_typical_value_is_taken_at_the_end_that_it_is(
+    curvature: float, share: int, op: str
+) -> None:
+    """``1/ell`` under ``eta <= 1/ell``, ``0.1/ell`` under ``eta <= 1/(10 ell)``."""
+    end = 1 / (share * ell)
+    demo = Statement("test.end", "Lemma", "printed", Claim(eta * ell, "<=", 1),
+                     conditions=(Condition(eta, op, end),))  # fmt: skip
+    first = points(demo, {"ell": curvature, "Delta": 0.7}, count=1, typical=True)[0]["eta"]
+    assert first == pytest.approx(1 / (share * curvature), rel=1e-12 if op == "<=" else 2e-3)

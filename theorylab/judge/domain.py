@@ -26,6 +26,7 @@ _FEWEST = 6  # points of a check
 _LONGER = 7  # a search may take counts so many times beyond the typical ones
 _WIDER = 4  # likewise for the rest; a step of 4/ell is beyond what any curvature of ell bears
 _REACHES = (1.0, 0.5, 0.25, 0.125)  # of counts, by factors: where they lie between their ends
+_SAME = 1e-12  # of a typical value, relative: what misses an end by less is rounding
 _FLIP = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 
 
@@ -40,7 +41,9 @@ def natural_scale(symbol: Symbol, known: Mapping[str, Any]) -> float:
     0.25
     """
     curvature, value = _first_positive(known, _CURVATURES), _first_positive(known, _VALUES)
-    return symbol.units.scale(value, math.sqrt(value / curvature))
+    # Value over length squared is the curvature itself, and not what a root's square leaves of it.
+    halves = float(symbol.units.X) / 2
+    return float(value ** (float(symbol.units.F) + halves) * curvature**-halves)
 
 
 def _first_positive(known: Mapping[str, Any], names: tuple[str, ...]) -> float:
@@ -280,7 +283,7 @@ def _choose(
     lower, upper, lower_open, upper_open = limits
     scale = natural_scale(symbol, known)
     typical = [v * scale for v in symbol.typical] or [scale]
-    inside = [v for v in typical if lower <= v <= upper]
+    inside = _inside(symbol, typical, limits)
     mode = "typical" if wish is None else wish.get(symbol.name, "typical")
     if wish is None and not only_usual:
         mode = rng.choice(["typical", "random", "upper", "lower"], p=[0.35, 0.35, 0.2, 0.1])
@@ -322,6 +325,22 @@ def _choose(
             )
         )
     return value
+
+
+def _inside(
+    symbol: Symbol, typical: Sequence[float], limits: tuple[float, float, bool, bool]
+) -> list[float]:
+    """The typical values within the limits; one that is an end but for rounding is that end."""
+    lower, upper, lower_open, upper_open = limits
+    found = []
+    for value in typical:
+        if math.isclose(value, upper, rel_tol=_SAME):
+            value = upper if not upper_open else _nudge(upper, lower, symbol)
+        elif math.isclose(value, lower, rel_tol=_SAME):
+            value = lower if not lower_open else _nudge(lower, upper, symbol)
+        if lower <= value <= upper:
+            found.append(value)
+    return found
 
 
 def _nudge(end: float, other: float, symbol: Symbol) -> float:

@@ -17,11 +17,11 @@ import sympy as sp
 import torch
 
 import synthetic
-from bounds import Algorithm, Claim, Measured, Statement, quantities
-from bounds.assumptions import BOUNDED_BELOW, CONVEX, SMOOTH
-from bounds.notation import FAILURE, B, Delta, T, ell, eta
+from bounds import Algorithm, Claim, Condition, Measured, Statement, quantities
+from bounds.assumptions import BOUNDED_BELOW, CONVEX, SMOOTH, WEAKLY_CONVEX
+from bounds.notation import FAILURE, B, Delta, T, delta, ell, eta
 from bounds.path import PathOf
-from theorylab import run
+from theorylab import check, run
 from theorylab.engine.metering import metered
 from theorylab.engine.recorders import recorders
 from theorylab.errors import UsageError
@@ -197,6 +197,22 @@ def test_the_envelope_of_a_composite() -> None:
     envelope = quantities.mean_moreau_gradient_norm_squared.bind(lam=sp.Integer(1))
     found = measure(envelope, LASSO, rule="proximal_gradient", rounds=1)
     assert found.values[envelope.name] == pytest.approx(1.25**2, rel=1e-9)
+
+
+def test_the_envelope_of_a_convex_function_at_twice_its_delta() -> None:
+    """At delta = 0 that is lam = 0: the envelope is inf F everywhere, and its slope is 0."""
+    envelope = quantities.mean_moreau_gradient_norm_squared
+    twice = Claim(envelope.bind(lam=2 * delta), "<=", Delta * ell)
+    statement = Statement("made_up.envelope", "X", "printed", twice,
+                          (SMOOTH, WEAKLY_CONVEX, BOUNDED_BELOW), Algorithm("sgd", {"eta": eta}),
+                          conditions=(Condition(eta, "<=", 1 / ell),))  # fmt: skip
+    verdict = check(statement, synthetic.quadratic(dim=2), count=2, replicas=8)
+    assert (verdict.measured, verdict.verdict) == (0.0, "holds")
+    at_delta = replace(statement, claim=Claim(envelope.bind(lam=delta), "<=", Delta * ell))
+    bent = synthetic.cosine_sum(dim=2)
+    assert float(bent.constants()["delta"]) > 0
+    with pytest.raises(UsageError, match=r"lam > delta; make that a condition"):
+        check(at_delta, bent, count=1, replicas=8)
 
 
 def test_what_a_definition_leaves_open_must_be_said() -> None:

@@ -194,11 +194,21 @@ def _bends(objective: Objective) -> tuple[float, float]:
 
 
 def _envelope_slope(objective: Objective, w: Tensor, lam: float) -> Tensor:
-    return lam * norm(w - proximal_minimizer(objective, w, lam, *_bends(objective))).squeeze(-1)
+    delta, ell = _bends(objective)
+    if lam == delta == 0:  # of a convex F: M is inf F everywhere, whose slope is 0
+        return w.new_zeros(len(w))
+    if lam <= delta:
+        raise UsageError(
+            f"the Moreau envelope of {objective.name}, with delta = {delta:g}, is asked for at "
+            f"lam = {lam:g}: it has a gradient where lam > delta; make that a condition"
+        )
+    return lam * norm(w - proximal_minimizer(objective, w, lam, delta, ell)).squeeze(-1)
 
 
 def _envelope_error(objective: Objective, blur: float, felt: float, lam: float) -> float:
     delta, ell = _bends(objective)
+    if lam == delta == 0:
+        return 0.0
     size = objective.start.unsqueeze(0)
     steepest = max(lam, lam * delta / (lam - delta)) if lam > delta else math.inf
     return steepest * blur + 2 * lam * precision(size, lam, delta, ell)

@@ -31,6 +31,7 @@ from theorylab.problem.sampler import weights_of
 from theorylab.quantities.moments import Numbers, assembled
 from theorylab.quantities.nodes import Nodes, nodes_of
 from theorylab.quantities.protocol import Experiment, Measurement
+from theorylab.quantities.scaled import unscaled
 
 __all__ = ["Form", "JointMoments", "joint_moments", "whole_run"]
 
@@ -86,8 +87,7 @@ class JointMoments:
         absolute = (basis * np.abs(spectrum)) @ basis.T
         error = np.einsum("ij,tij->t", absolute, self.errors) + 4 * len(absolute) * _EPS * size
         error = error + form.error * np.abs(self.table).sum((1, 2))
-        with np.errstate(over="ignore"):
-            return np.ldexp(value, 2 * self.exponents), np.ldexp(error, 2 * self.exponents)
+        return unscaled(value, error, self.exponents)
 
     def form(self, name: str, power: int = 1, origin: float = 0.0) -> Form | None:
         """What is recorded under a name, raised to a power, as a quadratic function.

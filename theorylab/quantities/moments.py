@@ -27,6 +27,7 @@ from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import Fed
 from theorylab.quantities.protocol import LOST, Experiment, Measurement, value_scale
+from theorylab.quantities.scaled import unscaled
 
 __all__ = [
     "Moments",
@@ -103,8 +104,7 @@ class Moments:
         spectrum, basis = np.linalg.eigh(form)
         absolute = (basis * np.abs(spectrum)) @ basis.T
         error = np.einsum("ij,tij->t", absolute, self.errors) + 4 * len(form) * _EPS * size
-        with np.errstate(over="ignore"):
-            return np.ldexp(value, 2 * self.exponents), np.ldexp(error, 2 * self.exponents)
+        return unscaled(value, error, self.exponents)
 
     @property
     def suboptimality(self) -> np.ndarray:

@@ -163,7 +163,7 @@ def test_a_value_that_is_no_number_lies_in_no_domain(value: float) -> None:
 def test_values_that_a_fuzz_found_violated_or_crashed_are_refused(
     key: str, name: str, value: float
 ) -> None:
-    with pytest.raises(UsageError, match="state it in other units"):
+    with pytest.raises(DomainError, match="state it in other units"):
         check(key, OBJECTIVES["waves"](), form="repaired", values={name: value})
 
 

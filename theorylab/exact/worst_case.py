@@ -26,6 +26,7 @@ import numpy as np
 import sympy as sp
 
 from bounds import quantities
+from bounds.claim import DomainError
 from bounds.evaluation import evaluate
 from bounds.statement import Statement
 from bounds.symbol import Measured
@@ -296,7 +297,7 @@ def _rebuild(statement: Statement, program: Program, found: WorstCase) -> WorstC
         try:
             objective = registry.family(spec["family"]).build(**spec["parameters"])
             measured.append((check(statement, objective, values=values, count=1), spec))
-        except (AssumptionError, UsageError, ArithmeticError):
+        except (AssumptionError, DomainError, UsageError, ArithmeticError):
             continue
     if not measured and program.simple is not None:
         return replace(found, unbuilt="not rebuilt: no family holds any set or simple part")

@@ -305,6 +305,9 @@ class _Chase:
         if winner is None and search.evaluations == 0 and search.applicable:
             reason = "the budget ended before an instance was measured"
             return Hunt(*names, "not refuted", reason=reason, **common)
+        if winner is None and search.outside:
+            reason = f"nothing could be measured: {search.outside.removeprefix('check: ')}"
+            return Hunt(*names, "not refuted", reason=reason, **common)
         if winner is None:
             return Hunt(*names, "not applicable", reason=search.reason, **common)
         reason = f"{self.tries} winners did not repeat" if self.tries else ""

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 import sympy as sp
 
+from bounds.claim import DomainError
 from bounds.evaluation import evaluate
 from bounds.statement import Statement
 from bounds.symbol import Measured
@@ -74,6 +75,7 @@ class Search:
     how: str = ""
     how_best: str = ""
     reason: str = ""
+    outside: str = ""
     applicable: bool = False
     begun: float = 0.0
     every: list[Arm] = field(default_factory=list)
@@ -131,6 +133,8 @@ class Search:
                 )
         except FAILURES as error:
             self.reason = str(error)
+            if isinstance(error, DomainError):  # the values are at fault, not what was asked
+                self.outside = self.reason
             return None
         finally:
             self.work += meter.work

@@ -29,6 +29,7 @@ from theorylab.judge import modes
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.course import Course
 from theorylab.judge.domain import enough, points
+from theorylab.judge.undecided import HIDDEN, LOST, NO_VALUE, is_lost, reason_of, shorter
 from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective, coarsened, started_at
@@ -45,7 +46,6 @@ _LONG = 1e7  # of effort, beyond which a person waits
 _SHARES = 6  # of the effort, at least: where few points are tried, each costs no more
 _REACH = 1e50  # bounds hold sixth powers of constants
 _WIDTH = 8  # bytes of a number, for which the tolerances are made
-_HIDDEN = "rounding or overflow hides the answer"
 _EVIDENCE: Mapping[Law, Evidence] = {
     "arithmetic": "exact arithmetic", "law": "exact law", "samples": "samples",
 }  # fmt: skip
@@ -102,7 +102,7 @@ def check(
     AssumptionError
         If the objective lacks an assumption.
     DomainError
-        If ``values`` lie outside the domain.
+        If ``values`` lie outside the domain, or beyond 1e-50 and 1e50.
     UsageError
         If the objective is none, or computes in less than double precision.
 
@@ -128,7 +128,7 @@ def check(
     fixed = {k: float(v) for k, v in (values or {}).items()}
     require_finite("check", fixed)
     if far := _beyond(fixed):
-        raise UsageError(f"check: {far}")
+        raise DomainError(f"check: {far}")
     _known_names(statement, fixed)
     if not statement.claim.measured:
         return _check_numbers(statement, fixed, seed, risk)
@@ -160,12 +160,18 @@ def check(
     share = effort / (max(tried, _SHARES) if count is None else tried)
     table = points(statement, known, seed, tried, lambda point: experiment(point).feasible)
     _as_prescribed(statement, fixed, table[0])
-    return worst(
-        [
-            _judge(protocol, experiment(point), risk / len(table))
-            for point in track(table, f"checking {statement.key}", shown(effort))
-        ]
-    )
+    found = []
+    for point in track(table, f"checking {statement.key}", shown(effort)):
+        judged = [_judge(protocol, experiment(point), risk / len(table))]
+        if judged[0].reason == LOST:
+            earlier = [p for p in shorter(statement, point) if fixed.items() <= p.items()]
+            for p in earlier:
+                judged.append(_judge(protocol, experiment(p), risk / len(table) / len(earlier)))
+                if judged[-1].reason != LOST:
+                    found.append(replace(judged[0], evidence=""))  # known no further than there
+                    break
+        found.append(judged[-1])
+    return worst(found)
 
 
 def shown(effort: float) -> bool | None:
@@ -330,7 +336,9 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
     outcome = _outcome(outcomes[decisive])
     reason = found.labels[decisive] if decisive < len(found.labels) else ""
     if outcomes[decisive] == "unknown":
-        reason = _HIDDEN
+        reason = reason_of(compared, experiment.values, found, decisive)
+    elif outcome == "not refuted" and is_lost(compared, found, decisive):
+        reason = LOST
     elif compared.left[decisive]:
         reason = "a sample left its certified range, which certifies nothing then"
     trivial = _trivial(statement, experiment.values)
@@ -409,7 +417,7 @@ def _verdict(
     undecided: int = 0,
 ) -> Verdict:
     statement = experiment.statement
-    evidence: Evidence = "" if reason == _HIDDEN else _EVIDENCE[compared.law]
+    evidence: Evidence = "" if reason in (HIDDEN, NO_VALUE) else _EVIDENCE[compared.law]
     if compared.law == "samples" and outcome in ("violated", "holds"):
         evidence = "valid interval"
     names = {s.name: s for s in (*statement.symbols, *statement.prescription)}
@@ -435,18 +443,20 @@ def _check_numbers(
     values = {k: np.array([[float(p.get(k, math.nan))] for p in table]) for k in names}
     if statement.claim.big_o:
         raise UsageError(f"{statement.key}: an O(.) relation between numbers cannot be sampled")
-    compared = compare(
-        statement.claim, values, Measurement({"-": np.zeros((len(table), 1))}, "arithmetic"), risk
-    )
+    nothing = Measurement({"-": np.zeros((len(table), 1))}, "arithmetic")
+    compared = compare(statement.claim, values, nothing, risk)
     outcomes = compared.outcomes()
     i = _decisive(outcomes, compared)
     constants = {s.name for s in statement.constants}
     point = {k: float(v) for k, v in table[i].items()}
     measured = float(compared.measured[i])
+    unknown = outcomes[i] == "unknown"
     return Verdict(
         statement.key, statement.form, _outcome(outcomes[i]), measured, (measured, measured),
         float(compared.bound[i]), float(compared.ratio[i]), statement.units, "-",
         {k: v for k, v in point.items() if k in constants},
         {k: v for k, v in point.items() if k not in constants},
-        1, seed, len(table), int((outcomes == "unknown").sum()), evidence="exact arithmetic",
+        1, seed, len(table), int((outcomes == "unknown").sum()),
+        reason_of(compared, values, nothing, i) if unknown else "",
+        evidence="" if unknown else "exact arithmetic",
     )  # fmt: skip

@@ -35,7 +35,7 @@ bench: $(VENV)/installed-dev
 	rm -rf theorylab.egg-info
 	$(BIN)/python -m pytest benchmarks --benchmark-only --benchmark-autosave --benchmark-compare \
 	    -W ignore::pytest_benchmark.logger.PytestBenchmarkWarning -o addopts=""  # the first time
-	$(BIN)/python benchmarks/peers.py --page docs/benchmarks.md
+	$(BIN)/python benchmarks/peers.py --page docs/benchmarks.md --readme README.md
 	$(BIN)/python benchmarks/optimizers.py --page docs/deep.md
 
 # On a machine with a CUDA device: device checks, throughput, cells of the papers' tables, in 8 minutes.

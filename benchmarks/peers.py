@@ -2,8 +2,8 @@
 
 Robust regression (Geman-McClure, n = 1,000), every draw included, compilation apart::
 
-    python benchmarks/peers.py --page docs/benchmarks.md     # below 20 minutes on two idle cores
-    python benchmarks/peers.py --quick                       # some short cells
+    python benchmarks/peers.py --page docs/benchmarks.md --readme README.md  # about 20 minutes
+    python benchmarks/peers.py --quick                                       # some short cells
 
 Each number of cores and type has a process of its own; every engine takes one turn a round, once
 the threads of the one before it have come to rest (numba's and torch's go on looking for work for
@@ -43,6 +43,9 @@ from peer_engines import (
     numpy_rows,
     theorylab_engine,
 )
+from speed_sentence import MARKERS, sentence
+
+from theorylab.studies.pages import fill, held
 
 SIZES = [(d, batch) for d in (20, 200) for batch in (1, 8)]
 LEAST, MOST, SECONDS = 3, 15, 4.0  # rounds of a cell, and how long it goes on
@@ -309,6 +312,7 @@ def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--page", type=Path)
+    parser.add_argument("--readme", type=Path, help="where the sentence on speed stands")
     parser.add_argument("--quick", action="store_true", help="some short cells of every method")
     parser.add_argument("--most", type=int, default=10000, help="replicas at most")
     parser.add_argument("--dtypes", default="float32,float64")
@@ -319,6 +323,8 @@ def main() -> None:
         cores, dtype = given.worker.split(",")
         work(int(cores), dtype, given.quick, given.most)
         return
+    if given.readme:
+        held(given.readme, MARKERS)  # refused before 20 minutes of measuring
     found, begin, failed = [], time.perf_counter(), 0
     for dtype in given.dtypes.split(",")[: 1 if given.quick else None]:
         for cores in sorted({min(int(c), os.cpu_count() or 1) for c in given.cores.split(",")}):
@@ -338,6 +344,8 @@ def main() -> None:
         given.page.write_text(text, encoding="utf-8")
     else:
         print(text)
+    if given.readme:
+        fill(given.readme, MARKERS, sentence(text))
     if failed:
         raise SystemExit(failed)
 

@@ -22,6 +22,7 @@ from deep.study import TrainReport, TwinsReport, train_study, twin_study
 from theorylab.console import console, say_where
 from theorylab.errors import UsageError
 from theorylab.options import BackendName, Jobs, Scheduler, counted
+from theorylab.studies.pages import held
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale
 
@@ -295,6 +296,8 @@ def compare(
                             tune=tune)  # fmt: skip
     if not gamma:
         plan = replace(plan, gammas=())
+    if page is not None:
+        held(page, plan.section)  # refused before anything is trained
     found = experiments.compare(plan, out, data_dir, jobs=scale, budget=budget)
     if page is not None:
         found.write_tables(page)

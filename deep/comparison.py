@@ -73,6 +73,11 @@ class Plan:
         if min(self.batch_sizes) < 1:
             raise UsageError(f"batch_size must be positive, got {min(self.batch_sizes)}")
 
+    @property
+    def section(self) -> str:
+        """The name of the page's markers."""
+        return "tuned results" if self.tune else "results"
+
 
 @final
 @dataclass(frozen=True)
@@ -290,7 +295,7 @@ class Comparison(Report):
         UsageError
             If the page has no markers.
         """
-        fill(page, "tuned results" if self.plan.tune else "results", self.markdown())
+        fill(page, self.plan.section, self.markdown())
 
 
 def _rows(run: History) -> list[dict[str, Any]]:

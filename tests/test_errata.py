@@ -72,6 +72,29 @@ def test_the_scripts_lie_beside_the_page(tmp_path: Path) -> None:
     assert (page.parent / "counterexamples" / name).read_text() == "print(1)\n"
 
 
+def test_a_later_run_of_some_statements_takes_their_place_and_is_named(tmp_path: Path) -> None:
+    first, later = _report("violated"), _report("not refuted")
+    key = later["results"][0]["key"]
+    name = f"counterexamples/{key.replace('.', '_')}_printed_replay.py"
+    first["results"][0]["counterexample"] = {"script": None, "replay": name}
+    first["provenance"] = {"command": "theorylab falsify", "code": "0"}
+    later["provenance"] = {"command": f"theorylab falsify {key}", "code": "1"}
+    files = []
+    for k, report in enumerate((first, later)):
+        files += ["--results", str(tmp_path / f"{k}.json")]
+        (tmp_path / f"{k}.json").write_text(json.dumps(report))
+    done = CliRunner().invoke(build(), ["errata", *files, "--out", str(tmp_path / "page.md")])
+    assert done.exit_code == 0, done.output  # the script of the row that is gone is not asked for
+    page = (tmp_path / "page.md").read_text()
+    assert (
+        f"do not edit by hand.\nOf a later run (`theorylab falsify {key}`, code 1): `{key}`.\n\n"
+        in page
+    )
+    assert "- **Verdict:** not refuted" in page
+    assert "0 of 1 printed statements are violated" in page
+    assert "wrong with probability at most 0.002," in page  # of two runs
+
+
 DOCS = Path(__file__).parent.parent / "docs"
 
 

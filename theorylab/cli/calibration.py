@@ -38,11 +38,13 @@ def command(
 ) -> None:
     """Check claims on eight laws of exactly known mean, and count false verdicts."""
     from theorylab.studies.calibration import calibrate
-    from theorylab.studies.pages import fill
+    from theorylab.studies.pages import fill, held
     from theorylab.studies.scale import Scale
 
     scale = Scale.asked(jobs, backend, scheduler, memory)
     target = writable(out / "results.json")
+    if page is not None:
+        held(page, "calibration")  # refused before anything is computed
     found = calibrate(repetitions=repetitions, replicas=replicas, seed=seed, jobs=scale,
                       out=str(out))  # fmt: skip
     found.keep(target)

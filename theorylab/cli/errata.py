@@ -14,13 +14,18 @@ __all__ = ["command"]
 
 def command(
     results: Annotated[
-        Path, typer.Option(help="What `theorylab falsify --form both` wrote.")
-    ] = Path("results/falsify/results.json"),
+        list[Path] | None,
+        typer.Option(
+            help="What `theorylab falsify --form both` wrote; given again, what a later run of "
+            "some statements wrote.",
+            show_default="results/falsify/results.json",
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/errata.md"),
 ) -> None:
     """Write the errata page from the results of a hunt, its scripts in a folder beside it."""
     from theorylab.studies.errata import write_errata
 
-    page = write_errata(results, out)
+    page = write_errata(results or [Path("results/falsify/results.json")], out)
     said = f"{len(page.rows)} printed statements, {len(page.scripts)} scripts"
     typer.echo(f"{printable(out, 5000)}: {said}")

@@ -45,7 +45,7 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """Weaken every repaired statement on purpose and count what the hunt catches."""
-    from theorylab.studies.pages import fill
+    from theorylab.studies.pages import fill, held
     from theorylab.studies.power import markdown, power
     from theorylab.studies.scale import Scale
 
@@ -55,6 +55,8 @@ def command(
     scale = Scale.asked(jobs, backend, scheduler, memory)
     chosen = select(keys or [], paper, "repaired")
     target = writable(out / "results.json")
+    if page is not None:
+        held(page, "power")  # refused before anything is computed
     report = power(chosen, budget=budget, seeds=seeds, instances=instances, seed=seed, jobs=scale,
                    out=out)  # fmt: skip
     report.keep(target)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -55,11 +54,20 @@ def command(
     scheduler: Scheduler = None,
     memory: Memory = None,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/verify"),
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            help="A page to write the table into, between its markers: of the statements that "
+            "it lists there, or of all."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any violation.")] = False,
 ) -> None:
     """Check every statement (or those named by KEY) against measured runs."""
+    from theorylab.studies.pages import fill, held
     from theorylab.studies.scale import Scale
+    from theorylab.studies.verdict_table import listed, markdown
     from theorylab.studies.verify import require_applicable, verify
 
     scale = Scale.asked(jobs, backend, scheduler, memory)
@@ -68,10 +76,13 @@ def command(
     if keys and objective is not None:
         require_applicable(chosen, specs[0])  # an explicit pair that cannot be checked
     target = writable(out / "results.json")
+    rows = [] if page is None else listed(held(page, "verdicts"))
     named = specs if objective is not None or data is not None else None
     report = verify(chosen, named, form=form, replicas=replicas, budget=budget,
                     instances=instances, seed=seed, jobs=scale, out=out)  # fmt: skip
     report.keep(target)
+    if page is not None:
+        fill(page, "verdicts", markdown(report, rows))
     if as_json:
         print(json.dumps(report.to_json(), indent=1, allow_nan=False))
     else:
@@ -81,6 +92,8 @@ def command(
 
 
 def _print(report: VerifyReport, target: Path) -> None:
+    from theorylab.studies.verdict_table import RATIO, remarks
+
     verdicts = report.verdicts
     table = Table(box=box.SIMPLE_HEAD, title="Statements against measured runs",
                   title_justify="left", padding=(0, 1, 0, 0))  # fmt: skip
@@ -111,21 +124,8 @@ def _print(report: VerifyReport, target: Path) -> None:
         if tally := report.tally(form):
             parts = ", ".join(f"[{_COLOURS[k]}]{k} {tally[k]}[/]" for k in _COLOURS if tally[k])
             terminal.print(f"{form}: {parts}")
-    if undecided := sum(v.undecided for v in verdicts):
-        most = max(verdicts, key=lambda v: v.undecided)
-        terminal.print(
-            f"undecided: {undecided:,} of {sum(v.comparisons for v in verdicts):,} instances, "
-            f"most in {most.key} ({most.undecided:,}); a check the budget left out counts as one"
-        )
-    for reason, left in Counter(v.reason for e in report.checked for v in e.not_run).items():
-        terminal.print(f"not run: {left:,} checks, each named in the JSON: {escape(reason)}")
-    for reason, keys_left in report.not_hunted.items():
-        terminal.print(f"not hunted ({len(keys_left)} printed, {escape(reason)}): "
-                       + ", ".join(keys_left))  # fmt: skip
-    terminal.print(
-        "ratio: measured/bound at the deciding instance; 1 is attained; ~ where samples decide "
-        "nothing, the steadiest of theirs"
-    )
+    for line in (*remarks(report), RATIO):
+        terminal.print(escape(line))
     say_where("results", target)
 
 

@@ -50,12 +50,14 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
     """The exact worst case of one or a few steps, beside each statement's bound."""
-    from theorylab.studies.pages import fill
+    from theorylab.studies.pages import fill, held
     from theorylab.studies.worst_case import markdown, worst_cases
 
     fixed = _parse(values or [])
     chosen = select(keys or [], paper, form)
     target = writable(out / "results.json")
+    if page is not None:
+        held(page, "worst cases")  # refused before anything is computed
     report = worst_cases(chosen, fixed, count=count, hunt_seconds=hunt_seconds, seed=seed)
     report.keep(target)
     if page is not None:

@@ -22,13 +22,17 @@ from theorylab.regular import regular_text
 from theorylab.studies.falsify import FalsifyReport
 from theorylab.studies.report import Report
 
-__all__ = ["Errata", "Erratum", "errata", "write_errata"]
+__all__ = ["Errata", "Erratum", "LaterRun", "errata", "write_errata"]
 
 _PAGE = """\
 # Errata
 
 Written by `theorylab errata` from the results of `theorylab falsify`
 {%- if command %} (`{{ command }}`, code {{ code }}){% endif %}; do not edit by hand.
+{%- for run in later %}
+Of a later run (`{{ run.command }}`, code {{ run.code }}):
+{%- for key in run.keys %} `{{ key }}`{{ "," if not loop.last else "." }}{% endfor %}
+{%- endfor %}
 
 A printed statement is *violated* if a counterexample was found and repeated on fresh randomness;
 *not refuted* is no proof. All violations together are wrong with probability at most {{ risk }},
@@ -84,17 +88,28 @@ class Erratum:
 
 @final
 @dataclass(frozen=True)
+class LaterRun:
+    """A hunt that was made again of some statements: its command and code, and which."""
+
+    command: str
+    code: str
+    keys: tuple[str, ...]
+
+
+@final
+@dataclass(frozen=True)
 class Errata(Report):
     """One row for each printed statement that was hunted; ``markdown`` is the page.
 
     ``scripts`` are the counterexamples' files, relative to the results; ``source`` what wrote the
-    results (``command`` and ``code``).
+    results (``command`` and ``code``), ``later`` the runs that some rows are of.
     """
 
     rows: tuple[Erratum, ...]
     scripts: tuple[str, ...]
     source: Mapping[str, Any]
     confidence: float = 1.0
+    later: tuple[LaterRun, ...] = ()
 
     def to_pandas(self) -> pd.DataFrame:
         return pd.DataFrame([asdict(row) for row in self.rows],
@@ -102,6 +117,7 @@ class Errata(Report):
 
     def to_json(self) -> dict[str, Any]:
         return {"schema": 1, "provenance": dict(self.source), "confidence": self.confidence,
+                "later": [asdict(run) for run in self.later],
                 "results": [asdict(row) for row in self.rows]}  # fmt: skip
 
     @property
@@ -117,11 +133,15 @@ class Errata(Report):
             odd=sum(row.units.startswith("inconsistent") for row in self.rows),
             risk=f"{1 - self.confidence:.3g}",
             command=self.source.get("command", ""), code=self.source.get("code", ""),
+            later=self.later,
         ).rstrip() + "\n"  # fmt: skip
 
 
 def errata(
-    hunted: FalsifyReport | Mapping[str, Any], statements: Sequence[Statement] | None = None
+    hunted: FalsifyReport | Mapping[str, Any],
+    statements: Sequence[Statement] | None = None,
+    *,
+    later: Sequence[FalsifyReport | Mapping[str, Any]] = (),
 ) -> Errata:
     """The corrections that a hunt's results call for.
 
@@ -131,6 +151,9 @@ def errata(
         The report, or what its ``to_json`` gave.
     statements : sequence of Statement, optional
         Both forms of what was hunted, registered or not; by default all that are registered.
+    later : sequence of FalsifyReport or mapping
+        Hunts made again of some statements, in order: what the last one says of a statement
+        counts, and the page says which run it is of. The risks of all runs add up.
 
     Examples
     --------
@@ -143,8 +166,9 @@ def errata(
     >>> [(row.key, row.units) for row in errata(found, [mine]).rows]
     [('demo.false', 'consistent')]
     """
-    report = hunted.to_json() if isinstance(hunted, FalsifyReport) else hunted
-    found = {(row["key"], row["form"]): row for row in report["results"]}
+    runs = [r.to_json() if isinstance(r, FalsifyReport) else r for r in (hunted, *later)]
+    standing = _standing(runs)
+    found = {(row["key"], row["form"]): row for rows in standing for row in rows}
     table: Mapping[Any, Statement] = (
         registry.statements() if statements is None else {(s.key, s.form): s for s in statements}
     )
@@ -153,27 +177,50 @@ def errata(
         for (_, form), statement in table.items()
         if form == "printed" and (statement.key, "printed") in found
     )
-    return Errata(rows, tuple(_scripts(report)), report.get("provenance", {}),
-                  report.get("confidence", 1.0))  # fmt: skip
+    made = [run.get("provenance", {}) for run in runs]
+    anew = tuple(
+        LaterRun(str(m.get("command", "")), str(m.get("code", "")),
+                 tuple(dict.fromkeys(str(row["key"]) for row in rows)))
+        for m, rows in zip(made[1:], standing[1:], strict=True) if rows
+    )  # fmt: skip
+    risk = sum(1 - run.get("confidence", 1.0) for run in runs)
+    return Errata(rows, tuple(name for rows in standing for name in _scripts(rows)), made[0],
+                  1 - risk, anew)  # fmt: skip
 
 
-def write_errata(results: Path, out: Path) -> Errata:
+def write_errata(results: Path | Sequence[Path], out: Path) -> Errata:
     """Write the page from the file of a hunt's results, its scripts in a folder beside it.
+
+    Of several files the later ones are hunts made again of some statements.
 
     Raises
     ------
     UsageError
         If there are no such results, or a script that they name is not one of theirs.
     """
-    report = read_json(results, "theorylab falsify --form both")
-    with foreign(f"errata: {results}", "`theorylab falsify`"):
-        page = errata(report)
+    files = [results] if isinstance(results, Path) else list(results)
+    if not files:
+        raise UsageError("errata: name a file of results")
+    runs = [read_json(file, "theorylab falsify --form both") for file in files]
+    with foreign(f"errata: {', '.join(map(str, files))}", "`theorylab falsify`"):
+        page = errata(runs[0], later=runs[1:])
         text = page.markdown
-    scripts = {name: _script(results, name) for name in page.scripts}
+        named = [list(_scripts(rows)) for rows in _standing(runs)]
+    scripts = {name: _script(file, name)
+               for file, names in zip(files, named, strict=True) for name in names}  # fmt: skip
     write_text(out, text)
     for name, source in scripts.items():
         write_text(out.parent / name, source)
     return page
+
+
+def _standing(runs: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """Of each run the rows of statements that no later run is of."""
+    latest = {(row["key"], row["form"]): i for i, run in enumerate(runs) for row in run["results"]}
+    return [
+        [row for row in run["results"] if latest[row["key"], row["form"]] == i]
+        for i, run in enumerate(runs)
+    ]
 
 
 def _script(results: Path, name: str) -> str:
@@ -188,9 +235,9 @@ def _script(results: Path, name: str) -> str:
         raise UsageError(f"errata: {path} cannot be read: {reason}") from None
 
 
-def _scripts(report: Mapping[str, Any]) -> Iterable[str]:
+def _scripts(rows: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     """Where the counterexamples' scripts lie, relative to the results."""
-    for row in report["results"]:
+    for row in rows:
         written = row.get("counterexample") or {}
         stem = f"counterexamples/{str(row['key']).replace('.', '_')}_{row['form']}"
         for kind, own in (("script", f"{stem}.py"), ("replay", f"{stem}_replay.py")):

@@ -10,7 +10,20 @@ from theorylab.errors import UsageError
 from theorylab.plugins.files import write_text
 from theorylab.regular import regular_text
 
-__all__ = ["fill", "markdown_table", "source"]
+__all__ = ["fill", "held", "markdown_table", "source"]
+
+
+def held(page: Path, name: str) -> str:
+    """What lies between the lines ``<!-- NAME -->`` and ``<!-- end of NAME -->`` of a page.
+
+    A command asks before it computes anything: a page that cannot be filled is refused at once.
+
+    Raises
+    ------
+    UsageError
+        If the page cannot be read or lacks either line, or has it twice.
+    """
+    return _parts(page, name)[1].strip("\n")
 
 
 def fill(page: Path, name: str, text: str) -> None:
@@ -30,13 +43,24 @@ def fill(page: Path, name: str, text: str) -> None:
     >>> page.read_text().split()
     ['Before', '<!--', 'results', '-->', 'new', '<!--', 'end', 'of', 'results', '-->', 'After']
     """
-    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    before, _, after = _parts(page, name)
+    start, end = _lines(name)
+    write_text(page, f"{before}{start}\n{text}\n{end}{after}")
+
+
+def _lines(name: str) -> tuple[str, str]:
+    return f"<!-- {name} -->", f"<!-- end of {name} -->"
+
+
+def _parts(page: Path, name: str) -> tuple[str, str, str]:
+    """What comes before the first line, between the two, and after the second."""
+    start, end = _lines(name)
     try:
         before, rest = regular_text(page).split(start)
-        _, after = rest.split(end)
+        inside, after = rest.split(end)
     except (OSError, ValueError) as error:
         raise UsageError(f"{page} needs the lines {start} and {end} once each") from error
-    write_text(page, f"{before}{start}\n{text}\n{end}{after}")
+    return before, inside, after
 
 
 def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[object]]) -> str:

@@ -9,15 +9,19 @@ import sympy
 
 import synthetic
 from bounds import Algorithm, Claim, Condition, Domain, Statement, Symbol
-from bounds.notation import B, T, beta, ell, eta, eta_length
-from bounds.quantities import buffer_norm, gradient_norm_at_w
+from bounds.assumptions import SMOOTH
+from bounds.notation import B, Delta, T, beta, ell, eta, eta_length
+from bounds.quantities import buffer_norm, decrease, distance, gradient_norm_at_w
 from theorylab import check
 from theorylab.errors import UsageError
+from theorylab.exact.refutation import _points as points_of_programs
+from theorylab.hunt.search import hunt
 from theorylab.judge.covering import covering_rows
 from theorylab.judge.domain import enough, points
 from theorylab.problem.objective import Objective
 
 UNIT = [Symbol(name, "a share", Domain(0, 1), typical=(0.5,)) for name in "abcdef"]
+ONE = {"ell": 1.0, "Delta": 1.0}
 ENDS = {"lower": 0.0, "upper": 1.0}
 
 
@@ -40,7 +44,11 @@ def test_half_the_rows_of_three_columns_show_all_pairs() -> None:
 def false_at(ends: Mapping[Symbol, str], among: list[Symbol]) -> Statement:
     """False near these ends together and nowhere else, however large the gradient is."""
     near = [x if end == "upper" else 1 - x for x, end in ends.items()]
-    bound = 1e9 * (sum(x**60 for x in near) - len(near) + sympy.Rational(1, 2))
+    bound = (
+        1e9
+        * sympy.sqrt(ell * Delta)
+        * (sum(x**60 for x in near) - len(near) + sympy.Rational(1, 2))
+    )
     return Statement("test.corner", "Lemma", "printed", Claim(gradient_norm_at_w, ">=", bound),
                      conditions=tuple(Condition(x, "<=", 1) for x in among))  # fmt: skip
 
@@ -62,7 +70,7 @@ def test_what_fails_at_one_pair_of_ends_is_found(ends: tuple[str, str], bowl: Ob
 @pytest.mark.parametrize("width", [1, 2, 3, 4, 5, 6])
 def test_points_meet_every_pair_of_ends(width: int) -> None:
     asked = false_at({}, UNIT[:width])
-    table = points(asked, {}, count=enough(asked, {}))
+    table = points(asked, ONE, count=enough(asked, ONE))
     assert [table[0][x.name] for x in UNIT[:width]] == [0.5] * width
     assert len(table) >= 6
     assert any(0 < p[x.name] < 1 for p in table[1:] for x in UNIT[:width])  # and one from between
@@ -152,3 +160,23 @@ def test_a_typical_value_is_taken_at_the_end_that_it_is(
                      conditions=(Condition(eta, op, end),))  # fmt: skip
     first = points(demo, {"ell": curvature, "Delta": 0.7}, count=1, typical=True)[0]["eta"]
     assert first == pytest.approx(1 / (share * curvature), rel=1e-12 if op == "<=" else 2e-3)
+
+
+@pytest.mark.parametrize("ends", [*itertools.product(ENDS, repeat=2)])
+def test_a_hunt_meets_every_pair_of_ends_among_five_symbols(ends: tuple[str, str]) -> None:
+    for pair in itertools.combinations(UNIT[:5], 2):
+        false = false_at(dict(zip(pair, ends, strict=True)), UNIT[:5])
+        found = hunt(false, [{"family": "quadratic"}], limit=90, programs=0, progress=False)
+        assert (found.verdict, found.how) == ("violated", "corners"), pair
+
+
+def test_the_semidefinite_search_comes_to_every_pair_of_ends() -> None:
+    """Three symbols that a step is made of, of which it had tried two points."""
+    a, b, c = UNIT[:3]
+    claim = Claim(decrease, ">=", -ell * (a + b + c) * distance**2)
+    statement = Statement("test.corners", "Lemma", "printed", claim, (SMOOTH,),
+                          Algorithm("sgd", {"eta": a / ell}))  # fmt: skip
+    tried = list(points_of_programs(statement, 0))
+    for pair in itertools.combinations("abc", 2):
+        for wanted in itertools.product((0.0, 1.0), repeat=2):
+            assert any(tuple(point[x] for x in pair) == wanted for point in tried)

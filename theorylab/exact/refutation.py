@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
+from itertools import product
 
 import numpy as np
 
@@ -19,7 +20,7 @@ __all__ = ["refutation"]
 
 _ROUNDS = (1.0, 2.0, 10.0, 5.0, 20.0)
 _CONDITIONING = ({"mu": 0.1}, {"mu": 0.01})
-_POINTS = 2  # of the domain, for each short length and conditioning; longer runs have one
+_POINTS = 2  # of the domain at first, for each short length and conditioning; longer runs have one
 
 
 def refutation(
@@ -28,7 +29,8 @@ def refutation(
     """The first exact worst case beyond the bound; ``None`` if none is found or none can be asked.
 
     Short runs come first, then longer ones with exact gradients, as far as the statement's
-    domain admits them; with ``mu``, two condition numbers.
+    domain admits them; with ``mu``, two condition numbers. A few points of each, then those that
+    hold every pair of ends, as a check has them.
 
     Parameters
     ----------
@@ -83,17 +85,18 @@ def _points(statement: Statement, seed: int) -> Iterator[dict[str, float]]:
     horizon = [s.name for s in long if s.name in names]
     lengths = _ROUNDS if horizon else (1.0,)
     seen: list[dict[str, float]] = []
-    for T in lengths:
-        for shape in _CONDITIONING if "mu" in names else ({},):
-            for sigma in (1.0, 0.0) if "sigma" in names and T <= 2 else (0.0,):
-                fixed = {**dict.fromkeys(horizon, T), "sigma": sigma, **shape}
-                known = {k: v for k, v in fixed.items() if k in names}
-                try:
-                    table = normalised_points(statement, known, _POINTS if T <= 2 else 1, seed)
-                except (UsageError, DomainError):
-                    continue
-                for values in table:
-                    point = {k: float(v) for k, v in values.items() if np.ndim(v) == 0}
-                    if point not in seen:
-                        seen.append(point)
-                        yield point
+    shapes = _CONDITIONING if "mu" in names else ({},)
+    for corners, T, shape in product((False, True), lengths, shapes):
+        for sigma in (1.0, 0.0) if "sigma" in names and T <= 2 else (0.0,):
+            fixed = {**dict.fromkeys(horizon, T), "sigma": sigma, **shape}
+            known = {k: v for k, v in fixed.items() if k in names}
+            few = _POINTS if T <= 2 else 1
+            try:
+                table = normalised_points(statement, known, None if corners else few, seed)
+            except (UsageError, DomainError):
+                continue
+            for values in table:
+                point = {k: float(v) for k, v in values.items() if np.ndim(v) == 0}
+                if point not in seen:
+                    seen.append(point)
+                    yield point

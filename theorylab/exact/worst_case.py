@@ -36,7 +36,7 @@ from theorylab.exact.coefficients import unroll
 from theorylab.exact.function_class import FunctionClass, MissingExtra
 from theorylab.exact.program import MODELLED, Program, modelled
 from theorylab.judge.check import check
-from theorylab.judge.domain import points
+from theorylab.judge.domain import enough, points
 from theorylab.judge.verdict import Verdict, json_ready
 from theorylab.method.rule import UpdateRule
 from theorylab.plugins import registry
@@ -357,9 +357,12 @@ def solve_points(
 
 
 def normalised_points(
-    statement: Statement, fixed: Mapping[str, float], count: int, seed: int
+    statement: Statement, fixed: Mapping[str, float], count: int | None, seed: int
 ) -> list[dict[str, Any]]:
-    """Points of the domain with ``ell = Delta = ... = 1`` and few rounds, corners first."""
+    """Points of the domain with ``ell = Delta = ... = 1`` and few rounds, corners first.
+
+    At most ``count``; with ``None`` as many as a check of each choice of constants would try.
+    """
     names = {s.name for s in (*statement.symbols, *statement.constants)}
     found: list[dict[str, Any]] = []
     batch = set() if statement.algorithm is None else statement.algorithm.batch.free_symbols
@@ -374,14 +377,15 @@ def normalised_points(
         for varied in _VARIED
     ]
     distinct = [t for i, t in enumerate(tables) if t not in tables[:i]]
-    each = max(1, -(-count // len(distinct)))
     for known in distinct:
+        each = enough(statement, known) if count is None else max(1, -(-count // len(distinct)))
         try:
             found += points(statement, known, seed, each)
         except UsageError:
             continue
     if not found:
-        return points(statement, {k: v for k, v in fixed.items() if k in names}, seed, count)
+        known = {k: v for k, v in fixed.items() if k in names}
+        return points(statement, known, seed, enough(statement, known) if count is None else count)
     return found[:count]
 
 

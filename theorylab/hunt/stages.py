@@ -32,7 +32,7 @@ from theorylab.hunt.arms import (
 from theorylab.hunt.instance import FAILURES, Evaluation, Instance, score
 from theorylab.hunt.rescaling import rescaling_attack
 from theorylab.judge.check import constants_for
-from theorylab.judge.domain import points, unbounded
+from theorylab.judge.domain import enough, points, unbounded
 from theorylab.judge.rates import follows_by_algebra
 from theorylab.plugins.specs import Spec
 
@@ -43,7 +43,6 @@ _Result = TypeVar("_Result")
 _CORNERS_END = 0.3  # share of the search after which no corner is begun
 _TERMS_END = 0.5  # likewise for the points at which one term leads
 _RESERVE = 0.6  # share of the search spent before its local part begins
-_CORNERS = 6
 _FIRST = 4  # arms whose second corner comes at once where a symbol has no upper end
 _UNITS = 3  # changes of units that may be tried for each instance of a search with a limit
 _POWERS = (1.0, -1.0, 0.5, -0.5)  # of the size, that a moving function's parameters follow
@@ -237,21 +236,19 @@ class Search:
             yield found
 
     def _corners(self, every: list[Arm], rng: np.random.Generator) -> Iterator[Evaluation]:
-        """The domain's corners on every arm's own default objective."""
+        """The domain's corners on every arm's own default objective, as many as a check tries."""
         tables: list[list[dict[str, Any]]] = []
         for arm in every:
             home = arm.home.objective(self.statement)
             known = {} if home is None else constants_for(self.statement, home)
-            tables.append(points(self.statement, known, self.seed, _CORNERS))
-        turns = [(turn, k) for turn in range(_CORNERS) for k in range(len(every))]
+            tables.append(points(self.statement, known, self.seed, enough(self.statement, known)))
+        turns = [(turn, k) for k, table in enumerate(tables) for turn in range(len(table))]
         # What attains its constants shows first whether a condition was forgotten.
         first = _FIRST if any(unbounded(self.statement, s) for s in self.statement.symbols) else 0
         turns.sort(key=lambda at: (at[0] > 1 or at[1] >= first, *at))
         for turn, k in turns:
             if self._late(_CORNERS_END):
                 return
-            if turn >= len(tables[k]):
-                continue
             values = {name: float(tables[k][turn][name]) for name in every[k].free}
             found = self._evaluate(replace(every[k].home, values=values, seed=self.seed))
             if found is not None:

@@ -128,7 +128,7 @@ def expansion_cell(cell: Mapping[str, Any]) -> Mapping[str, Any]:
     try:
         verdict = check(
             registry.statements()[cell["key"], cell["form"]], build_objective(cell["objective"]),
-            count=6, replicas=cell["seeds"], effort=cell["effort"], seed=cell["seed"],
+            replicas=cell["seeds"], effort=cell["effort"], seed=cell["seed"],
         )  # fmt: skip
     except UsageError:
         return {}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from bounds.evaluation import evaluate
 from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
+from theorylab.judge.corners import corners, nearest
 from theorylab.judge.covering import covering_rows
 
 __all__ = ["enough", "natural_scale", "place", "points", "unbounded"]
@@ -25,7 +25,6 @@ _VALUES = ("Delta", "Bf")
 _FEWEST = 6  # points of a check
 _LONGER = 7  # a search may take counts so many times beyond the typical ones
 _WIDER = 4  # likewise for the rest; a step of 4/ell is beyond what any curvature of ell bears
-_REACHES = (1.0, 0.5, 0.25, 0.125)  # of counts, by factors: where they lie between their ends
 _SAME = 1e-12  # of a typical value, relative: what misses an end by less is rounding
 _FLIP = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 
@@ -88,9 +87,12 @@ def points(
     """
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0xD0,)))
     free = [s for s in _ordered(statement) if s.name not in known]
+    counts = {s.name for s in free if s.domain.integer}
     wishes: list[dict[str, str] | None] = [{}]
     if not typical:
-        wishes = _wishes(statement, _chosen(statement, known), count)
+        chosen = _chosen(statement, known)
+        beyond = [s.name for s in chosen if unbounded(statement, s)]
+        wishes = corners([s.name for s in chosen], beyond, count)
     found: list[dict[str, Any]] = []
     seen: set[tuple[Any, ...]] = set()
 
@@ -104,7 +106,7 @@ def points(
         if len(found) >= count:
             break
         wish = wishes[attempt] if attempt < len(wishes) else None
-        values = at(None) if wish is None else _nearest(at, wish, free)
+        values = at(None) if wish is None else nearest(at, wish, counts)
         if values is None:
             continue
         key = tuple(values[s.name] for s in free)
@@ -134,46 +136,6 @@ def _chosen(statement: Statement, known: Mapping[str, Any]) -> list[Symbol]:
     return [
         s for s in _ordered(statement) if s.name not in known and s not in statement.prescription
     ]
-
-
-def _wishes(
-    statement: Statement, chosen: Sequence[Symbol], count: int
-) -> list[dict[str, str] | None]:
-    """Which symbols are to lie at which end, point by point; the others are typical.
-
-    First none; then, one by one and as far as ``count`` has room (one at least), those that no
-    condition keeps from what nobody chooses; then all; then a point drawn at random (``None``);
-    then each end by itself.
-    """
-    names = [s.name for s in chosen]
-    beyond = [s.name for s in chosen if unbounded(statement, s)]
-    ends = ("lower", "upper")
-    corners = [
-        {name: ends[upper] for name, upper in zip(names, row, strict=True)}
-        for row in covering_rows(len(names))
-    ]
-    alone = [{name: end} for name in names for end in reversed(ends)]
-    first = [{name: "upper"} for name in beyond][: max(1, count - 2 - len(corners))]
-    return [{}, *first, *corners, None, *(wish for wish in alone if wish not in first)]
-
-
-def _nearest(
-    at: Callable[..., dict[str, Any] | None], wish: Mapping[str, str], free: Sequence[Symbol]
-) -> dict[str, Any] | None:
-    """The point at the ends of ``wish``, or the nearest admissible one.
-
-    Counts at their upper ends come down together until the runs are short enough, with repetitions
-    to spare; where that is of no use, as few symbols as possible (one or two) are typical instead.
-    """
-    counts = {s.name for s in free if s.domain.integer}
-    for released in (*combinations(wish, 0), *combinations(wish, 1), *combinations(wish, 2)):
-        ends = {name: end for name, end in wish.items() if name not in released}
-        long = any(end == "upper" and name in counts for name, end in ends.items())
-        for reach in _REACHES if long else _REACHES[:1]:
-            found = at(ends, reach)
-            if found is not None:
-                return found
-    return None
 
 
 def _possible(statement: Statement, known: Mapping[str, Any]) -> bool:

@@ -124,6 +124,7 @@ class Trainer:
         self.device = torch.device(device)
         self.rank, self.world = process
         self._given, self.data = data, data.to(self.device)
+        self._samples = len(data.train)
         channels, height, _ = data.input_size
         self.network: nn.Module = network(settings.model).build(
             len(data.classes), channels, image_size=height, seed=settings.seed,
@@ -219,7 +220,7 @@ class Trainer:
         before = (self.batches.position - 1) * self.settings.batch_size
         if before == 0 and self._anew_every_epoch:
             self.optimizer.restart()
-        return batch, min(self.settings.batch_size, len(self.data.train) - before)
+        return batch, min(self.settings.batch_size, self._samples - before)
 
     def step_on(self, batch: Batch, whole: int) -> Tensor:
         """One step on a given batch, of ``whole`` samples over all processes."""

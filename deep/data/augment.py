@@ -40,7 +40,7 @@ def normalise(
     shape = (1, -1, 1, 1)
     centre = torch.as_tensor(mean, dtype=work, device=images.device).view(shape)
     scale = torch.as_tensor(std, dtype=work, device=images.device).view(shape)
-    return ((images.to(work) / 255 - centre) / scale).to(dtype)
+    return (images.to(work) / 255).sub_(centre).div_(scale).to(dtype)
 
 
 def denormalise(
@@ -124,7 +124,7 @@ class CropFlip(Augmentation):
 
     def apply(self, images: Tensor, plan: Tensor) -> Tensor:
         height, width = images.shape[2:]
-        return _crop(F.pad(images, (self.padding,) * 4), plan, height, width)
+        return _crop(F.pad(images, (self.padding,) * 4), plan, height, width, self.flip)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         return height, width
@@ -151,7 +151,7 @@ class Jitter(Augmentation):
         large = images.float()
         if images.shape[2:] != (self.load, self.load):
             large = F.interpolate(large, (self.load, self.load), mode="bilinear")
-        return _crop(large, plan, self.size, self.size)
+        return _crop(large, plan, self.size, self.size, self.flip)
 
     def output_size(self, height: int, width: int) -> tuple[int, int]:
         return self.size, self.size
@@ -225,13 +225,23 @@ def _crop_plan(uniform: Tensor, down: int, right: int, flip: bool) -> Tensor:
     return torch.stack([top, left, turned], 1)
 
 
-def _crop(images: Tensor, plan: Tensor, height: int, width: int) -> Tensor:
-    """One window an image by a single gather: 2 to 7 times faster than advanced indexing."""
-    samples, channels, _, full = images.shape
-    top, left, flip = plan.unbind(1)
+def _crop(images: Tensor, plan: Tensor, height: int, width: int, flip: bool) -> Tensor:
+    """One window an image by a single gather: 2 to 7 times faster than advanced indexing.
+
+    Of rows of pixels, which is faster still, unless some are to be turned.
+    """
+    samples, channels, tall, wide = images.shape
+    top, left, turned = plan.unbind(1)
+    lines = torch.arange(height, device=images.device) + top[:, None]
+    if not flip:
+        flat = images.reshape(-1)
+        # A row at every place where one may begin: they overlap, nothing is copied.
+        rows = flat.as_strided((len(flat) - width + 1, width), (1, 1))
+        planes = torch.arange(samples * channels, device=images.device).view(samples, channels, 1)
+        begins = (planes * tall + lines[:, None]) * wide + left[:, None, None]
+        return rows.index_select(0, begins.view(-1)).view(samples, channels, height, width)
     columns = torch.arange(width, device=images.device).expand(samples, width)
-    columns = torch.where(flip[:, None] > 0, width - 1 - columns, columns) + left[:, None]
-    rows = torch.arange(height, device=images.device) + top[:, None]
-    flat = (rows[:, :, None] * full + columns[:, None, :]).view(samples, 1, -1)
+    columns = torch.where(turned[:, None] > 0, width - 1 - columns, columns) + left[:, None]
+    flat = (lines[:, :, None] * wide + columns[:, None, :]).view(samples, 1, -1)
     window = images.flatten(2).gather(2, flat.expand(samples, channels, -1))
     return window.view(samples, channels, height, width)

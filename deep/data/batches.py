@@ -114,6 +114,7 @@ class Batches:
         self.drop_last = drop_last
         self.shard = shard
         self.dtype = dtype
+        self._many = (math.floor if drop_last else math.ceil)(samples / batch_size)
         self.epoch = -1
         self.position = len(self)
         self._block = self._samples_ahead()
@@ -122,8 +123,7 @@ class Batches:
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        samples = len(self.split) / self.batch_size
-        return math.floor(samples) if self.drop_last else math.ceil(samples)
+        return self._many
 
     def __iter__(self) -> Iterator[Batch]:
         yield self.draw()
@@ -132,7 +132,7 @@ class Batches:
 
     def draw(self) -> Batch:
         """The next batch, of a new epoch where the current one is over."""
-        if self.position >= len(self):
+        if self.position >= self._many:
             self._begin(self.epoch + 1)
         rank, world = self.shard
         first = self.position * self.batch_size

@@ -21,11 +21,12 @@ from torch import Tensor
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state
 from theorylab.method.schedules import Schedule
 from theorylab.torch.arguments import is_zero_rate
-from theorylab.torch.draws import Later, mixed, single
+from theorylab.torch.draws import mixed, single
 from theorylab.torch.forms import EndToEnd, Form, InParts, Kept, restore
 from theorylab.torch.groups import Active, Fields, Groups
 from theorylab.torch.oracle import Closure, ClosureOracle, NoClosure
 from theorylab.torch.probe import Found, by_coordinate, in_parts, with_memory
+from theorylab.torch.rounds import Rounds, shared, steady
 from theorylab.torch.shards import local, refuse_draws, refuse_hidden, shards_of
 from theorylab.torch.space import Space
 from theorylab.torch.standing import Standing, stepped
@@ -88,6 +89,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         self._space: tuple[Any, Space] | None = None
         self._closures: list[Closure] = []
         self._ahead: int | None = None
+        self._rounds = Rounds(lambda: mixed(self._key(), _ROUNDS))
         self._drawn_on: torch.device | None = getattr(self, "_drawn_on", None)
         self._warned = False
 
@@ -146,9 +148,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
     # --- rounds ------------------------------------------------------------------------------
     def _common(self, name: str) -> int:
-        """A count that all parameters share; 0 before the first step."""
-        found = {id(x): x for s in self.state.values() if (x := s.get(name)) is not None}
-        return max((int(x) for x in found.values()), default=0)
+        return shared(self.state, name)
 
     def restart(self) -> None:
         """Let the next step begin a round, as the authors' code does at every epoch."""
@@ -160,11 +160,7 @@ class RuleOptimizer(torch.optim.Optimizer):
     @property
     def between_rounds(self) -> bool:
         """Whether the next step begins a round, so that the parameters are a round's outcome."""
-        return self._begins_round(self._present(), self._common("position"))
-
-    def _begins_round(self, rule: UpdateRule, position: int) -> bool:
-        mask = rule.restarts(Later(self._round_key), position, 1, 1)  # type: ignore[arg-type]
-        return mask is None or bool(mask[0, 0])
+        return self._rounds.next(self._present(), None, self.state)
 
     def _present(self) -> UpdateRule:
         if self._groups.present is not None:
@@ -176,8 +172,7 @@ class RuleOptimizer(torch.optim.Optimizer):
 
         ``None`` where it is, and where every step does.
         """
-        mask = self._present().restarts(np.random.default_rng(0), first, steps, 2)
-        return None if mask is None or mask.shape[1] > 1 else mask[:, 0]
+        return steady(self._present(), first, steps)
 
     @property
     def rounds(self) -> int:
@@ -242,10 +237,11 @@ class RuleOptimizer(torch.optim.Optimizer):
         before, gradients = last.count, last.gradients()
         if numbers is None or before is None or gradients is None:
             return False
-        if not (whole := last.wholes[not last.rounds or self.between_rounds]).ready(gradients):
+        begins = not last.rounds or self._rounds.next(self._present(), last, self.state)
+        if not (whole := last.wholes[begins]).ready(gradients):
             return False
         if last.rounds:
-            self._enter_round(self._present(), last.states)
+            self._rounds.enter(self._present(), last, last.states, self.state)
             self._ahead = None
         whole.run(before + 1, numbers)
         last.called(before + 1)
@@ -352,7 +348,7 @@ class RuleOptimizer(torch.optim.Optimizer):
             torch._foreach_add_(steps, 1)
             return Drawn(form.each(steps))
         last = self._standing
-        begins = self._enter_round(rule, states) if self._has_rounds(rule) else True
+        begins = not self._has_rounds(rule) or self._rounds.enter(rule, last, states, self.state)
         own = {}
         if rule.draws:
             key = self._key()
@@ -366,26 +362,6 @@ class RuleOptimizer(torch.optim.Optimizer):
         t = form.each(counts) if isinstance(counts, list) else form.scalar(counts)
         return Drawn(t, begins, own)
 
-    def _enter_round(self, rule: UpdateRule, states: list[dict[str, Any]]) -> bool:
-        """Move the inner index on; whether the step begins a round."""
-        last = self._standing
-        if last is not None:
-            known, begun = last.common("position"), last.common("rounds")
-            if known is not None and begun is not None:
-                begins = self._begins_round(rule, known.value)
-                known.value += 1
-                if begins:
-                    begun.value += 1
-                return begins
-        # Rounds are of the whole vector: where it grows, all parameters begin one.
-        joined = any("position" not in s for s in states)
-        position = 0 if joined else self._common("position")
-        begins = self._begins_round(rule, position)
-        rounds, after = torch.tensor(self._common("rounds") + begins), torch.tensor(position + 1)
-        for s in states:
-            s["position"], s["rounds"] = after, rounds
-        return begins
-
     def _key(self) -> int:
         """What decides the next step's draws."""
         seed = self.defaults["seed"]
@@ -394,9 +370,6 @@ class RuleOptimizer(torch.optim.Optimizer):
         if self._ahead is None:
             self._ahead = int(torch.randint(2**62, ()))
         return self._ahead
-
-    def _round_key(self) -> int:
-        return mixed(self._key(), _ROUNDS)
 
     def draw_on(self, device: torch.device | str) -> None:
         """Take the method's own draws on ``device``: a CPU's are the same on every machine."""

@@ -15,7 +15,7 @@ from theorylab.torch.forms import InParts
 from theorylab.torch.groups import Active, Groups
 from theorylab.torch.whole import Whole, whole
 
-__all__ = ["Standing", "stepped"]
+__all__ = ["Count", "Standing", "stepped"]
 
 _LOOK = attrgetter("shape", "dtype", "device")
 _GRADIENT = attrgetter("grad")
@@ -23,11 +23,12 @@ _PARAMS, _SIGN = itemgetter("params"), itemgetter("maximize")
 
 
 @final
-class _Count:
+class Count:
     """A count that all parameters share, fetched only where someone else may have written it."""
 
     def __init__(self, x: Tensor) -> None:
         self._x, self._value, self._version = x, 0, -1
+        self._number = x.numpy() if x.device.type == "cpu" else None
 
     @property
     def value(self) -> int:
@@ -37,8 +38,8 @@ class _Count:
 
     @value.setter
     def value(self, new: int) -> None:
-        if self._x.device.type == "cpu":
-            self._x.numpy()[()] = new
+        if self._number is not None:
+            self._number[()] = new
         else:
             self._x.fill_(new)
         self._value, self._version = new, self._x._version
@@ -100,7 +101,8 @@ class Standing:
         self._counts = self._block if narrow else None
         self._version = -1
         self._count: float | None = None
-        self._common: dict[str, _Count | None] = {}
+        self._looked = False
+        self._in_round: tuple[Count, Count] | None = None
         self._of: object = None
         self._cannot: set[tuple[Any, ...]] = set()
         self.wholes: dict[bool, Whole] = {}
@@ -180,14 +182,21 @@ class Standing:
             stepped(self._steps)
         self._count = count
 
-    def common(self, name: str) -> _Count | None:
-        """A count that all parameters share in one tensor; ``None`` if they do not."""
-        if name not in self._common:
-            found = {id(held.get(name)): held.get(name) for held in self._held}
-            x = next(iter(found.values())) if len(found) == 1 else None
-            one = x is not None and not x.is_inference()
-            self._common[name] = _Count(x) if one and x is not None else None
-        return self._common[name]
+    @property
+    def in_round(self) -> tuple[Count, Count] | None:
+        """The inner index and the rounds begun, where all parameters share both."""
+        if self._looked:
+            return self._in_round
+        self._looked = True
+        found = []
+        for name in ("position", "rounds"):
+            same = {id(held.get(name)): held.get(name) for held in self._held}
+            x = next(iter(same.values())) if len(same) == 1 else None
+            if x is None or x.is_inference():
+                return None
+            found.append(Count(x))
+        self._in_round = found[0], found[1]
+        return self._in_round
 
     # --- the step as one call ------------------------------------------------------------------
     def prepare(self, known: Groups, groups: Sequence[dict[str, Any]], rule: UpdateRule) -> None:

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from synthetic.bowl import Bowl, alternating
 from synthetic.deterministic import Deterministic
-from synthetic.noise import with_noise
+from synthetic.noise import ShiftedSum, with_noise
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.separable import Separable, spread
 from synthetic.shared import at_least, count, positive, refuse
 from theorylab.problem.composite import Constrained
 from theorylab.problem.geometry import Ball, Box, ConvexSet, L1Ball, Simplex
-from theorylab.problem.objective import Constant
+from theorylab.problem.objective import Constant, Objective
 
 __all__ = ["constrained_huber", "constrained_linear", "constrained_quadratic"]
 
@@ -88,9 +88,10 @@ def constrained_quadratic(
     entries = _largest_entries(lam, c, chosen)
     certified = {"G_inf": Constant(float(entries.max()), _HOW, attained=True),
                  "G": _steepest(lam, c, chosen)}  # fmt: skip
+    noisy = with_noise(base, noise, sigma, n, seed, parameters, rarity)
     return Constrained(
-        with_noise(base, noise, sigma, n, seed, parameters, rarity), chosen,
-        minimizer=torch.tensor(best, dtype=dtype), certified=certified, parameters=parameters,
+        noisy, chosen, minimizer=torch.tensor(best, dtype=dtype), certified=certified,
+        sample_certified=_tilted(noisy, certified), parameters=parameters,
     )  # fmt: skip
 
 
@@ -144,9 +145,11 @@ def constrained_huber(
     best = torch.tensor([min(max(middle, 0.0), end)], dtype=dtype)
     ends = scalar.slope(torch.tensor([0.0, end], dtype=torch.float64))
     steepest = Constant(float(ends.abs().max()), _HOW, attained=True)
+    certified = {"G": steepest, "G_inf": steepest}
+    noisy = with_noise(base, noise, sigma, n, seed, parameters, rarity)
     return Constrained(
-        with_noise(base, noise, sigma, n, seed, parameters, rarity), Box(0.0, end),
-        minimizer=best, certified={"G": steepest, "G_inf": steepest}, parameters=parameters,
+        noisy, Box(0.0, end), minimizer=best, certified=certified,
+        sample_certified=_tilted(noisy, certified), parameters=parameters,
     )  # fmt: skip
 
 
@@ -213,11 +216,32 @@ def constrained_linear(
         best = torch.full((dim,), _least_largest(chosen, dim), dtype=dtype)
     else:
         raise refuse(who, "shape", "'linear' or 'max'", shape)
+    certified = {"G_inf": Constant(slope, _HOW, attained=True)}
+    noisy = with_noise(base, noise, sigma, n, seed, parameters, rarity)
+    every = _tilted(noisy, {**certified, "G": Constant(base.steepest, _HOW)})
+    if isinstance(base, _Linear) and isinstance(noisy, ShiftedSum):
+        every = _steepest_of_lines(base.slopes.numpy() + noisy.shifts.vectors)
     return Constrained(
-        with_noise(base, noise, sigma, n, seed, parameters, rarity), chosen, begin,
-        minimizer=best, certified={"G_inf": Constant(slope, _HOW, attained=True)},
+        noisy, chosen, begin, minimizer=best, certified=certified, sample_certified=every,
         parameters=parameters,
     )  # fmt: skip
+
+
+# --- every f_i = F + <s_i, w> ---------------------------------------------------------------------
+def _tilted(F: Objective, certified: Mapping[str, Constant]) -> Mapping[str, Constant]:
+    """Bounds on every f_i's gradients, from F's on the set; none where F is no such sum."""
+    if not isinstance(F, ShiftedSum):
+        return {}
+    tilts = F.shifts.vectors
+    more = {"G": np.linalg.norm(tilts, axis=1).max(), "G_inf": np.abs(tilts).max()}
+    return {name: Constant(float(bound) + float(more[name]), "||grad F|| + max_i ||s_i||")
+            for name, bound in certified.items()}  # fmt: skip
+
+
+def _steepest_of_lines(slopes: np.ndarray) -> Mapping[str, Constant]:
+    """The largest of the gradients, one a row, of linear functions."""
+    lengths = {"G": np.linalg.norm(slopes, axis=1), "G_inf": np.abs(slopes)}
+    return {name: Constant(float(x.max()), _HOW, attained=True) for name, x in lengths.items()}
 
 
 # --- functions ----------------------------------------------------------------------------------

@@ -135,7 +135,9 @@ FAMILIES: tuple[Family, ...] = (
         constrained_linear,
         (_DIM, Parameter("slope", 0.01, 100.0, log=True), _SIZE, _OUT),
         ({"shape": "max"}, {"shape": "max", "dim": 11}, {"domain": "simplex", "dim": 3},
-         {"domain": "l1_ball", "dim": 3}, {"shape": "max", "domain": "box", "start": 0.5}),
+         {"domain": "l1_ball", "dim": 3}, {"shape": "max", "domain": "box", "start": 0.5},
+         # Drawn losses against which nobody can do much: their mean is all but flat.
+         {"dim": 1, "slope": 0.01, "noise": "shifts", "sigma": 1.0, "n": 2}),
     ),
     Family(
         "polyak_lojasiewicz",

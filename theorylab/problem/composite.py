@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor
 
 from theorylab.problem.geometry import ConvexSet, Simple, Simplex
-from theorylab.problem.objective import Constant, Objective, initial_distance
+from theorylab.problem.objective import Constant, FiniteSum, Objective, initial_distance
 
 __all__ = ["Composite", "Constrained"]
 
@@ -164,6 +164,8 @@ class Constrained(_Wrapped):
         Of F on the set, where it is known.
     certified : mapping of str to Constant, optional
         Constants beside those of F that hold on any set.
+    sample_certified : mapping of str to Constant, optional
+        Likewise of every f_i, where F is a finite sum.
     parameters : mapping, optional
         What built it; by default F's.
 
@@ -186,11 +188,13 @@ class Constrained(_Wrapped):
         *,
         minimizer: Tensor | None = None,
         certified: Mapping[str, Constant] | None = None,
+        sample_certified: Mapping[str, Constant] | None = None,
         parameters: Mapping[str, Any] | None = None,
     ) -> None:
         at = domain.projection(smooth.start if start is None else start)
         super().__init__(smooth, f"on {domain}", at, minimizer, certified, parameters)
         self.domain = domain
+        self._sample_certified = dict(sample_certified or {})
 
     @property
     def setting(self) -> frozenset[str]:
@@ -198,16 +202,36 @@ class Constrained(_Wrapped):
 
     @property
     def declared(self) -> frozenset[str]:
+        return super().declared | self._centred
+
+    @property
+    def sample_declared(self) -> frozenset[str]:
+        """What every f_i satisfies on the set; none where F is no finite sum."""
+        if not isinstance(self.smooth, FiniteSum):
+            return frozenset()
+        return self.smooth.sample_declared - {"fitted"} | self.setting | self._centred
+
+    @property
+    def _centred(self) -> frozenset[str]:
         centred = isinstance(self.domain, Simplex) and bool((self.start == self.start[0]).all())
-        return super().declared | (frozenset({"from_centre"}) if centred else frozenset())
+        return frozenset({"from_centre"}) if centred else frozenset()
 
     def constants(self) -> Mapping[str, Constant]:
-        found = dict(super().constants())
+        return {**super().constants(), **self._diameters()}
+
+    def sample_constants(self) -> Mapping[str, Constant]:
+        """Those of every f_i that hold anywhere, what was certified besides, n and the set's."""
+        if not isinstance(self.smooth, FiniteSum):
+            return {}
+        known = self.smooth.sample_constants()
+        found = {name: known[name] for name in self._kept if name in known}
+        found["n"] = Constant(float(self.smooth.n), _HOW, attained=True)
+        return {**found, **self._diameters(), **self._sample_certified}
+
+    def _diameters(self) -> Mapping[str, Constant]:
         sizes = {"D": self.domain.diameter(self.dim), "D1": self.domain.l1_diameter(self.dim)}
-        for name, size in sizes.items():
-            if math.isfinite(size):
-                found[name] = Constant(size, _HOW, attained=True)
-        return found
+        return {name: Constant(size, _HOW, attained=True)
+                for name, size in sizes.items() if math.isfinite(size)}  # fmt: skip
 
     def inside(self, w: Tensor) -> Tensor:
         return self.domain.projection(w)

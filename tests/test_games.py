@@ -9,10 +9,10 @@ import torch
 
 import synthetic
 from bounds import hardt_recht_singer
-from bounds.assumptions import CONVEX, MONOTONE, SMOOTH
-from bounds.claim import Claim
+from bounds.assumptions import CONVEX, MONOTONE, SMOOTH, STRONGLY_MONOTONE
+from bounds.claim import Claim, Condition
 from bounds.methods import extragradient
-from bounds.notation import T, ell, eta
+from bounds.notation import T, ell, eta, mu, sigma
 from bounds.quantities import (
     final_distance_to_minimizer_squared,
     final_suboptimality,
@@ -74,7 +74,7 @@ def test_only_statements_on_monotone_fields_speak_of_games() -> None:
                        Algorithm("sgd", {"eta": eta}))  # fmt: skip
     for other in (game, rescale(game, 2.0, 3.0), without_noise(game),
                   synthetic.Noisy(game, synthetic.Gaussian(0.1))):  # fmt: skip
-        assert other.setting == {"monotone"}
+        assert other.setting == {"monotone", "strongly_monotone"}
         with pytest.raises(AssumptionError):
             check(convex, other, count=1)
     with pytest.raises(AssumptionError):
@@ -84,6 +84,24 @@ def test_only_statements_on_monotone_fields_speak_of_games() -> None:
     assert check(lemma, synthetic.quadratic(), count=1).verdict != "violated"
     with pytest.raises(AssumptionError, match="is not monotone"):
         check(lemma, synthetic.delta_nonconvex(), count=1)
+
+
+def shrinks(times: int) -> Statement:
+    """``||w_T||^2 <= (1 - times eta mu + eta^2 ell^2)^T ||w_0||^2``: true for 2, false for 3."""
+    factor = 1 - times * eta * mu + eta**2 * ell**2
+    claim = Claim(final_distance_to_minimizer_squared, "<=",
+                  factor**T * first_distance_to_minimizer_squared)  # fmt: skip
+    quiet, short = Condition(sigma, "<=", 0), Condition(eta, "<=", mu / ell**2)
+    return Statement("test.strongly", "Lemma", "printed", claim, (STRONGLY_MONOTONE, SMOOTH),
+                     Algorithm("sgd", {"eta": eta}), conditions=(short, quiet))  # fmt: skip
+
+
+def test_statements_on_strongly_monotone_fields_speak_of_games_that_are() -> None:
+    curved = synthetic.quadratic_game(mu=0.5)
+    assert check(shrinks(2), curved, count=4).verdict == "holds"
+    assert check(shrinks(3), curved, count=4).verdict == "violated"
+    with pytest.raises(AssumptionError, match="certifies no mu"):
+        check(shrinks(2), synthetic.quadratic_game(), count=1)
 
 
 @pytest.mark.parametrize("step", [0.25, 1.0])
@@ -111,6 +129,11 @@ def test_worst_cases_of_monotone_fields_bound_from_above() -> None:
     except UsageError as error:
         pytest.skip(str(error))
     values = {"eta": 0.2, "ell": 1.0, "s_min": 0.5, "T": 2.0, "sigma": 0.0}
+    # Of strongly monotone fields too, and not of strongly convex functions alone, which do better.
+    strongly = worst_case(shrinks(2), {"eta": 0.2, "ell": 1.0, "mu": 0.25, "T": 1.0, "sigma": 0.0})
+    assert strongly.scope == "upper bound"
+    assert strongly.proves
+    assert strongly.ratio == pytest.approx(1, abs=1e-3)
     found = worst_case(extragradient.theorem_4_bilinear, values)
     assert found.scope == "upper bound"
     assert found.proves

@@ -98,7 +98,7 @@ class FunctionClass:
             )
         if "delta" in table:
             lower = max(lower, -table["delta"])
-        field = "monotone" in assumed
+        field = "monotone" in assumed or ("strongly_monotone" in assumed and not convex)
         if convex or field or "mu" in table:
             lower = table.get("mu", 0.0)
         simple: SimplePart = "convex function" if "composite" in assumed else "none"

@@ -17,7 +17,8 @@ class Field(Objective, abc.ABC):
 
     :meth:`gradient` is g, of a game each player's gradient in the player's own variables;
     :meth:`minimizer` is where g vanishes. There are no values: what needs some refuses, and only
-    statements that assume a monotone field speak of it (:attr:`setting`).
+    statements that assume a monotone field, or a strongly monotone one where it certifies its
+    ``mu``, speak of it (:attr:`setting`).
     """
 
     def value(self, w: Tensor) -> Tensor:
@@ -32,7 +33,7 @@ class Field(Objective, abc.ABC):
 
     @property
     def setting(self) -> frozenset[str]:
-        return frozenset({"monotone"})
+        return frozenset({"monotone", "strongly_monotone"})
 
     @property
     def declared(self) -> frozenset[str]:

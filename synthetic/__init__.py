@@ -29,6 +29,7 @@ from synthetic.piecewise_quadratic import (
 )
 from synthetic.polyak import polyak_lojasiewicz
 from synthetic.quadratic import quadratic
+from synthetic.quadratic_sum import quadratic_sum
 from synthetic.reach import Reach
 from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
@@ -50,7 +51,8 @@ __all__ = [
     "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "lasso", "linear_twins",
     "linear_workers", "load",
     "one_sided", "own_loss", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",
-    "quadratic", "quadratic_dip", "quadratic_game", "regression_workers", "relaxed_smooth",
+    "quadratic", "quadratic_dip", "quadratic_game", "quadratic_sum", "regression_workers",
+    "relaxed_smooth",
     "robust_regression", "shifted_workers", "stability_twins", "strongly_convex",
     "strongly_convex_twins", "two_point",
 ]  # fmt: skip

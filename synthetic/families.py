@@ -18,6 +18,7 @@ from synthetic.one_sided import one_sided
 from synthetic.piecewise_quadratic import piecewise_quadratic, piecewise_quadratic_sum
 from synthetic.polyak import polyak_lojasiewicz
 from synthetic.quadratic import quadratic
+from synthetic.quadratic_sum import quadratic_sum
 from synthetic.relaxed_smooth import cosh_sum, relaxed_smooth
 from synthetic.trigonometric import cosine_sum, stability_twins
 from synthetic.workers import (
@@ -226,6 +227,13 @@ FAMILIES: tuple[Family, ...] = (
         (Parameter("n", 2, 10_000, log=True, integer=True),
          Parameter("slope", 0.1, 10.0, log=True), Parameter("mu", 0.01, 10.0, log=True),
          _CONDITION),
+    ),
+    Family(
+        "quadratic_sum",
+        quadratic_sum,
+        (_N, _ELL, _CONDITION, Parameter("apart", 0.0, 10.0), Parameter("start", -10.0, 10.0)),
+        ({"n": 2}, {"n": 12, "condition": 1.0, "start": 0.0},
+         {"n": 2, "condition": 1.0, "apart": 0.0}),  # gradient descent, whichever is drawn
     ),
     Family(
         "robust_regression",

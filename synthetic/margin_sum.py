@@ -240,8 +240,11 @@ class MarginSum(FiniteSum):
 
     @cached_property
     def _sample_constants(self) -> Mapping[str, Constant]:
-        largest = float(np.sum(self._A**2, axis=1).max())
-        return self._certify((0.0, largest), "closed form", not self.alpha, not self.alpha)
+        squares = np.sum(self._A**2, axis=1)
+        # Of more dimensions than one, a loss of <a, w> is flat across a.
+        least = float(squares.min()) if self.dim == 1 else 0.0
+        return self._certify((least, float(squares.max())), "closed form", not self.alpha,
+                             not self.alpha)  # fmt: skip
 
     def sample_constants(self) -> Mapping[str, Constant]:
         return self._sample_constants
@@ -251,7 +254,8 @@ class MarginSum(FiniteSum):
 
     @property
     def sample_declared(self) -> frozenset[str]:
-        return self.declared & {"convex"}  # one loss for every sample: convex alike
+        convex = self.declared & {"convex"}  # one loss for every sample: convex alike
+        return convex | ({"strongly_convex"} if "mu" in self._sample_constants else set())
 
     def affine_gradients(self) -> AffineGradients | None:
         least, most = self.loss.ranges.curvature

@@ -6,10 +6,23 @@ import pytest
 import sympy as sp
 
 import synthetic
-from bounds import Algorithm, Claim, Statement
-from bounds.assumptions import BOUNDED_VARIANCE
-from bounds.notation import B, eta, sigma
-from bounds.quantities import estimate_error_squared
+from bounds import Algorithm, Claim, Condition, Statement
+from bounds.assumptions import (
+    BOUNDED_VARIANCE,
+    CONVEX,
+    NOISE_AT_MINIMIZER,
+    PER_SAMPLE,
+    SMOOTH,
+    STRONGLY_CONVEX,
+)
+from bounds.notation import B, T, ell, eta, mu, n, sigma, sigma_star
+from bounds.quantities import (
+    estimate_error_squared,
+    final_displacement_squared,
+    final_distance_to_minimizer_squared,
+    first_distance_to_minimizer_squared,
+    first_suboptimality,
+)
 from theorylab import check
 
 
@@ -28,3 +41,43 @@ def test_a_difference_of_terms_that_overflow_is_no_evidence(noise: str) -> None:
         statement("storm", claim, BOUNDED_VARIANCE, algorithm=storm), bowl, values=far, count=1
     )
     assert found.verdict == "not refuted", found
+
+
+# --- samples of different curvatures ------------------------------------------------------------
+SHRUNK = (1 - eta * mu) ** (n * T) * first_distance_to_minimizer_squared
+STEP = Algorithm("sgd", {"eta": eta}, horizon=sp.Integer(1))
+
+
+@pytest.mark.parametrize(
+    ("told", "claim", "algorithm", "assumed", "objective"),
+    [
+        # Two steps of SAGA do not contract as gradient descent does.
+        ("violated", Claim(final_distance_to_minimizer_squared, "<=",
+                           (1 - eta * mu) ** 4 * first_distance_to_minimizer_squared),
+         Algorithm("saga", {"eta": eta}, horizon=sp.Integer(2)), (STRONGLY_CONVEX,),
+         synthetic.quadratic_sum(condition=1.2, apart=0.0)),
+        # What random orders obey, the worst of the fixed ones does not.
+        ("violated", Claim(final_distance_to_minimizer_squared, "<=",
+                           SHRUNK + eta**2 * ell * n * sigma_star**2 / (2 * mu)),
+         Algorithm("reshuffled_sgd", {"eta": eta, "order": "cyclic"}, horizon=n * T),
+         (STRONGLY_CONVEX, NOISE_AT_MINIMIZER),
+         synthetic.quadratic_sum(n=16, condition=1.0, start=0.0)),
+        # A gradient's second moment: twice the parts, for they may point the same way.
+        ("violated", Claim(final_displacement_squared, "<=",
+                           eta**2 * (2 * ell * first_suboptimality + sigma_star**2)),
+         STEP, (CONVEX, NOISE_AT_MINIMIZER), synthetic.quadratic_sum(condition=9.0, start=0.5)),
+        ("holds", Claim(final_displacement_squared, "<=",
+                        2 * eta**2 * (2 * ell * first_suboptimality + sigma_star**2)),
+         STEP, (CONVEX, NOISE_AT_MINIMIZER), synthetic.quadratic_sum(condition=9.0, start=0.5)),
+    ],
+    ids=["saga", "cyclic", "second_moment", "second_moment_twice"],
+)  # fmt: skip
+def test_samples_of_different_curvatures_tell_neighbours_apart(
+    told: str, claim: Claim, algorithm: Algorithm, assumed: Any, objective: Any
+) -> None:
+    near = statement("sum", claim, PER_SAMPLE, SMOOTH, *assumed, algorithm=algorithm,
+                     conditions=(Condition(eta, "<=", 1 / ell),))  # fmt: skip
+    values = {"eta": 0.05} if "reshuffled" in algorithm.rule else {}
+    if T in algorithm.horizon.free_symbols:
+        values["T"] = 60.0
+    assert check(near, objective, values=values, count=4).verdict == told

@@ -301,6 +301,12 @@ class MarginSum(FiniteSum):
         value = self.population.risk(self.loss, w)
         return value + self._penalty(w) if self.alpha else value
 
+    def population_constants(self) -> Mapping[str, Constant]:
+        # The loss is bounded, or it is not, at every margin: whatever the sample is.
+        known = self._sample_constants
+        bounded = self.population is not None and "Bf" in known
+        return {"Bf": Constant(known["Bf"].value, known["Bf"].how)} if bounded else {}
+
     def _law(self) -> Population:
         if self.population is None:
             raise UsageError(f"{self.name}: no population to draw new samples from")

@@ -330,6 +330,12 @@ class CosineSum(FiniteSum):
         amplitude, frequency = self._first_scale
         return amplitude * shrink * torch.cos(w * frequency).sum(-1)
 
+    def population_constants(self) -> Mapping[str, Constant]:
+        # Fresh samples differ from one another in phase alone, as those at hand.
+        if self._fresh is not None:
+            return {}
+        return {"Bf": Constant(abs(self._first_scale[0]) * self.dim, "closed form", True)}
+
     def _with(self, **changes: Any) -> CosineSum:
         same: dict[str, Any] = {
             "amplitude": self._a, "harmonic": self._k, "phase": self._phase, "kind": self.kind,

@@ -301,9 +301,13 @@ def test_claims_that_runs_generalize_too_well_are_refuted() -> None:
     low, high = measured.ranges["generalization_gap"]
     sampled = measured.values["generalization_gap"]
     assert low <= sampled.min() < sampled.max() <= high
-    # Losses of a population's fresh samples are certified by nothing.
-    waves = Experiment(smaller, synthetic.cosine_sum(n=5), values, replicas=8)
-    assert not protocol_for(smaller).measure(waves).ranges
+    # Losses of a population's fresh samples are certified where the law of a sample says so.
+    waves = Experiment(smaller, synthetic.cosine_sum(n=5, dim=2), values, replicas=200)
+    fresh = protocol_for(smaller).measure(waves)
+    assert fresh.ranges["generalization_gap"] == (-8.0, 8.0)
+    assert np.abs(fresh.values["generalization_gap"]).max() <= 8
+    without = Experiment(smaller, synthetic.cosh_sum(n=5), values, replicas=8)
+    assert not protocol_for(smaller).measure(without).ranges
 
 
 def test_exponents_are_recovered_with_their_intervals() -> None:

@@ -414,3 +414,21 @@ def test_an_unknown_loss_is_named() -> None:
 def test_the_attack_needs_double_precision() -> None:
     with pytest.raises(UsageError, match="must be in float64"):
         synthetic.attack(synthetic.quadratic(dtype=torch.float32))
+
+
+@pytest.mark.parametrize("data", [
+    synthetic.cosine_sum(n=5, dim=2), synthetic.robust_regression(n=5, dim=2),
+    synthetic.stability_twins(n=5), synthetic.cosh_sum(n=5),
+    synthetic.robust_regression(n=5, dim=2, loss="squared"),
+], ids=lambda data: f"{data.name} {data.parameters.get('loss', '')}")  # fmt: skip
+def test_what_is_certified_of_fresh_samples_holds_for_a_thousand_of_them(data: Any) -> None:
+    largest = data.population_constants().get("Bf")
+    assert (largest is None) == (data.name in ("stability_twins", "cosh_sum")
+                                 or data.parameters.get("loss") == "squared")  # fmt: skip
+    if largest is None:
+        return
+    fresh = data.resize(1000, 77)
+    w = 10.0 ** torch.linspace(-2, 3, 50)[:, None] * torch.randn(50, data.dim).double()
+    losses = fresh.sample_value(w, torch.arange(1000, dtype=torch.int32).repeat(50, 1))
+    assert float(losses.abs().max()) <= float(largest) * (1 + 1e-12)
+    assert float(data.population_value(w).abs().max()) <= float(largest) * (1 + 1e-12)

@@ -353,6 +353,10 @@ class FiniteSum(Objective):
         """E_z f(w; z) under the law the samples come from, shape ``(R,)``; ``None`` if unknown."""
         return None
 
+    def population_constants(self) -> Mapping[str, Constant]:
+        """Constants that hold for every sample of that law; empty where none is proved to."""
+        return {}
+
     def draw(
         self, rng: np.random.Generator, steps: int, replicas: int, batch_size: int
     ) -> np.ndarray:

@@ -136,11 +136,12 @@ def _seeds(experiment: Experiment, gradients: float) -> int:
 def _range_of_gap(sampled: FiniteSum) -> dict[str, tuple[float, float]]:
     """The certified range of one repetition's generalization gap, less that at the start.
 
-    Two risks at two points: four values of losses. Those of fresh samples of a population are
-    certified by nothing; where there is none, every loss is of one of the sum's own samples.
+    Two risks at two points: four values of losses. Where there is a population they are of fresh
+    samples of it, else of the sum's own.
     """
-    largest = _certified(sampled).get("Bf")
-    if largest is None or sampled.population_value(sampled.start.unsqueeze(0)) is not None:
+    known = sampled.population_value(sampled.start.unsqueeze(0)) is not None
+    largest = (sampled.population_constants() if known else _certified(sampled)).get("Bf")
+    if largest is None:
         return {}
     return {"generalization_gap": (-4 * float(largest), 4 * float(largest))}
 

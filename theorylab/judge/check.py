@@ -9,7 +9,7 @@ sampled data must repeat on fresh randomness.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from theorylab.judge import modes
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.course import Course
 from theorylab.judge.domain import enough, points
+from theorylab.judge.looks import Judged, settled
 from theorylab.judge.undecided import HIDDEN, LOST, NO_VALUE, is_lost, reason_of, shorter
 from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
 from theorylab.plugins import registry
@@ -160,18 +161,22 @@ def check(
     share = effort / (max(tried, _SHARES) if count is None else tried)
     table = points(statement, known, seed, tried, lambda point: experiment(point).feasible)
     _as_prescribed(statement, fixed, table[0])
-    found = []
+    looks, judged = [], []
     for point in track(table, f"checking {statement.key}", shown(effort)):
-        judged = [_judge(protocol, experiment(point), risk / len(table))]
-        if judged[0].reason == LOST:
+        look = _looks(protocol, experiment(point), risk / len(table))
+        now = first = next(look)
+        if first.verdict.reason == LOST:
             earlier = [p for p in shorter(statement, point) if fixed.items() <= p.items()]
             for p in earlier:
-                judged.append(_judge(protocol, experiment(p), risk / len(table) / len(earlier)))
-                if judged[-1].reason != LOST:
-                    found.append(replace(judged[0], evidence=""))  # known no further than there
+                look = _looks(protocol, experiment(p), risk / len(table) / len(earlier))
+                now = next(look)
+                if now.verdict.reason != LOST:  # the point is known no further than there
+                    judged.append(Judged(replace(first.verdict, evidence="")))
+                    looks.append(iter(judged[-1:]))
                     break
-        found.append(judged[-1])
-    return worst(found)
+        judged.append(now)
+        looks.append(look)
+    return worst(settled(judged, looks))
 
 
 def shown(effort: float) -> bool | None:
@@ -292,11 +297,12 @@ def _as_prescribed(
             )
 
 
-def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
-    """The verdict at one point of the domain.
+def _looks(protocol: Protocol, experiment: Experiment, risk: float) -> Iterator[Judged]:
+    """What is known of one point of the domain: at first, and after closer looks.
 
     Samples are looked at up to three times, each time afresh and with a third of the risk; a
-    violation must be seen twice.
+    violation must be seen twice. Whoever iterates decides about a second look that could only
+    show that the claim holds.
     """
     statement = experiment.statement
     again = replace(
@@ -307,11 +313,12 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
         now = replace(again if look else experiment, repeat=experiment.repeat + look)
         measured = modes.admitted(statement, experiment.values, protocol.measure(now))
         if measured is None:
-            return Verdict(
+            yield Judged(Verdict(
                 statement.key, statement.form, "not refuted", units=statement.units,
                 objective=experiment.objective.name, seed=experiment.seed,
                 reason="no instance met the conditions on what is measured",
-            )  # fmt: skip
+            ))  # fmt: skip
+            return
         found = measured
         compared = compare(statement.claim, experiment.values, found, risk / _LOOKS)
         if experiment.run_by_run:
@@ -330,8 +337,21 @@ def _judge(protocol: Protocol, experiment: Experiment, risk: float) -> Verdict:
         violated = outcomes == "violated"
         seen = seen + violated
         outcomes = np.where(seen == 1, "not refuted", np.where(violated, "violated", outcomes))
-        if not (np.any(seen == 1) or (look == 0 and compared.promising(_CLOSER))):
+        if np.any(seen == 1):
+            continue
+        promise = "not refuted" if look else compared.promising(_CLOSER)
+        if promise == "holds":
+            yield Judged(_told(experiment, compared, outcomes, found), may_hold=True)
+        elif promise != "violated":
             break
+    yield Judged(_told(experiment, compared, outcomes, found))
+
+
+def _told(
+    experiment: Experiment, compared: Comparison, outcomes: np.ndarray, found: Measurement
+) -> Verdict:
+    """The verdict at the instance that decides."""
+    statement = experiment.statement
     decisive = _decisive(outcomes, compared)
     outcome = _outcome(outcomes[decisive])
     reason = found.labels[decisive] if decisive < len(found.labels) else ""

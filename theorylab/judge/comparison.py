@@ -109,21 +109,29 @@ class Comparison:
         intervals that are valid for any law within the certified range; a supremum known from
         below can exceed, and nothing more.
         """
-        found = self._from_samples(self._share) if self.law == "samples" else self._exact()
+        sampled = self.law == "samples"
+        return self._known(self._from_samples(self._share) if sampled else self._exact())
+
+    def promising(self, times: float) -> str:
+        """What about ``times`` as many samples might make of the instances that these leave open.
+
+        ``violated`` if they might refute one, ``holds`` if they might settle all, or ``not
+        refuted``. Money grows by as much again with as many samples again.
+        """
+        if self.law != "samples":
+            return "not refuted"
+        open_ = self._from_samples(self._share) == "not refuted"
+        closer = self._known(self._from_samples(self._share ** (1 / times)))[open_]
+        if "violated" in closer:
+            return "violated"
+        return "holds" if closer.size and (closer == "holds").all() else "not refuted"
+
+    def _known(self, found: np.ndarray) -> np.ndarray:
+        """The outcomes without what is never known of a supremum that is approached from below."""
         for below, never in zip(self.from_below, ("holds", "violated"), strict=True):
             if below:
                 found = np.where(found == never, "not refuted", found)
         return found
-
-    def promising(self, times: float) -> bool:
-        """Whether about ``times`` as many samples might decide what these leave open.
-
-        Money grows by as much again with as many samples again.
-        """
-        if self.law != "samples":
-            return False
-        open_ = self._from_samples(self._share) == "not refuted"
-        return bool((self._from_samples(self._share ** (1 / times))[open_] != "not refuted").any())
 
     def interval(self, i: int) -> tuple[float, float]:
         """The measured side at instance ``i``: a valid interval, infinite where none is known."""

@@ -13,6 +13,7 @@ from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
 from bounds.notation import Delta, T, eta
 from bounds.quantities import mean_gradient_norm_squared
 from theorylab.judge.comparison import Comparison
+from theorylab.judge.looks import Judged, settled
 from theorylab.judge.verdict import Outcome, Verdict
 from theorylab.quantities import Experiment, Measurement
 
@@ -49,15 +50,15 @@ def test_what_one_point_leaves_open_no_look_at_another_can_settle(
 
     def look() -> Iterator[Any]:
         looks.append(1)
-        yield judge._Judged(told(next(answers)))
+        yield Judged(told(next(answers)))
 
     points = [
-        judge._Judged(told("not refuted"), may_hold=True) if outcome == "wait"
-        else judge._Judged(told("not refuted", "")) if outcome == "unknown"
-        else judge._Judged(told(outcome))  # type: ignore[arg-type]
+        Judged(told("not refuted"), may_hold=True) if outcome == "wait"
+        else Judged(told("not refuted", "")) if outcome == "unknown"
+        else Judged(told(outcome))  # type: ignore[arg-type]
         for outcome in first
     ]  # fmt: skip
-    found = judge._settled(points, [look() for _ in points])
+    found = settled(points, [look() for _ in points])
     assert [v.verdict for v in found] == outcomes
     assert len(looks) == taken
 

@@ -30,6 +30,8 @@ REFUSED = {
     "gan --segmenter os:system --weights x --samples 1 --image-size 32": "gives no network",
     "compare --data digits --batch-sizes 0 --budget 0": "batch_size must be positive",
     "verify sngm.lemma_2 --objective quadratic --set dim=1e12": "not enough memory",
+    "verify sngm.lemma_2 --objective quadratic --set dim=banana": "dim='banana'",
+    f"falsify sngm.lemma_2 --instances 2 --database {__file__}": "database is a folder",
     "calibration --replicas 31": "replicas must be an integer of at least 32, got 31",
     "verify sngm.lemma_2 --paper lrsgd": "is not in the paper lrsgd",
     "statements --paper lrsgd sngm.lemma_2": "is not in the paper lrsgd",

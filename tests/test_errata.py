@@ -92,6 +92,13 @@ def test_a_later_run_of_some_statements_takes_their_place_and_is_named(tmp_path:
     )
     assert "- **Verdict:** not refuted" in page
     assert "0 of 1 printed statements are violated" in page
+    told = CliRunner().invoke(
+        build(), ["errata", *files, "--out", str(tmp_path / "again.md"), "--json"]
+    )
+    assert json.loads(told.stdout)["later"] == [
+        {"command": f"theorylab falsify {key}", "code": "1", "keys": [key]}
+    ]
+    assert (tmp_path / "again.md").read_text() == page
     assert "wrong with probability at most 0.002," in page  # of two runs
 
 

@@ -26,7 +26,10 @@ def command(
         bool, typer.Option("--latex", help="The verdict table and the errata as LaTeX.")
     ] = False,
 ) -> None:
-    """Write one self-contained page: verdicts, statements, plots, counterexamples, exhibits."""
+    """Write one self-contained page: verdicts, statements, plots, counterexamples, exhibits.
+
+    Example: theorylab report results/verify --out report.html
+    """
     found = collect(run_dir)
     target = out or run_dir / ("report.tex" if as_latex else "report.html")
     writable(target)

@@ -36,7 +36,10 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Check claims on eight laws of exactly known mean, and count false verdicts."""
+    """Check claims on eight laws of exactly known mean, and count false verdicts.
+
+    Example: theorylab calibration --repetitions 20
+    """
     from theorylab.studies.calibration import calibrate
     from theorylab.studies.pages import fill, held
     from theorylab.studies.scale import Scale

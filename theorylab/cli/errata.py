@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -22,10 +23,17 @@ def command(
         ),
     ] = None,
     out: Annotated[Path, typer.Option(help="The page.")] = Path("docs/errata.md"),
+    as_json: Annotated[bool, typer.Option("--json", help="The page's rows as JSON.")] = False,
 ) -> None:
-    """Write the errata page from the results of a hunt, its scripts in a folder beside it."""
+    """Write the errata page from the results of a hunt, its scripts in a folder beside it.
+
+    Example: theorylab errata --results results/falsify/results.json --out errata.md
+    """
     from theorylab.studies.errata import write_errata
 
     page = write_errata(results or [Path("results/falsify/results.json")], out)
+    if as_json:
+        typer.echo(json.dumps(page.to_json(), indent=1, allow_nan=False))
+        return
     said = f"{len(page.rows)} printed statements, {len(page.scripts)} scripts"
     typer.echo(f"{printable(out, 5000)}: {said}")

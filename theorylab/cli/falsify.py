@@ -66,7 +66,10 @@ def command(
     write: Annotated[bool, typer.Option(help="Shrink and write counterexamples.")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Search for an instance on which each statement fails, and write it as a counterexample."""
+    """Search for an instance on which each statement fails, and write it as a counterexample.
+
+    Example: theorylab falsify sngm.eq_6 --form printed --budget 60
+    """
     from theorylab.studies.falsify import falsify
     from theorylab.studies.scale import Scale
 

@@ -44,7 +44,10 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Weaken every repaired statement on purpose and count what the hunt catches."""
+    """Weaken every repaired statement on purpose and count what the hunt catches.
+
+    Example: theorylab power sngm --budget 120 --jobs 2
+    """
     from theorylab.studies.pages import fill, held
     from theorylab.studies.power import markdown, power
     from theorylab.studies.scale import Scale

@@ -74,7 +74,10 @@ def command(
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/stability"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Measure uniform stability on perturbed twins, beside each theorem's bound."""
+    """Measure uniform stability on perturbed twins, beside each theorem's bound.
+
+    Example: theorylab stability --rule sgd,lrsgd_r --n 20,40 --steps 50
+    """
     from theorylab.studies.scale import Scale
     from theorylab.studies.stability import stability
     from theorylab.studies.twin_cells import explicit_bound, rule_of

@@ -34,7 +34,10 @@ def command(
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/units"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """List the statements whose two sides have different units, with the term at fault."""
+    """List the statements whose two sides have different units, with the term at fault.
+
+    Example: theorylab units sngm
+    """
     from theorylab.studies.units import units
 
     chosen = select(keys or [], paper, form)

@@ -64,7 +64,10 @@ def command(
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 1 on any violation.")] = False,
 ) -> None:
-    """Check every statement (or those named by KEY) against measured runs."""
+    """Check every statement (or those named by KEY) against measured runs.
+
+    Example: theorylab verify sngm lrsgd.theorem_3_6 --data breast_cancer --jobs 2
+    """
     from theorylab.studies.pages import fill, held
     from theorylab.studies.scale import Scale
     from theorylab.studies.verdict_table import listed, markdown

@@ -49,7 +49,10 @@ def command(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """The exact worst case of one or a few steps, beside each statement's bound."""
+    """The exact worst case of one or a few steps, beside each statement's bound.
+
+    Example: theorylab worst-case sngm.lemma_2 --set beta=0.5
+    """
     from theorylab.studies.pages import fill, held
     from theorylab.studies.worst_case import markdown, worst_cases
 

@@ -113,7 +113,10 @@ def with_parameters(spec: Spec, parameters: Mapping[str, Any]) -> Spec:
     except MemoryError as error:
         raise UsageError(f"{spec['family']}: not enough memory: {error}") from None
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
-        raise UsageError(f"{spec['family']}: {' '.join(str(error).split())}") from None
+        reason = " ".join(str(error).split())
+        given = ", ".join(f"{name}={value!r}" for name, value in parameters.items())
+        who = spec["family"] + ("" if any(n in reason for n in parameters) else f", {given}")
+        raise UsageError(f"{who}: {reason}") from None
     return changed
 
 

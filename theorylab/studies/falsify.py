@@ -174,6 +174,8 @@ def falsify(
     ]  # fmt: skip
     work, store = partial(hunt_cell, sent=cells.unregistered(statements)), Store(out)
     known = None if database is None else Database(Path(database))
+    if known is not None and known.folder.exists() and not known.folder.is_dir():
+        raise UsageError(f"falsify: database is a folder, got the file {known.folder}")
     if known is not None:
         table = _started(work, statements, table, known, store, specs)
     if statements and limit is None and Scale.of(jobs).jobs == 1 and planner() is None:

@@ -23,6 +23,7 @@ from theorylab.problem.sampler import Sampler
 __all__ = ["Job", "Remap", "Samples", "TimeChunk", "time_chunks"]
 
 DRAW_BYTES = 8 * 2**20  # what a third-level cache holds beside the iterates
+_SOME = 512  # steps for whose objects, where torch takes them one by one, the same memory serves
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ def time_chunks(job: Job, rule: UpdateRule, rows: slice, plan: np.ndarray) -> It
         own_numbers = len(rule.draws) + per_coordinate * objective.dim
         cost = drawn * (one.nbytes + numbers.itemsize * own_numbers + 8)
         span = max(1, DRAW_BYTES // cost)
+        if not job.compiled:
+            span = min(span, _SOME)
         if job.by_rounds and has_rounds:
             length = min(span, max(64, 2 * horizon))
         else:

@@ -77,18 +77,28 @@ class EagerWalk(Walk):
     _ends: np.ndarray | None = None
     _left: Tensor | None = None  # the rows that still move, if not all
 
+    def __init__(
+        self, objective: Objective, rule: UpdateRule, w: Tensor, state: State,
+        weights: Tensor | None,
+    ) -> None:  # fmt: skip
+        super().__init__(objective, rule, w, state, weights)
+        self._once = eager_step(objective, rule, weights)
+
     def places(self, rows: np.ndarray | None) -> np.ndarray | None:
         if self._left is None or rows is None:
             return rows
         return np.searchsorted(self._left.numpy(), rows)
 
     def _prepare(self, chunk: TimeChunk) -> None:
-        self._samples, self._draws = chunk.samples.unbind(0), chunk.draws()
+        samples = chunk.samples
+        # Draws that hold nothing, as of exact gradients, are all the same.
+        alike = [samples[0]] * len(samples) if samples.numel() == 0 else samples.unbind(0)
+        self._samples, self._draws = alike, chunk.draws()
         self._ends = None if tables(self.rule) else chunk.ends
 
     def _take(self, first: int, stop: int) -> None:
         self._drop(first)
-        step, lags = eager_step(self.objective, self.rule, self.weights), self.rule.lags
+        step, lags = self._once, self.rule.lags
         w, state, lagged = self.w, self.state, self._lagged
         for k in range(first, stop):
             sample, draw = self._samples[k], self._draws[k]

@@ -60,8 +60,7 @@ class Instance:
         """The objective, in its units."""
         if self.spec is None:
             return None
-        built = _objective(_frozen(self.spec))
-        built = without_noise(built) if self.quiet else built
+        built = _built(_frozen(self.spec), self.quiet)
         if self.a == self.b == 1.0:
             return built
         return rescale(built, self.a, self.b, _units(statement))
@@ -182,6 +181,13 @@ def _frozen(spec: Spec) -> tuple[str, tuple[tuple[str, Any], ...]]:
 
     parameters = spec.get("parameters", {})
     return spec["family"], tuple((k, freeze(v)) for k, v in sorted(parameters.items()))
+
+
+@lru_cache(maxsize=256)
+def _built(frozen: tuple[str, tuple[tuple[str, Any], ...]], quiet: bool) -> Objective:
+    # The very same objective again, so that runs on it that are kept are found.
+    built = _objective(frozen)
+    return without_noise(built) if quiet else built
 
 
 @lru_cache(maxsize=256)

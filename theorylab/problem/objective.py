@@ -18,8 +18,11 @@ from torch import Tensor
 from theorylab.data.record import Reading
 from theorylab.errors import UsageError
 from theorylab.problem.affine import AffineGradients
+from theorylab.problem.tracing import row_by_row
 
 __all__ = ["Constant", "Family", "FiniteSum", "Objective", "Parameter", "initial_distance"]
+
+_AT_ONCE = 1 << 16  # numbers of a mini-batch's gradients: as many are computed as rows of one
 
 
 @dataclass(frozen=True)
@@ -159,8 +162,13 @@ class Objective(abc.ABC):
 
     def sample_gradients(self, w: Tensor, draw: Tensor) -> Tensor:
         """The gradient of each sample of the mini-batch, shape ``(R, batch_size, d)``."""
-        columns = [self.sample_gradient(w, part) for part in draw.split(1, dim=1)]
-        return torch.stack(columns, dim=1)
+        count = draw.shape[1]
+        if row_by_row() or count * w.numel() > _AT_ONCE:
+            columns = [self.sample_gradient(w, part) for part in draw.split(1, dim=1)]
+            return torch.stack(columns, dim=1)
+        rows = w.repeat_interleave(count, dim=0)  # one a sample: a row depends on itself alone
+        each = self.sample_gradient(rows, draw.flatten(0, 1).unsqueeze(1))
+        return each.reshape(len(w), count, -1)
 
     def batch_value(self, w: Tensor, draw: Tensor) -> Tensor:
         """The function whose gradient :meth:`sample_gradient` is, shape ``(R,)``.

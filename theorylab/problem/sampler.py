@@ -375,12 +375,18 @@ def _uniform(sampler: Sampler, objective: Objective) -> np.ndarray:
             f"{objective.name}: {type(sampler).__name__} is of one list of samples; here every "
             "worker draws its own, with replacement"
         )
-    if law is None or not np.allclose(law[1], law[1][0], rtol=1e-12, atol=0):
+    if law is None or not _equal(law[1]):
         raise UsageError(
             f"{objective.name}: {type(sampler).__name__} needs samples to choose from, equally "
             "likely, as a finite sum has them"
         )
     return law[0]
+
+
+def _equal(chances: np.ndarray) -> bool:
+    # Those of a finite sum are the very same: that is seen at once.
+    first = chances[0]
+    return bool((chances == first).all() or np.allclose(chances, first, rtol=1e-12, atol=0))
 
 
 def _fits(sampler: Sampler, objective: Objective, size: int, n: int) -> None:

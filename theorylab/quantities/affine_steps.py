@@ -27,7 +27,7 @@ from theorylab.errors import UsageError
 from theorylab.method.rule import State, UpdateRule, round_starts
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
-from theorylab.problem.sampler import weights_of
+from theorylab.problem.sampler import Branches, weights_of
 from theorylab.quantities.moments import Numbers, assembled
 from theorylab.quantities.nodes import Nodes, nodes_of
 from theorylab.quantities.protocol import Experiment, Measurement
@@ -345,14 +345,19 @@ class _Recursion:
         error = np.zeros_like(E)
         total = _sum(held.values())
         root = np.sqrt(np.maximum(np.diagonal(total) + np.diagonal(E), 0.0))
-        laws = {key: sampler.branches(objective, self.batch, key) for key in held}
-        if len({m for law in laws.values() if law for m in law.memories}) > _MEMORIES:
-            return None
+        laws: dict[Hashable, Branches] = {}
+        later: set[Hashable] = set()
+        for key in held:
+            law = sampler.branches(objective, self.batch, key)
+            if law is None:
+                return None
+            later.update(law.memories)
+            if len(later) > _MEMORIES:
+                return None  # before the branches of every other memory are listed
+            laws[key] = law
         place: dict[bytes, int] = {}  # of each mini-batch among those whose maps are found
         distinct: list[np.ndarray] = []
         for law in laws.values():
-            if law is None:
-                return None
             for draw in law.draws:
                 if place.setdefault(draw.tobytes(), len(place)) == len(distinct):
                     distinct.append(draw)
@@ -367,7 +372,6 @@ class _Recursion:
         cost = 0.0
         for memory, M in held.items():
             law = laws[memory]
-            assert law is not None
             picks = np.array([place[draw.tobytes()] for draw in law.draws])
             B = maps[picks].reshape(-1, width, width)
             chances = np.outer(law.chances, self._node_weights).ravel()
@@ -375,11 +379,11 @@ class _Recursion:
             sizes = np.abs(B) @ root + np.r_[0.0, np.abs(self.frame.centre)] / self.frame.scale
             local = (8 * (width + 8) * _EPS + self.lost) * (chances @ sizes**2)
             error += self.mass[memory] * (_mean(B, E, chances) + np.diag(width * local))
-            for later, part in _grouped(law.memories, each):
+            for after, part in _grouped(law.memories, each):
                 addend = _mean(B[part], M, chances[part])
-                moved[later] = moved[later] + addend if later in moved else addend
+                moved[after] = moved[after] + addend if after in moved else addend
                 chance = self.mass[memory] * float(chances[part].sum())
-                mass[later] = mass.get(later, 0.0) + chance
+                mass[after] = mass.get(after, 0.0) + chance
         self.mass = mass
         return moved, error, cost
 

@@ -83,9 +83,12 @@ def _tree(objective: Objective, sampler: Sampler, size: int, steps: int) -> _Tre
         for memory in held:
             if memory not in known:
                 known[memory] = sampler.branches(objective, size, memory)
+            found = known[memory]
+            if found is None or len(held) * len(found.chances) > most:
+                return None  # before the branches of every other memory are listed
         grown = [branches for memory in held if (branches := known[memory]) is not None]
         wide = {len(branches.chances) for branches in grown}
-        if len(grown) < len(held) or len(wide) != 1 or len(held) * max(wide) > most:
+        if len(wide) != 1:
             return None
         widths.append(wide.pop())
         draws.append(torch.from_numpy(np.concatenate([branches.draws for branches in grown])))

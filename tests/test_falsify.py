@@ -33,7 +33,8 @@ from theorylab.judge.domain import place
 from theorylab.judge.verdict import Verdict
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective
-from theorylab.quantities import Experiment
+from theorylab.problem.sampler import Reshuffled
+from theorylab.quantities import Experiment, enumeration, runs
 from theorylab.quantities.enumeration import enumerate_paths
 from theorylab.quantities.whole_run import WholeRun
 from theorylab.studies.mutants import mutants
@@ -202,6 +203,37 @@ def test_an_infinite_law_is_left_to_sampling() -> None:
     known = {k: float(v) for k, v in objective.constants().items()}
     values = AVERAGE.validate({**known, "T": 2, "B": 1})
     assert enumerate_paths(Experiment(AVERAGE, objective, values)) is None
+
+
+def test_too_many_paths_are_not_listed_before_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    listed: list[Any] = []
+    branches = Reshuffled.branches
+
+    def counted(self: Reshuffled, *arguments: Any) -> Any:
+        listed.append(arguments)
+        return branches(self, *arguments)
+
+    monkeypatch.setattr(Reshuffled, "branches", counted)
+    data = synthetic.robust_regression(n=20, dim=1)
+    assert enumeration._tree(data, Reshuffled(), 2, 10) is None
+    assert len(listed) == 2  # the first batch, and one of the 190 that may follow
+
+
+def test_a_run_without_randomness_is_made_once_whatever_the_seed() -> None:
+    quiet = Instance({"family": "quadratic", "parameters": {"dim": 2}}, {}, quiet=True)
+    objective = quiet.objective(AVERAGE)
+    assert objective is not None
+    assert objective is dataclasses.replace(quiet, seed=3, values={"T": 4.0}).objective(AVERAGE)
+    values = AVERAGE.validate({k: float(v) for k, v in objective.constants().items()}
+                              | {"T": 4, "B": 1})  # fmt: skip
+    now = Experiment(AVERAGE, objective, values)
+    first = WholeRun().measure(now)
+    before = runs._run.cache_info().misses
+    again = WholeRun().measure(dataclasses.replace(now, seed=1, repeat=7))
+    assert runs._run.cache_info().misses == before
+    assert again.values == first.values
 
 
 def test_corners_can_be_placed() -> None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -91,8 +92,12 @@ def test_another_schedule_proves_nothing() -> None:
     assert covers(lrsgd.theorem_3_4_best_burn_in, lrsgd.theorem_3_4, [table])
 
 
-def _curve(ratio: Any, error: Any) -> Any:
-    sizes = [32.0, 64.0, 128.0, 256.0]
+def _power(power: float, size: float) -> float:
+    return 9 * size**power
+
+
+def _curve(ratio: Any, error: Any, count: int = 4) -> Any:
+    sizes = [32.0 * 2**k for k in range(count)]
     return [_Size(s, y := math.log(ratio(s)), y - error, y + error) for s in sizes]
 
 
@@ -135,6 +140,40 @@ def test_what_shrinks_has_a_course_as_well(power: float, error: float, outcome: 
     assert found.growth is not None
     assert found.growth[0] == pytest.approx(-power)
     assert found.growth[1] <= found.growth[2]
+
+
+def test_where_the_longest_run_is_left_out_it_could_not_have_shown_growth() -> None:
+    rng = np.random.default_rng(0)
+    left_out = violated = 0
+    for _ in range(300):
+        power, error = rng.uniform(-0.3, 0.6), rng.choice([0.01, 0.1])
+        noise = np.exp(0.1 * rng.standard_normal(5))
+        curve = [
+            dataclasses.replace(at, ratio=at.ratio + math.log(x), low=at.low + math.log(x),
+                                high=at.high + math.log(x))
+            for at, x in zip(_curve(partial(_power, power), error, 5), noise, strict=True)
+        ]  # fmt: skip
+        outcome = rates._judge_growth(LAST, curve[-4:], "n").verdict
+        settled = rates._settled(curve[:-1])
+        left_out, violated = left_out + settled, violated + (outcome == "violated")
+        assert not (settled and outcome == "violated")
+        if settled:  # nor does what is measured
+            assert rates._judge_growth(LAST, curve[:-1], "n").verdict != "violated"
+    assert left_out > 50
+    assert violated > 50
+    assert not rates._settled(curve[:3])
+
+
+def test_the_longest_run_of_an_order_that_does_not_grow_is_not_made() -> None:
+    bowl = synthetic.quadratic(dim=1)
+    known = registry.statement("sngm.eq_5")
+    sizes = [f"{size:g}" for size in rates._sizes(known, bowl, 1e5)]
+    follows = theorylab.check(known, bowl, effort=1e5)
+    assert f"over C = {', '.join(sizes[-4:])};" in follows.reason  # its bound is asked at each
+    falls = theorylab.check(dataclasses.replace(known, key="demo.order"), bowl, effort=1e5)
+    assert falls.verdict == "not refuted"
+    assert falls.reason.startswith("measured/bound")
+    assert f"over C = {', '.join(sizes[:-1])};" in falls.reason
 
 
 def test_the_instance_shown_is_the_one_measured() -> None:

@@ -78,6 +78,7 @@ def test_mini_batches_are_means_of_single_samples(
     w, draw = points(objective, 6), draws(objective, 6, batch=4)
     single = [objective.sample_gradient(w, draw[:, k : k + 1]) for k in range(4)]
     torch.testing.assert_close(objective.sample_gradient(w, draw), torch.stack(single).mean(0))
+    assert torch.equal(objective.sample_gradients(w, draw), torch.stack(single, 1))
 
 
 @pytest.mark.parametrize(("family", "parameters"), DEFAULTS)

@@ -41,6 +41,7 @@ MODELS = ("lenet", "resnet18", "resnet50")
 LOOPS = ("sgd", "msgd", "sngm", "trsgd", "adam", "stochastic_batch_size_2")
 _ASKING = {"storm", "extragradient", "sam", "two_point_zeroth_order", "polyak_step", "svrg"}
 _TURN = 2e-3  # seconds of a turn, at least
+_LOOP_TURN = 3e-2  # so that mini-batches, made many at a time, are in every turn's share
 
 
 # --- steps -----------------------------------------------------------------------------------
@@ -95,15 +96,17 @@ def memory(name: str, model: str) -> tuple[float, float]:
     return kept / count, extra(step) / 4 / count
 
 
-def turns(steps: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Processor seconds a call of each, which take turns."""
+def turns(
+    steps: Mapping[str, Callable[[], Any]], rounds: int, least: float = _TURN
+) -> dict[str, list[float]]:
+    """Processor seconds a call of each, which take turns of ``least`` seconds or more."""
     many = {}
     for name, step in steps.items():
         step()
         step()
         begin = time.process_time()
         step()
-        many[name] = max(1, int(_TURN / max(1e-6, time.process_time() - begin)))
+        many[name] = max(1, int(least / max(1e-6, time.process_time() - begin)))
     found: dict[str, list[float]] = {name: [] for name in steps}
     for _ in range(rounds):
         for name, step in steps.items():
@@ -183,7 +186,7 @@ def loops(names: Sequence[str], batch_size: int, rounds: int) -> dict[str, list[
         optimizer.step()
 
     steps: dict[str, Callable[[], Any]] = {"bare": only, "plain loop, torch SGD": plain}
-    return turns(steps | {name: run.step for name, run in ours.items()}, rounds)
+    return turns(steps | {name: run.step for name, run in ours.items()}, rounds, _LOOP_TURN)
 
 
 def loops_table(sizes: Sequence[int], names: Sequence[str], rounds: int) -> str:

@@ -323,8 +323,8 @@ class InParts(Form):
         numbers = {n: self.numbers(n, states) for n in kept.numbers}
         if self._like is None or self._like[0] != kept:
             self._like = kept, rule.init(torch.zeros(2), _Before(self.who))
-        self.given: State = self._like[1]._replace(**self.kept, **numbers)
-        return self.given
+        like: State = self._like[1]._replace(**self.kept, **numbers)
+        return like
 
     def share(self, kept: Kept, states: list[dict[str, Any]]) -> None:
         """Keep a number that is the same for all parameters once, as it is after a step."""

@@ -70,11 +70,6 @@ class ClosureOracle(Oracle):
         self._count["passes"] += 1
         return self._evaluate(self._full, w)[0]
 
-    @property
-    def asked_more(self) -> bool:
-        """Whether it was asked for more than the gradient at hand."""
-        return self._grads is not None or set(self._count) > {"gradients"}
-
     def put_back(self) -> None:
         """Leave the parameters and their gradients as they were found."""
         if self._moved:

@@ -15,6 +15,7 @@ from bounds import Algorithm, Claim, Statement, quantities
 from bounds.notation import T
 from bounds.path import PathOf
 from theorylab import run
+from theorylab.engine.metering import metered
 from theorylab.errors import UsageError
 from theorylab.method import (
     MSGD,
@@ -262,3 +263,50 @@ def test_the_round_before_the_last() -> None:
     assert list(PathOf("at", "last_move", "T-1").rounds(5)) == [4]
     with pytest.raises(ValueError, match="does not go with"):
         PathOf("mean", "last_move", "T-1")
+
+
+@final
+@dataclass(frozen=True)
+class _Clocked(UpdateRule[Stateless]):
+    """A step that ends with time, whose clock is read inside a list."""
+
+    name: ClassVar[str] = "clocked"
+    source: ClassVar[str] = "here"
+
+    def update(
+        self, w: Tensor, oracle: Oracle, state: Stateless, draw: Drawn
+    ) -> tuple[Tensor, Stateless]:
+        return w - 0.3 * oracle.gradient(w) / torch.stack([draw.t]), state
+
+
+@pytest.mark.parametrize(
+    ("rule", "found"),
+    [("sgd", 1), ("msgd", 1), ("extragradient", 1), ("storm", 6), ("saga", 1), ("svrg", 2),
+     ("averaged", 6), ("decaying", 6), ("clocked", 6)],
+)  # fmt: skip
+def test_maps_of_steps_alike_are_found_once(
+    rule: str, found: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same moments, bit for bit, and the same work; not where a step reads the time."""
+    rules = {**RULES, "decaying": SGD(eta=Harmonic(0.5)), "clocked": _Clocked()}
+    calls: list[int] = []
+    plain = type(rules[rule]).update
+
+    def update(self: Any, *given: Any) -> Any:
+        calls.append(1)
+        return plain(self, *given)
+
+    monkeypatch.setattr(type(rules[rule]), "update", update)
+    tables, work = [], []
+    for alike in (None, lambda self, state: False):
+        if alike is not None:
+            monkeypatch.setattr(affine_steps._Recursion, "_alike", alike)
+        calls.clear()
+        with metered() as meter:
+            moved = joint_moments(FAMILIES["squares"], rules[rule], 6, 1, [1, 6])
+        assert moved is not None
+        assert alike is not None or len(calls) == found
+        tables.append(np.stack([moved.table, moved.errors]))
+        work.append(meter.work)
+    assert (tables[0] == tables[1]).all()
+    assert work[0] == work[1]

@@ -41,6 +41,7 @@ def follow(
     first: int = 0,
     branches: int | Sequence[int] = 1,
     own: Callable[[int, Tensor], Mapping[str, Tensor]] | None = None,
+    clock: Callable[[Tensor], Tensor] | None = None,
 ) -> Iterator[tuple[Tensor, State]]:
     """The iterates and states of ``rule``: before each of ``len(begins)`` steps, and at the end.
 
@@ -62,6 +63,8 @@ def follow(
         A sequence has a number a step.
     own : callable, optional
         The rule's own randomness at step ``k``.
+    clock : callable, optional
+        What the rule is given for the index of a step, from that index.
 
     Examples
     --------
@@ -80,8 +83,9 @@ def follow(
         if width > 1:
             state = repeat_rows(state, len(w), width)
             w = w.repeat_interleave(width, dim=0)
+        t = torch.tensor(k + 1.0, dtype=w.dtype)
         draw = Drawn(
-            torch.tensor(k + 1.0, dtype=w.dtype), bool(begin), own(k, w) if own is not None else {}
+            t if clock is None else clock(t), bool(begin), own(k, w) if own is not None else {}
         )
         w, state = rule.update(w, oracle_of(k, w), state, draw)
         spend(1, len(w))

@@ -11,7 +11,7 @@ it drew before. The maps are found by running the rule itself on a basis.
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -23,8 +23,9 @@ from bounds.path import PathOf
 from theorylab.engine.metering import spend
 from theorylab.engine.recorders import is_open, recorders
 from theorylab.engine.recording import recorded
+from theorylab.engine.step import follow
 from theorylab.errors import UsageError
-from theorylab.method.rule import Drawn, State, UpdateRule, round_starts
+from theorylab.method.rule import State, UpdateRule, round_starts
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 from theorylab.problem.sampler import Branches, weights_of
@@ -299,8 +300,7 @@ class _Recursion:
         self.basis = np.vstack([np.zeros((1, size)), np.eye(size), probes])
         self.state = frame.state  # with what all runs share, as of this step
         self.lost = 0.0
-        # The last maps of a step that begins a round, and of one that does not, where any other
-        # such step on the same mini-batches has the same.
+        # By whether a step begins a round: maps that any such step has on the same mini-batches.
         self.found: dict[bool, tuple[bytes, np.ndarray]] = {}
         self.clock, self.reads = _watched()
         self.mass: dict[Hashable, float] = {None: 1.0}  # the probability of each memory
@@ -414,13 +414,13 @@ class _Recursion:
         with torch.no_grad():
             w, state = frame.unpacked(x, self.state)
             oracle = MiniBatch(frame.objective, [batch], self.weights)
-            t = torch.tensor(k + 1.0, dtype=w.dtype).as_subclass(self.clock)
+            step = follow(rule, w, lambda k, w: oracle, [begins], state=state, first=k,
+                          own=lambda k, w: own, clock=self.clock)  # fmt: skip
             self.reads.clear()
             try:
-                w, state = rule.update(w, oracle, state, Drawn(t, begins, own))
+                *_, (w, state) = step
             except UsageError:
                 return None
-        spend(1, len(w))
         moved = frame.packed(w, state)
         if moved.shape != x.shape or not np.isfinite(moved).all():
             return None
@@ -453,19 +453,17 @@ class _Recursion:
 
     def _alike(self, state: State) -> bool:
         """Whether what all runs share is as it was before the step."""
-        for model, old, new in zip(self.frame.state, self.state, state, strict=True):
-            if _of_rows(model, 1):
-                continue
-            tensors = isinstance(old, Tensor), isinstance(new, Tensor)
-            if any(tensors) and not (all(tensors) and torch.equal(old, new)):
-                return False
-            if not any(tensors) and old != new:
-                return False
-        return True
+        parts = zip(self.frame.state, self.state, state, strict=True)
+        return all(
+            _of_rows(model, 1)
+            or old is new
+            or torch.equal(torch.as_tensor(old), torch.as_tensor(new))
+            for model, old, new in parts
+        )
 
 
-def _watched() -> tuple[type[Tensor], list[bool]]:
-    """Tensors that note in the list whenever anybody computes with them."""
+def _watched() -> tuple[Callable[[Tensor], Tensor], list[bool]]:
+    """Makes a tensor note in the list whenever anybody computes with it."""
     reads: list[bool] = []
 
     @final
@@ -478,7 +476,7 @@ def _watched() -> tuple[type[Tensor], list[bool]]:
             with torch._C.DisableTorchFunctionSubclass():
                 return func(*args, **(kwargs or {}))
 
-    return Watched, reads
+    return lambda t: t.as_subclass(Watched), reads
 
 
 def _mean(B: np.ndarray, M: np.ndarray, chances: np.ndarray) -> np.ndarray:

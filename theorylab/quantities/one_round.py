@@ -80,7 +80,9 @@ class OneRound(Protocol):
                 parts = [(at.w[:, None], _one_step(objective, rule, at, draws)) for at in reached]
             else:
                 inner = experiment.steps / experiment.rounds * experiment.batch_size
-                replicas = experiment.affordable(inner * sum((k + 1) * _rows(k) for k in earlier))
+                cost = inner * sum((k + 1) * _rows(k) for k in earlier)
+                # Without randomness one run from each point is all of them.
+                replicas = 1 if experiment.deterministic else experiment.affordable(cost)
                 parts = _sampled(objective, rule, w, experiment, earlier, replicas)
                 if len(parts) == 1:  # every run begins the round at the same point
                     parts = [(parts[0][0][:, :1], parts[0][1])]

@@ -22,11 +22,8 @@ from synthetic.losses import LOSSES
 from synthetic.noise import Noisy, ShiftedSum
 from synthetic.one_sided import one_sided
 from synthetic.own_loss import own_loss
-from synthetic.piecewise_quadratic import (
-    PiecewiseQuadratic,
-    piecewise_quadratic,
-    piecewise_quadratic_sum,
-)
+from synthetic.piecewise_quadratic import PiecewiseQuadratic, piecewise_quadratic
+from synthetic.piecewise_quadratic_sum import piecewise_quadratic_sum
 from synthetic.polyak import polyak_lojasiewicz
 from synthetic.quadratic import quadratic
 from synthetic.quadratic_sum import quadratic_sum

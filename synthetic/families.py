@@ -15,7 +15,8 @@ from synthetic.games import quadratic_game
 from synthetic.interpolated import interpolated
 from synthetic.linear_sum import linear_twins, strongly_convex_twins
 from synthetic.one_sided import one_sided
-from synthetic.piecewise_quadratic import piecewise_quadratic, piecewise_quadratic_sum
+from synthetic.piecewise_quadratic import piecewise_quadratic
+from synthetic.piecewise_quadratic_sum import piecewise_quadratic_sum
 from synthetic.polyak import polyak_lojasiewicz
 from synthetic.quadratic import quadratic
 from synthetic.quadratic_sum import quadratic_sum

@@ -19,7 +19,8 @@ from bounds.notation import Delta, T, ell, eta, mu, sigma
 from bounds.quantities import (
     decrease, expected_twin_distance, final_suboptimality, first_distance_to_minimizer_squared,
     min_gradient_norm_squared, total_decrease, twin_distance)
-from synthetic.piecewise_quadratic import PiecewiseQuadratic, PiecewiseQuadraticSum
+from synthetic.piecewise_quadratic import PiecewiseQuadratic
+from synthetic.piecewise_quadratic_sum import PiecewiseQuadraticSum
 from theorylab.problem.objective import Family
 
 QUIET = (Condition(sigma, "<=", 0),)

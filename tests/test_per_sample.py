@@ -7,7 +7,8 @@ import pytest
 
 import synthetic
 from bounds import hardt_recht_singer
-from synthetic.piecewise_quadratic import PiecewiseQuadratic, PiecewiseQuadraticSum
+from synthetic.piecewise_quadratic import PiecewiseQuadratic
+from synthetic.piecewise_quadratic_sum import PiecewiseQuadraticSum
 from theorylab import check
 from theorylab.errors import AssumptionError
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from theorylab.cli.options import MAX_SEED
+from theorylab.cli.options import Seed
 from theorylab.console import console, say_where
 from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
 from theorylab.plugins.store import writable
@@ -23,7 +23,7 @@ __all__ = ["command"]
 def command(
     repetitions: Annotated[int, counted(1, "Checks of each claim on each law.")] = 200,
     replicas: Annotated[int, counted(2, "Samples of a first look.")] = 4096,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
+    seed: Seed = 0,
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,

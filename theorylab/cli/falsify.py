@@ -10,7 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from theorylab.cli.options import MAX_SEED, Data, Family, Parameters, Target, chosen_objectives
+from theorylab.cli.options import Data, Family, Parameters, Seed, Target, chosen_objectives
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console, say_where
 from theorylab.errors import require_finite
@@ -50,7 +50,7 @@ def command(
             "--instances",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
+    seed: Seed = 0,
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,

@@ -80,7 +80,7 @@ def _show(kind: Kind, word: str | None, as_json: bool) -> None:
 
 def _print(found: Glossary) -> None:
     frame = found.to_pandas()
-    table = Table(title=f"{len(found)} {found.kind}", title_justify="left")
+    table = Table(title=f"{found.kind}: {len(found)}", title_justify="left")
     names = max(len(term.name) for term in found)
     for column in frame.columns:
         if column == "name":

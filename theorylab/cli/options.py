@@ -11,7 +11,9 @@ import typer
 if TYPE_CHECKING:
     from theorylab.plugins.specs import Spec
 
-__all__ = ["MAX_SEED", "Data", "Family", "Parameters", "Target", "chosen_objectives", "say_data"]
+__all__ = [
+    "MAX_SEED", "Data", "Family", "Parameters", "Seed", "Target", "chosen_objectives", "say_data",
+]  # fmt: skip
 
 Data = Annotated[
     str | None,
@@ -37,6 +39,7 @@ Parameters = Annotated[
 ]
 
 MAX_SEED = 2**32 - 1  # CMA-ES takes no larger one
+Seed = Annotated[int, typer.Option(min=0, max=MAX_SEED)]
 
 
 def chosen_objectives(

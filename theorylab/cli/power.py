@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from theorylab.cli.options import MAX_SEED
+from theorylab.cli.options import MAX_SEED, Seed
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import UsageError, require_finite
@@ -33,7 +33,7 @@ def command(
     instances: Annotated[
         int, counted(1, "Instances of each statement tried at each further seed.")
     ] = 12,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
+    seed: Seed = 0,
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,

@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from theorylab.cli.options import Data, Family, Parameters, Target, chosen_objectives
+from theorylab.cli.options import Data, Family, Parameters, Seed, Target, chosen_objectives
 from theorylab.console import console, say_where
 from theorylab.errors import UsageError
 from theorylab.options import MAX_COUNT, BackendName, Jobs, Memory, Scheduler, counted
@@ -61,7 +61,7 @@ def command(
     inner: Annotated[int, counted(1, "Inner steps S of LRSGD-C, TRSGD.")] = 4,
     pairs: Annotated[int, counted(1, "Twins of each data set.")] = 8,
     seeds: Annotated[int, counted(8, "Repetitions.")] = 512,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Seed = 0,
     statement: Annotated[
         str | None, typer.Option(help="Statements (keys) whose steps and bounds to use.")
     ] = None,

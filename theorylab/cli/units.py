@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
+from theorylab.cli.options import Seed
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.plugins.store import writable
@@ -30,7 +31,7 @@ def command(
     attack: Annotated[
         bool, typer.Option(help="Turn each inconsistency into a violated instance.")
     ] = True,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/units"),
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:

@@ -11,7 +11,7 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from theorylab.cli.options import Data, Parameters, Target, chosen_objectives
+from theorylab.cli.options import Data, Parameters, Seed, Target, chosen_objectives
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console, say_where
 from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
@@ -48,7 +48,7 @@ def command(
     instances: Annotated[
         int, counted(0, "Instances of the closing hunt of each printed claim.")
     ] = 60,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Seed = 0,
     jobs: Jobs = 1,
     backend: BackendName = "local",
     scheduler: Scheduler = None,

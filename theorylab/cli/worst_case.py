@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from theorylab.cli.options import MAX_SEED
+from theorylab.cli.options import Seed
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console
 from theorylab.errors import UsageError
@@ -41,7 +41,7 @@ def command(
     hunt_seconds: Annotated[
         float, typer.Option("--hunt", min=0.0, help="Seconds to look for an actual run as bad.")
     ] = 5.0,
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED)] = 0,
+    seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="Where results are kept.")] = Path("results/worst_case"),
     page: Annotated[
         Path | None,

@@ -117,7 +117,13 @@ _SUITED: Mapping[str, tuple[float, Mapping[str, Option]]] = {
     ),
     "accelerated_sgd": (0.05, {}),
     # Its step must fall with the number of parameters; so must what a step can gain.
-    "two_point_zeroth_order": (1e-4, {}),
+    "two_point_zeroth_order": (1e-3, {}),
+    # It adds up the noise of all its steps: made for exact gradients.
+    "optimized_gradient": (0.002, {}),
+    "adagrad_norm": (2.0, {}),
+    "clipped_sgd": (0.2, {}),
+    "alternating": (0.2, {}),
+    "topk_sgd": (0.1, {"k": 300}),
     "sign_sgd": (0.002, {}),
     "adamw": (0.002, {}),
     "polyak_step": (1.0, {}),

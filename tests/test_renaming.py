@@ -13,6 +13,7 @@ from bounds import Algorithm, Measured, Statement, Symbol
 from bounds.notation import B, T
 from bounds.statement import Rate
 from theorylab.judge.check import check
+from theorylab.judge import rates
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective
 from theorylab.studies import cells
@@ -105,7 +106,9 @@ def test_the_verdict_is_the_same(key: str, form: Any) -> None:
 
 
 @pytest.mark.parametrize("key", sorted(ORDERS))
-def test_growth_is_the_same(key: str) -> None:
+def test_growth_is_the_same(key: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The last size is left out where no repaired statement proves the order; of all sizes here.
+    monkeypatch.setattr(rates, "_settled", lambda curve: False)
     statement = registry.statement(key, "printed")
     assert statement.claim.big_o
     other = renamed(statement)

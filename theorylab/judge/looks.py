@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import final
 
 from theorylab.judge.verdict import Verdict
 
 __all__ = ["Judged", "settled"]
 
 
+@final
 @dataclass(frozen=True)
 class Judged:
     """A point's verdict, and whether a closer look may still show that the claim holds there."""

@@ -12,8 +12,8 @@ import synthetic
 from bounds import Algorithm, Measured, Statement, Symbol
 from bounds.notation import B, T
 from bounds.statement import Rate
-from theorylab.judge.check import check
 from theorylab.judge import rates
+from theorylab.judge.check import check
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective
 from theorylab.studies import cells

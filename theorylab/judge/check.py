@@ -29,8 +29,9 @@ from theorylab.judge import modes
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.course import Course
 from theorylab.judge.domain import enough, points
+from theorylab.judge.horizons import broken_earlier, read_on_the_way, shorter
 from theorylab.judge.looks import Judged, settled
-from theorylab.judge.undecided import HIDDEN, LOST, NO_VALUE, is_lost, reason_of, shorter
+from theorylab.judge.undecided import HIDDEN, LOST, NO_VALUE, is_lost, reason_of
 from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
 from theorylab.plugins import registry
 from theorylab.problem.objective import Objective, coarsened, started_at
@@ -163,7 +164,8 @@ def check(
     _as_prescribed(statement, fixed, table[0])
     looks, judged = [], []
     for point in track(table, f"checking {statement.key}", shown(effort)):
-        look = _looks(protocol, experiment(point), risk / len(table))
+        whole = read_on_the_way(experiment(point), fixed)
+        look = _looks(protocol, whole, risk / len(table))
         now = first = next(look)
         if first.verdict.reason == LOST:
             earlier = [p for p in shorter(statement, point) if fixed.items() <= p.items()]
@@ -174,6 +176,10 @@ def check(
                     judged.append(Judged(replace(first.verdict, evidence="")))
                     looks.append(iter(judged[-1:]))
                     break
+        elif first.verdict.verdict != "violated":
+            for p in broken_earlier(protocol, whole, risk):
+                judged.append(next(_looks(protocol, experiment(p), risk / len(table))))
+                looks.append(iter(judged[-1:]))
         judged.append(now)
         looks.append(look)
     return worst(settled(judged, looks))

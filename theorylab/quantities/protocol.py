@@ -68,6 +68,8 @@ class Experiment:
         Chooses the instances (points, twins).
     repeat : int
         Repeats the same instances with fresh randomness.
+    horizons : tuple of int
+        Earlier ends, of a run without randomness, at which it is read as well.
     """
 
     statement: Statement
@@ -77,6 +79,7 @@ class Experiment:
     effort: float = 2e6
     seed: int = 0
     repeat: int = 0
+    horizons: tuple[int, ...] = ()
 
     @property
     def run_seed(self) -> int:
@@ -233,6 +236,13 @@ class Protocol(abc.ABC):
         The instances (rows) depend on the seed alone: more effort or another ``repeat`` measures
         the same ones again, more sharply or with fresh randomness.
         """
+
+    def at_horizons(self, experiment: Experiment) -> Mapping[str, np.ndarray] | None:
+        """The quantities had the run ended at each of the experiment's horizons, ``(k, 1)`` each.
+
+        ``None`` where it has no such ends.
+        """
+        return None
 
 
 def value_scale(objective: Objective, *values: Any) -> float:

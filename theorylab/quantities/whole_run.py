@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import ClassVar, final
 
 import numpy as np
@@ -76,7 +76,7 @@ class WholeRun(Protocol):
         for name, quantity in declared.items():
             assert quantity.path is not None
             parts = quantity.path.parts
-            numbers = [recorded[name, part] for part in parts]
+            numbers = [recorded[name, part].of(part.rounds(T)) for part in parts]
             first, *less = (
                 _reduced(part, x, T, quantity) for part, x in zip(parts, numbers, strict=True)
             )
@@ -107,10 +107,27 @@ class WholeRun(Protocol):
             return Measurement(mean, "law", scales=scales)
         return Measurement(values, "samples", scales=scales, ranges=ranges)
 
+    @np.errstate(over="ignore", invalid="ignore")
+    def at_horizons(self, experiment: Experiment) -> Mapping[str, np.ndarray] | None:
+        declared = [q for q in experiment.statement.measured if q.path is not None]
+        if len(declared) < len(experiment.measured):
+            return None
+        recorded = self._recordings(experiment, None, True)
+        found: dict[str, np.ndarray] = {}
+        for quantity in declared:
+            assert quantity.path is not None
+            first, *less = (
+                np.array([_reduced(part, recorded[quantity.name, part].of(part.rounds(T)), T,
+                                   quantity) for T in experiment.horizons])
+                for part in quantity.path.parts
+            )  # fmt: skip
+            found[quantity.name] = first - less[0] if less else first
+        return found
+
     def _recordings(
         self, experiment: Experiment, paths: Paths | None, every: bool
-    ) -> dict[tuple[str, PathOf], np.ndarray]:
-        """The record of each part of a quantity's path, shape ``(rounds, replicas)``."""
+    ) -> dict[tuple[str, PathOf], _Recorded]:
+        """The record of each part of a quantity's path."""
         T = experiment.rounds
         parts = {
             (q.name, part): _what(experiment, q, part)
@@ -119,7 +136,8 @@ class WholeRun(Protocol):
         ends: dict[Record, set[int]] = {}
         for (_, part), what in parts.items():
             if part.reduce == "at":
-                ends.setdefault(what, set()).update(part.rounds(T))
+                for end in (T, *experiment.horizons):
+                    ends.setdefault(what, set()).update(part.rounds(end))
         times: dict[tuple[str, PathOf], Sequence[int] | Stratified] = {}
         together: dict[Sequence[int] | Stratified, dict[Record, None]] = {}
         for (name, part), what in parts.items():
@@ -132,14 +150,10 @@ class WholeRun(Protocol):
             together.setdefault(at, {})[what] = None
         # What is recorded at the same times is of one run, and of one pass over the data.
         runs = {at: self._record(experiment, paths, [*whats], at) for at, whats in together.items()}
-        found: dict[tuple[str, PathOf], np.ndarray] = {}
-        for (name, part), at in times.items():
-            numbers = runs[at][parts[name, part]]
-            if part.reduce == "at":
-                assert isinstance(at, tuple)
-                numbers = numbers[[at.index(part.rounds(T)[0])]]
-            found[name, part] = numbers
-        return found
+        return {
+            (name, part): _Recorded(at, runs[at][parts[name, part]])
+            for (name, part), at in times.items()
+        }
 
     def _matched(self, experiment: Experiment, every: bool) -> np.ndarray:
         """SGD at ``1/(2 ell)`` for as many steps, on the same batches."""
@@ -179,6 +193,23 @@ class WholeRun(Protocol):
         # The same seed each time: every quantity is of the same runs.
         return recorded_run(experiment, what, at, experiment.rounds,
                             replicas or _replicas(experiment))  # fmt: skip
+
+
+@final
+@dataclass(frozen=True)
+class _Recorded:
+    """What some rounds recorded, shape ``(rounds, replicas)``."""
+
+    at: Sequence[int] | Stratified
+    numbers: np.ndarray
+
+    def of(self, rounds: range) -> np.ndarray:
+        """That of some of the rounds; of random times all, which stand for any."""
+        if isinstance(self.at, Stratified) or rounds == self.at:
+            return self.numbers
+        if isinstance(self.at, range):
+            return self.numbers[rounds.start - self.at.start : rounds.stop - self.at.start]
+        return self.numbers[[self.at.index(k) for k in rounds]]
 
 
 def _what(experiment: Experiment, quantity: Measured, part: PathOf) -> Record:

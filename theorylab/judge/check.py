@@ -83,6 +83,7 @@ def check(
     count : int, optional
         Points of the domain to try, corners first; by default as many as every pair of
         hyperparameters needs to meet at every pair of their ends, and three more; six at least.
+        Where the run is known exactly, up to 64 shorter ones are looked at on its way.
     replicas, effort : int, float
         Repetitions at each point, cut so that about ``effort`` sample gradients are spent;
         above 1e7 progress is shown.
@@ -177,7 +178,7 @@ def check(
                     looks.append(iter(judged[-1:]))
                     break
         elif first.verdict.verdict != "violated":
-            for p in broken_earlier(protocol, whole, risk):
+            for p in broken_earlier(whole, first.earlier, risk):
                 judged.append(next(_looks(protocol, experiment(p), risk / len(table))))
                 looks.append(iter(judged[-1:]))
         judged.append(now)
@@ -350,7 +351,7 @@ def _looks(protocol: Protocol, experiment: Experiment, risk: float) -> Iterator[
             yield Judged(_told(experiment, compared, outcomes, found), may_hold=True)
         elif promise != "violated":
             break
-    yield Judged(_told(experiment, compared, outcomes, found))
+    yield Judged(_told(experiment, compared, outcomes, found), earlier=found.earlier)
 
 
 def _told(

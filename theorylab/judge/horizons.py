@@ -14,7 +14,7 @@ from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import UsageError
 from theorylab.judge.comparison import compare
-from theorylab.quantities import Experiment, Measurement, Protocol
+from theorylab.quantities import Experiment, Measurement
 
 __all__ = ["broken_earlier", "read_on_the_way", "shorter"]
 
@@ -42,14 +42,13 @@ def shorter(statement: Statement, values: Mapping[str, Any]) -> Iterator[dict[st
 
 
 def read_on_the_way(experiment: Experiment, fixed: Collection[str] = ()) -> Experiment:
-    """The experiment, which says at which earlier ends its one run is read as well.
+    """The experiment, which says at which earlier ends its runs are read as well.
 
-    None where its runs are random, where another number of rounds makes another method, or where
-    the number is ``fixed``.
+    None where another number of rounds makes another method, or where the number is ``fixed``.
     """
     statement, last = experiment.statement, experiment.rounds
     horizon = _horizon(statement)
-    if horizon is None or horizon.name in fixed or last < 2 or not experiment.deterministic:
+    if horizon is None or horizon.name in fixed or last < 2:
         return experiment
     try:
         half = statement.resolve(_ended(statement, experiment.values, horizon, last // 2))
@@ -63,15 +62,14 @@ def read_on_the_way(experiment: Experiment, fixed: Collection[str] = ()) -> Expe
 
 
 def broken_earlier(
-    protocol: Protocol, experiment: Experiment, risk: float
+    experiment: Experiment, found: Mapping[str, np.ndarray], risk: float
 ) -> Iterator[dict[str, Any]]:
     """Points with fewer rounds at which the claim seems to break, the worst first.
 
-    What is read on the way of a longer run only proposes them: each is to be judged by itself.
+    What was ``found`` on the way of longer runs only proposes them: each is to be judged by itself.
     """
-    found = protocol.at_horizons(experiment) if experiment.horizons else None
     horizon = _horizon(experiment.statement)
-    if found is None or horizon is None:
+    if horizon is None or not experiment.horizons or not found:
         return
     statement = experiment.statement
     ends = np.array(experiment.horizons, dtype=float)[:, None]

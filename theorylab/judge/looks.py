@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import final
+
+import numpy as np
 
 from theorylab.judge.verdict import Verdict
 
@@ -14,10 +16,20 @@ __all__ = ["Judged", "settled"]
 @final
 @dataclass(frozen=True)
 class Judged:
-    """A point's verdict, and whether a closer look may still show that the claim holds there."""
+    """What is known of a point.
+
+    Attributes
+    ----------
+    verdict : Verdict
+    may_hold : bool
+        Whether a closer look may still show that the claim holds there.
+    earlier : mapping
+        What was measured on the way: see :class:`~theorylab.quantities.protocol.Measurement`.
+    """
 
     verdict: Verdict
     may_hold: bool = False
+    earlier: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 def settled(judged: Sequence[Judged], looks: Sequence[Iterator[Judged]]) -> list[Verdict]:

@@ -11,9 +11,9 @@ it drew before. The maps are found by running the rule itself on a basis.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, final
+from typing import Any
 
 import numpy as np
 import torch
@@ -29,7 +29,8 @@ from theorylab.method.rule import State, UpdateRule, round_starts
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 from theorylab.problem.sampler import Branches, weights_of
-from theorylab.quantities.moments import Numbers, assembled
+from theorylab.quantities.clock import watched_clock
+from theorylab.quantities.expectations import Numbers, assembled
 from theorylab.quantities.nodes import Nodes, nodes_of
 from theorylab.quantities.protocol import Experiment, Measurement
 from theorylab.quantities.scaled import unscaled
@@ -196,7 +197,8 @@ def whole_run(experiment: Experiment) -> Measurement | None:
         part.reduce not in ("at", "mean", "sum") or is_open(part.record) for part in parts
     ):
         return None
-    keep = sorted({k for part in parts for k in part.rounds(T)})
+    ends = (T, *experiment.horizons)
+    keep = sorted({k for part in parts for end in ends for k in part.rounds(end)})
     found = joint_moments(objective, experiment.rule, T, experiment.batch_size, keep)
     if found is None:
         return None
@@ -302,7 +304,7 @@ class _Recursion:
         self.lost = 0.0
         # By whether a step begins a round: maps that any such step has on the same mini-batches.
         self.found: dict[bool, tuple[bytes, np.ndarray]] = {}
-        self.clock, self.reads = _watched()
+        self.clock, self.reads = watched_clock()
         self.mass: dict[Hashable, float] = {None: 1.0}  # the probability of each memory
 
     def run(self, starts: np.ndarray, keep: set[int]) -> JointMoments | None:
@@ -460,23 +462,6 @@ class _Recursion:
             or torch.equal(torch.as_tensor(old), torch.as_tensor(new))
             for model, old, new in parts
         )
-
-
-def _watched() -> tuple[Callable[[Tensor], Tensor], list[bool]]:
-    """Makes a tensor note in the list whenever anybody computes with it."""
-    reads: list[bool] = []
-
-    @final
-    class Watched(Tensor):
-        @classmethod
-        def __torch_function__(
-            cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
-        ) -> Any:
-            reads.append(True)
-            with torch._C.DisableTorchFunctionSubclass():
-                return func(*args, **(kwargs or {}))
-
-    return lambda t: t.as_subclass(Watched), reads
 
 
 def _mean(B: np.ndarray, M: np.ndarray, chances: np.ndarray) -> np.ndarray:

@@ -26,14 +26,13 @@ from theorylab.method.rule import State, UpdateRule, entries, independent, round
 from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import Fed
-from theorylab.quantities.protocol import LOST, Experiment, Measurement, value_scale
+from theorylab.quantities.expectations import Numbers, assembled
+from theorylab.quantities.protocol import Experiment, Measurement
 from theorylab.quantities.scaled import unscaled
 
 __all__ = [
     "Moments",
-    "Numbers",
     "Step",
-    "assembled",
     "covers",
     "linear_steps",
     "moments",
@@ -207,47 +206,8 @@ def whole_run(experiment: Experiment) -> Measurement | None:
     return assembled(experiment, lambda part: known[part.atom.removeprefix("output.")])
 
 
-def assembled(
-    experiment: Experiment, numbers_of: Callable[[PathOf], Numbers | None]
-) -> Measurement | None:
-    """The experiment's quantities from the expectations of their paths' parts, round by round.
-
-    ``None`` where one part has none.
-    """
-    objective, T = experiment.objective, experiment.rounds
-    values: dict[str, np.ndarray] = {}
-    scales: dict[str, np.ndarray | float] = {}
-    for quantity in experiment.statement.measured:
-        assert quantity.path is not None
-        number, error, origin = 0.0, 0.0, 0.0
-        for sign, part in zip((1, -1), quantity.path.parts, strict=False):
-            table = numbers_of(part)
-            if table is None:
-                return None
-            rounds = part.rounds(T)
-            cut = slice(rounds.start, rounds.stop)
-            times = len(rounds) if part.reduce == "sum" else 1
-            number = number + sign * times * table.numbers[cut].mean()
-            error = error + times * table.errors[cut].mean()
-            origin += sign * times * table.origin
-        if origin:
-            number, error = number + origin, error + LOST * value_scale(objective, origin)
-        values[quantity.name] = np.reshape(number, (1, 1))
-        scales[quantity.name] = np.asarray(error) / LOST
-    return Measurement(values, law="law", scales=scales)
-
-
 def _returns_iterate(rule: UpdateRule) -> bool:
     return type(rule).output is UpdateRule.output
-
-
-@dataclass(frozen=True)
-class Numbers:
-    """Expectations at each round ``0 .. T``, their rounding, and a constant to be added."""
-
-    numbers: np.ndarray
-    errors: np.ndarray
-    origin: float = 0.0
 
 
 def _squares(found: Moments, objective: Objective) -> Numbers:

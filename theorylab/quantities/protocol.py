@@ -69,7 +69,7 @@ class Experiment:
     repeat : int
         Repeats the same instances with fresh randomness.
     horizons : tuple of int
-        Earlier ends, of a run without randomness, at which it is read as well.
+        Earlier ends at which the runs are read as well, where that is exact.
     """
 
     statement: Statement
@@ -191,6 +191,9 @@ class Measurement:
         Certified range of one repetition's number, a pair of numbers or of arrays of shape
         ``(instances, 1)``; ``(-inf, inf)`` where it is left out. Half of it may be infinite: a
         lower confidence bound of a nonnegative mean needs no upper range.
+    earlier : mapping of str to ndarray, shape (horizons, 1)
+        What the quantities are, had the run ended at each of the experiment's horizons; empty
+        where that is not known exactly.
     """
 
     values: Mapping[str, np.ndarray]
@@ -200,6 +203,7 @@ class Measurement:
     scales: Mapping[str, np.ndarray | float] = field(default_factory=dict)
     from_below: frozenset[str] = frozenset()
     ranges: Mapping[str, Range] = field(default_factory=dict)
+    earlier: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def exact(self) -> bool:
@@ -236,13 +240,6 @@ class Protocol(abc.ABC):
         The instances (rows) depend on the seed alone: more effort or another ``repeat`` measures
         the same ones again, more sharply or with fresh randomness.
         """
-
-    def at_horizons(self, experiment: Experiment) -> Mapping[str, np.ndarray] | None:
-        """The quantities had the run ended at each of the experiment's horizons, ``(k, 1)`` each.
-
-        ``None`` where it has no such ends.
-        """
-        return None
 
 
 def value_scale(objective: Objective, *values: Any) -> float:

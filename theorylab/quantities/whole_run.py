@@ -74,13 +74,10 @@ class WholeRun(Protocol):
         recorded = self._recordings(experiment, paths, every)
         rounding = _Rounding(experiment)
         for name, quantity in declared.items():
+            found[name] = _ended(quantity, recorded, T)
             assert quantity.path is not None
             parts = quantity.path.parts
             numbers = [recorded[name, part].of(part.rounds(T)) for part in parts]
-            first, *less = (
-                _reduced(part, x, T, quantity) for part, x in zip(parts, numbers, strict=True)
-            )
-            found[name] = first - less[0] if less else first
             used = [_what(experiment, quantity, part) for part in parts]
             scale = rounding.scale(quantity, found[name], numbers, used, apart)
             if scale is not None:
@@ -97,8 +94,13 @@ class WholeRun(Protocol):
                       for q in experiment.statement.measured)  # fmt: skip
         shape = (-1, 1) if largest or apart else (1, -1)
         values = {k: found[k].reshape(shape) for k in names}
+        earlier: dict[str, np.ndarray] = {}
+        if experiment.deterministic and len(declared) == len(names):
+            earlier = {name: np.reshape([_ended(quantity, recorded, k)
+                                         for k in experiment.horizons], (-1, 1))
+                       for name, quantity in declared.items()}  # fmt: skip
         if experiment.deterministic or apart:
-            return Measurement(values, "arithmetic", scales=scales)
+            return Measurement(values, "arithmetic", scales=scales, earlier=earlier)
         if largest:  # of sampled runs, others may go further
             below = frozenset(names if paths is None else ())
             return Measurement(values, "arithmetic", scales=scales, from_below=below)
@@ -106,23 +108,6 @@ class WholeRun(Protocol):
             mean = {k: v @ paths.weights[:, None] for k, v in values.items()}
             return Measurement(mean, "law", scales=scales)
         return Measurement(values, "samples", scales=scales, ranges=ranges)
-
-    @np.errstate(over="ignore", invalid="ignore")
-    def at_horizons(self, experiment: Experiment) -> Mapping[str, np.ndarray] | None:
-        declared = [q for q in experiment.statement.measured if q.path is not None]
-        if len(declared) < len(experiment.measured):
-            return None
-        recorded = self._recordings(experiment, None, True)
-        found: dict[str, np.ndarray] = {}
-        for quantity in declared:
-            assert quantity.path is not None
-            first, *less = (
-                np.array([_reduced(part, recorded[quantity.name, part].of(part.rounds(T)), T,
-                                   quantity) for T in experiment.horizons])
-                for part in quantity.path.parts
-            )  # fmt: skip
-            found[quantity.name] = first - less[0] if less else first
-        return found
 
     def _recordings(
         self, experiment: Experiment, paths: Paths | None, every: bool
@@ -136,7 +121,8 @@ class WholeRun(Protocol):
         ends: dict[Record, set[int]] = {}
         for (_, part), what in parts.items():
             if part.reduce == "at":
-                for end in (T, *experiment.horizons):
+                earlier = experiment.horizons if experiment.deterministic else ()
+                for end in (T, *earlier):
                     ends.setdefault(what, set()).update(part.rounds(end))
         times: dict[tuple[str, PathOf], Sequence[int] | Stratified] = {}
         together: dict[Sequence[int] | Stratified, dict[Record, None]] = {}
@@ -210,6 +196,18 @@ class _Recorded:
         if isinstance(self.at, range):
             return self.numbers[rounds.start - self.at.start : rounds.stop - self.at.start]
         return self.numbers[[self.at.index(k) for k in rounds]]
+
+
+def _ended(
+    quantity: Measured, recorded: Mapping[tuple[str, PathOf], _Recorded], horizon: int
+) -> np.ndarray:  # fmt: skip
+    """One number a run that ends there."""
+    assert quantity.path is not None
+    first, *less = (
+        _reduced(part, recorded[quantity.name, part].of(part.rounds(horizon)), horizon, quantity)
+        for part in quantity.path.parts
+    )
+    return first - less[0] if less else first
 
 
 def _what(experiment: Experiment, quantity: Measured, part: PathOf) -> Record:

@@ -40,6 +40,8 @@ def test_the_page_follows_the_results(verdict: str) -> None:
     assert "**Tightness:** 1.25 on `quadratic(dim=1)` with eta = 0.5; not refuted" in page
     assert f"{int(verdict == 'violated')} of 1 printed statements are violated" in page
     assert errata(json.loads(json.dumps(report))).markdown == page
+    report["results"][1]["best"]["evidence"] = "samples"
+    assert "**Tightness:** ~1.25 on" in errata(report).markdown
 
 
 def test_an_order_shows_the_size_that_was_measured() -> None:

@@ -37,7 +37,8 @@ Of a later run (`{{ run.command }}`, code {{ run.code }}):
 A printed statement is *violated* if a counterexample was found and repeated on fresh randomness;
 *not refuted* is no proof. All violations together are wrong with probability at most {{ risk }},
 those of O(.) claims apart: growth that persists over the sizes tried refutes them. Tightness is
-the largest measured/bound found for the repaired form: 1 means attained.
+the largest measured/bound found for the repaired form: 1 means attained, and ~ that samples decide
+nothing there: a mean of some may miss an outcome that is rare and large.
 
 {{ violated }} of {{ total }} printed statements are violated, {{ odd }} have inconsistent units.
 {% for paper, rows in papers %}
@@ -292,7 +293,8 @@ def _tightness(result: Mapping[str, Any] | None) -> str:
     if result["best"] is None:
         return f"{result['verdict']} ({result['reason']})"
     ratio = result["ratio"] if "ratio" in result else result["best"]["ratio"]
-    return f"{_number(ratio)} on {_where(result)}; {result['verdict']}"
+    sampled = result["best"].get("evidence") == "samples"
+    return f"{'~' if sampled else ''}{_number(ratio)} on {_where(result)}; {result['verdict']}"
 
 
 def _where(result: Mapping[str, Any]) -> str:

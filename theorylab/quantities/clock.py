@@ -16,8 +16,8 @@ def watched_clock() -> tuple[Callable[[Tensor], Tensor], list[bool]]:
 
     >>> clock, reads = watched_clock()
     >>> t = clock(torch.tensor(3.0))
-    >>> reads, (2 * t).item(), bool(reads)
-    ([], 6.0, True)
+    >>> bool(reads), (2 * t).item(), bool(reads)
+    (False, 6.0, True)
     """
     reads: list[bool] = []
 

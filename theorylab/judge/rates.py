@@ -40,7 +40,7 @@ _SIZES = 5
 _RATE_POINTS = 6
 _WINDOW = 3  # sizes, first against last
 _RATES_OF_GROWTH = 0.02  # slower growth may be a logarithm's
-_FALLEN = 0.5  # of what a run began with: what is left where it has begun
+_FALLEN = 0.1  # of what a run began with: what is left where it is well under way
 _FADES = 0.75  # growth that has slowed to less than this share may be on its way to a constant
 _EFFORT_PER_STEP = 15  # of an O(.) check: the longest run takes this share of it
 
@@ -118,9 +118,7 @@ def _measure(
             statement, objective, protocol, fixed, replicas, effort, seed, repeat, course
         )
         if begin is not None and last.measured >= _FALLEN * begin:
-            why = (
-                f"from {begin:.3g} it has not begun to fall, and any O(.) hides how long that takes"
-            )
+            why = f"from {begin:.3g} it is hardly under way, and any O(.) hides how long that takes"
             judged = replace(judged, verdict="not refuted", evidence="samples",
                              reason=f"{judged.reason}; {why}")  # fmt: skip
     if course is not None:

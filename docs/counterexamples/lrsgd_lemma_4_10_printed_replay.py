@@ -1,5 +1,5 @@
 # lrsgd.lemma_4_10 (printed): decrease >= next_gradient_norm_squared*alpha_prime/2 - alpha_prime*psi**2
-# It has no form for numpy alone: this needs theorylab.
+# It has no form for numpy alone: this needs theorylab. Run it with `python -P`.
 from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
@@ -10,7 +10,8 @@ instance = Instance.from_json(
      'seed': 0,
      'a': 0.01,
      'b': 1.0,
-     'quiet': False}
+     'quiet': False,
+     'course': {}}
 )
 statement = registry.statement("lrsgd.lemma_4_10", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)

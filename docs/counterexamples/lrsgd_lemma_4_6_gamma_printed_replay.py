@@ -1,16 +1,17 @@
 # lrsgd.lemma_4_6.gamma (printed): decrease >= next_gradient_norm_squared*alpha_prime/2 - alpha_prime*sigma**2*theta
-# It has no form for numpy alone: this needs theorylab.
+# It has no form for numpy alone: this needs theorylab. Run it with `python -P`.
 from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'bounded_nonconvex',
               'parameters': {'dim': 1, 'kappa': 1.0, 'noise': 'two_point', 'sigma': 1.0}},
-     'values': {'gamma': 0.5, 'lam': 1.9999999999999998, 'theta': 0.25},
+     'values': {'gamma': 0.5, 'lam': 1.9999999999999996, 'theta': 0.25},
      'seed': 0,
      'a': 1.0,
      'b': 1.0,
-     'quiet': True}
+     'quiet': True,
+     'course': {}}
 )
 statement = registry.statement("lrsgd.lemma_4_6.gamma", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)

@@ -1,11 +1,11 @@
 """Counterexample to lrsgd.remark_3_7 (printed): T**(c*kappa)*n**(-c*kappa - 1)*log(n) <= Bf**(1/(c*kappa + 1))*T**(c*kappa/(c*kappa + 1))/n."""
 import numpy as np
 Bf = 0.5
-delta = 1
+delta = 0
 ell = 1
 n = 2
 T = 3
-c = 0.025
+c = 1
 kappa = delta/ell
 assert delta <= ell + 1e-12
 assert T > n

@@ -1,5 +1,5 @@
 # lrsgd.theorem_4_4 (printed): stability_gap <= O(T**(c*kappa*(1 - theta))*n**(-c*kappa*(1 - theta) - 1))
-# It has no form for numpy alone: this needs theorylab.
+# It has no form for numpy alone: this needs theorylab. Run it with `python -P`.
 from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
@@ -9,7 +9,8 @@ instance = Instance.from_json(
      'seed': 0,
      'a': 1.0,
      'b': 1.0,
-     'quiet': False}
+     'quiet': False,
+     'course': {}}
 )
 statement = registry.statement("lrsgd.theorem_4_4", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)

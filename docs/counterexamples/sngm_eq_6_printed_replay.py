@@ -1,5 +1,5 @@
 # sngm.eq_6 (printed): largest_batch_size <= O(Min(C**(1/4), sqrt(C)/L))
-# It has no form for numpy alone: this needs theorylab.
+# It has no form for numpy alone: this needs theorylab. Run it with `python -P`.
 from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
@@ -10,7 +10,8 @@ instance = Instance.from_json(
      'seed': 0,
      'a': 1.0,
      'b': 1.0,
-     'quiet': False}
+     'quiet': False,
+     'course': {}}
 )
 statement = registry.statement("sngm.eq_6", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)

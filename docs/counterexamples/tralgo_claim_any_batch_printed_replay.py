@@ -1,16 +1,21 @@
 # tralgo.claim_any_batch (printed): mean_next_gradient_norm_squared <= 4*Bf*ell/T + 72*ell**2*(G**2 + sigma**2/B)/S
-# It has no form for numpy alone: this needs theorylab.
+# It has no form for numpy alone: this needs theorylab. Run it with `python -P`.
 from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
-    {'spec': {'family': 'bounded_nonconvex',
-              'parameters': {'dim': 1, 'kappa': 1.0, 'noise': 'two_point', 'sigma': 1.0}},
-     'values': {'B': 1.0, 'S': 1.0, 'T': 5.0},
+    {'spec': {'family': 'dip_chain',
+              'parameters': {'dips': 1,
+                             'ell': 0.010000000000000004,
+                             'kappa': 1.0,
+                             'slope': 1.0000000000000004,
+                             'spacing': 1.0}},
+     'values': {'B': 1.0, 'S': 2.0, 'T': 3.0},
      'seed': 0,
-     'a': 0.01,
+     'a': 1.0,
      'b': 1.0,
-     'quiet': False}
+     'quiet': True,
+     'course': {}}
 )
 statement = registry.statement("tralgo.claim_any_batch", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)

@@ -1,16 +1,17 @@
 # tralgo.claim_no_slower (printed): mean_next_gradient_norm_squared <= matched_sgd_mean_gradient_norm_squared
-# It has no form for numpy alone: this needs theorylab.
+# It has no form for numpy alone: this needs theorylab. Run it with `python -P`.
 from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'bounded_nonconvex',
               'parameters': {'dim': 1, 'kappa': 0.5, 'noise': 'two_point', 'sigma': 1.0}},
-     'values': {'S': 1.0},
+     'values': {'S': 1.0, 'T': 1.0},
      'seed': 0,
      'a': 1.0,
      'b': 1.0,
-     'quiet': True}
+     'quiet': True,
+     'course': {}}
 )
 statement = registry.statement("tralgo.claim_no_slower", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)

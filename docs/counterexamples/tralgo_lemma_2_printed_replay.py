@@ -1,5 +1,5 @@
 # tralgo.lemma_2 (printed): inner_distance_squared <= 4*(G + sigma**2)*(ell + lam)**2/(S*(-delta + lam)**2)
-# It has no form for numpy alone: this needs theorylab.
+# It has no form for numpy alone: this needs theorylab. Run it with `python -P`.
 from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
@@ -10,7 +10,8 @@ instance = Instance.from_json(
      'seed': 0,
      'a': 0.01,
      'b': 1.0,
-     'quiet': True}
+     'quiet': True,
+     'course': {}}
 )
 statement = registry.statement("tralgo.lemma_2", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)

@@ -1,5 +1,5 @@
 # tralgo.lemma_3_inner_gradient (printed): inner_gradient_norm_squared <= 72*ell**2*(G**2 + sigma**2)/S
-# It has no form for numpy alone: this needs theorylab.
+# It has no form for numpy alone: this needs theorylab. Run it with `python -P`.
 from theorylab.plugins import registry
 from theorylab.hunt.search import Instance
 
@@ -10,7 +10,8 @@ instance = Instance.from_json(
      'seed': 0,
      'a': 0.1,
      'b': 1.0,
-     'quiet': True}
+     'quiet': True,
+     'course': {}}
 )
 statement = registry.statement("tralgo.lemma_3_inner_gradient", "printed")
 v = instance.check(statement, replicas=4096, effort=4e6, confidence=0.999, repeat=1)

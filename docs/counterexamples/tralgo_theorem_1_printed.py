@@ -10,7 +10,7 @@ def f(w):  # F, by integrating F' from the first knot
     return np.interp(w, at, area) - np.interp(knots[0], at, area)
 bends = np.diff(mean) / np.diff(knots)
 flat = [x - m / b for x, m, b, y in zip(knots, mean, bends, knots[1:]) if b and x < x - m / b < y]
-vals = f(np.r_[knots, flat])
+at = np.r_[knots, flat]; vals = f(at)
 assert mean[0] == 0 == mean[-1]  # so that the extremes lie between the knots
 ell = np.abs(bends).max()
 sigma = np.sqrt(((rows - mean)**2).mean(0).max())

@@ -14,6 +14,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,8 @@ _SIZES = 5
 _RATE_POINTS = 6
 _WINDOW = 3  # sizes, first against last
 _RATES_OF_GROWTH = 0.02  # slower growth may be a logarithm's
-_FALLEN = 0.1  # of what a run began with: what is left where it is well under way
+_FALLEN = 0.5  # of what a run began with: what is left where it has begun
+_LEFT = 0.1  # likewise, where it is past its first swing
 _FADES = 0.75  # growth that has slowed to less than this share may be on its way to a constant
 _EFFORT_PER_STEP = 15  # of an O(.) check: the longest run takes this share of it
 
@@ -117,13 +119,21 @@ def _measure(
         begin = _begin(
             statement, objective, protocol, fixed, replicas, effort, seed, repeat, course
         )
-        if begin is not None and last.measured >= _FALLEN * begin:
+        hardly = _FALLEN if _steady(curve[-4:]) else _LEFT
+        if begin is not None and last.measured >= hardly * begin:
             why = f"from {begin:.3g} it is hardly under way, and any O(.) hides how long that takes"
             judged = replace(judged, verdict="not refuted", evidence="samples",
                              reason=f"{judged.reason}; {why}")  # fmt: skip
     if course is not None:
         judged = replace(judged, reason=f"{course.told}: {judged.reason}")
     return _by_algebra(statement, judged, tables)
+
+
+def _steady(curve: Sequence[_Size]) -> bool:
+    """Whether growth fades from no size to the next: a run in its first swing rises and falls."""
+    steps = [(b.ratio - a.ratio) / abs(math.log(b.size / a.size))
+             for a, b in pairwise(curve)]  # fmt: skip
+    return all(later >= _FADES * step for step, later in pairwise(steps))
 
 
 def _settled(curve: Sequence[_Size]) -> bool:

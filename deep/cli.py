@@ -161,23 +161,26 @@ def _options(name: str, items: Sequence[str], **named: float | None) -> dict[str
                 raise UsageError(f"optimizer {name!r} has no {flag}; it has "
                                  f"{', '.join(sorted(known))}")  # fmt: skip
             table[key] = value
-    for item in items:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise UsageError(f"--set expects NAME=VALUE, got {item!r}")
-        table[key.strip()] = _parsed(text.strip())
+    _add(table, items, "--set")
     return table
+
+
+def _add(table: dict[str, Option], items: Sequence[str], option: str) -> None:
+    """What the items name, once each, into the table of what other options named."""
+    for item in items:
+        key, equals, text = (x.strip() for x in item.partition("="))
+        if not equals:
+            raise UsageError(f"{option} expects NAME=VALUE, got {item!r}")
+        if key in table:
+            raise UsageError(f"{option} {item}: {key} is given already, as {table[key]}")
+        table[key] = _parsed(text)
 
 
 def _network_options(
     model: str, items: Sequence[str], dropout: float | None, depth: float | None
 ) -> dict[str, Option]:
     table: dict[str, Option] = {}
-    for item in items:
-        key, equals, text = item.partition("=")
-        if not equals:
-            raise UsageError(f"--network expects NAME=VALUE, got {item!r}")
-        table[key.strip()] = _parsed(text.strip())
+    _add(table, items, "--network")
     if dropout is not None:
         table["dropout"] = dropout
     if depth is not None:

@@ -20,7 +20,7 @@ from paper_figures.exhibits import EXHIBITS, Drawn, produce_each
 from paper_figures.scale import SCALES, scale
 from paper_figures.session import Session, recorded
 from paper_figures.style import FORMATS, STYLES, style
-from theorylab.cli.options import Target, say_data
+from theorylab.cli.options import Target, say_data, typed
 from theorylab.console import console, say_where
 from theorylab.data.record import Choices
 from theorylab.errors import DataError, UnknownNameError, UsageError
@@ -34,6 +34,11 @@ from theorylab.studies.selection import select
 
 __all__ = ["command"]
 
+# What only the one or the other kind of figure reads.
+_OF_STATEMENTS = ("column", "axis", "objective", "parameters", "replicas")
+_OF_EXHIBITS = ("preset", "style_", "data_dir", "device", "budget", "recorded_", "segmenter",
+                "weights", "formats")  # fmt: skip
+
 
 def _complete(incomplete: str) -> list[str]:
     known = [*EXHIBITS, *dict.fromkeys(key for key, _ in registry.statements())]
@@ -41,6 +46,7 @@ def _complete(incomplete: str) -> list[str]:
 
 
 def command(
+    context: typer.Context,
     keys: Annotated[
         list[str] | None,
         typer.Argument(
@@ -114,6 +120,7 @@ def command(
     chosen = [key for key in keys if key in EXHIBITS and axis is None]
     others = [key for key in keys if key not in chosen]
     _known(others)
+    _read(context, chosen, others)
     refused: list[Refused] = []
     lost = False
     if others or not keys:
@@ -152,6 +159,16 @@ def command(
         )
     if lost:
         raise typer.Exit(1)
+
+
+def _read(context: typer.Context, exhibits: list[str], statements: list[str]) -> None:
+    """Refuse options of the other kind of figure: nothing would read them."""
+    if exhibits and statements:
+        return
+    what, other = ("an exhibit", "statements") if exhibits else ("a statement", "exhibits")
+    if idle := typed(context, _OF_STATEMENTS if exhibits else _OF_EXHIBITS):
+        named = next(iter(exhibits or statements), "a paper's main rate")
+        raise UsageError(f"figure: only {other} take {', '.join(idle)}; {named} is {what}")
 
 
 def _objectives(

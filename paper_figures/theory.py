@@ -19,7 +19,13 @@ from paper_figures.style import COLUMN, decade_ticks, figure, formula, rc, save
 from theorylab.errors import AssumptionError, UsageError
 from theorylab.judge.check import constants_for
 from theorylab.plugins.provenance import provenance
-from theorylab.plugins.specs import Spec, build_objective, objective_specs, with_parameters
+from theorylab.plugins.specs import (
+    Spec,
+    build_objective,
+    objective_specs,
+    require_read,
+    with_parameters,
+)
 from theorylab.problem.objective import FiniteSum
 from theorylab.studies.planning import Planned
 from theorylab.studies.scale import Scale
@@ -91,7 +97,8 @@ def measured_against_bound(
         spec = with_parameters(spec, others) if others else spec
     else:
         spec = fitting(lead, [with_parameters(s, others) for s in specs] if others else specs)
-    along = axis or default_axis(lead, spec)
+    require_read([spec], others)
+    along = axis or default_axis(lead, spec, given)
     found = sweep(forms, along, spec, fixed={k: float(v) for k, v in given.items() if k in free},
                   replicas=replicas, seed=seed, jobs=jobs, out=out, progress=progress)  # fmt: skip
     stem = Path(out) / f"{lead.key}.{along}"

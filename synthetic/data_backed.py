@@ -238,6 +238,7 @@ def dataset_objective(
     start = np.zeros(A.shape[1])
     objective = MarginSum(data.name, chosen, A, b, start, alpha, pool, parameters, dtype)
     objective.data = data.reading
+    objective.unread = {} if n is not None else {"seed": "n=ROWS"}
     return objective
 
 

@@ -30,6 +30,7 @@ __all__ = ["NOISES", "Noisy", "ShiftedSum", "with_noise"]
 
 
 NOISES = ("none", "shifts", "two_point", "rare", "gaussian", "student_t")
+_ALONE = {"n": "shifts", "rarity": "rare", "dof": "student_t"}  # what one noise alone reads
 
 
 class Noisy(Objective):
@@ -290,6 +291,15 @@ def with_noise(
         raise refuse(base.name, "noise", f"one of {', '.join(NOISES)}", noise)
     if not (math.isfinite(sigma) and sigma >= 0):
         raise refuse(base.name, "sigma", "a nonnegative number", sigma)
+    made = _noisy(base, noise, sigma, n, seed, parameters, rarity, dof)
+    made.unread = {name: f"noise={law}" for name, law in _ALONE.items() if law != noise}
+    return made
+
+
+def _noisy(
+    base: Objective, noise: str, sigma: float, n: int, seed: int, parameters: Mapping[str, Any],
+    rarity: float, dof: float,
+) -> Objective:  # fmt: skip
     if noise == "none":
         if sigma:
             raise refuse(base.name, "sigma", 'zero with noise="none"', sigma)

@@ -51,7 +51,7 @@ def command(
 ) -> None:
     """The exact worst case of one or a few steps, beside each statement's bound.
 
-    Example: theorylab worst-case sngm.lemma_2 --set beta=0.5
+    Example: theorylab worst-case tralgo.lemma_1 --set eta=0.5
     """
     from theorylab.studies.pages import fill, held
     from theorylab.studies.worst_case import markdown, worst_cases
@@ -72,14 +72,17 @@ def command(
 
 
 def _parse(items: Sequence[str]) -> dict[str, float]:
-    table = {}
+    table: dict[str, float] = {}
     for item in items:
         name, _, text = item.partition("=")
+        name = name.strip()
+        if name in table:
+            raise UsageError(f"--set takes each name once, got {name} twice")
         try:
-            table[name.strip()] = float(text)
+            table[name] = float(text)
         except ValueError as error:
             raise UsageError(f"--set expects NAME=NUMBER, got {item!r}") from error
-        if not abs(table[name.strip()]) <= _LARGEST:
+        if not abs(table[name]) <= _LARGEST:
             raise UsageError(f"--set expects numbers of size at most {_LARGEST:g}, got {item!r}")
     return table
 

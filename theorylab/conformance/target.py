@@ -125,6 +125,8 @@ lr=open('x')
         raise UsageError(f"--set: expected NAME=VALUE, NAME=VALUE, ...; got {text!r}")
     found: dict[str, Any] = {}
     for keyword in call.keywords:
+        if keyword.arg in found:
+            raise UsageError(f"--set takes each name once, got {keyword.arg} twice")
         if keyword.arg is None:
             raise UsageError(f"--set: expected NAME=VALUE, NAME=VALUE, ...; got {text!r}")
         if isinstance(keyword.value, ast.Name):

@@ -404,8 +404,8 @@ def _affine(
     unknown = [s.name for s in measured if not modelled(s)]
     if unknown:
         raise UsageError(
-            f"{statement.key}: no semidefinite model of {', '.join(unknown)}; modelled: "
-            f"{', '.join(modelled_quantities())}"
+            f"{statement.key}: no semidefinite model of {', '.join(unknown)}, but of "
+            f"{len(modelled_quantities())} other quantities"
         )
     coefficients = {}
     for symbol in measured:

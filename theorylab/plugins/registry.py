@@ -38,6 +38,10 @@ __all__ = [
 ]  # fmt: skip
 
 _MOST = 100_000
+# Names that an error lists; of more, the command that does.
+_FEW = 30
+_LISTED = {"statement": "statements", "rule": "rules", "objective": "objectives",
+           "check": "conformance --list"}  # fmt: skip
 
 
 def plugins(kind: str, *attributes: str) -> Iterator[tuple[str, Any]]:
@@ -208,8 +212,13 @@ def family(name: str) -> Family:
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> UnknownNameError:
-    """The error for a ``name`` that is none of ``known``, with the nearest ones."""
+    """The error for a ``name`` that is none of ``known``, with the nearest ones.
+
+    Else with all of them, or the command that lists them where they would fill a screen.
+    """
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=3)
     hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(names)}"
+    if not close and len(names) > _FEW and what in _LISTED:
+        hint = f"`theorylab {_LISTED[what]}` lists the {len(names)} there are"
     return UnknownNameError(f"unknown {what} {name!r}; {hint}")

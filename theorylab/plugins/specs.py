@@ -19,7 +19,7 @@ from theorylab.problem.objective import Objective
 
 __all__ = [
     "DATA_FAMILY", "Spec", "build_objective", "objective_specs", "parse_parameters", "readings",
-    "require_specs", "with_parameters",
+    "require_read", "require_specs", "with_parameters",
 ]  # fmt: skip
 
 Spec = Mapping[str, Any]
@@ -120,13 +120,32 @@ def with_parameters(spec: Spec, parameters: Mapping[str, Any]) -> Spec:
     return changed
 
 
+def require_read(specs: Sequence[Spec], given: Iterable[str]) -> None:
+    """Refuse a parameter that nothing reads in any of the objectives, as it stands.
+
+    Raises
+    ------
+    UsageError
+
+    Examples
+    --------
+    >>> require_read([{"family": "quadratic", "parameters": {"dof": 3.0}}], ["dof"])
+    Traceback (most recent call last):
+    theorylab.errors.UsageError: quadratic reads dof with noise=student_t alone
+    """
+    for name in given:
+        found = [build_objective(spec).unread.get(name) for spec in specs]
+        if found and None not in found:
+            raise UsageError(f"{specs[0]['family']} reads {name} with {found[0]} alone")
+
+
 def parse_parameters(text: str | None) -> dict[str, Any]:
     """``name=value,name=value``: numbers where they are numbers, else text.
 
     Raises
     ------
     UsageError
-        If a part is no ``name=value``.
+        If a part is no ``name=value``, or a name stands twice.
 
     Examples
     --------
@@ -138,6 +157,8 @@ def parse_parameters(text: str | None) -> dict[str, Any]:
         name, equals, value = (x.strip() for x in part.partition("="))
         if not (name and equals and value):
             raise UsageError(f"--set expects NAME=VALUE, got {part!r}")
+        if name in found:
+            raise UsageError(f"--set takes each name once, got {name} twice")
         try:
             number = float(value)
         except ValueError:
@@ -163,8 +184,8 @@ def objective_specs(
     Raises
     ------
     UsageError
-        If both are given, a name or parameter is unknown, a file cannot be used, or parameters
-        or a target are given for nothing that is named.
+        If both are given, a name or parameter is unknown, a file cannot be used, nothing reads a
+        parameter, or parameters or a target are given for nothing that is named.
     """
     # How to read data is text: a search must not take the label 2 for a number to be moved.
     given = {k: str(v) if k in _READING else v for k, v in (parameters or {}).items()}
@@ -179,7 +200,9 @@ def objective_specs(
     if objective is not None:
         family = registry.family(objective)
         named = [{"family": family.name, "parameters": dict(p)} for p in family.defaults]
-        return [with_parameters(spec, given) for spec in named] if given else list(named)
+        changed = [with_parameters(spec, given) for spec in named] if given else list(named)
+        require_read(changed, given)
+        return changed
     specs: list[Spec] = [
         {"family": family.name, "parameters": dict(p)}
         for family in registry.families().values()
@@ -191,7 +214,9 @@ def objective_specs(
         if data not in BUNDLED and Path(data).exists():
             known["digest"] = read_file(data)[1]
         # A bad file is refused before anything runs.
-        specs = [with_parameters({"family": DATA_FAMILY, "parameters": known}, given), *specs]
+        mine = with_parameters({"family": DATA_FAMILY, "parameters": known}, given)
+        require_read([mine], given)
+        specs = [mine, *specs]
     return specs
 
 

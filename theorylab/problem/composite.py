@@ -36,6 +36,7 @@ class _Wrapped(Objective, abc.ABC):
         self.name = f"{smooth.name} {what}"
         self.start = start
         self.parameters = dict(smooth.parameters if parameters is None else parameters)
+        self.unread = smooth.unread
         self._best, self._certified = minimizer, dict(certified or {})
 
     @property

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,9 @@ class Objective(abc.ABC):
         ``w_0``; the constant ``Delta`` refers to it.
     parameters : mapping
         What built it, for provenance and for a search.
+    unread : mapping of str to str
+        Of those, what nothing reads beside the others, and what would have it read: ``{"dof":
+        "noise=student_t"}``.
     data : Reading or None
         What was read to build it.
     """
@@ -93,6 +97,7 @@ class Objective(abc.ABC):
     name: str
     start: Tensor
     parameters: Mapping[str, Any]
+    unread: Mapping[str, str] = MappingProxyType({})
     data: Reading | None = None
 
     @property

@@ -80,7 +80,7 @@ class Workers(Objective):
                 raise UsageError(f"{name}: workers must draw randomness of one shape and type")
         self.name, self.members, self.whole = name, tuple(members), whole
         self.start = first.start
-        self.parameters = dict(parameters or {})
+        self.parameters, self.unread = dict(parameters or {}), first.unread
         self._zeta = zeta
 
     @staticmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -198,6 +198,9 @@ def sweep(
     for name in given:
         if name not in {s.name for s in lead.hyperparameters}:
             raise _refused(name, lead, spec)
+        if name == axis:
+            raise UsageError(f"{lead.key}: {name} is what is varied, and held at {given[name]:g}; "
+                             "vary another, or leave it free")  # fmt: skip
     certified = constants_for(lead, objective)
     base = points(lead, {**certified, **given}, seed, 1)[0]
     held = {s.name: float(base[s.name]) for s in lead.hyperparameters if s.name != axis}
@@ -233,20 +236,25 @@ def _forms(statements: Sequence[Statement]) -> tuple[Statement, ...]:
     return drawn
 
 
-def default_axis(statement: Statement, spec: Spec) -> str:
+def default_axis(statement: Statement, spec: Spec, held: Container[str] = ()) -> str:
     """What a figure varies if nobody says: T, C, B, n, eta, else what else may be varied.
+
+    None of what is ``held``.
 
     >>> from bounds import sngm
     >>> bowl = {"family": "relaxed_smooth", "parameters": {}}
     >>> default_axis(sngm.theorem_1, bowl), default_axis(sngm.lemma_1, bowl)
     ('T', 'frequency')
+    >>> default_axis(sngm.theorem_1, bowl, {"T"})
+    'B'
     """
     chosen = [s.name for s in statement.hyperparameters]
     if any(s.name == "n" for s in statement.symbols):
         chosen.append("n")
     moved = registry.family(spec["family"]).parameters
     usual = [name for name in ("T", "C", "B", "n", "eta") if name in chosen]
-    return next(iter(usual + chosen + [p.name for p in moved if not p.integer]), "T")
+    every = usual + chosen + [p.name for p in moved if not p.integer]
+    return next((name for name in every if name not in held), "T")
 
 
 def _movable(axis: str, statement: Statement, spec: Spec, objective: Objective) -> Parameter | None:

@@ -101,7 +101,7 @@ def worst_cases(
     MissingExtra
         If the solver is not installed.
     UsageError
-        If a name in ``fixed`` is none of theirs; if the only statement fits no program.
+        If a name in ``fixed`` is none of theirs; if no form of the only statement fits a program.
 
     Examples
     --------
@@ -122,8 +122,8 @@ def worst_cases(
         except MissingExtra:
             raise
         except (UsageError, DomainError) as error:
-            if len(statements) == 1:
-                raise
+            if len({s.key for s in statements}) == 1 and not rows and statement is statements[-1]:
+                raise  # none of its forms can be solved
             skipped[f"{statement.key} ({statement.form})"] = str(error)
     return WorstCaseReport(tuple(rows), skipped, seed)
 

@@ -19,7 +19,6 @@ REFUSED = {
     "falsify --data diabetes --set seed=3": "data reads seed with n=ROWS alone",
     "worst-case sngm.theorem_1 --set eta=1 --set eta=2": "--set takes each name once, got eta",
     "worst-case sngm.lemma_2 --hunt 0": "sngm.lemma_2: no semidefinite model of buffer_norm",
-    "conformance torch.optim:SGD --set lr=1,lr=2": "--set takes each name once, got lr twice",
     "train --momentum 0.5 --set momentum=0.6": "momentum is given already, as 0.5",
     "train --network scale=1 --network scale=2": "scale is given already, as 1",
     "verify zzz": "unknown statement 'zzz'; `theorylab statements` lists the ",

@@ -112,6 +112,9 @@ def parse_settings(text: str) -> dict[str, Any]:
     --------
     >>> parse_settings("lr=0.1, betas=(0.9, 0.99), variant=authors")
     {'lr': 0.1, 'betas': (0.9, 0.99), 'variant': 'authors'}
+    >>> parse_settings("lr=0.1, lr=0.2")
+    Traceback (most recent call last):
+    theorylab.errors.UsageError: --set takes each name once, got lr twice
     >>> parse_settings("lr=open('x')")
     Traceback (most recent call last):
     theorylab.errors.UsageError: --set: expected lr=NUMBER, a tuple of numbers or a word; got \

@@ -78,4 +78,4 @@ def test_it_installs_and_is_verified_at_once(tmp_path: Path) -> None:
     found = json.loads(run(*theorylab, "verify", "mytheory", "--json", "--out", "run"))
     assert {row["key"] for row in found["results"]} == {"mytheory.theorem_1"}
     assert {row["verdict"] for row in found["results"]} <= {"holds", "not refuted"}
-    assert "3 passed" in run(str(python), "-m", "pytest", "-q", str(made))
+    assert "5 passed" in run(str(python), "-m", "pytest", "-q", str(made))

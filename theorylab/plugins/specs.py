@@ -200,7 +200,9 @@ def objective_specs(
     if objective is not None:
         family = registry.family(objective)
         named = [{"family": family.name, "parameters": dict(p)} for p in family.defaults]
-        changed = [with_parameters(spec, given) for spec in named] if given else list(named)
+        if not given:
+            return list(named)
+        changed = [with_parameters(spec, given) for spec in named]
         require_read(changed, given)
         return changed
     specs: list[Spec] = [

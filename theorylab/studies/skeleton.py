@@ -1,4 +1,4 @@
-"""``skeleton``: a package of one's own, with one statement, one method, entry points and a test."""
+"""``skeleton``: a package of one's own: statement, method, objective, quantity, and their tests."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ build-backend = "setuptools.build_meta"
 [project]
 name = "{dashed}"
 version = "0.1.0"
-description = "Statements and methods for theorylab."
+description = "Statements, methods, objectives and quantities for theorylab."
 requires-python = ">=3.11"
 dependencies = ["theorylab>={version}"]
 
@@ -32,6 +32,12 @@ dependencies = ["theorylab>={version}"]
 
 [project.entry-points."theorylab.rules"]
 {name} = "{name}.method"
+
+[project.entry-points."theorylab.objectives"]
+{name} = "{name}.objective"
+
+[project.entry-points."theorylab.quantities"]
+{name} = "{name}.quantity"
 
 [tool.setuptools.packages.find]
 where = ["src"]
@@ -45,12 +51,16 @@ _README = """\
     theorylab verify {name}.theorem_1
     python -m pytest
 
-`src/{name}/statements.py` holds the claim, `src/{name}/method.py` the method it is about: change
-them to yours.
+In `src/{name}`, change to yours, or leave out with its entry point in `pyproject.toml`:
+
+- `statements.py`: the claim
+- `method.py`: the method that it is about
+- `objective.py`: an objective, which every command tries on the statements that it suits
+- `quantity.py`: a measured quantity that a claim may be about
 """
 
 _INIT = '''\
-"""Statements and methods for theorylab, found by entry point."""
+"""Statements, methods, objectives and quantities for theorylab, found by entry point."""
 '''
 
 _METHOD = '''\
@@ -88,6 +98,76 @@ class {camel}(UpdateRule[Stateless]):
 RULES = ({camel},)
 '''
 
+_OBJECTIVE = '''\
+"""An objective, its constants certified, and the family of those that a search may try."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import final
+
+import torch
+from torch import Tensor
+
+from synthetic.deterministic import Deterministic
+from theorylab import Constant
+from theorylab.problem.objective import Family, Parameter
+
+__all__ = ["FAMILIES", "LogCosh"]
+
+
+@final
+class LogCosh(Deterministic):
+    """``F(w) = sum_j log cosh(w_j)``, without noise."""
+
+    name = "{name}_log_cosh"
+
+    def __init__(self, dim: int = 3) -> None:
+        self.start = torch.full((dim,), 2.0, dtype=torch.float64)
+        self.parameters = {{"dim": dim}}
+
+    def value(self, w: Tensor) -> Tensor:
+        return (w.abs() + torch.log1p(torch.exp(-2 * w.abs())) - math.log(2)).sum(-1)
+
+    def gradient(self, w: Tensor) -> Tensor:
+        return torch.tanh(w)
+
+    def minimum(self) -> float:
+        return 0.0
+
+    def deterministic_constants(self) -> Mapping[str, Constant]:
+        return {{"ell": Constant(1.0, "closed form", attained=True)}}
+
+
+# A name, what builds one, what a search may move, and the instances that `verify` tries.
+FAMILIES = (
+    Family("{name}_log_cosh", LogCosh, (Parameter("dim", 1, 20, integer=True),), ({{"dim": 2}},)),
+)
+'''
+
+_QUANTITY = '''\
+"""A measured quantity: a functional of a path, its formula, its units."""
+
+from __future__ import annotations
+
+from bounds import Measured
+from bounds.path import PathOf
+from bounds.units import Units
+
+__all__ = ["QUANTITIES", "worst_value"]
+
+worst_value = Measured(
+    "{name}_worst_value",
+    "max_t F(w_t)",
+    Units(F=1),
+    r"\\max_t F(w_t)",
+    path=PathOf("max", "value", "0..T"),
+)
+
+QUANTITIES = (worst_value,)
+'''
+
 _STATEMENTS = '''\
 """The statements: ``theorylab symbols``, ``quantities`` and ``assumptions`` list the words."""
 
@@ -115,7 +195,7 @@ STATEMENTS = (theorem_1,)
 '''
 
 _TEST = '''\
-"""The statement is not refuted, and a false one beside it is."""
+"""What is true is not refuted, what is false beside it is; certificates stand an attack."""
 
 from __future__ import annotations
 
@@ -124,8 +204,11 @@ from dataclasses import replace
 import synthetic
 import theorylab
 from bounds import Claim
+from bounds.notation import Delta
 from theorylab.plugins import registry
 
+from {name}.objective import LogCosh
+from {name}.quantity import worst_value
 from {name}.statements import theorem_1
 
 BOWL = synthetic.quadratic(dim=2, noise="two_point", sigma=1.0)
@@ -134,6 +217,7 @@ BOWL = synthetic.quadratic(dim=2, noise="two_point", sigma=1.0)
 def test_it_is_registered() -> None:
     assert registry.statement("{name}.theorem_1") is theorem_1
     assert "{name}" in registry.rules()
+    assert "{name}_log_cosh" in registry.families()
 
 
 def test_it_holds_on_a_quadratic() -> None:
@@ -143,6 +227,16 @@ def test_it_holds_on_a_quadratic() -> None:
 def test_a_quarter_of_the_bound_is_refuted() -> None:
     claim = Claim(theorem_1.claim.lhs, "<=", theorem_1.claim.rhs / 4)
     assert theorylab.check(replace(theorem_1, claim=claim), BOWL, replicas=64).verdict == "violated"
+
+
+def test_the_objectives_certificates_stand_an_attack() -> None:
+    assert not any(reach.broken for reach in synthetic.attack(LogCosh(), points=8, steps=10))
+
+
+def test_the_quantity_is_measured() -> None:
+    for factor, verdict in ((1, "holds"), (0.9, "violated")):
+        claim = Claim(worst_value, "<=", factor * Delta)  # from F(w_0), downhill
+        assert theorylab.check(replace(theorem_1, claim=claim), LogCosh()).verdict == verdict
 '''
 
 
@@ -173,7 +267,7 @@ def skeleton(name: str, folder: Path | str = ".") -> Path:
     >>> import tempfile
     >>> made = skeleton("mytheory", tempfile.mkdtemp())
     >>> sorted(p.name for p in made.rglob("*.py"))
-    ['__init__.py', 'method.py', 'statements.py', 'test_mytheory.py']
+    ['__init__.py', 'method.py', 'objective.py', 'quantity.py', 'statements.py', 'test_mytheory.py']
     >>> skeleton("../elsewhere")
     Traceback (most recent call last):
     theorylab.errors.UsageError: new: a name is a Python identifier in lower case, as my_theory; \
@@ -200,6 +294,7 @@ got '../elsewhere'
     files = {
         "pyproject.toml": _PYPROJECT, "README.md": _README, f"src/{name}/__init__.py": _INIT,
         f"src/{name}/method.py": _METHOD, f"src/{name}/statements.py": _STATEMENTS,
+        f"src/{name}/objective.py": _OBJECTIVE, f"src/{name}/quantity.py": _QUANTITY,
         f"tests/test_{name}.py": _TEST,
     }  # fmt: skip
     try:

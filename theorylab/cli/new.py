@@ -16,7 +16,7 @@ def command(
     name: Annotated[str, typer.Argument(help="The package, a Python identifier in lower case.")],
     as_json: Annotated[bool, typer.Option("--json", help="JSON on stdout.")] = False,
 ) -> None:
-    """Write a package with one statement, one method, entry points and a test into ./NAME.
+    """Write a package into ./NAME: a statement, a method, an objective, a quantity, their tests.
 
     Example: theorylab new mytheory && pip install -e mytheory && theorylab verify mytheory
     """
@@ -27,4 +27,4 @@ def command(
         return
     for path in files:
         print(path)
-    print(f"pip install -e {made}, then theorylab verify {name}")
+    print(f"pip install -e '{made}[test]', then theorylab verify {name}")

@@ -14,6 +14,8 @@ from theorylab.hunt.rescaling import without_noise
 from theorylab.judge.check import constants_for, speaks_of_workers
 from theorylab.judge.domain import points
 from theorylab.judge.verdict import Verdict
+from theorylab.plugins import registry
+from theorylab.plugins.isolation import OWN
 from theorylab.plugins.specs import DATA_FAMILY, Spec, build_objective, objective_specs
 from theorylab.problem.objective import Objective
 from theorylab.quantities import protocol_for
@@ -24,7 +26,7 @@ __all__ = [
 
 _RATE_OBJECTIVES = 4
 _OBJECTIVES = 12
-"""For each statement beside the user's data; the others are named, not dropped."""
+"""For each statement beside the user's data and plug-ins; the others are named, not dropped."""
 _ALIKE = "what is measured is the same on every objective; name it to check it"
 
 
@@ -89,12 +91,14 @@ def objectives_for(
     turns: list[tuple[int, Spec | None, bool]] = []
     for admitted, silent in applicable:
         name = "" if admitted is None else str(admitted["family"])
-        turns.append((-1 if is_own(admitted) else met[name], admitted, silent))
+        first = met[name] == 0 and _of_plugin(admitted)
+        turns.append((-2 if is_own(admitted) else -1 if first else met[name], admitted, silent))
         met[name] += 1
     turns.sort(key=lambda entry: entry[0])  # one instance of every family before any second
     # Each check of an O(.) claim is a whole experiment over growing sizes.
     own = sum(is_own(spec) for _, spec, _ in turns)
-    most = _RATE_OBJECTIVES if statement.claim.big_o else _OBJECTIVES + own
+    joined = sum(turn == -1 for turn, _, _ in turns)
+    most = (_RATE_OBJECTIVES if statement.claim.big_o else _OBJECTIVES + own) + joined
     reason = f"beyond the {most} objectives that verify checks a statement on; name it to check it"
     alike = not (chosen or of_objective(statement))
     if alike:
@@ -153,6 +157,13 @@ def _is_quiet(spec: Spec | None, quiet: bool) -> bool:
 def is_own(spec: Spec | None) -> bool:
     """Whether it is data that the user named."""
     return spec is not None and spec["family"] == DATA_FAMILY
+
+
+def _of_plugin(spec: Spec | None) -> bool:
+    """Whether another package registered its family: whoever wrote one wants it tried."""
+    if spec is None:
+        return False
+    return registry.family(spec["family"]).build.__module__.split(".")[0] not in OWN
 
 
 def are_chosen(specs: Sequence[Spec]) -> bool:

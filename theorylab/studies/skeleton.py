@@ -27,6 +27,9 @@ description = "Statements, methods, objectives and quantities for theorylab."
 requires-python = ">=3.11"
 dependencies = ["theorylab>={version}"]
 
+[project.optional-dependencies]
+test = ["pytest"]
+
 [project.entry-points."theorylab.statements"]
 {name} = "{name}.statements"
 
@@ -46,7 +49,7 @@ where = ["src"]
 _README = """\
 # {name}
 
-    pip install -e .
+    pip install -e '.[test]'
     theorylab statements {name}.theorem_1
     theorylab verify {name}.theorem_1
     python -m pytest

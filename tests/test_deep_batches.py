@@ -205,26 +205,6 @@ def test_batches_made_ahead_are_those_made_one_by_one(
         assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize(
-    "augmentation", [AsIs(), CropFlip(3), CropFlip(9, flip=False), CentreCrop(6), CentreCrop(13)]
-)
-def test_pixels_in_one_pass_are_torchs(augmentation: Augmentation, dtype: torch.dtype) -> None:
-    images = numbered(40)[..., :7]
-    split = TensorSplit(images.contiguous(), torch.arange(40))
-    found = []
-    for once in (True, False):
-        batches = Batches(split, 16, seeded(1), augmentation=augmentation, dtype=dtype,
-                          mean=(0.4914, 0.4822, 0.4465), std=(0.2023, 0.1994, 0.2010))  # fmt: skip
-        assert batches._pixels is not None
-        if not once:
-            batches._pixels = None
-        found.append([batches.draw() for _ in range(5)])
-    for one, other in zip(*found, strict=True):
-        assert one.images.dtype == dtype
-        assert all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
-
-
 def test_iterating_finishes_the_epoch_under_way() -> None:
     batches = make(toy())
     rows = [batches.draw().rows, batches.draw().rows]

@@ -60,10 +60,12 @@ def denormalise(
 class Augmentation(abc.ABC):
     """A transform of a batch of images.
 
-    ``numbers`` says how many uniform numbers one image takes.
+    ``numbers`` says how many uniform numbers one image takes, ``exact`` that pixels are only
+    chosen, so that an image comes out the same bits whatever others come with it.
     """
 
     numbers: ClassVar[int] = 0
+    exact: ClassVar[bool] = False
 
     def plan(self, uniform: Tensor, height: int, width: int) -> Tensor:
         """What to do with each image.
@@ -72,14 +74,6 @@ class Augmentation(abc.ABC):
         rows.
         """
         return uniform
-
-    def windows(self, plan: Tensor, height: int, width: int) -> Tensor | None:
-        """What :meth:`apply` takes of each image, where it only chooses pixels; ``None`` elsewhere.
-
-        int64 of shape ``(n, 3)``: top and left of a window of :meth:`output_size`, and whether it
-        is turned left to right. Black beyond the image's edges.
-        """
-        return None
 
     @abc.abstractmethod
     def apply(self, images: Tensor, plan: Tensor) -> Tensor:
@@ -95,8 +89,7 @@ class Augmentation(abc.ABC):
 class AsIs(Augmentation):
     """No change."""
 
-    def windows(self, plan: Tensor, height: int, width: int) -> Tensor:
-        return torch.zeros(len(plan), 3, dtype=torch.int64, device=plan.device)
+    exact: ClassVar[bool] = True
 
     def apply(self, images: Tensor, plan: Tensor) -> Tensor:
         return images
@@ -120,15 +113,14 @@ class CropFlip(Augmentation):
     [[[[2, 0], [4, 0]]]]
     """
 
+    exact: ClassVar[bool] = True
+
     numbers: ClassVar[int] = 3
     padding: int = 4
     flip: bool = True
 
     def plan(self, uniform: Tensor, height: int, width: int) -> Tensor:
         return _crop_plan(uniform, 2 * self.padding, 2 * self.padding, self.flip)
-
-    def windows(self, plan: Tensor, height: int, width: int) -> Tensor:
-        return plan - plan.new_tensor([self.padding, self.padding, 0])
 
     def apply(self, images: Tensor, plan: Tensor) -> Tensor:
         height, width = images.shape[2:]
@@ -170,11 +162,9 @@ class Jitter(Augmentation):
 class CentreCrop(Augmentation):
     """The central ``size`` x ``size`` pixels, black beyond the image's edges."""
 
-    size: int = 224
+    exact: ClassVar[bool] = True
 
-    def windows(self, plan: Tensor, height: int, width: int) -> Tensor:
-        place = [(height - self.size) // 2, (width - self.size) // 2, 0]
-        return torch.tensor([place], device=plan.device).expand(len(plan), 3)
+    size: int = 224
 
     def apply(self, images: Tensor, plan: Tensor) -> Tensor:
         (top, down), (left, right) = (

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from deep.data.augment import AsIs, Augmentation, normalise
-from deep.data.pixels import pixels
 from deep.data.splits import Split, TensorSplit
 from theorylab.errors import UsageError
 
@@ -118,13 +117,7 @@ class Batches:
         self._many = (math.floor if drop_last else math.ceil)(samples / batch_size)
         self.epoch = -1
         self.position = len(self)
-        # Pixels that are only chosen come out the same bits whatever others come with them.
-        nowhere = self.augmentation.windows(torch.empty(0, 3, dtype=torch.int64), *split.shape[1:])
-        self._block, self._pixels = 0, None
-        if nowhere is not None and isinstance(split, TensorSplit):
-            self._block = self._samples_ahead()
-            if split.targets.ndim == 1:
-                self._pixels = pixels(split.images, self.mean, self.std, dtype)
+        self._block = self._samples_ahead()
         self._ahead: tuple[int, list[Batch]] | None = None
         self._start = generator.get_state()
 
@@ -152,17 +145,13 @@ class Batches:
             start = block * self._block
             made = self._made(slice(start, start + self._block))
             # Cut at once: one by one, between two steps, cutting costs ten times as much.
-            self._ahead = block, [*map(Batch, *(part.split(self.batch_size) for part in made))]
+            cut = zip(*(part.split(self.batch_size) for part in made), strict=True)
+            self._ahead = block, [Batch(*parts) for parts in cut]
         return self._ahead[1][place // self.batch_size]
 
     def _made(self, rows: slice) -> Batch:
         """The samples at these places of the epoch."""
-        index = self._order[rows]
-        if self._pixels is not None and self._windows is not None:
-            size = self.augmentation.output_size(*self.split.shape[1:])
-            images = self._pixels.windows(index, self._windows[rows], size)
-            return Batch(images, self.split.targets.index_select(0, index), index)
-        plan = self._plan[rows]
+        index, plan = self._order[rows], self._plan[rows]
         images, targets = self.split.take(index)
         images = self._transform(images, plan)
         if targets.ndim == 4:
@@ -203,15 +192,13 @@ class Batches:
         uniform = torch.rand(numbers, generator=self.generator, dtype=torch.float64)
         # Moved once an epoch, so that a step waits for no transfer.
         self._order = order.to(self.split.device)
-        shape = self.split.shape[1:]
-        self._plan = self.augmentation.plan(uniform, *shape).to(self.split.device)
-        self._windows = None if self._pixels is None else (
-            self.augmentation.windows(self._plan, *shape)
-        )  # fmt: skip
+        self._plan = self.augmentation.plan(uniform, *self.split.shape[1:]).to(self.split.device)
         self.epoch, self.position, self._ahead = epoch, 0, None
 
     def _samples_ahead(self) -> int:
-        """Samples made at once: more of small images."""
+        """Samples made at once: of small images in memory whose augmentation is one by one."""
+        if not (isinstance(self.split, TensorSplit) and self.augmentation.exact):
+            return 0
         numbers = math.prod(self.split.shape)
         return min(_AHEAD // numbers, _MOST_AHEAD) // self.batch_size * self.batch_size
 

@@ -119,15 +119,16 @@ class Evaluation:
 
 
 def guess(verdict: Verdict) -> float:
-    """The measured side, a sampled one three standard errors down: a guide, no evidence.
+    """The measured side, a sampled one down by what it may owe to luck: a guide, no evidence.
 
     An interval that is valid for every law says little of few samples, so a search that followed
-    its end would be blind.
+    its end would be blind. One that trusted that what was not seen is not there would follow
+    illusions: samples that agree bit for bit have missed what all depends on.
     """
     if verdict.exact:
         return verdict.measured
-    if verdict.standard_error > 0:
-        return verdict.measured - 3 * verdict.standard_error
+    if verdict.fall > 0:
+        return verdict.measured - verdict.fall
     low = verdict.interval[0]
     return low if math.isfinite(low) else verdict.measured
 
@@ -136,8 +137,10 @@ def score(verdict: Verdict, statement: Statement) -> float:
     """What the search maximises: how far the measured side exceeds the bound, in [-1, 1].
 
     ``(m - b)/(|m| + |b|)`` grows with ``m/b`` and stays finite where the bound is 0 or
-    negative; a sampled ``m`` counts at :func:`guess`, so luck is not sought. For an
-    equation it is the relative distance of the two sides.
+    negative; a sampled ``m`` counts at :func:`guess`, so luck is not sought (what is taken off is
+    added below, which keeps the sign). For an
+    equation it is the relative distance of the two sides. Where nothing bounds what samples have
+    not seen, no more of them can refute: such a place scores below 0, a pointer to others.
 
     >>> from bounds import Claim
     >>> from bounds.notation import ell
@@ -156,9 +159,13 @@ def score(verdict: Verdict, statement: Statement) -> float:
         gap = abs(gap)
     elif verdict.bound <= 0 and verdict.verdict != "violated" and not gap > error:
         return -1.0  # 0 <= 0 says nothing
-    total = abs(verdict.measured) + abs(verdict.bound)
+    # What luck may have given counts among the sizes: far below the bound there is still a slope.
+    total = abs(verdict.measured) + abs(verdict.bound) + error
     value = 0.0 if total == 0 else (gap - error) / total  # NaN where nothing was measured
-    return max(-1.0, min(1.0, value)) if math.isfinite(value) else -1.0
+    if not math.isfinite(value):
+        return -1.0
+    value = max(-1.0, min(1.0, value))
+    return (value - 1) / 2 if math.isinf(verdict.unseen) else value
 
 
 def _units(statement: Statement) -> Mapping[str, Units]:

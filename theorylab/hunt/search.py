@@ -89,7 +89,7 @@ class Hunt:
 
     @property
     def ratio(self) -> float:
-        """The best measured/bound, a sampled one three standard errors down; 0 if none."""
+        """The best measured/bound, a sampled one down by what luck may give it; 0 if none."""
         best = self.best
         if best is None or math.isnan(best.ratio):
             return 0.0
@@ -284,8 +284,10 @@ class _Chase:
         elif self.worst is None and winner is not None and not winner.verdict.exact:
             # The winner's own number is the luckiest of many: report it as measured afresh. That
             # is one of the confirmations that the risk was shared among. An order needs the full
-            # sizes to show that it grows.
-            enough = None if self.statement.claim.big_o else replicas
+            # sizes to show that it grows; what is beyond the bound, so many that it may be seen.
+            best = winner.verdict
+            beyond = best.measured - 3 * best.standard_error > best.bound
+            enough = None if self.statement.claim.big_o or beyond else replicas
             again = self._afresh(winner, _TRIES + _GUESSES + 1, enough)
             self.winner = winner if again is None else again
             self._confirms(again, how)

@@ -458,6 +458,8 @@ def _verdict(
         {k: v for k, v in shown.items() if k in names and k not in constants},
         compared.replicas, experiment.seed, comparisons, undecided, reason,
         evidence=evidence, standard_error=float(compared.standard_error[i]),
+        # Of single runs one that breaks the claim counts, however rare the others are.
+        unseen=0.0 if experiment.run_by_run else float(compared.unseen[i]),
     )  # fmt: skip
 
 

@@ -88,10 +88,34 @@ class Comparison:
 
     @property
     def steady_ratio(self) -> np.ndarray:
-        """The ratio, of samples that of three standard errors down: not the luckiest leads."""
+        """The ratio, of samples that of three standard errors down: not the luckiest leads.
+
+        What they may have missed counts too, where it is known how much that can be.
+        """
+        unseen = np.where(np.isfinite(self.unseen), self.unseen, 0.0)
+        fall = np.maximum(3 * self.standard_error, unseen)
         with np.errstate(all="ignore"):
-            down = np.maximum(0.0, self.measured - 3 * self.standard_error) / self.bound
-        return np.where((self.bound > 0) & (self.standard_error > 0), down, self.ratio)
+            down = (self.measured - fall) / self.bound
+        return np.where((self.bound > 0) & (fall > 0), down, self.ratio)
+
+    @property
+    def unseen(self) -> np.ndarray:
+        """How far the samples' mean may fall by events that none of them saw.
+
+        One of chance ``3/n`` is missed by n samples with probability 5%, and takes a sample to
+        the end of its certified range: infinitely far, where there is none.
+        """
+        n = self.replicas
+        if self.law != "samples":
+            return np.zeros(len(self.gap))
+        if n == 1:
+            return np.full(len(self.gap), np.inf)
+        with np.errstate(all="ignore"):
+            mean = self.gap.mean(axis=-1)
+            room = mean - self.low
+            if self.claim.sense == "==":
+                room = np.where(mean < 0, self.high - mean, room)
+        return np.nan_to_num(3 * room / n, nan=np.inf, posinf=np.inf)
 
     @property
     def standard_error(self) -> np.ndarray:

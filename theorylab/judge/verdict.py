@@ -67,6 +67,9 @@ class Verdict:
         interval.
     standard_error : float
         Of the measured side where it was sampled: a guide for a search, no evidence.
+    unseen : float
+        How far a sampled mean may fall by events that no sample saw; infinite where no range is
+        certified, so that no number of samples can refute the claim there. Likewise a guide.
     """
 
     key: str
@@ -88,6 +91,7 @@ class Verdict:
     growth: tuple[float, float, float] | None = None
     evidence: Evidence = ""
     standard_error: float = 0.0
+    unseen: float = 0.0
 
     def __repr__(self) -> str:
         return f"<{display.line(self)}>"
@@ -110,7 +114,7 @@ class Verdict:
 
     @property
     def steady_ratio(self) -> float:
-        """``ratio`` with a sampled measured side three standard errors down: a guide to instances.
+        """``ratio`` with a sampled measured side as far down as :attr:`fall`: a guide to instances.
 
         Of samples that decide nothing the largest ratio is the luckiest.
 
@@ -119,9 +123,14 @@ class Verdict:
         >>> lucky.steady_ratio, lucky.shown_ratio
         (0.0, '~500')
         """
-        if self.exact or not self.standard_error > 0 or not self.bound > 0:
+        if self.exact or not self.fall > 0 or not self.bound > 0:
             return self.ratio
-        return max(0.0, self.measured - 3 * self.standard_error) / self.bound
+        return max(0.0, self.measured - self.fall) / self.bound
+
+    @property
+    def fall(self) -> float:
+        """Three standard errors, or what was not seen where that is known and more."""
+        return max(3 * self.standard_error, self.unseen if math.isfinite(self.unseen) else 0.0)
 
     @property
     def shown_ratio(self) -> str:
@@ -159,6 +168,8 @@ class Verdict:
         known = {name: table[name] for name in cls.__dataclass_fields__ if name in table}
         for name in ("measured", "bound", "ratio", "standard_error"):
             known[name] = _number(known.get(name, 0.0 if name == "standard_error" else None))
+        if known.get("unseen", 0.0) is None:
+            known["unseen"] = math.inf
         low, high = known.get("interval") or (None, None)
         known["interval"] = (_number(low), _number(high))
         if known.get("growth") is not None:

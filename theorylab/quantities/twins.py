@@ -27,6 +27,7 @@ from theorylab.quantities.protocol import (
     steps_per_round,
     value_scale,
 )
+from theorylab.quantities.ranges import certified_ranges
 from theorylab.stability.generalization import generalization_gap
 from theorylab.stability.twins import SampleSpace, SharedDraws, require_followed, run_twins
 
@@ -123,9 +124,9 @@ class TwinRound(Protocol):
             else:
                 exact = False
                 found[name], scales[name] = _many_rounds(experiment, whole, sampled, w, v, replaced)
-        width = max(table.shape[1] for table in found.values())
-        values = {k: np.broadcast_to(found[k], (_POINTS, width)) for k in names}
-        return Measurement(values, "law" if exact else "samples", scales=scales)
+        # Distances are nonnegative; that before the round is known, and keeps its one column.
+        return Measurement({k: found[k] for k in names}, "law" if exact else "samples",
+                           scales=scales, ranges=certified_ranges(sampled, names))  # fmt: skip
 
 
 def _seeds(experiment: Experiment, gradients: float) -> int:

@@ -92,6 +92,24 @@ def test_a_loaded_state_goes_on_with_the_same_bits(case: str, small: list[int]) 
     assert torch.equal(*ends)
 
 
+def test_an_equal_tensor_of_one_number_is_not_the_one_it_replaces(small: list[int]) -> None:
+    params = [nn.Parameter(torch.ones(n)) for n in (5, 1)]
+    optimizer = torch_optim.MSGD(params, 0.1)
+    for step in range(1, 5):
+        for p in params:
+            p.grad = torch.ones_like(p)
+        for held in optimizer.state.values():
+            held.update({name: x.clone() for name, x in held.items() if x.numel() == 1})
+        optimizer.step()
+        assert all(held["step"] == step for held in optimizer.state.values())
+        assert params[0][0] == params[1][0]
+    optimizer.param_groups[0]["params"][1] = equal = nn.Parameter(params[1].detach().clone())
+    equal.grad = torch.ones(1)
+    optimizer.step()
+    assert params[1] > equal
+    assert len(small) >= 4
+
+
 def test_numbers_that_are_not_on_the_cpu_are_left_to_torch(small: list[int]) -> None:
     params = [nn.Parameter(torch.ones(5, device="meta"))]
     params[0].grad = torch.ones(5, device="meta")

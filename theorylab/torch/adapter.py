@@ -234,7 +234,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         if not last.same(self.param_groups, self._flags(), self.state):
             return False
         numbers = self._groups.told(self.param_groups)
-        before, gradients = last.count, last.gradients()
+        before, gradients = last.count, last.found()
         if numbers is None or before is None or gradients is None:
             return False
         begins = not last.rounds or self._rounds.next(self._present(), last, self.state)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 __all__ = [
     "FLAGS", "Flags", "check_group", "check_number", "is_zero_rate", "kind_of", "layer_kinds",
+    "limits_of",
 ]  # fmt: skip
 
 
@@ -125,6 +126,18 @@ def check_number(
             else (f"lie in [0, {high:g}{']' if high > 1 and high < 2 else ')'}")
         )
         raise ValueError(f"{name}: {key} must {kind}, got {value!r}")
+
+
+def limits_of(field: str, own: Mapping[str, tuple[float, float]]) -> tuple[float, float]:
+    """The least value of a rule's field, and what all lie below.
+
+    Parameters
+    ----------
+    field : str
+    own : mapping
+        Ranges of the rule's own, by field.
+    """
+    return own.get(field, _RANGES.get(field, (-math.inf, math.inf)))
 
 
 def layer_kinds(

@@ -11,7 +11,14 @@ from torch import Tensor
 
 from theorylab.method.rule import UpdateRule
 from theorylab.method.schedules import Schedule
-from theorylab.torch.arguments import FLAGS, check_group, check_number, kind_of, layer_kinds
+from theorylab.torch.arguments import (
+    FLAGS,
+    check_group,
+    check_number,
+    kind_of,
+    layer_kinds,
+    limits_of,
+)
 from theorylab.torch.forms import Form, Kept, kept_by
 
 __all__ = ["Active", "Fields", "Groups"]
@@ -25,13 +32,13 @@ _MOVING = ("lr", "lam", "momentum", "weight_decay")
 
 
 class _Told(NamedTuple):
-    """Which arguments may be other numbers at a step of the same rule, and what all were."""
+    """Which arguments may be other numbers at a step of the same rule, and what all others were."""
 
     of: _Last
     moving: tuple[str, ...]
+    limits: tuple[tuple[float, float], ...]
     look: tuple[Callable[[Any], Any], Callable[[Any], Any]]
     fixed: list[Any]
-    numbers: tuple[float, ...]
 
 
 class _Last(NamedTuple):
@@ -215,7 +222,8 @@ class Groups:
         told = self._told
         if told is None or told.of is not self.last:
             told = self._told = self._looked(groups)
-            return None if told is None else told.numbers
+            if told is None:
+                return None
         fixed, moving = told.look
         try:
             if list(map(fixed, groups)) != told.fixed:
@@ -225,13 +233,11 @@ class Groups:
         found: tuple[float, ...] = moving(groups[0])
         if len(groups) > 1 and any(moving(group) != found for group in groups[1:]):
             return None
-        if found == told.numbers:
-            return told.numbers
-        for key, number in zip(told.moving, found, strict=False):
+        for key, number, (low, high) in zip(told.moving, found, told.limits, strict=False):
             if number.__class__ is not float or number == 0:
                 return None
-            check_number(self.who, key, str(self.fields[key]), number, self.rule.ranges)
-        self._told = told._replace(numbers=found)
+            if not low <= number < high:
+                check_number(self.who, key, str(self.fields[key]), number, self.rule.ranges)
         return found
 
     def _looked(self, groups: Sequence[dict[str, Any]]) -> _Told | None:
@@ -244,7 +250,8 @@ class Groups:
         )  # fmt: skip
         rest = [key for key in self._keys if key not in moving]
         look = _at(rest), _at(moving)
-        return _Told(last, moving, look, list(map(look[0], groups)), look[1](groups[0]))
+        limits = tuple(limits_of(str(self.fields[key]), self.rule.ranges) for key in moving)
+        return _Told(last, moving, limits, look, list(map(look[0], groups)))
 
     def _values(self, groups: Iterable[Mapping[str, Any]]) -> list[list[Any]]:
         return [[group[key] for key in self._keys] for group in groups]

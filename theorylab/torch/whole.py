@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from operator import attrgetter
+from struct import Struct
 from typing import TYPE_CHECKING, Any, NoReturn, final
 
 import torch
@@ -205,7 +206,7 @@ def whole(
         space.script = None
         space.tape.clear()
     step = _compiled(script.text())
-    return None if step is None else Whole(space, script, held, counts, step)
+    return None if step is None else Whole(space, script, held, counts, len(moving), step)
 
 
 @final
@@ -219,13 +220,15 @@ class Whole:
     held : sequence of Tensor
         The numbers that are kept.
     counts : Tensor, optional
+    moving : int
+        How many numbers a step takes beside its index.
     step : callable
         The script, compiled.
     """
 
     def __init__(
         self, space: Space, script: Script, held: Sequence[Tensor], counts: Tensor | None,
-        step: Callable[..., None],
+        moving: int, step: Callable[..., None],
     ) -> None:  # fmt: skip
         self._many = len(space.shapes)
         rows = [x for leaf in script.leaves[1:] for x in leaf.tensors]
@@ -237,6 +240,8 @@ class Whole:
         self._at = array("Q", [0] * self._many + self._rows[: len(rows)])
         self._kept = array("Q", [*map(Tensor.data_ptr, held), 0])
         self._given = array("d", script.lines.given)
+        self._place = Struct(f"{self._many}Q").pack_into
+        self._give = Struct(f"{1 + moving}d").pack_into
         self._sizes, self._step = space.lengths, step
         self._told = (
             ctypes.c_int64(self._many), ctypes.c_void_p(self._sizes.ctypes.data),
@@ -245,7 +250,7 @@ class Whole:
         )  # fmt: skip
 
     def ready(self, gradients: list[Tensor]) -> bool:
-        """Whether all lies where it did, and these gradients in rows.
+        """Whether all lies where it did, and these gradients, none missing, in rows.
 
         Parameters that lie where they did and have such gradients have not changed: torch sees to
         it that a gradient is of its parameter's shape.
@@ -253,18 +258,18 @@ class Whole:
         if not (
             self.sound
             and list(map(Tensor.data_ptr, self._fixed)) == self._rows
-            and list(map(_KIND, gradients)) == self._kinds
             and _PLAIN.issuperset(map(type, gradients))
+            and list(map(_KIND, gradients)) == self._kinds
             and all(map(Tensor.is_contiguous, gradients))
             and list(map(Tensor.numel, gradients)) == self._lengths
         ):
             return False
-        self._at[: self._many] = array("Q", map(Tensor.data_ptr, gradients))
+        self._place(self._at, 0, *map(Tensor.data_ptr, gradients))
         return True
 
     def run(self, t: float, moving: Sequence[float]) -> None:
         """Take the step, of this index and these numbers, if it is ready."""
-        self._given[: 1 + len(moving)] = array("d", (t, *moving))
+        self._give(self._given, 0, t, *moving)
         increment_version(self._written)
         self._step(*self._told)
 

@@ -7,8 +7,7 @@ import math
 import time
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -17,13 +16,12 @@ from typing import Any, final
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from deep import checkpoint
 from deep.data import AsIs, Batch, Dataset, dataset, seeded
 from deep.graphs import StepGraph
+from deep.loss import Loss
 from deep.measures import gradient_noise, hessian_norm, loss_and_accuracy
 from deep.networks import network
 from deep.schedules import schedule
@@ -37,7 +35,6 @@ from theorylab.progress import bar
 __all__ = ["Trainer", "load_data"]
 
 _EVALUATION_BATCH = 1000
-_NOTHING = nullcontext()
 # What loading a state that is of something else may raise.
 _ODD = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
 # Purposes of a seed; different ones give unrelated streams.
@@ -133,7 +130,6 @@ class Trainer:
         if settings.channels_last:
             self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = settings.build_optimizer(self.network)
-        self._parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         self.batches = self.data.batches(
             settings.batch_size, int(np.random.SeedSequence([settings.seed, _ORDER])
                                      .generate_state(1)[0]), shard=process,
@@ -154,8 +150,8 @@ class Trainer:
         self._recent: deque[tuple[Tensor, Tensor, int]] = deque(
             maxlen=int(self.optimizer.defaults.get("memory", 1))
         )
-        self._ddp: DistributedDataParallel | None = None
-        self._forward = self._wrapped()
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        self._loss = Loss(self.network, parameters, settings, self.device, self.world)
         self._graph = StepGraph(self) if settings.step_graph else None
         evaluations = min(settings.evaluations, self.total)
         every = self.total / evaluations
@@ -163,18 +159,6 @@ class Trainer:
         self._due.append(self.total)
         self._measured = 0
         self._layer_seeds: tuple[int, list[int]] = (-1, [])
-
-    def _wrapped(self) -> Callable[[Tensor], Tensor]:
-        forward: Any = self.network
-        if self.world > 1:
-            ids = [self.device.index] if self.device.type == "cuda" else None
-            forward = self._ddp = DistributedDataParallel(self.network, device_ids=ids)
-        if self.settings.compile or self.settings.cuda_graphs:
-            # Gradients of static shape: the last, short batch of an epoch compiles once more.
-            forward = torch.compile(
-                forward, mode="reduce-overhead" if self.settings.cuda_graphs else None
-            )
-        return forward
 
     # --- rounds ------------------------------------------------------------------------------
     @property
@@ -225,7 +209,6 @@ class Trainer:
     def step_on(self, batch: Batch, whole: int) -> Tensor:
         """One step on a given batch, of ``whole`` samples over all processes."""
         self.steps += 1
-        self._recent.appendleft((batch.images, batch.targets, whole))
         lr = float(self.schedule(self.steps))
         if self._graph is not None:
             return self._graph.step(batch.images, batch.targets, whole, lr)
@@ -234,9 +217,12 @@ class Trainer:
             if self.settings.lam_over_lr is not None:
                 group["lam"] = self.settings.lam_over_lr / lr if lr > 0 else 0.0
         self.seed_layers()
+        if self._recent.maxlen == 1:
+            closure = partial(self.closure, batch.images, batch.targets, whole)
+            return self.optimizer.step(closure, self.full_closure)
+        self._recent.appendleft((batch.images, batch.targets, whole))
         closures = [partial(self.closure, *held) for held in self._recent]
-        several = self._recent.maxlen != 1
-        return self.optimizer.step(closures if several else closures[0], self.full_closure)
+        return self.optimizer.step(closures, self.full_closure)
 
     def seed_layers(self) -> None:
         """Seed dropout and the like from ``(seed, process, step)``, for many steps at a time."""
@@ -255,12 +241,7 @@ class Trainer:
     def closure(self, images: Tensor, targets: Tensor, whole: int) -> Tensor:
         """The mean loss of a batch, with its gradient left in the parameters."""
         self.gradients += whole
-        parts = [(images, targets)]
-        if self.settings.accumulate > 1:
-            chunks = images.chunk(self.settings.accumulate), targets.chunk(self.settings.accumulate)
-            parts = list(zip(*chunks, strict=True))
-        # Processes' gradients are averaged: each counts by its share of the whole batch.
-        return self._accumulated(parts, self.world / whole, len(parts))
+        return self._loss.of_batch(images, targets, whole)
 
     def full_closure(self) -> Tensor:
         """The mean loss over all training samples, with its gradient left in the parameters."""
@@ -269,31 +250,7 @@ class Trainer:
         self.gradients += len(train)
         batches = self.data.in_order(train, _EVALUATION_BATCH)
         # Each process goes over all of them, so nothing is averaged.
-        return self._accumulated(((b.images, b.targets) for b in batches), 1 / len(train), None)
-
-    def _accumulated(
-        self, parts: Iterable[tuple[Tensor, Tensor]], weight: float, shared: int | None
-    ) -> Tensor:
-        """``weight`` times the summed loss; processes average gradients at the ``shared``-th."""
-        settings = self.settings
-        for p in self._parameters:  # as zero_grad does, without its hooks for profilers
-            p.grad = None
-        whole: Any = torch.autocast(self.device.type, torch.bfloat16) if settings.amp else _NOTHING
-        total: Any = None
-        for number, (x, y) in enumerate(parts, 1):
-            if settings.channels_last:
-                x = x.contiguous(memory_format=torch.channels_last)
-            waits = self._ddp is not None and number != shared
-            with self._ddp.no_sync() if self._ddp and waits else _NOTHING:
-                with whole:
-                    scores = self._forward(x)
-                if weight * len(y) == 1:  # one part, one process: a multiplication less
-                    loss = F.cross_entropy(scores.float(), y)
-                else:
-                    loss = F.cross_entropy(scores.float(), y, reduction="sum") * weight
-                loss.backward()
-            total = loss.detach() if total is None else total + loss.detach()
-        return total
+        return self._loss.of_parts(((b.images, b.targets) for b in batches), 1 / len(train))
 
     # --- a run -------------------------------------------------------------------------------
     def run(

@@ -295,7 +295,7 @@ class Statement:
                     self._alike(condition.lhs, condition.rhs)
             if self.claim.failure is not None:
                 self._alike(self.claim.failure, sp.Integer(1))
-            lhs, rhs = (units_of(self._expand(side)) for side in (self.claim.lhs, self.claim.rhs))
+            lhs, rhs = (units_of(self.expanded(side)) for side in (self.claim.lhs, self.claim.rhs))
         except UnitsError as fault:
             return fault
         if lhs != rhs and not (self.claim.rhs == 0 or self.claim.lhs == 0):
@@ -305,14 +305,15 @@ class Statement:
         return None
 
     def _alike(self, left: sp.Expr, right: sp.Expr) -> None:
-        units_of(sp.Max(self._expand(left), self._expand(right), evaluate=False))
+        units_of(sp.Max(self.expanded(left), self.expanded(right), evaluate=False))
 
     @property
     def units(self) -> Literal["consistent", "inconsistent"]:
         """Whether both sides scale alike under ``f -> a f`` and ``w -> b w``."""
         return "consistent" if self.units_fault is None else "inconsistent"
 
-    def _expand(self, expression: sp.Expr) -> sp.Expr:
+    def expanded(self, expression: sp.Expr) -> sp.Expr:
+        """``expression`` with every prescribed symbol put in."""
         # A prescribed symbol stands for its expression: eta = B/sqrt(C) has no units of a step.
         for symbol in reversed(list(self.prescription)):
             expression = expression.xreplace({symbol: sp.sympify(self.prescription[symbol])})

@@ -269,18 +269,22 @@ def _followed(statement: Statement) -> set[str]:
 
 
 def grid(statement: Statement, arm: Arm) -> Iterator[dict[str, float]]:
-    """Values of an O(.) claim's hyperparameters: typical ones and those between, cheapest first.
+    """Values of an O(.) claim's hyperparameters: typical ones and those between.
+
+    The cheapest first, and of those what anybody would choose: a budget may end before the others.
 
     What an O(.) hides may depend on the hyperparameters, and where they are extreme the sizes
     within reach come before the rate: of a domain's corners only those that are typical are tried.
     """
     named = {s.name: s for s in statement.symbols}
     symbols = [named[name] for name in arm.free]
-    rows = list(itertools.product(*map(finer_values, symbols)))
-    rows.sort(key=lambda row: math.prod(
-        max(1.0, v) for v, s in zip(row, symbols, strict=True) if s.domain.integer))  # fmt: skip
+    every = [finer_values(symbol) for symbol in symbols]
+    rows = list(itertools.product(*map(enumerate, every)))
+    rows.sort(key=lambda row: (math.prod(
+        max(1.0, v) for (_, v), s in zip(row, symbols, strict=True) if s.domain.integer
+    ), sum(k for k, _ in row)))  # fmt: skip
     for row in rows:
-        yield dict(zip(arm.free, map(float, row), strict=True))
+        yield dict(zip(arm.free, (float(v) for _, v in row), strict=True))
 
 
 def typical_values(symbol: Symbol) -> list[float]:
@@ -289,11 +293,11 @@ def typical_values(symbol: Symbol) -> list[float]:
 
 
 def finer_values(symbol: Symbol) -> list[float]:
-    """Typical values and the geometric means of neighbours."""
+    """Typical values as they are given, then the geometric means of neighbours."""
     ends = sorted(v for v in typical_values(symbol) if v > 0)
     means = [math.sqrt(a * b) for a, b in itertools.pairwise(ends)]
     means = [float(round(v)) for v in means] if symbol.domain.integer else means
-    return sorted({*typical_values(symbol), *means})
+    return list(dict.fromkeys([*typical_values(symbol), *means]))
 
 
 def _movable(spec: Spec, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:

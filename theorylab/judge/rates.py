@@ -3,9 +3,10 @@
 One instance of the domain is followed over growing sizes of the symbol that the statement's
 :class:`bounds.Rate` names; with a :class:`.course.Course` its function is another at each. Growth
 counts where it persists: in every window of sizes the ratio rises by more than the intervals at
-both ends, and it does not fade. The intervals hold for any law within what is certified, so
-samples without a certified upper range show no growth: an earlier size may have been as large. An
-order that follows from a proven explicit bound is never refuted.
+both ends, it does not fade, and it comes beyond all that an O(.) may hide (:mod:`.hidden`). The
+intervals hold for any law within what is certified, so samples without a certified upper range
+show no growth: an earlier size may have been as large. An order that follows from a proven
+explicit bound is never refuted.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from theorylab.judge.check import _trivial, _verdict, constants_for, shown
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.course import Course
 from theorylab.judge.domain import points
+from theorylab.judge.hidden import fallen, hidden_factor, slowest_time
 from theorylab.judge.orders import proven_order, replayed
 from theorylab.judge.verdict import Verdict
 from theorylab.problem.objective import FiniteSum, Objective
@@ -75,6 +77,15 @@ class _Size:
     high: float
 
 
+@dataclass(frozen=True)
+class _Begin:
+    """The shortest run of an order, and the two sides there."""
+
+    experiment: Experiment
+    measured: float
+    bound: float
+
+
 def _measure(
     statement: Statement, objective: Objective, protocol: Protocol, fixed: Mapping[str, float],
     replicas: int, effort: float, seed: int, repeat: int, risk: float,
@@ -87,6 +98,7 @@ def _measure(
     sizes = _sizes(statement, objective, effort)
     curve: list[_Size] = []
     tables: list[tuple[Objective, Mapping[str, Any], float]] = []
+    lasts: list[tuple[Experiment, float]] = []
     last: Verdict | None = None
     comparisons = 0
     experiments = list(_experiments(
@@ -109,6 +121,7 @@ def _measure(
         if not (last.measured > 0 and 0 < last.bound < math.inf):
             continue
         curve.append(_at(size, compared, i, last))
+        lasts.append((experiment, last.bound))
     if last is None:
         raise UsageError(f"{statement.key}: no size of {name} among {sizes} is admissible")
     if len(curve) < _WINDOW:
@@ -120,8 +133,13 @@ def _measure(
             statement, objective, protocol, fixed, replicas, effort, seed, repeat, course
         )
         hardly = _FALLEN if _steady(curve[-4:]) else _LEFT
-        if begin is not None and last.measured >= hardly * begin:
-            why = f"from {begin:.3g} it is hardly under way, and any O(.) hides how long that takes"
+        why = ""
+        if begin is not None and last.measured >= hardly * begin.measured:
+            why = (f"from {begin.measured:.3g} it is hardly under way, and any O(.) hides how long "
+                   "that takes")  # fmt: skip
+        elif last.ratio <= (most := _most(statement, begin, lasts)):
+            why = f"at a ratio of {last.ratio:.3g}, and an O(.) may hide {most:.3g} here"
+        if why:
             judged = replace(judged, verdict="not refuted", evidence="samples",
                              reason=f"{judged.reason}; {why}")  # fmt: skip
     if course is not None:
@@ -171,8 +189,26 @@ def _begin(
     for _, experiment in _experiments(statement, objective, sizes, fixed, replicas, effort, seed,
                                       repeat, course):  # fmt: skip
         compared = compare(statement.claim, experiment.values, protocol.measure(experiment), 0.5)
-        return float(compared.measured.max())
+        i = int(np.argmax(compared.measured))
+        return _Begin(experiment, float(compared.measured[i]), float(compared.bound[i]))
     return None
+
+
+def _most(
+    statement: Statement, begin: _Begin | None, sizes: Sequence[tuple[Experiment, float]]
+) -> float:  # fmt: skip
+    """The largest ratio to the bound that a true order may have here, whatever its constant.
+
+    That is what mends the bound's units, times what the bound fell by while the run had not begun.
+    """
+    hidden = hidden_factor(statement, sizes[-1][0].values)
+    if begin is None or not 0 < begin.bound < math.inf:
+        return hidden
+    ways = [(begin.experiment, begin.bound), *sizes]
+    ways = [way for k, way in enumerate(ways) if not k or way[0].rounds > ways[k - 1][0].rounds]
+    first = begin.experiment
+    return hidden * fallen([e.rounds for e, _ in ways], [b for _, b in ways],
+                           slowest_time(statement, first.values))  # fmt: skip
 
 
 def follows_by_algebra(

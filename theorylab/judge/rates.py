@@ -174,7 +174,7 @@ def _proven(statement: Statement, experiments: Sequence[Experiment]) -> bool:
 def _begin(
     statement: Statement, objective: Objective, protocol: Protocol, fixed: Mapping[str, float],
     replicas: int, effort: float, seed: int, repeat: int, course: Course | None,
-) -> float | None:  # fmt: skip
+) -> _Begin | None:  # fmt: skip
     """The measured side of the shortest run there is, if it is of a run whose length the size sets.
 
     A true order may grow beside its bound for as long as a run has not begun: the constant that the

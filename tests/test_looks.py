@@ -1,6 +1,5 @@
 """Closer looks: taken where they may decide a statement, and nowhere else."""
 
-import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -13,11 +12,10 @@ from bounds.assumptions import BOUNDED_BELOW, BOUNDED_VARIANCE, SMOOTH
 from bounds.notation import Delta, T, eta
 from bounds.quantities import mean_gradient_norm_squared
 from theorylab.judge.comparison import Comparison
-from theorylab.judge.looks import Judged, settled
+from theorylab.judge.looks import Judged, looks_at, settled
 from theorylab.judge.verdict import Outcome, Verdict
 from theorylab.quantities import Experiment, Measurement
 
-judge = importlib.import_module("theorylab.judge.check")  # the package has the function's name
 CLAIM = Claim(mean_gradient_norm_squared, "<=", 2 * Delta / (eta * T))
 STATEMENT = Statement(
     "test.claim", "Claim", "printed", CLAIM,
@@ -80,7 +78,7 @@ def _first_look(samples: np.ndarray) -> tuple[Any, Iterator[Any], _Scripted]:
     bowl = synthetic.quadratic(dim=1, noise="gaussian", sigma=1.0)
     values = {"eta": 1.0, "T": 2, "B": 1, "Delta": 0.5, "ell": 1.0, "sigma": 1.0}  # the bound: 0.5
     scripted = _Scripted(samples)
-    looks = judge._looks(scripted, Experiment(STATEMENT, bowl, values), 0.01)
+    looks = looks_at(scripted, Experiment(STATEMENT, bowl, values), 0.01)
     return next(looks), looks, scripted
 
 

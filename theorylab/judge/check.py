@@ -9,14 +9,13 @@ sampled data must repeat on fresh randomness.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from bounds.claim import DomainError
-from bounds.evaluation import evaluate
 from bounds.statement import Statement
 from theorylab.errors import (
     AssumptionError,
@@ -25,32 +24,27 @@ from theorylab.errors import (
     require_integer,
     require_kind,
 )
-from theorylab.judge import modes
-from theorylab.judge.comparison import Comparison, compare
+from theorylab.judge.comparison import compare
 from theorylab.judge.course import Course
+from theorylab.judge.deciding import decisive, outcome_of
 from theorylab.judge.domain import enough, points
-from theorylab.judge.horizons import broken_earlier, read_on_the_way, shorter
-from theorylab.judge.looks import Judged, settled
-from theorylab.judge.undecided import HIDDEN, LOST, NO_VALUE, is_lost, reason_of
-from theorylab.judge.verdict import Evidence, Outcome, Verdict, worst
+from theorylab.judge.horizons import broken_earlier, read_on_the_way, shares, shorter
+from theorylab.judge.looks import Judged, looks_at, settled
+from theorylab.judge.undecided import LOST, reason_of
+from theorylab.judge.verdict import Verdict, worst
 from theorylab.plugins import registry
-from theorylab.problem.objective import Objective, coarsened, started_at
+from theorylab.problem.objective import Objective
 from theorylab.progress import track
-from theorylab.quantities import Experiment, Measurement, Protocol, protocol_for
-from theorylab.quantities.protocol import Law, value_scale
+from theorylab.quantities import Experiment, Measurement, protocol_for
 
 __all__ = ["check", "constants_for", "speaks_of_workers"]
 
-_LOOKS, _CLOSER = 3, 8
 _OF_THE_SUM = frozenset({"n", "d", "Delta", "R", "sigma", "sigma_star", "ell_es", "mu_pl", "mu_qg"})
 _SCALAR_POINTS = 400
 _LONG = 1e7  # of effort, beyond which a person waits
 _SHARES = 6  # of the effort, at least: where few points are tried, each costs no more
 _REACH = 1e50  # bounds hold sixth powers of constants
 _WIDTH = 8  # bytes of a number, for which the tolerances are made
-_EVIDENCE: Mapping[Law, Evidence] = {
-    "arithmetic": "exact arithmetic", "law": "exact law", "samples": "samples",
-}  # fmt: skip
 
 
 def check(
@@ -83,7 +77,7 @@ def check(
     count : int, optional
         Points of the domain to try, corners first; by default as many as every pair of
         hyperparameters needs to meet at every pair of their ends, and three more; six at least.
-        Where the run is known exactly, up to 64 shorter ones are looked at on its way.
+        Shorter runs are looked at on the way of each: up to 64, of sampled ones up to 16.
     replicas, effort : int, float
         Repetitions at each point, cut so that about ``effort`` sample gradients are spent;
         above 1e7 progress is shown.
@@ -166,21 +160,22 @@ def check(
     looks, judged = [], []
     for point in track(table, f"checking {statement.key}", shown(effort)):
         whole = read_on_the_way(experiment(point), fixed)
-        look = _looks(protocol, whole, risk / len(table))
+        last, earlier = shares(risk / len(table), whole)
+        look = looks_at(protocol, whole, last)
         now = first = next(look)
         if first.verdict.reason == LOST:
-            earlier = [p for p in shorter(statement, point) if fixed.items() <= p.items()]
-            for p in earlier:
-                look = _looks(protocol, experiment(p), risk / len(table) / len(earlier))
+            halves = [p for p in shorter(statement, point) if fixed.items() <= p.items()]
+            for p in halves:
+                look = looks_at(protocol, experiment(p), risk / len(table) / len(halves))
                 now = next(look)
                 if now.verdict.reason != LOST:  # the point is known no further than there
                     judged.append(Judged(replace(first.verdict, evidence="")))
                     looks.append(iter(judged[-1:]))
                     break
         elif first.verdict.verdict != "violated":
-            for p in broken_earlier(whole, first.earlier, risk):
-                judged.append(next(_looks(protocol, experiment(p), risk / len(table))))
-                looks.append(iter(judged[-1:]))
+            for ended in broken_earlier(whole, first.earlier, earlier):
+                looks.append(looks_at(protocol, ended, earlier))
+                judged.append(next(looks[-1]))
         judged.append(now)
         looks.append(look)
     return worst(settled(judged, looks))
@@ -304,165 +299,6 @@ def _as_prescribed(
             )
 
 
-def _looks(protocol: Protocol, experiment: Experiment, risk: float) -> Iterator[Judged]:
-    """What is known of one point of the domain: at first, and after closer looks.
-
-    Samples are looked at up to three times, each time afresh and with a third of the risk; a
-    violation must be seen twice. Whoever iterates decides about a second look that could only
-    show that the claim holds.
-    """
-    statement = experiment.statement
-    again = replace(
-        experiment, effort=_CLOSER * experiment.effort, replicas=_CLOSER**2 * experiment.replicas
-    )
-    seen: np.ndarray | int = 0
-    for look in range(_LOOKS):
-        now = replace(again if look else experiment, repeat=experiment.repeat + look)
-        measured = modes.admitted(statement, experiment.values, protocol.measure(now))
-        if measured is None:
-            yield Judged(Verdict(
-                statement.key, statement.form, "not refuted", units=statement.units,
-                objective=experiment.objective.name, seed=experiment.seed,
-                reason="no instance met the conditions on what is measured",
-            ))  # fmt: skip
-            return
-        found = measured
-        compared = compare(statement.claim, experiment.values, found, risk / _LOOKS)
-        if experiment.run_by_run:
-            failure = modes.allowed_failure(statement, experiment.values)
-            outcomes = modes.run_by_run(compared, failure)
-            compared = modes.worst_run(compared)
-            if failure is None:
-                break  # one run that breaks it is enough, and none proves nothing
-        else:
-            outcomes = compared.outcomes()
-        if "violated" in outcomes and _asks_values(statement):
-            steady = _steady(protocol, now, compared, risk / _LOOKS)
-            outcomes = np.where((outcomes == "violated") & ~steady, "unknown", outcomes)
-        if compared.law != "samples":
-            break
-        violated = outcomes == "violated"
-        seen = seen + violated
-        outcomes = np.where(seen == 1, "not refuted", np.where(violated, "violated", outcomes))
-        if np.any(seen == 1):
-            continue
-        promise = "not refuted" if look else compared.promising(_CLOSER)
-        if promise == "holds":
-            yield Judged(_told(experiment, compared, outcomes, found), may_hold=True)
-        elif promise != "violated":
-            break
-    yield Judged(_told(experiment, compared, outcomes, found), earlier=found.earlier)
-
-
-def _told(
-    experiment: Experiment, compared: Comparison, outcomes: np.ndarray, found: Measurement
-) -> Verdict:
-    """The verdict at the instance that decides."""
-    statement = experiment.statement
-    decisive = _decisive(outcomes, compared)
-    outcome = _outcome(outcomes[decisive])
-    reason = found.labels[decisive] if decisive < len(found.labels) else ""
-    if outcomes[decisive] == "unknown":
-        reason = reason_of(compared, experiment.values, found, decisive)
-    elif outcome == "not refuted" and is_lost(compared, found, decisive):
-        reason = LOST
-    elif compared.left[decisive]:
-        reason = "a sample left its certified range, which certifies nothing then"
-    trivial = _trivial(statement, experiment.values)
-    if outcome != "violated" and compared.bound[decisive] >= trivial:
-        outcome, reason = "vacuous", f"the bound exceeds the trivial {trivial:.4g}"
-    undecided = int(np.isin(outcomes, ("not refuted", "unknown")).sum())
-    verdict = _verdict(experiment, outcome, compared, decisive, reason, len(outcomes), undecided)
-    if statement.claim.mode == "every run" and outcome == "violated":
-        return replace(verdict, evidence="exact arithmetic")
-    return verdict
-
-
-def _asks_values(statement: Statement) -> bool:
-    """Whether the method's steps are made of values, whose differences may be all rounding."""
-    algorithm = statement.algorithm
-    return algorithm is not None and "value" in registry.rule(algorithm.rule).needs
-
-
-def _steady(
-    protocol: Protocol, experiment: Experiment, compared: Comparison, risk: float
-) -> np.ndarray:  # fmt: skip
-    """Where the sides stay as they are, but for a tenth of their gap, if rounding is another.
-
-    Steps are made of it where they change with a start that moves a little, or with values that
-    are rounded four bits before their last.
-    """
-    objective = experiment.objective
-    start = objective.start
-    apart = 1e-9 * start.abs() + 1e-12 * max(1e-3, float(start.abs().max()))
-    grain = 16 * float(np.finfo(float).eps) * value_scale(objective, objective.value(start[None]))
-    others = [started_at(objective, start + apart)]
-    if grain > 0:
-        others.append(coarsened(objective, grain))
-    steady = np.ones(len(compared.gap), dtype=bool)
-    for other in others:
-        measured = protocol.measure(replace(experiment, objective=other))
-        again = compare(experiment.statement.claim, experiment.values, measured, risk)
-        if again.gap.shape != compared.gap.shape:
-            return np.zeros(len(compared.gap), dtype=bool)
-        with np.errstate(all="ignore"):
-            moved = np.abs(again.measured - compared.measured)
-            moved += np.abs(again.bound - compared.bound)
-            steady &= moved <= 0.1 * np.abs(compared.measured - compared.bound)
-    return steady
-
-
-def _trivial(statement: Statement, values: Mapping[str, Any]) -> float:
-    """The value beyond which the bound says nothing; infinite where none is known here."""
-    trivial = statement.trivial
-    if trivial is None or any(s.name not in values for s in trivial.free_symbols):
-        return math.inf
-    return float(evaluate(trivial, values))
-
-
-def _decisive(outcomes: np.ndarray, compared: Comparison) -> int:
-    """The instance that decides, the tightest of its kind.
-
-    A violation, else what is not refuted, else what holds. Rounding and overflow decide nothing.
-    """
-    ratio = np.nan_to_num(compared.steady_ratio, nan=np.inf, posinf=np.inf)
-    rank = np.select([outcomes == kind for kind in ("violated", "not refuted", "holds")], [3, 2, 1])
-    return int(np.lexsort((ratio, rank))[-1])
-
-
-def _outcome(text: str) -> Outcome:
-    return "not refuted" if text == "unknown" else str(text)  # type: ignore[return-value]
-
-
-def _verdict(
-    experiment: Experiment,
-    outcome: Outcome,
-    compared: Comparison,
-    i: int,
-    reason: str,
-    comparisons: int,
-    undecided: int = 0,
-) -> Verdict:
-    statement = experiment.statement
-    evidence: Evidence = "" if reason in (HIDDEN, NO_VALUE) else _EVIDENCE[compared.law]
-    if compared.law == "samples" and outcome in ("violated", "holds"):
-        evidence = "valid interval"
-    names = {s.name: s for s in (*statement.symbols, *statement.prescription)}
-    shown = {k: float(v) for k, v in experiment.values.items() if np.ndim(v) == 0}
-    constants = {s.name for s in statement.constants}
-    return Verdict(
-        statement.key, statement.form, outcome, float(compared.measured[i]), compared.interval(i),
-        float(compared.bound[i]), float(compared.ratio[i]), statement.units,
-        experiment.objective.name,
-        {k: v for k, v in shown.items() if k in constants},
-        {k: v for k, v in shown.items() if k in names and k not in constants},
-        compared.replicas, experiment.seed, comparisons, undecided, reason,
-        evidence=evidence, standard_error=float(compared.standard_error[i]),
-        # Of single runs one that breaks the claim counts, however rare the others are.
-        unseen=0.0 if experiment.run_by_run else float(compared.unseen[i]),
-    )  # fmt: skip
-
-
 # --- relations between numbers alone ----------------------------------------------------------
 def _check_numbers(
     statement: Statement, fixed: Mapping[str, float], seed: int, risk: float
@@ -475,13 +311,13 @@ def _check_numbers(
     nothing = Measurement({"-": np.zeros((len(table), 1))}, "arithmetic")
     compared = compare(statement.claim, values, nothing, risk)
     outcomes = compared.outcomes()
-    i = _decisive(outcomes, compared)
+    i = decisive(outcomes, compared)
     constants = {s.name for s in statement.constants}
     point = {k: float(v) for k, v in table[i].items()}
     measured = float(compared.measured[i])
     unknown = outcomes[i] == "unknown"
     return Verdict(
-        statement.key, statement.form, _outcome(outcomes[i]), measured, (measured, measured),
+        statement.key, statement.form, outcome_of(outcomes[i]), measured, (measured, measured),
         float(compared.bound[i]), float(compared.ratio[i]), statement.units, "-",
         {k: v for k, v in point.items() if k in constants},
         {k: v for k, v in point.items() if k not in constants},

@@ -37,14 +37,14 @@ def chance_of_failure(failures: np.ndarray, runs: int, risk: float) -> tuple[Any
     return low, high
 
 
-def run_by_run(compared: Comparison, failure: float | None) -> np.ndarray:
+def run_by_run(compared: Comparison, failure: np.ndarray | float | None) -> np.ndarray:
     """Instance by instance what the runs say: the words of :meth:`Comparison.outcomes`.
 
     Parameters
     ----------
     compared : Comparison
         Both sides, one column a run.
-    failure : float, optional
+    failure : float or ndarray, optional
         The p of "with probability at least 1 - p"; ``None`` for "every run".
     """
     if compared.law == "arithmetic":  # one run, or a point: there is nothing to chance
@@ -116,7 +116,7 @@ def admitted(
     )
 
 
-def allowed_failure(statement: Statement, values: Mapping[str, Any]) -> float | None:
-    """The p of a claim with probability at least 1 - p, at ``values``."""
+def allowed_failure(statement: Statement, values: Mapping[str, Any]) -> np.ndarray | None:
+    """The p of a claim with probability at least 1 - p, at ``values``: one, or one an instance."""
     failure = statement.claim.failure
-    return None if failure is None else float(evaluate(failure, values))
+    return None if failure is None else np.ravel(evaluate(failure, values))

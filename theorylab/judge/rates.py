@@ -26,9 +26,10 @@ from bounds.notation import n as samples
 from bounds.statement import Statement
 from bounds.symbol import Symbol
 from theorylab.errors import AssumptionError, UsageError
-from theorylab.judge.check import _trivial, _verdict, constants_for, shown
+from theorylab.judge.check import constants_for, shown
 from theorylab.judge.comparison import Comparison, compare
 from theorylab.judge.course import Course
+from theorylab.judge.deciding import trivial_value, verdict_at
 from theorylab.judge.domain import points
 from theorylab.judge.hidden import fallen, hidden_factor, slowest_time
 from theorylab.judge.orders import proven_order, replayed
@@ -114,9 +115,9 @@ def _measure(
         compared = compare(statement.claim, values, found, risk / len(sizes))
         comparisons += len(compared.measured)
         i = int(np.argmax(compared.ratio))
-        last = _verdict(experiment, "not refuted", compared, i, "", comparisons)
+        last = verdict_at(experiment, "not refuted", compared, i, "", comparisons)
         tables.append((experiment.objective, values, last.interval[0]))
-        if compared.bound[i] >= _trivial(statement, values):
+        if compared.bound[i] >= trivial_value(statement, values):
             continue  # a ratio to a bound beyond the trivial value says nothing of the rate
         if not (last.measured > 0 and 0 < last.bound < math.inf):
             continue
@@ -354,7 +355,7 @@ def _telling(statement: Statement, table: list[dict[str, Any]]) -> dict[str, Any
     """The first point at which the bound says anything; the first of all if it never does."""
     for point in table:
         if statement.trivial is not None and (
-            evaluate(statement.claim.rhs, point) < _trivial(statement, point)
+            evaluate(statement.claim.rhs, point) < trivial_value(statement, point)
         ):
             return point
     return table[0]

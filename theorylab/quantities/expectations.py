@@ -47,7 +47,9 @@ def assembled(
         values[quantity.name] = np.reshape(number[0], (1, 1))
         scales[quantity.name] = np.asarray(number[1]) / LOST
         earlier[quantity.name] = np.reshape([x[0] for x in before if x is not None], (-1, 1))
-    return Measurement(values, law="law", scales=scales, earlier=earlier)
+    ends = experiment.horizons
+    read = Measurement(earlier, "law", ends=ends) if ends else None
+    return Measurement(values, law="law", scales=scales, earlier=read)
 
 
 def _summed(

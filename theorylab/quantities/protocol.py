@@ -69,7 +69,8 @@ class Experiment:
     repeat : int
         Repeats the same instances with fresh randomness.
     horizons : tuple of int
-        Earlier ends at which the runs are read as well, where that is exact.
+        Earlier ends at which the runs are read as well: all where they are known exactly, of
+        sampled ones some.
     """
 
     statement: Statement
@@ -191,9 +192,10 @@ class Measurement:
         Certified range of one repetition's number, a pair of numbers or of arrays of shape
         ``(instances, 1)``; ``(-inf, inf)`` where it is left out. Half of it may be infinite: a
         lower confidence bound of a nonnegative mean needs no upper range.
-    earlier : mapping of str to ndarray, shape (horizons, 1)
-        What the quantities are, had the run ended at each of the experiment's horizons; empty
-        where that is not known exactly.
+    earlier : Measurement, optional
+        What it were, had the run ended at some of the experiment's horizons: an instance each.
+    ends : tuple of int
+        Which, of what is such an ``earlier`` one.
     """
 
     values: Mapping[str, np.ndarray]
@@ -203,7 +205,8 @@ class Measurement:
     scales: Mapping[str, np.ndarray | float] = field(default_factory=dict)
     from_below: frozenset[str] = frozenset()
     ranges: Mapping[str, Range] = field(default_factory=dict)
-    earlier: Mapping[str, np.ndarray] = field(default_factory=dict)
+    earlier: Measurement | None = None
+    ends: tuple[int, ...] = ()
 
     @property
     def exact(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import ClassVar, final
 
 import numpy as np
@@ -22,9 +22,11 @@ from theorylab.errors import UsageError
 from theorylab.method.rule import norm, round_starts
 from theorylab.quantities import affine_steps, moments
 from theorylab.quantities.enumeration import Paths, enumerate_paths
+from theorylab.quantities.on_the_way import ends_read, quantities_at, ranges_at
 from theorylab.quantities.protocol import (
     LOST,
     Experiment,
+    Law,
     Measurement,
     Protocol,
     Range,
@@ -32,6 +34,7 @@ from theorylab.quantities.protocol import (
     value_scale,
 )
 from theorylab.quantities.ranges import certified_ranges, path_range
+from theorylab.quantities.recorded import Recorded, grown, number_of
 from theorylab.quantities.runs import every_round, recorded_run
 
 __all__ = ["WholeRun"]
@@ -71,10 +74,11 @@ class WholeRun(Protocol):
         found: dict[str, np.ndarray] = {}
         scales: dict[str, np.ndarray | float] = {}
         ranges: dict[str, Range] = {}
-        recorded = self._recordings(experiment, paths, every)
+        ends = ends_read(experiment, experiment.deterministic or paths is not None)
+        recorded = self._recordings(experiment, paths, every, ends)
         rounding = _Rounding(experiment)
         for name, quantity in declared.items():
-            found[name] = _ended(quantity, recorded, T)
+            found[name] = number_of(quantity, recorded, T)
             assert quantity.path is not None
             parts = quantity.path.parts
             numbers = [recorded[name, part].of(part.rounds(T)) for part in parts]
@@ -94,24 +98,28 @@ class WholeRun(Protocol):
                       for q in experiment.statement.measured)  # fmt: skip
         shape = (-1, 1) if largest or apart else (1, -1)
         values = {k: found[k].reshape(shape) for k in names}
-        earlier: dict[str, np.ndarray] = {}
-        if experiment.deterministic and len(declared) == len(names):
-            earlier = {name: np.reshape([_ended(quantity, recorded, k)
-                                         for k in experiment.horizons], (-1, 1))
-                       for name, quantity in declared.items()}  # fmt: skip
-        if experiment.deterministic or apart:
-            return Measurement(values, "arithmetic", scales=scales, earlier=earlier)
-        if largest:  # of sampled runs, others may go further
-            below = frozenset(names if paths is None else ())
-            return Measurement(values, "arithmetic", scales=scales, from_below=below)
-        if paths is not None:
-            mean = {k: v @ paths.weights[:, None] for k, v in values.items()}
-            return Measurement(mean, "law", scales=scales)
-        return Measurement(values, "samples", scales=scales, ranges=ranges)
+        read = quantities_at(ends, [*declared.values()], recorded)
+        law: Law = "samples"
+        if experiment.deterministic or apart or largest:
+            law, ranges = "arithmetic", {}
+        elif paths is not None:
+            law, ranges, weights = "law", {}, paths.weights[:, None]
+            values, read = ({k: v @ weights for k, v in table.items()} for table in (values, read))
+        if largest:
+            read = {k: v.max(-1, keepdims=True) for k, v in read.items()}
+        sampled = paths is None and not experiment.deterministic
+        below = frozenset(names if largest and sampled else ())  # others may go further
+        earlier = None
+        if ends:  # each a row, the runs beside each other in it
+            allowed = ranges_at(ends, [*declared.values()], experiment.objective, ranges)
+            earlier = Measurement(read, "samples" if apart and not largest else law,
+                                  ranges=allowed, from_below=below, ends=ends)  # fmt: skip
+        return Measurement(values, law, scales=scales, ranges=ranges, from_below=below,
+                           earlier=earlier)  # fmt: skip
 
     def _recordings(
-        self, experiment: Experiment, paths: Paths | None, every: bool
-    ) -> dict[tuple[str, PathOf], _Recorded]:
+        self, experiment: Experiment, paths: Paths | None, every: bool, earlier: Sequence[int]
+    ) -> dict[tuple[str, PathOf], Recorded]:
         """The record of each part of a quantity's path."""
         T = experiment.rounds
         parts = {
@@ -121,7 +129,6 @@ class WholeRun(Protocol):
         ends: dict[Record, set[int]] = {}
         for (_, part), what in parts.items():
             if part.reduce == "at":
-                earlier = experiment.horizons if experiment.deterministic else ()
                 for end in (T, *earlier):
                     ends.setdefault(what, set()).update(part.rounds(end))
         times: dict[tuple[str, PathOf], Sequence[int] | Stratified] = {}
@@ -137,7 +144,7 @@ class WholeRun(Protocol):
         # What is recorded at the same times is of one run, and of one pass over the data.
         runs = {at: self._record(experiment, paths, [*whats], at) for at, whats in together.items()}
         return {
-            (name, part): _Recorded(at, runs[at][parts[name, part]])
+            (name, part): Recorded(at, runs[at][parts[name, part]])
             for (name, part), at in times.items()
         }
 
@@ -165,7 +172,7 @@ class WholeRun(Protocol):
         at = _times(range(1, steps + 1), every or sgd.deterministic)
         replicas = _replicas(experiment)  # as many as the run it stands beside
         what = "gradient_norm_squared"
-        return _grown(self._record(sgd, paths, [what], at, replicas)[what]).mean(0)
+        return grown(self._record(sgd, paths, [what], at, replicas)[what]).mean(0)
 
     def _record(
         self, experiment: Experiment, paths: Paths | None, what: Sequence[Record],
@@ -181,35 +188,6 @@ class WholeRun(Protocol):
                             replicas or _replicas(experiment))  # fmt: skip
 
 
-@final
-@dataclass(frozen=True)
-class _Recorded:
-    """What some rounds recorded, shape ``(rounds, replicas)``."""
-
-    at: Sequence[int] | Stratified
-    numbers: np.ndarray
-
-    def of(self, rounds: range) -> np.ndarray:
-        """That of some of the rounds; of random times all, which stand for any."""
-        if isinstance(self.at, Stratified) or rounds == self.at:
-            return self.numbers
-        if isinstance(self.at, range):
-            return self.numbers[rounds.start - self.at.start : rounds.stop - self.at.start]
-        return self.numbers[[self.at.index(k) for k in rounds]]
-
-
-def _ended(
-    quantity: Measured, recorded: Mapping[tuple[str, PathOf], _Recorded], horizon: int
-) -> np.ndarray:  # fmt: skip
-    """One number a run that ends there."""
-    assert quantity.path is not None
-    first, *less = (
-        _reduced(part, recorded[quantity.name, part].of(part.rounds(horizon)), horizon, quantity)
-        for part in quantity.path.parts
-    )
-    return first - less[0] if less else first
-
-
 def _what(experiment: Experiment, quantity: Measured, part: PathOf) -> Record:
     """What is recorded for a part: its recorder, with the quantity's parameters bound."""
     recorder = recorders().get(part.record.removeprefix("output."))
@@ -221,31 +199,6 @@ def _what(experiment: Experiment, quantity: Measured, part: PathOf) -> Record:
                          "are no parameters of it")  # fmt: skip
     values = {name: experiment.parameter(quantity.name, name) for name in recorder.parameters}
     return replace(recorder.bind(**values), name=part.record)
-
-
-def _reduced(part: PathOf, recorded: np.ndarray, horizon: int, quantity: Measured) -> np.ndarray:
-    """One number a run, from what was recorded at its rounds."""
-    numbers = recorded if part.power == 1 else recorded**part.power
-    if part.reduce == "at":
-        return np.asarray(numbers[0])
-    if part.reduce == "min":
-        return np.asarray(numbers.min(0))
-    if part.reduce == "max":
-        # What came after an overflow is unknown, so the largest is, unless it was infinite.
-        most = np.asarray(np.fmax.reduce(numbers))
-        return np.where(np.isnan(numbers).any(0) & np.isfinite(most), np.nan, most)
-    if quantity.domain.lower == 0:
-        numbers = _grown(numbers)
-    mean = np.asarray(numbers.mean(0))
-    return mean if part.reduce == "mean" else mean * len(part.rounds(horizon))
-
-
-def _grown(norms: np.ndarray) -> np.ndarray:
-    """A run that left the numbers behind passed gradients beyond all of them: so is their mean.
-
-    Where it would be now is unknown, and a single late value or a minimum says nothing.
-    """
-    return np.where(np.isnan(norms), np.inf, norms)
 
 
 @final

@@ -11,11 +11,11 @@ import sympy as sp
 from scipy import stats
 
 import synthetic
-from bounds import Algorithm, Claim, Condition, Measured, Statement
+from bounds import Algorithm, Claim, Condition, Measured, Statement, hardt_recht_singer
 from bounds.assumptions import BOUNDED_VARIANCE, SMOOTH
-from bounds.notation import R, T, ell, sigma
+from bounds.notation import G, R, T, ell, sigma
 from bounds.path import PathOf
-from bounds.quantities import final_gradient_norm_squared
+from bounds.quantities import final_gradient_norm_squared, stability_gap
 from bounds.symbol import COUNT, Symbol
 from bounds.units import Units
 from theorylab.engine.driver import Stratified
@@ -174,6 +174,17 @@ def test_strata_before_an_end_stand_for_its_rounds() -> None:
     ends = [20, 30, 100, 333, 639]
     found = numbers_on_the_way(quantity, recorded, ends).mean(-1)
     np.testing.assert_allclose(found, (np.array(ends) - 1) / 2, atol=5)
+
+
+def test_twins_are_judged_at_earlier_ends() -> None:
+    """Their gap is below the bound at T = 10 and T = 100, and up to 1.8 times it between."""
+    bound = sp.Max(0.05, 1.4 * (T / 100) ** 2) * G
+    false = Statement("test.gap", "X", "printed", Claim(stability_gap, "<=", bound),
+                      hardt_recht_singer.theorem_3_12.assumptions,
+                      Algorithm("sgd", {"eta": sp.Rational(1, 10)}))  # fmt: skip
+    verdict = check(false, synthetic.stability_twins(), replicas=500, effort=1e6)
+    assert (verdict.verdict, verdict.evidence) == ("violated", "valid interval")
+    assert 10 < verdict.hyperparameters["T"] < 100
 
 
 # --- and honestly -------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,10 +15,20 @@ from theorylab.quantities.protocol import GRADIENTS_PER_STEP, Experiment, Range
 from theorylab.quantities.ranges import path_range
 from theorylab.quantities.recorded import Recordings, numbers_on_the_way
 
-__all__ = ["ends_read", "quantities_at", "ranges_at"]
+__all__ = ["ends_read", "quantities_at", "ranges_at", "thinned"]
 
 _ENDS = 16  # of a sampled run, at most
 _BESIDE = 1 / 32  # of what the run takes, for what is recorded at earlier ends alone
+
+
+def thinned(asked: Sequence[int], run: float, record: float) -> tuple[int, ...]:
+    """A few of the horizons, evenly among them, whose records cost next to nothing beside a run.
+
+    >>> thinned(range(1, 65), 1e9, 1.0), thinned(range(1, 65), 100.0, 1.0)
+    ((1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 41, 45, 49, 53, 57, 61), (1, 23, 45))
+    """
+    count = int(min(_ENDS, _BESIDE * run / record))
+    return tuple(asked[:: -(-len(asked) // count)]) if asked and count else ()
 
 
 def ends_read(experiment: Experiment, known: bool) -> tuple[int, ...]:
@@ -31,14 +42,11 @@ def ends_read(experiment: Experiment, known: bool) -> tuple[int, ...]:
         return ()
     if known:
         return asked
-    count = _ENDS
     single = [part for q in quantities if q.path for part in q.path.parts
               if part.reduce == "at" and part.times != "0"]  # fmt: skip
-    if single:
-        step = GRADIENTS_PER_STEP + experiment.batch_size
-        record = sum(GRADIENTS_PER_STEP + _gradients(experiment.objective, x) for x in single)
-        count = min(count, int(_BESIDE * experiment.steps * step / record))
-    return asked[:: -(-len(asked) // count)] if count else ()
+    record = sum(GRADIENTS_PER_STEP + _gradients(experiment.objective, x) for x in single)
+    step = GRADIENTS_PER_STEP + experiment.batch_size
+    return thinned(asked, experiment.steps * step if single else math.inf, record or 1)
 
 
 def quantities_at(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import ClassVar
 
@@ -17,11 +17,13 @@ from theorylab.errors import AssumptionError
 from theorylab.method.rule import UpdateRule, independent, norm
 from theorylab.problem.objective import Constant, FiniteSum
 from theorylab.problem.oracle import FunctionOracle, MiniBatch, Oracle
+from theorylab.quantities.on_the_way import thinned
 from theorylab.quantities.points import sample_points
 from theorylab.quantities.protocol import (
     Experiment,
     Measurement,
     Protocol,
+    Range,
     gradient_scale,
     is_one_step,
     steps_per_round,
@@ -29,7 +31,7 @@ from theorylab.quantities.protocol import (
 )
 from theorylab.quantities.ranges import certified_ranges
 from theorylab.stability.generalization import generalization_gap
-from theorylab.stability.twins import SampleSpace, SharedDraws, require_followed, run_twins
+from theorylab.stability.twins import SampleSpace, SharedDraws, Twins, require_followed, run_twins
 
 __all__ = ["TwinRound", "TwinRuns"]
 
@@ -57,6 +59,8 @@ class TwinRuns(Protocol):
         labels: tuple[str, ...] = ()
         ranges: dict[str, tuple[float, float]] = {}
         scales: dict[str, float] = {}
+        ends: tuple[int, ...] = ()
+        earlier: Measurement | None = None
         if extra:  # the samples of all repetitions are held at once
             seeds = min(seeds, max(64, _HELD // extra))
         if "stability_gap" in names:
@@ -67,11 +71,15 @@ class TwinRuns(Protocol):
             replaced = _replacements(experiment, sampled, pairs)
             largest = _certified(replaced[1]).get("Bf")  # of the replacements' losses as well
             ranges["stability_gap"] = 0.0, math.inf if largest is None else 2 * float(largest)
+            if not extra:  # two losses at each of two points, of each twin
+                ends = thinned(experiment.horizons, per_run * (pairs + 1), 4 * pairs)
             twins = run_twins(
                 sampled, rule, rounds=T, batch_size=experiment.batch_size, seeds=seeds,
-                seed=experiment.run_seed, twins=replaced, progress=False,
+                seed=experiment.run_seed, twins=replaced, at=(*ends, T), progress=False,
             )  # fmt: skip
             points = twins.candidates(_CANDIDATES, experiment.seed)
+            if ends:
+                earlier = _read(twins, points[:, :2], ends, ranges)
             gaps = twins.loss_gap(points).reshape(-1, seeds)
             labels = tuple(f"twin {p}, test sample {x}"
                            for p, row in enumerate(points) for x in row)  # fmt: skip
@@ -91,7 +99,7 @@ class TwinRuns(Protocol):
             )[None, :]  # fmt: skip
         return Measurement({k: found[k] for k in names}, law="samples", labels=labels,
                            from_below=frozenset({"stability_gap"}), ranges=ranges,
-                           scales=scales)  # fmt: skip
+                           scales=scales, earlier=earlier)  # fmt: skip
 
 
 class TwinRound(Protocol):
@@ -127,6 +135,18 @@ class TwinRound(Protocol):
         # Distances are nonnegative; that before the round is known, and keeps its one column.
         return Measurement({k: found[k] for k in names}, "law" if exact else "samples",
                            scales=scales, ranges=certified_ranges(sampled, names))  # fmt: skip
+
+
+def _read(
+    twins: Twins, points: np.ndarray, ends: Sequence[int], ranges: Mapping[str, Range]
+) -> Measurement:  # fmt: skip
+    """The gap of the twin and point where it is largest, had the runs ended at each end."""
+    rows = []
+    for k in range(len(ends)):
+        gaps = twins.loss_gap(points, k).reshape(-1, twins.seeds)
+        rows.append(gaps[gaps.mean(axis=1).argmax()])
+    return Measurement({"stability_gap": np.stack(rows)}, "samples", ranges=ranges,
+                       from_below=frozenset({"stability_gap"}), ends=tuple(ends))  # fmt: skip
 
 
 def _seeds(experiment: Experiment, gradients: float) -> int:

@@ -67,7 +67,7 @@ def curves(
 ) -> Figure:
     """One panel for each (column of the data, metrics), one line a row; seeds as a band.
 
-    A panel with two metrics has the first dashed and the second solid. Control arms come as
+    A panel with two metrics has the first in thin lines. Control arms come as
     panels of their own below, with what survives of each gain. ``floor`` clamps accuracies from
     below, in percent.
     """
@@ -124,15 +124,15 @@ def sheet(
 
 
 def _label(metrics: Sequence[str]) -> str:
-    """``train / test loss`` for two of a kind.
+    """``train (thin) / test loss`` for two of a kind.
 
     >>> _label(["train_loss", "test_loss"]), _label(["lr"])
-    ('train / test loss', 'step size')
+    ('train (thin) / test loss', 'step size')
     """
     words = [_METRICS.get(m, m) for m in metrics]
     if len(words) == 2 and words[0].split(" ", 1)[1:] == words[1].split(" ", 1)[1:]:
         first, rest = words[0].split(" ", 1)
-        return f"{first} / {words[1].split(' ', 1)[0]} {rest}"
+        return f"{first} (thin) / {words[1].split(' ', 1)[0]} {rest}"
     return " / ".join(words)
 
 
@@ -214,11 +214,12 @@ def dots(
 def _stand_in(scales: Iterable[str]) -> str:
     """The data sets that cells ran on in the place of the paper's.
 
-    >>> _stand_in(["digits for cifar10; 1% of the gradients", "as in the paper"])
+    >>> _stand_in(["digits for cifar10; 1% of the gradients", "as in the paper",
+    ...            "not run: the smoke preset has a stand-in for cifar10 alone"])
     'digits'
     """
-    first = [text.split(";")[0].split(" for ") for text in scales if " for " in text.split(";")[0]]
-    return ", ".join(dict.fromkeys(words[0] for words in first))
+    first = [text.split(";")[0] for text in scales if not text.startswith("not run")]
+    return ", ".join(dict.fromkeys(text.split(" for ")[0] for text in first if " for " in text))
 
 
 def _dot(axes: Axes, y: float, r: Mapping[str, Any]) -> None:
@@ -232,7 +233,7 @@ def _dot(axes: Axes, y: float, r: Mapping[str, Any]) -> None:
         axes.errorbar([r["measured"]], [y], xerr=half, fmt="o", color="black", capsize=1.5,
                       linewidth=0.8, markersize=3)  # fmt: skip
     axes.plot([r["published"]], [y], "D", color=_PUBLISHED, markerfacecolor="white",
-              markersize=3.5, zorder=3)  # fmt: skip
+              markersize=3.5, zorder=3, clip_on=False)  # fmt: skip
 
 
 def gain_panel(part: Any, gains: pd.DataFrame, heading: str = "{}") -> None:

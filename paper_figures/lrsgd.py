@@ -198,8 +198,10 @@ def _draw_figure_s1(data: pd.DataFrame, style: Style) -> Figure:
         for i, size in enumerate((1, 8, 64), 1):
             left.plot(noise.index, noise / size, **line(i), label=rf"$\sigma^2/b$, $b={size}$")
         left.set_yscale("log")
+        decade_ticks(left.yaxis)
         left.set_xlabel("steps")
-        left.legend()
+        left.set_ylabel(r"$\|\nabla F\|^2$, $\sigma^2/b$")
+        upper.legend(loc="outside upper center", ncols=4)
         ratio = (noise / norm.reindex(noise.index)).dropna()
         right.plot(ratio.index, ratio, **line(0))
         right.set_yscale("log")

@@ -19,8 +19,9 @@ from deep.networks import network
 from deep.schedules import SCHEDULES
 from deep.settings import MAX_EPOCHS, MAX_SEED, MAX_STEPS, METHODS, Option, Settings, method
 from deep.study import TrainReport, TwinsReport, train_study, twin_study
+from theorylab.cli.options import typed
 from theorylab.console import console, say_where
-from theorylab.errors import UsageError
+from theorylab.errors import UsageError, require_finite
 from theorylab.options import BackendName, Jobs, Scheduler, counted
 from theorylab.studies.pages import held
 from theorylab.studies.report import Report
@@ -34,6 +35,7 @@ DataDir = Annotated[Path | None, typer.Option(help="The data's folder or archive
 
 
 def command(
+    context: typer.Context,
     model: Annotated[str, typer.Option(help="A registered network.")] = "lenet",
     data: Annotated[str, typer.Option(help="A registered data set.")] = "digits",
     data_dir: DataDir = None,
@@ -123,10 +125,18 @@ def command(
         evaluations=evaluations, measures=measures, amp=amp, channels_last=channels_last,
         compile=compile_, cuda_graphs=cuda_graphs, step_graph=step_graph,
     )  # fmt: skip
+    if steps is not None and typed(context, {"epochs"}):
+        raise UsageError("train: --steps takes the place of --epochs; give one of them")
+    if warmup_from is not None and not warmup:
+        raise UsageError("train: --warmup-from is where a --warmup rises from, and none is given")
+    if lam_over_lr is not None and "lam" in options:
+        raise UsageError("train: --lam-over-lr sets lam at every step; leave lam out")
+    if threshold is not None:
+        require_finite("train", {"threshold": threshold})
     if twins:
-        if with_arms or tune or several != 1 or scale != Scale():
+        if with_arms or tune or several != 1 or scale != Scale() or threshold is not None:
             raise UsageError("--twins compares a run with its twins: leave out --arms, --tune, "
-                             "--seeds, --jobs")  # fmt: skip
+                             "--seeds, --jobs, --threshold")  # fmt: skip
         pairs = twin_study(settings, data_dir, count=twins, device=device,
                            checkpoint_every=checkpoint_every, out=out)  # fmt: skip
         if as_json:

@@ -37,5 +37,6 @@ def command(
         text = found.to_latex() if as_latex else found._repr_html_()
     write_text(target, text)
     exhibits = f", {len(found.exhibits)} exhibits" if found.exhibits else ""
-    console().print(f"{len(found)} statements{exhibits}", highlight=False)
+    plural = "s" * (len(found) != 1)
+    console().print(f"{len(found)} statement{plural}{exhibits}", highlight=False)
     say_where("report", target)

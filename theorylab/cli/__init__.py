@@ -116,17 +116,33 @@ def main() -> None:
     workers they start are paid for once.
     """
     program, *words = sys.argv
-    while _THEN in words:
-        end = words.index(_THEN)
-        sys.argv = [program, *words[:end]]
-        words = words[end + 1 :]
+    *before, last = _lines(words)
+    for line in before:
+        sys.argv = [program, *line]
         try:
             _run()
         except SystemExit as ended:
             if ended.code:
                 raise
-    sys.argv = [program, *words]
+    sys.argv = [program, *last]
     _run()
+
+
+def _lines(words: list[str]) -> list[list[str]]:
+    """The command lines that ``--then`` joins; refused before the first runs if one is empty.
+
+    >>> _lines(["verify", "sngm", "--then", "report"])
+    [['verify', 'sngm'], ['report']]
+    """
+    found: list[list[str]] = [[]]
+    for word in words:
+        if word == _THEN:
+            found.append([])
+        else:
+            found[-1].append(word)
+    if len(found) > 1 and not all(found):
+        _refuse(f"{_THEN} stands between two commands, as in: verify {_THEN} report")
+    return found
 
 
 def _run() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,15 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from theorylab.cli.options import Data, Family, Parameters, Seed, Target, chosen_objectives
+from theorylab.cli.options import (
+    Data,
+    Family,
+    Parameters,
+    Seed,
+    Target,
+    chosen_objectives,
+    typed,
+)
 from theorylab.console import console, say_where
 from theorylab.errors import UsageError
 from theorylab.options import MAX_COUNT, BackendName, Jobs, Memory, Scheduler, counted
@@ -46,6 +56,7 @@ def _numbers(text: str | None, kind: type, option: str) -> list[Any]:
 
 
 def command(
+    context: typer.Context,
     rule: Annotated[
         str | None,
         typer.Option(help=f"Rules, separated by commas; those of --statement, or {_RULES}."),
@@ -90,10 +101,12 @@ def command(
     named = _named(statement)
     if rule is None:
         rule = _RULES if named is None else ",".join(rule_of(explicit_bound(s)) for s in named)
+    names = list(dict.fromkeys(name.strip() for name in rule.split(",")))
+    _read(context, names)
     scale = Scale.asked(jobs, backend, scheduler, memory)
     target = writable(out / "stability.json")
     report = stability(
-        list(dict.fromkeys(name.strip() for name in rule.split(","))), specs[0],
+        names, specs[0],
         sizes=_numbers(n, int, "--n"),
         horizons=_numbers(steps, int, "--steps"), multipliers=_numbers(c, float, "--c"),
         thetas=_numbers(theta, float, "--theta"), inner=inner, pairs=pairs, seeds=seeds, seed=seed,
@@ -107,6 +120,16 @@ def command(
         _print(report, target)
     if report.lost:
         raise typer.Exit(1)
+
+
+def _read(context: typer.Context, names: Sequence[str]) -> None:
+    """Refuse an option that sets a field which none of the rules has."""
+    known = {field.name for name in names for field in fields(registry.rule(name))}
+    for option, field in (("theta", "theta"), ("inner", "S")):
+        if field not in known and typed(context, {option}):
+            raise UsageError(
+                f"stability: --{option} sets {field}, which {', '.join(names)} has not"
+            )
 
 
 def _named(keys: str | None) -> list[Statement] | None:

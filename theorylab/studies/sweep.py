@@ -195,9 +195,12 @@ def sweep(
     objective = build_objective(spec)
     given = dict(fixed or {})
     moved = _movable(axis, lead, spec, objective)
+    free = {s.name: s.domain for s in lead.hyperparameters}
     for name in given:
-        if name not in {s.name for s in lead.hyperparameters}:
+        if name not in free:
             raise _refused(name, lead, spec)
+        if not free[name].contains(float(given[name])):
+            raise UsageError(f"{lead.key}: {name} must be in {free[name]}, got {given[name]:g}")
         if name == axis:
             raise UsageError(f"{lead.key}: {name} is what is varied, and held at {given[name]:g}; "
                              "vary another, or leave it free")  # fmt: skip

@@ -190,10 +190,13 @@ def _natural(statement: Statement, values: Mapping[str, float]) -> dict[str, flo
 
 
 def _settable(statements: Sequence[Statement], fixed: Mapping[str, float]) -> None:
-    """Refuse a name that no statement leaves open."""
-    known = {s.name for chosen in statements for s in (*chosen.symbols, *chosen.constants)}
-    for name in fixed:
+    """Refuse a name that no statement leaves open, and a value outside of its domain."""
+    known = {s.name: s.domain for chosen in statements
+             for s in (*chosen.symbols, *chosen.constants)}  # fmt: skip
+    for name, given in fixed.items():
         if name in known:
+            if not known[name].contains(float(given)):
+                raise UsageError(f"--set {name}: must be in {known[name]}, got {given:g}")
             continue
         can = f"can be set: {', '.join(sorted(known)) or 'nothing'}"
         for chosen in statements:

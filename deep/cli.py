@@ -19,10 +19,9 @@ from deep.networks import network
 from deep.schedules import SCHEDULES
 from deep.settings import MAX_EPOCHS, MAX_SEED, MAX_STEPS, METHODS, Option, Settings, method
 from deep.study import TrainReport, TwinsReport, train_study, twin_study
-from theorylab.cli.options import typed
 from theorylab.console import console, say_where
 from theorylab.errors import UsageError, require_finite
-from theorylab.options import BackendName, Jobs, Scheduler, counted
+from theorylab.options import BackendName, Jobs, Scheduler, counted, typed
 from theorylab.studies.pages import held
 from theorylab.studies.report import Report
 from theorylab.studies.scale import Scale

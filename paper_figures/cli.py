@@ -20,11 +20,11 @@ from paper_figures.exhibits import EXHIBITS, Drawn, produce_each
 from paper_figures.scale import SCALES, scale
 from paper_figures.session import Session, recorded
 from paper_figures.style import FORMATS, STYLES, style
-from theorylab.cli.options import Target, say_data, typed
+from theorylab.cli.options import Target, say_data
 from theorylab.console import console, say_where
 from theorylab.data.record import Choices
 from theorylab.errors import DataError, UnknownNameError, UsageError
-from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
+from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted, typed
 from theorylab.plugins import registry
 from theorylab.plugins.specs import objective_specs, parse_parameters
 from theorylab.plugins.store import Store, writable

@@ -45,6 +45,7 @@ def test_what_nothing_reads_is_refused(
     assert ended.code == 2, ended
     assert REFUSED[line] in ended.err
     assert ended.err.count("\n") == 1
+    assert ended.out == ""  # before anything ran
 
 
 def test_what_one_instance_reads_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, Literal, TypeVar
 
 import typer
 
-__all__ = ["MAX_COUNT", "BackendName", "Jobs", "Memory", "Scheduler", "counted", "takes_rest"]
+__all__ = [
+    "MAX_COUNT", "BackendName", "Jobs", "Memory", "Scheduler", "counted", "takes_rest", "typed",
+]  # fmt: skip
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -28,6 +30,19 @@ def takes_rest(command: Function) -> Function:
     """Mark a command whose arguments after the first are another command's, options and all."""
     command.__dict__["takes_rest"] = True
     return command
+
+
+def typed(context: typer.Context, among: Collection[str]) -> list[str]:
+    """Those options of the command that the user gave, as ``--name``, of the parameters named.
+
+    So that one which nothing reads is refused, and never dropped in silence.
+    """
+    return [
+        max(option.opts, key=len)
+        for option in context.command.params
+        if option.name in among
+        and getattr(context.get_parameter_source(option.name), "name", "") == "COMMANDLINE"
+    ]
 
 
 Jobs = Annotated[int, typer.Option(min=1, help="Workers; results are the same bits.")]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MAX_SEED", "Data", "Family", "Parameters", "Seed", "Target", "chosen_objectives", "say_data",
-    "typed",
 ]  # fmt: skip
 
 Data = Annotated[
@@ -59,19 +58,6 @@ def chosen_objectives(
     if data is not None:
         say_data(specs[:1])
     return specs
-
-
-def typed(context: typer.Context, among: Collection[str]) -> list[str]:
-    """Those options of the command that the user gave, as ``--name``, of the parameters named.
-
-    So that one which nothing reads is refused, and never dropped in silence.
-    """
-    return [
-        max(option.opts, key=len)
-        for option in context.command.params
-        if option.name in among
-        and getattr(context.get_parameter_source(option.name), "name", "") == "COMMANDLINE"
-    ]
 
 
 def say_data(specs: Sequence[Spec]) -> None:

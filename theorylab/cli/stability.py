@@ -20,11 +20,10 @@ from theorylab.cli.options import (
     Seed,
     Target,
     chosen_objectives,
-    typed,
 )
 from theorylab.console import console, say_where
 from theorylab.errors import UsageError
-from theorylab.options import MAX_COUNT, BackendName, Jobs, Memory, Scheduler, counted
+from theorylab.options import MAX_COUNT, BackendName, Jobs, Memory, Scheduler, counted, typed
 from theorylab.plugins import registry
 from theorylab.plugins.store import writable
 

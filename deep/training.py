@@ -35,6 +35,7 @@ from theorylab.progress import bar
 __all__ = ["Trainer", "load_data"]
 
 _EVALUATION_BATCH = 1000
+_reseed = torch.default_generator.manual_seed
 # What loading a state that is of something else may raise.
 _ODD = (KeyError, TypeError, ValueError, RuntimeError, AttributeError, IndexError)
 # Purposes of a seed; different ones give unrelated streams.
@@ -119,6 +120,7 @@ class Trainer:
         self.settings = settings
         self.folder = folder
         self.device = torch.device(device)
+        self._on_cuda = self.device.type == "cuda"
         self.rank, self.world = process
         self._given, self.data = data, data.to(self.device)
         self._samples = len(data.train)
@@ -226,13 +228,13 @@ class Trainer:
 
     def seed_layers(self) -> None:
         """Seed dropout and the like from ``(seed, process, step)``, for many steps at a time."""
-        block, place = divmod(self.steps, 1024)
-        if self._layer_seeds[0] != block:
+        block, seeds = self._layer_seeds
+        if self.steps // 1024 != block:
+            block = self.steps // 1024
             key = np.random.SeedSequence([self.settings.seed, _LAYERS, self.rank, block])
-            self._layer_seeds = block, key.generate_state(1024).tolist()
-        seed = self._layer_seeds[1][place]
-        torch.default_generator.manual_seed(seed)
-        if self.device.type == "cuda":
+            self._layer_seeds = block, (seeds := key.generate_state(1024).tolist())
+        _reseed(seed := seeds[self.steps % 1024])
+        if self._on_cuda:
             index = self.device.index
             torch.cuda.default_generators[
                 torch.cuda.current_device() if index is None else index

@@ -110,6 +110,18 @@ def test_an_equal_tensor_of_one_number_is_not_the_one_it_replaces(small: list[in
     assert len(small) >= 4
 
 
+def test_what_else_a_group_holds_may_change(small: list[int]) -> None:
+    model, twin = network(), network()
+    optimizer = torch_optim.MSGD(model.parameters(), 0.1)
+    plain = torch_optim.MSGD(twin.parameters(), 0.1, foreach=False)
+    for step in range(6):
+        optimizer.param_groups[0]["of the user's own"] = step
+        optimizer.step(closure_of(model, step))
+        plain.step(closure_of(twin, step))
+    assert len(small) == 6
+    torch.testing.assert_close(weights(model), weights(twin), rtol=1e-9, atol=1e-11)
+
+
 def test_numbers_that_are_not_on_the_cpu_are_left_to_torch(small: list[int]) -> None:
     params = [nn.Parameter(torch.ones(5, device="meta"))]
     params[0].grad = torch.ones(5, device="meta")

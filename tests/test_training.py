@@ -276,6 +276,22 @@ def test_accumulated_parts_are_one_batch() -> None:
         torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("size", [20, 49])  # 49/49 is not 1 by the reciprocal
+def test_a_plain_batch_has_the_bits_of_a_part(size: int) -> None:
+    run = Trainer(settings := dataclasses.replace(TINY, batch_size=size), load_data(settings))
+    batch, whole = run.draw()
+    found = []
+    for plain in (True, False):
+        assert run._loss._plain
+        run._loss._plain = plain
+        torch.manual_seed(5)
+        loss = run.closure(batch.images, batch.targets, whole)
+        assert not loss.requires_grad
+        found.append([loss, *(p.grad for p in run.network.parameters())])
+        run._loss._plain = True
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
 def test_rounds_gradients_and_steps_are_counted() -> None:
     history = trained(dataclasses.replace(TINY, optimizer="trsgd", options={"S": 4})).history
     # A run of 9 steps goes on to the end of its last round.

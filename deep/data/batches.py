@@ -118,7 +118,7 @@ class Batches:
         self.epoch = -1
         self.position = len(self)
         self._block = self._samples_ahead()
-        self._ahead: tuple[int, list[Batch]] | None = None
+        self._ahead: Iterator[Batch] = iter(())
         self._start = generator.get_state()
 
     def __len__(self) -> int:
@@ -132,22 +132,28 @@ class Batches:
 
     def draw(self) -> Batch:
         """The next batch, of a new epoch where the current one is over."""
+        batch = next(self._ahead, None)
+        if batch is None:
+            batch = self._next()
+        self.position += 1
+        return batch
+
+    def _next(self) -> Batch:
+        """The batch at this position, and those made with it ahead."""
         if self.position >= self._many:
             self._begin(self.epoch + 1)
         rank, world = self.shard
         first = self.position * self.batch_size
-        self.position += 1
         if world > 1 or self._block <= self.batch_size:
             return self._made(slice(first + rank, first + self.batch_size, world))
         # Small batches are made many at a time; blocks begin at fixed places of the epoch.
-        block, place = divmod(first, self._block)
-        if self._ahead is None or self._ahead[0] != block:
-            start = block * self._block
-            made = self._made(slice(start, start + self._block))
-            # Cut at once: one by one, between two steps, cutting costs ten times as much.
-            cut = zip(*(part.split(self.batch_size) for part in made), strict=True)
-            self._ahead = block, [Batch(*parts) for parts in cut]
-        return self._ahead[1][place // self.batch_size]
+        place = first % self._block
+        end = min(first - place + self._block, self._many * self.batch_size)
+        made = self._made(slice(first - place, end))
+        # Cut at once: one by one, between two steps, cutting costs ten times as much.
+        cut = [*zip(*(part.split(self.batch_size) for part in made), strict=True)]
+        self._ahead = iter([Batch(*parts) for parts in cut[place // self.batch_size :]])
+        return next(self._ahead)
 
     def _made(self, rows: slice) -> Batch:
         """The samples at these places of the epoch."""
@@ -182,7 +188,7 @@ class Batches:
         self.generator.set_state(state["generator"])
         if state["epoch"] >= 0:
             self._begin(state["epoch"])
-        self.epoch, self.position = state["epoch"], state["position"]
+        self.epoch, self.position, self._ahead = state["epoch"], state["position"], iter(())
 
     def _begin(self, epoch: int) -> None:
         self._start = self.generator.get_state()
@@ -193,7 +199,7 @@ class Batches:
         # Moved once an epoch, so that a step waits for no transfer.
         self._order = order.to(self.split.device)
         self._plan = self.augmentation.plan(uniform, *self.split.shape[1:]).to(self.split.device)
-        self.epoch, self.position, self._ahead = epoch, 0, None
+        self.epoch, self.position, self._ahead = epoch, 0, iter(())
 
     def _samples_ahead(self) -> int:
         """Samples made at once: of small images in memory whose augmentation is one by one."""

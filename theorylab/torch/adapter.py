@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.compiler import is_dynamo_compiling
 
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state
 from theorylab.method.schedules import Schedule
@@ -207,7 +208,7 @@ class RuleOptimizer(torch.optim.Optimizer):
         ValueError
             If gradients are sparse or parameters' devices differ, or a closure is missing.
         """
-        if torch.compiler.is_compiling():
+        if is_dynamo_compiling():
             return uncompiled(self, closure, full)
         if watched(self):
             return as_torch_does(self, closure, full)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, repeat
-from operator import attrgetter, is_, itemgetter
+from operator import attrgetter, getitem, is_, itemgetter
 from typing import Any, final
 
 import torch
@@ -95,8 +95,9 @@ class Standing:
         self._all = self._seen(groups, flags, state)
         self._contents = [dict(held) for held in self._held]
         # Tensors of one number may be equal and not the same.
-        self._ones = [(held, name, x) for held in self._held for name, x in held.items()
-                      if not (isinstance(x, Tensor) and x.numel() > 1)]  # fmt: skip
+        ones = [(held, name, x) for held in self._held for name, x in held.items()
+                if not (isinstance(x, Tensor) and x.numel() > 1)]  # fmt: skip
+        self._ones = tuple(zip(*ones, strict=True))
         self._steps: list[Tensor] = [held["step"] for held in self.states]
         self._block = _block(self._steps)
         # Numpy's view of it: see InParts.scalar.
@@ -137,7 +138,8 @@ class Standing:
                 return False
         except (RuntimeError, TypeError, ValueError):  # of tensors that are not the same
             return False
-        return all(held[name] is x for held, name, x in self._ones)
+        held, names, ones = self._ones
+        return all(map(is_, map(getitem, held, names), ones))
 
     def holds(
         self, groups: Sequence[dict[str, Any]], flags: Sequence[Any],

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.optim.optimizer as _optimizers
+from torch.autograd import _profiler_enabled
+from torch.optim.optimizer import _global_optimizer_post_hooks as _after
+from torch.optim.optimizer import _global_optimizer_pre_hooks as _before
 
 __all__ = ["as_torch_does", "uncompiled", "watched"]
 
@@ -18,8 +20,7 @@ def watched(optimizer: torch.optim.Optimizer) -> bool:
     """Whether hooks or a profiler want to know of steps."""
     return bool(
         optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-        or _optimizers._global_optimizer_pre_hooks or _optimizers._global_optimizer_post_hooks
-        or torch.autograd._profiler_enabled()
+        or _before or _after or _profiler_enabled()
     )  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from bounds.assumptions import (
     BOUNDED_VARIANCE,
     CONVEX,
     KNOWN_DISTANCE,
+    PER_SAMPLE,
     SMOOTH,
     STRONGLY_CONVEX,
 )
@@ -95,6 +96,10 @@ TRUE: dict[str, tuple[Statement, Objective, dict[str, float]]] = {
     ),
     "momentum_near_1": (order(G2, 1 / T, *BELOW, **MOMENTUM),
                         synthetic.quadratic(dim=3, condition=100.0, start=10.0), {"beta": 0.99}),
+    "hardly_damped": (
+        order(G2, 1 / T, *BELOW, rule="msgd", eta=eta, beta=beta), synthetic.quadratic(dim=1),
+        {"beta": 0.9995, "eta": 0.1},
+    ),
     "tiny_step": (order(G2, 1 / T, *BELOW),
                   synthetic.quadratic(dim=2, condition=100.0, start=100.0), {"eta": 1e-3}),
     "far": (order(final_suboptimality, 1 / T, CONVEX), synthetic.huber(start=400.0), {}),
@@ -187,5 +192,9 @@ def test_what_may_be_hidden() -> None:
     )
     assert slowest_time(bare, known) == pytest.approx(1 / (0.25 * 0.5))
     assert slowest_time(order(G2, 1 / T, eta=1 / (ell * sp.sqrt(t))), known) == pytest.approx(4.0)
+    heavy = order(G2, 1 / T, *BELOW, rule="msgd", eta=eta, beta=beta)
+    assert slowest_time(heavy, {**known, "beta": 0.99}) == pytest.approx(100.0)
+    each = order(G2, 1 / T, PER_SAMPLE, *BELOW)
+    assert slowest_time(each, {**known, "n": 50.0}) == 50.0
     assert fallen([1, 10, 100], [1, 1e-2, 1e-4], 1e3) == pytest.approx(1e4)
     assert fallen([1, 10], [1, 10], 10) == 1.0  # a bound that rises hides no time

@@ -11,14 +11,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 import sympy as sp
 
+from bounds.assumptions import PER_SAMPLE
 from bounds.evaluation import evaluate
 from bounds.notation import L0 as relaxed
-from bounds.notation import Bf, Delta, G, L, R, eta, mu, mu_pl, mu_qg, sigma
+from bounds.notation import Bf, Delta, G, L, R, eta, mu, mu_pl, mu_qg, n, sigma
 from bounds.notation import ell as smoothness
 from bounds.statement import Statement
 from bounds.symbol import Measured
@@ -63,24 +65,29 @@ def hidden_factor(statement: Statement, values: Mapping[str, Any]) -> float:
 
 
 def slowest_time(statement: Statement, values: Mapping[str, Any]) -> float:
-    """How many steps the slowest part of the function takes: ``1/(eta mu)``.
+    """How many steps the slowest part of a run takes: ``1/(eta mu)``, and no less than its memory.
 
     Without strong convexity, or what does instead of it, ``1/(eta ell)``; where the step has other
-    units than a step of gradient descent, or is none, it is taken as ``1/ell``.
+    units than a step of gradient descent, or is none, it is taken as ``1/ell``. A momentum's memory
+    is ``1/(1 - beta)``; that of a method that goes through the samples one by one is ``n``.
     """
     curvature = _curvature(values) or 1.0
     least = next((values[s.name] for s in (mu, mu_pl, mu_qg) if values.get(s.name, 0) > 0),
                  curvature)  # fmt: skip
-    steps = [1 / curvature]
     settings = {} if statement.algorithm is None else statement.algorithm.settings
-    given = [statement.expanded(sp.sympify(e)) for e in settings.values() if not isinstance(e, str)]
-    for step in (*given, *statement.hyperparameters):
-        try:
-            if units_of(step) == eta.units:
-                steps.append(float(evaluate(step, {**values, "t": 1.0})))
-        except (UnitsError, KeyError, TypeError, ArithmeticError):
-            continue
-    return max(1.0, 1 / (float(least) * min(s for s in steps if s > 0)))
+    given = {k: statement.expanded(sp.sympify(e)) for k, e in settings.items()
+             if not isinstance(e, str)}  # fmt: skip
+    begun = {**values, "t": 1.0}
+    steps, times = [1 / curvature], [1.0]
+    for step in (*given.values(), *statement.hyperparameters):
+        with suppress(UnitsError, KeyError, TypeError, ArithmeticError):
+            if units_of(step) == eta.units and (size := float(evaluate(step, begun))) > 0:
+                steps.append(size)
+    with suppress(KeyError, TypeError, ArithmeticError):
+        times.append(1 / (1 - float(evaluate(given.get("beta", sp.Integer(0)), begun))))
+    if PER_SAMPLE in statement.assumptions:
+        times.append(float(values.get(n.name, 1.0)))
+    return max(*times, 1 / (float(least) * min(steps)))
 
 
 def fallen(times: Sequence[float], bounds: Sequence[float], until: float) -> float:

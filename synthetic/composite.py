@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from synthetic.bowl import Bowl, alternating
 from synthetic.data_backed import dataset_objective
 from synthetic.noise import with_noise
 from synthetic.separable import spread
-from synthetic.shared import at_least, count, positive, refuse
+from synthetic.shared import at_least, count, given, positive, refuse
 from theorylab.errors import UsageError
 from theorylab.hunt.rescaling import without_noise
 from theorylab.problem.composite import Composite
@@ -71,7 +70,7 @@ def composite_quadratic(
     >>> F.minimizer().tolist(), sorted(F.declared)
     ([0.5, 0.0], ['composite', 'convex', 'strongly_convex'])
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "composite_quadratic"
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, condition=condition, weight=weight)
@@ -130,7 +129,7 @@ def lasso(
     >>> F.dim, int((F.minimizer() != 0).sum())
     (10, 4)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     parameters["source"] = str(source)
     positive("lasso", weight=weight)
     data = dataset_objective(source, "squared", scale, n=n, seed=seed, dtype=dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import math
 from collections.abc import Mapping
-from typing import Any, final
+from typing import final
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ from synthetic.deterministic import Deterministic
 from synthetic.noise import ShiftedSum, with_noise
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.separable import Separable, spread
-from synthetic.shared import at_least, count, positive, refuse
+from synthetic.shared import at_least, count, given, positive, refuse
 from theorylab.problem.composite import Constrained
 from theorylab.problem.geometry import Ball, Box, ConvexSet, L1Ball, Simplex
 from theorylab.problem.objective import Constant, Objective
@@ -76,7 +76,7 @@ def constrained_quadratic(
     >>> F.minimizer().tolist(), sorted(F.constants())[:4]
     ([1.0, -1.0], ['D', 'D1', 'Delta', 'G'])
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "constrained_quadratic"
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, condition=condition, size=size)
@@ -135,7 +135,7 @@ def constrained_huber(
     >>> F.minimizer().tolist(), float(F.constants()["Delta"])
     ([0.0], 2.0)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "constrained_huber"
     n = count(who, "n", n)
     positive(who, ell=ell, width=width, start=start)
@@ -199,7 +199,7 @@ def constrained_linear(
     >>> float(F.constants()["G"]), float(F.constants()["Delta"]), F.minimizer().tolist()
     (2.0, 1.0, [-0.5, -0.5, -0.5, -0.5])
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "constrained_linear"
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, slope=slope, size=size)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from synthetic.noise import with_noise
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.separable import Separable
-from synthetic.shared import at_least, count, positive
+from synthetic.shared import at_least, count, given, positive
 from theorylab.problem.objective import Objective
 
 __all__ = ["huber", "strongly_convex"]
@@ -52,7 +50,7 @@ def huber(
     >>> float(c["ell"]), float(c["G"]), float(c["Delta"]), float(c["delta"])
     (2.0, 2.0, 5.0, 0.0)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     positive("huber", ell=ell, width=width)
     scalar = PiecewiseQuadratic((-width, width), (-ell * width, ell * width))
     low = scalar.ranges.value[0]
@@ -110,7 +108,7 @@ def strongly_convex(
     >>> F.gradient(torch.tensor([[1.0], [1.5], [2.0], [3.0]], dtype=torch.float64)).flatten()
     tensor([25.0000, 25.5000, 26.0000, 51.0000], dtype=torch.float64)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     pieces = count("strongly_convex", "pieces", pieces)
     positive("strongly_convex", ell=ell, condition=condition, first=first, gap=gap)
     at_least("strongly_convex", 1, condition=condition)

@@ -14,7 +14,7 @@ import torch
 from synthetic.losses import Loss, loss_named
 from synthetic.margin_sum import MarginSum
 from synthetic.populations import Pool, Population, SphereLaw
-from synthetic.shared import count, refuse
+from synthetic.shared import count, given, refuse
 from synthetic.shared import positive as require_positive
 from theorylab.data.reader import bundled_dataset, load
 from theorylab.data.record import (
@@ -88,7 +88,7 @@ def robust_regression(
     >>> sorted(F.constants())
     ['Bf', 'Delta', 'G', 'L', 'd', 'delta', 'ell', 'n', 'sigma']
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "robust_regression"
     n, dim = count(who, "n", n), count(who, "dim", dim)
     require_positive(who, scale=scale)
@@ -144,7 +144,7 @@ def classification(
     >>> classification(n=30, dim=2, alpha=0.0).declared
     frozenset({'convex'})
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "classification"
     n, dim = count(who, "n", n), count(who, "dim", dim)
     require_positive(who, scale=scale)
@@ -215,15 +215,15 @@ def dataset_objective(
     >>> F.n, F.dim, F.data.rows
     (442, 10, 442)
     """
-    given = {k: v for k, v in (*asdict(choices).items(), ("digest", digest)) if v is not None}
+    told = {k: v for k, v in (*asdict(choices).items(), ("digest", digest)) if v is not None}
     parameters: dict[str, Any] = {"loss": str(loss), "scale": scale, "alpha": alpha, "n": n,
                                   "seed": seed}  # fmt: skip
-    parameters |= given
+    parameters |= told
     chosen = loss_named(loss)
     require_positive("dataset_objective", scale=scale)
     if alpha < 0:
         raise refuse("dataset_objective", "alpha", "at least 0", alpha)
-    raw = _read(source, given)
+    raw = _read(source, told)
     parameters["source"] = str(source) if isinstance(source, str | Path) else raw.name
     if chosen.of_margin:
         raw = _two_classes(raw)
@@ -242,12 +242,12 @@ def dataset_objective(
     return objective
 
 
-def _read(source: str | Path | Any, given: Mapping[str, str]) -> Dataset:
+def _read(source: str | Path | Any, told: Mapping[str, str]) -> Dataset:
     if not isinstance(source, str | Path) or str(source) not in BUNDLED:
-        return load(source, **given)
-    if odd := [k for k in given if k != "positive"]:
+        return load(source, **told)
+    if odd := [k for k in told if k != "positive"]:
         raise UsageError(f"{source} is bundled and needs no {odd[0]}; leave it out")
-    return bundled_dataset(str(source), given.get("positive"))
+    return bundled_dataset(str(source), told.get("positive"))
 
 
 def _two_classes(data: Dataset) -> Dataset:

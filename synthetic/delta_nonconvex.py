@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable, rotation, spread
-from synthetic.shared import at_least, count, positive, refuse
+from synthetic.shared import at_least, count, given, positive, refuse
 from theorylab.problem.objective import Objective
 
 __all__ = ["Ripple", "Wave", "bounded_nonconvex", "delta_nonconvex"]
@@ -143,7 +143,7 @@ def delta_nonconvex(
     >>> float(F.constants()["ell"]), float(F.constants()["delta"])
     (2.0, 0.5)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "delta_nonconvex"
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, kappa=kappa, wavelength=wavelength, condition=condition)
@@ -207,7 +207,7 @@ def bounded_nonconvex(
     >>> round(G**2 / (4 * Bf * ell * delta / (ell + delta)), 12)
     1.0
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "bounded_nonconvex"
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, kappa=kappa, Bf=Bf, condition=condition)

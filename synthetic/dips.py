@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch
 
 from synthetic.noise import with_noise
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.separable import Separable
-from synthetic.shared import count, positive, refuse
+from synthetic.shared import count, given, positive, refuse
 from theorylab.problem.objective import Objective
 
 __all__ = ["dip_chain", "quadratic_dip"]
@@ -59,7 +58,7 @@ def dip_chain(
     >>> round(c["G"] ** 2 / (c["ell"] * c["Bf"] / 64), 2)  # of 32/7 = 4.57
     4.48
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     dips = count("dip_chain", "dips", dips)
     positive("dip_chain", ell=ell, slope=slope)
     for name, value, most in (("kappa", kappa, 1.0), ("spacing", spacing, 1.5)):
@@ -120,7 +119,7 @@ def quadratic_dip(
     >>> [float(c[name]) for name in ("ell", "delta", "G", "Bf", "sigma")]
     [1.0, 1.0, 1.0, 0.5, 1.0]
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     positive("quadratic_dip", ell=ell, radius=radius)
     if not 0 < kappa <= 1:
         raise refuse("quadratic_dip", "kappa", "in (0, 1]", kappa)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from synthetic.deterministic import Deterministic
 from synthetic.separable import spread
-from synthetic.shared import at_least, count, positive
+from synthetic.shared import at_least, count, given, positive
 from theorylab.problem.field import Field
 from theorylab.problem.objective import Constant
 
@@ -82,7 +82,7 @@ def quadratic_game(
     >>> "mu" in quadratic_game().constants(), "Delta" in quadratic_game().constants()
     (False, False)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "quadratic_game"
     pairs = count(who, "pairs", pairs)
     positive(who, coupling=coupling, condition=condition)

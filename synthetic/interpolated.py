@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from synthetic.shared import refuse
+from synthetic.shared import given, refuse
 from theorylab.problem.objective import Constant, Objective, initial_distance
 
 __all__ = ["Interpolated", "interpolated", "simplex_minimum"]
@@ -243,7 +243,7 @@ def interpolated(
     >>> float(F.constants()["Delta"]), sorted(F.declared)
     (1.5, ['convex'])
     """
-    parameters: dict[str, Any] = dict(locals())
+    parameters = given(locals())
     who, d, m = "interpolated", len(start), len(values)
     if not (math.isfinite(lower) and math.isfinite(upper) and lower < upper and upper > 0):
         raise refuse(who, "upper", f"finite, positive and above lower = {lower:g}", upper)

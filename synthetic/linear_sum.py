@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from synthetic.laws import mean_of_rows
-from synthetic.shared import at_least, count, positive
+from synthetic.shared import at_least, count, given, positive
 from theorylab.problem.affine import AffineGradients
 from theorylab.problem.objective import Constant, FiniteSum, initial_distance
 
@@ -211,7 +211,7 @@ def linear_twins(
     tensor([[ 1.],
             [-1.]], dtype=torch.float64)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     n = count("linear_twins", "n", n)
     positive("linear_twins", G=G, ell=ell)
     return LinearSum("linear_twins", np.full((n, 1), G), np.array([start]), 0.0, ell, parameters,
@@ -253,7 +253,7 @@ def strongly_convex_twins(
     >>> float(F.region_constants()["G"]), float(F.sample_constants()["mu"])
     (4.0, 1.0)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     n = count("strongly_convex_twins", "n", n)
     positive("strongly_convex_twins", slope=slope, mu=mu, condition=condition)
     at_least("strongly_convex_twins", 1, condition=condition)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable, rotation
-from synthetic.shared import count, positive
+from synthetic.shared import count, given, positive
 from theorylab.problem.objective import Objective
 
 __all__ = ["Cusp", "one_sided"]
@@ -84,7 +84,7 @@ def one_sided(
     >>> sorted(one_sided(dim=2).constants())
     ['Delta', 'L', 'R', 'd', 'ell_es', 'sigma', 'sigma_star']
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     dim, n = count("one_sided", "dim", dim), count("one_sided", "n", n)
     positive("one_sided", L=L, width=width)
     Q = rotation(dim, seed) if rotated and dim > 1 else None

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable
-from synthetic.shared import refuse
+from synthetic.shared import given, refuse
 from theorylab.problem.objective import Objective
 
 __all__ = ["PiecewiseQuadratic", "piecewise_quadratic"]
@@ -263,7 +263,7 @@ def piecewise_quadratic(
     >>> float(c["ell"]), float(c["G"]), float(c["Delta"]), sorted(F.declared)
     (1.0, 1.0, 2.5, ['convex'])
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     if (knots is None) != (slopes is None):
         raise refuse("piecewise_quadratic", "slopes", "given together with knots", slopes)
     if knots is None or slopes is None:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.scalar import Ranges
-from synthetic.shared import count, positive
+from synthetic.shared import count, given, positive
 from theorylab.problem.objective import Constant, FiniteSum, initial_distance
 
 __all__ = ["PiecewiseQuadraticSum", "piecewise_quadratic_sum"]
@@ -221,7 +221,7 @@ def piecewise_quadratic_sum(
     >>> {"ell", "delta", "G", "Bf", "sigma", "n"} <= set(c)
     True
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "piecewise_quadratic_sum"
     n, kinds = count(who, "n", n), count(who, "kinds", kinds)
     knots = count(who, "knots", knots, least=3)

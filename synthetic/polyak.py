@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import torch
 
 from synthetic.noise import with_noise
 from synthetic.piecewise_quadratic import PiecewiseQuadratic
 from synthetic.separable import Separable
-from synthetic.shared import count, positive, refuse
+from synthetic.shared import count, given, positive, refuse
 from theorylab.problem.objective import Objective
 
 __all__ = ["polyak_lojasiewicz"]
@@ -64,7 +63,7 @@ def polyak_lojasiewicz(
     >>> sorted(F.declared), 0 < float(c["mu_pl"]) < float(c["mu_qg"]) < float(c["ell"])
     (['fitted'], True)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "polyak_lojasiewicz"
     waves = count(who, "waves", waves)
     positive(who, ell=ell, width=width)

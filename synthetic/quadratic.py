@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from synthetic.losses import Squared
 from synthetic.noise import with_noise
 from synthetic.separable import Separable, rotation, spread
-from synthetic.shared import at_least, count, positive
+from synthetic.shared import at_least, count, given, positive
 from theorylab.problem.objective import Objective
 
 __all__ = ["quadratic"]
@@ -60,7 +58,7 @@ def quadratic(
     >>> sorted(F.declared), float(F.constants()["sigma"])
     (['convex', 'fitted', 'strongly_convex'], 0.5)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     dim, n = count("quadratic", "dim", dim), count("quadratic", "n", n)
     positive("quadratic", ell=ell, condition=condition)
     at_least("quadratic", 1, condition=condition)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from synthetic.losses import Squared
 from synthetic.margin_sum import MarginSum
 from synthetic.populations import Pool
-from synthetic.shared import at_least, count, positive
+from synthetic.shared import at_least, count, given, positive
 
 __all__ = ["quadratic_sum"]
 
@@ -53,7 +51,7 @@ def quadratic_sum(
     >>> {k: round(float(F.sample_constants()[k]), 9) for k in ("ell", "mu")}
     {'ell': 1.0, 'mu': 0.25}
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     n = count("quadratic_sum", "n", n)
     positive("quadratic_sum", ell=ell, condition=condition)
     at_least("quadratic_sum", 1, condition=condition)

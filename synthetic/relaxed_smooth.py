@@ -17,7 +17,7 @@ from synthetic.interval import Interval, supremum
 from synthetic.noise import with_noise
 from synthetic.scalar import Ranges, Scalar
 from synthetic.separable import Separable, rotation
-from synthetic.shared import count, positive, refuse
+from synthetic.shared import count, given, positive, refuse
 from theorylab.problem.objective import Constant, FiniteSum, Objective, initial_distance
 
 __all__ = [
@@ -241,7 +241,7 @@ def relaxed_smooth(
     >>> float(F.constants()["L0"]), float(F.constants()["L1"]), "ell" in F.constants()
     (4.0, 2.0, False)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "relaxed_smooth"
     dim, n, p = count(who, "dim", dim), count(who, "n", n), count(who, "p", p, least=2)
     positive(who, frequency=frequency, amplitude=amplitude, L1=L1)
@@ -423,7 +423,7 @@ def cosh_sum(
     >>> sorted(cosh_sum(dim=2, n=5).sample_constants())
     ['L0', 'L1', 'delta', 'mu']
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "cosh_sum"
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, amplitude=amplitude, frequency=frequency, spread=spread)

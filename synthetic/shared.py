@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from theorylab.errors import UsageError
 
-__all__ = ["at_least", "count", "positive", "refuse"]
+__all__ = ["at_least", "count", "given", "positive", "refuse"]
+
+
+def given(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``parameters`` of what a builder makes: its ``locals()``, taken in its first line.
+
+    Without the number type, which is none of F.
+
+    >>> given({"dim": 3, "dtype": "float32"})
+    {'dim': 3}
+    """
+    return {name: value for name, value in arguments.items() if name != "dtype"}
 
 
 def refuse(who: str, name: str, required: str, got: object) -> UsageError:

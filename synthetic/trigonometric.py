@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from synthetic.interval import Interval, supremum
-from synthetic.shared import count, positive, refuse
+from synthetic.shared import count, given, positive, refuse
 from theorylab.problem.objective import Constant, FiniteSum, initial_distance
 
 __all__ = ["CosineSum", "TrigonometricPolynomial", "cosine_sum", "stability_twins"]
@@ -411,7 +411,7 @@ def cosine_sum(
     >>> sorted(cosine_sum(dim=2, n=5).sample_constants())
     ['Bf', 'G', 'L', 'delta', 'ell']
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "cosine_sum"
     dim, n = count(who, "dim", dim), count(who, "n", n)
     positive(who, amplitude=amplitude, wavelength=wavelength, spread=spread)
@@ -460,7 +460,7 @@ def stability_twins(
     >>> twins.n, {k: float(c) for k, c in twins.sample_constants().items()}["Bf"]
     (12, 0.5)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "stability_twins"
     n = count(who, "n", n, least=2)
     positive(who, delta=delta, ell=ell)

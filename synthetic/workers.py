@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +13,7 @@ from synthetic.laws import balanced_shifts
 from synthetic.linear_sum import LinearSum
 from synthetic.noise import with_noise
 from synthetic.separable import spread
-from synthetic.shared import at_least, count, positive, refuse
+from synthetic.shared import at_least, count, given, positive, refuse
 from theorylab.problem.objective import Constant
 from theorylab.problem.workers import Workers
 
@@ -66,7 +65,7 @@ def shifted_workers(
     >>> round(float(F.constants()["sigma"]) ** 2, 12)  # of the mean of both
     0.5
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "shifted_workers"
     M, dim, n = count(who, "M", M, least=2), count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, condition=condition)
@@ -129,7 +128,7 @@ def curved_workers(
     >>> round(F.minimizer().item(), 9), round(float(F.constants()["zeta_star"]), 9)
     (0.5, 0.5)
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "curved_workers"
     M, dim, n = count(who, "M", M, least=2), count(who, "dim", dim), count(who, "n", n)
     positive(who, ell=ell, condition=condition, apart=apart)
@@ -188,7 +187,7 @@ def linear_workers(
     >>> {k: round(float(c), 9) for k, c in F.worker_constants().items() if k in ("G", "zeta")}
     {'G': 2.0, 'zeta': 2.0}
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     who = "linear_workers"
     M, dim = count(who, "M", M), count(who, "dim", dim, least=2)
     positive(who, G=G, ell=ell)
@@ -251,7 +250,7 @@ def regression_workers(
     >>> float(F.constants()["zeta"]) <= float(F.worker_constants()["G"])
     True
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     M = count("regression_workers", "M", M)
     members = [
         robust_regression(n, dim, loss, scale, outliers, start=start, seed=int(seed) + m,

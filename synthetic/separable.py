@@ -181,9 +181,10 @@ class Separable(Deterministic):
 
 def _product(rows: Tensor, matrix: Tensor) -> Tensor:
     """``rows @ matrix``, each row of it the same bits in any batch."""
-    if len(matrix) > _FEW:
+    if matrix.shape[0] > _FEW:
         return by_tiles(lambda tile: tile @ matrix, rows)
-    total = rows[:, :1] * matrix[0]
-    for j in range(1, len(matrix)):
-        total = torch.addcmul(total, rows[:, j : j + 1], matrix[j])
+    columns, lines = rows.unsqueeze(2).unbind(1), matrix.unbind(0)
+    total = columns[0] * lines[0]
+    for column, line in zip(columns[1:], lines[1:], strict=True):
+        total = torch.addcmul(total, column, line)
     return total

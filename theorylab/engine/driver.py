@@ -380,6 +380,7 @@ def _run_chunk(
             w = origin.clone().contiguous()
             state = rule.init(w, MiniBatch(objective))
         walk = (CompiledWalk if job.compiled else EagerWalk)(objective, rule, w, state, weights)
+        told = False  # whether all rows were recorded since nothing moves
         for block in time_chunks(job, rule, rows, before.of(rows)):
             before.note(rows, block)
             walk.enter(block)
@@ -387,7 +388,11 @@ def _run_chunk(
             for stop, records in sorted(block.records.items()):
                 walk.to(stop)
                 for slot, who in records:
-                    recording.take(slot, who, walk.w, walk.state, walk.places(who))
+                    if told and who is None:
+                        recording.repeat(slot)
+                    else:
+                        recording.take(slot, who, walk.w, walk.state, walk.places(who))
+                        told = walk.still and who is None
             walk.to(length)
             _spend(block, size, BLOCK * job.copies)
             advance(length * size)

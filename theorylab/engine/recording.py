@@ -187,6 +187,7 @@ class Recording:
         one = max(1, len(self._later)) * self.size * objective.dim * objective.start.itemsize
         self._most = max(1, hold // one)
         self._waiting: dict[int, _Slot] = {}
+        self._last: dict[Record, Tensor] = {}
 
     def take(
         self, slot: int, rows: np.ndarray | None, w: Tensor, state: State,
@@ -213,6 +214,11 @@ class Recording:
         elif points:
             assert places is not None
             self._wait(slot, rows, places, points)
+
+    def repeat(self, slot: int) -> None:
+        """Record as ``slot`` what was last recorded of all rows at once."""
+        for record, values in self._last.items():
+            self._put(record, slot, None, values)
 
     def finish(self) -> None:
         """Compute what still waits."""
@@ -258,6 +264,8 @@ class Recording:
                 self._put(record, slot, rows, values)
 
     def _put(self, record: Record, slot: int, rows: np.ndarray | None, values: Tensor) -> None:
+        if rows is None:
+            self._last[record] = values
         where = slice(self.first, self.first + self.size) if rows is None else self.first + rows
         self.tables.put(name_of(record), slot, where, values)
 

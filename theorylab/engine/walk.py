@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from theorylab.engine.chunks import TimeChunk
+from theorylab.engine.clock import watched_clock
 from theorylab.engine.native.kernel import Kernel, Steps, advance, compiled
 from theorylab.engine.step import eager_step
 from theorylab.engine.streams import alone
@@ -20,6 +21,7 @@ from theorylab.problem.objective import Objective
 __all__ = ["CompiledWalk", "EagerWalk", "Walk"]
 
 _FEW = 256  # rows that cost about as much as one
+_LOOK = 16  # steps between looks whether the last one changed anything
 
 
 class Walk(abc.ABC):
@@ -34,7 +36,14 @@ class Walk(abc.ABC):
     state : NamedTuple
     weights : Tensor, optional
         The sampler's.
+
+    Attributes
+    ----------
+    still : bool
+        Whether no further step changes a bit of the iterates or the state.
     """
+
+    still = False
 
     def __init__(
         self, objective: Objective, rule: UpdateRule, w: Tensor, state: State,
@@ -47,14 +56,14 @@ class Walk(abc.ABC):
     def enter(self, chunk: TimeChunk) -> None:
         """Stand before the first step of the next chunk."""
         self._step = 0
-        if len(chunk.ticks):
+        if len(chunk.ticks) and not self.still:
             self._prepare(chunk)
 
     def to(self, stop: int) -> None:
         """Take the chunk's steps before step ``stop``."""
-        if stop > self._step:
+        if stop > self._step and not self.still:
             self._take(self._step, stop)
-            self._step = stop
+        self._step = max(stop, self._step)
 
     def places(self, rows: np.ndarray | None) -> np.ndarray | None:
         """Where in ``w`` some of the rows are; ``None`` stands for all of them."""
@@ -76,6 +85,7 @@ class EagerWalk(Walk):
     _lagged: Sequence[Tensor] = ()
     _ends: np.ndarray | None = None
     _left: Tensor | None = None  # the rows that still move, if not all
+    _alike = False  # whether the chunk's steps differ in nothing but their index
 
     def __init__(
         self, objective: Objective, rule: UpdateRule, w: Tensor, state: State,
@@ -95,18 +105,31 @@ class EagerWalk(Walk):
         alike = [samples[0]] * len(samples) if samples.numel() == 0 else samples.unbind(0)
         self._samples, self._draws = alike, chunk.draws()
         self._ends = None if tables(self.rule) else chunk.ends
+        begins = chunk.restarts
+        self._alike = samples.numel() == 0 and not chunk.own and (
+            not isinstance(begins, Tensor) and all(begins)
+        )  # fmt: skip
 
     def _take(self, first: int, stop: int) -> None:
         self._drop(first)
         step, lags = self._once, self.rule.lags
         w, state, lagged = self.w, self.state, self._lagged
+        before = w
         for k in range(first, stop):
             sample, draw = self._samples[k], self._draws[k]
             if self._left is not None:
                 sample, draw = sample.index_select(0, self._left), _of_rows(draw, self._left)
-            lagged = [sample, *lagged][:lags]
+            lagged, before = [sample, *lagged][:lags], w
             w, state = step(w, lagged, state, draw)
         self.w, self.state, self._lagged = w, state, lagged
+        looks = self._alike and first // _LOOK < stop // _LOOK
+        self.still = looks and _same(before, w) and self._stands(draw)
+
+    def _stands(self, draw: Drawn) -> bool:
+        """Whether a step changes nothing, and would not at any other time."""
+        clock, reads = watched_clock()
+        w, state = self._once(self.w, self._lagged, self.state, draw._replace(t=clock(draw.t)))
+        return _same((self.w, *self.state), (w, *state)) and not reads
 
     def _drop(self, k: int) -> None:
         """Leave behind the rows that end at step ``k``, once they are half of all."""
@@ -124,6 +147,15 @@ class EagerWalk(Walk):
         self.w, self.state = cut(self.w), map_state(cut, self.state)
         self._lagged = [cut(batch) for batch in self._lagged]
         self._left = kept if self._left is None else self._left[kept]
+
+
+def _same(old: Any, new: Any) -> bool:
+    """Whether they are the same bits, so that an overflow is itself and -0 is not 0."""
+    if isinstance(old, tuple):
+        return len(old) == len(new) and all(map(_same, old, new))
+    if isinstance(old, Tensor):
+        return old.numpy().tobytes() == new.numpy().tobytes()
+    return bool(old == new)
 
 
 def _of_rows(draw: Drawn, rows: Tensor) -> Drawn:

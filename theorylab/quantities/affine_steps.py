@@ -29,7 +29,7 @@ from theorylab.method.rule import State, UpdateRule, round_starts
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 from theorylab.problem.sampler import Branches, weights_of
-from theorylab.quantities.clock import watched_clock
+from theorylab.engine.clock import watched_clock
 from theorylab.quantities.expectations import Numbers, assembled
 from theorylab.quantities.nodes import Nodes, nodes_of
 from theorylab.quantities.protocol import Experiment, Measurement
@@ -374,22 +374,20 @@ class _Recursion:
         if found is None:
             return None
         maps, self.state = found
-        each = len(self._node_weights)
         cost = 0.0
+        centre = np.r_[0.0, np.abs(self.frame.centre)] / self.frame.scale
         for memory, M in held.items():
             law = laws[memory]
             picks = np.array([place[draw.tobytes()] for draw in law.draws])
             B = maps[picks].reshape(-1, width, width)
             chances = np.outer(law.chances, self._node_weights).ravel()
             cost += len(B) * width**3
-            sizes = np.abs(B) @ root + np.r_[0.0, np.abs(self.frame.centre)] / self.frame.scale
+            sizes = np.abs(B) @ root + centre
             local = (8 * (width + 8) * _EPS + self.lost) * (chances @ sizes**2)
             error += self.mass[memory] * (_mean(B, E, chances) + np.diag(width * local))
-            for after, part in _grouped(law.memories, each):
-                addend = _mean(B[part], M, chances[part])
+            for after, addend, chance in _by_memory(law.memories, B, M, chances):
                 moved[after] = moved[after] + addend if after in moved else addend
-                chance = self.mass[memory] * float(chances[part].sum())
-                mass[after] = mass.get(after, 0.0) + chance
+                mass[after] = mass.get(after, 0.0) + self.mass[memory] * chance
         self.mass = mass
         return moved, error, cost
 
@@ -476,10 +474,14 @@ def _sum(tables: Iterable[np.ndarray]) -> np.ndarray:
     return np.sum(list(tables), axis=0)
 
 
-def _grouped(memories: tuple[Hashable, ...], each: int) -> Iterator[tuple[Hashable, Any]]:
-    """The maps that lead to each memory."""
+def _by_memory(
+    memories: tuple[Hashable, ...], B: np.ndarray, M: np.ndarray, chances: np.ndarray
+) -> Iterator[tuple[Hashable, np.ndarray, float]]:
+    """The part of ``sum_i p_i B_i M B_i^T``, and of ``sum_i p_i``, that leads to each memory."""
     if len(set(memories)) == 1:
-        yield memories[0], slice(None)
+        yield memories[0], _mean(B, M, chances), float(chances.sum())
         return
-    for k, memory in enumerate(memories):
-        yield memory, slice(k * each, (k + 1) * each)
+    each = (chances[:, None, None] * (B @ M)) @ B.transpose(0, 2, 1)
+    parts = each.reshape(len(memories), -1, *M.shape).sum(1)
+    parts = 0.5 * (parts + parts.transpose(0, 2, 1))
+    yield from zip(memories, parts, chances.reshape(len(memories), -1).sum(1).tolist(), strict=True)

@@ -104,8 +104,14 @@ def every_round(
         for item in others:
             parts[item].append(out[item])
         if of_w:
-            here = Passes(objective, torch.from_numpy(out["w"][:, 0]))
+            points = out["w"][:, 0]
+            # Where the run has come to rest, one point stands for all.
+            bits = points.view(f"i{points.itemsize}")
+            moves = np.flatnonzero((bits[1:] != bits[:-1]).any(1))
+            apart = int(moves.max(initial=-1)) + 2
+            here = Passes(objective, torch.from_numpy(points[:apart]))
+            which = np.minimum(np.arange(len(points)), apart - 1)
             with torch.inference_mode():
                 for item, recorder in of_w.items():
-                    parts[item].append(recorder.at(here).numpy()[:, None])
+                    parts[item].append(recorder.at(here).numpy()[which, None])
     return {item: np.concatenate(tables) for item, tables in parts.items()}

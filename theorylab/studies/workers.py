@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, final
 
@@ -167,7 +168,19 @@ def _serve(parent: int) -> None:
 
 
 def _one(task: Task, index: int, threads: int) -> tuple[int, Any]:
-    return index, task.run(0, threads=threads)
+    result = task.run(0, threads=threads)
+    _keep()
+    return index, result
+
+
+@cache
+def _keep() -> None:
+    """Look no more for unused cycles in what the first cell imported.
+
+    Where psutil is missing joblib looks through everything between two cells, every second.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _pool(task: Task, indices: Iterable[int], jobs: int, threads: int) -> Found:

@@ -379,7 +379,8 @@ def _run_chunk(
         with alone() if job.compiled else nullcontext():
             w = origin.clone().contiguous()
             state = rule.init(w, MiniBatch(objective))
-        walk = (CompiledWalk if job.compiled else EagerWalk)(objective, rule, w, state, weights)
+        kind = CompiledWalk if job.compiled else EagerWalk
+        walk = kind(objective, rule, w, state, weights, job.by_rounds)
         told = False  # whether all rows were recorded since nothing moves
         for block in time_chunks(job, rule, rows, before.of(rows)):
             before.note(rows, block)
@@ -388,7 +389,7 @@ def _run_chunk(
             for stop, records in sorted(block.records.items()):
                 walk.to(stop)
                 for slot, who in records:
-                    if told and who is None:
+                    if told and walk.still and who is None:
                         recording.repeat(slot)
                     else:
                         recording.take(slot, who, walk.w, walk.state, walk.places(who))

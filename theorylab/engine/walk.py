@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from theorylab.engine.chunks import TimeChunk
-from theorylab.engine.clock import watched_clock
 from theorylab.engine.native.kernel import Kernel, Steps, advance, compiled
+from theorylab.engine.rest import Rest
 from theorylab.engine.step import eager_step
 from theorylab.engine.streams import alone
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state, tables
@@ -21,7 +21,6 @@ from theorylab.problem.objective import Objective
 __all__ = ["CompiledWalk", "EagerWalk", "Walk"]
 
 _FEW = 256  # rows that cost about as much as one
-_LOOK = 16  # steps between looks whether the last one changed anything
 
 
 class Walk(abc.ABC):
@@ -36,19 +35,22 @@ class Walk(abc.ABC):
     state : NamedTuple
     weights : Tensor, optional
         The sampler's.
+    by_rounds : bool
+        Whether nothing is recorded but at the ends of rounds.
 
     Attributes
     ----------
     still : bool
-        Whether no further step changes a bit of the iterates or the state.
+        Whether no further round changes a bit of the iterates or the state.
     """
 
     still = False
 
     def __init__(
         self, objective: Objective, rule: UpdateRule, w: Tensor, state: State,
-        weights: Tensor | None,
+        weights: Tensor | None, by_rounds: bool,
     ) -> None:  # fmt: skip
+        self.by_rounds = by_rounds
         self.objective, self.rule, self.weights = objective, rule, weights
         self.w, self.state = w, state
         self._step = 0
@@ -56,7 +58,7 @@ class Walk(abc.ABC):
     def enter(self, chunk: TimeChunk) -> None:
         """Stand before the first step of the next chunk."""
         self._step = 0
-        if len(chunk.ticks) and not self.still:
+        if len(chunk.ticks):
             self._prepare(chunk)
 
     def to(self, stop: int) -> None:
@@ -85,14 +87,17 @@ class EagerWalk(Walk):
     _lagged: Sequence[Tensor] = ()
     _ends: np.ndarray | None = None
     _left: Tensor | None = None  # the rows that still move, if not all
-    _alike = False  # whether the chunk's steps differ in nothing but their index
+    _begins: Sequence[bool] | None = None  # of steps without randomness, which begin a round
+    _before = 0  # the chunk
 
     def __init__(
         self, objective: Objective, rule: UpdateRule, w: Tensor, state: State,
-        weights: Tensor | None,
+        weights: Tensor | None, by_rounds: bool,
     ) -> None:  # fmt: skip
-        super().__init__(objective, rule, w, state, weights)
+        super().__init__(objective, rule, w, state, weights, by_rounds)
+        self._draws = ()
         self._once = eager_step(objective, rule, weights)
+        self._rest = Rest(self._once)
 
     def places(self, rows: np.ndarray | None) -> np.ndarray | None:
         if self._left is None or rows is None:
@@ -100,36 +105,38 @@ class EagerWalk(Walk):
         return np.searchsorted(self._left.numpy(), rows)
 
     def _prepare(self, chunk: TimeChunk) -> None:
-        samples = chunk.samples
+        samples, begins = chunk.samples, chunk.restarts
+        fixed = samples.numel() == 0 and not chunk.own and not isinstance(begins, Tensor)
+        self._begins = begins if fixed and (self.by_rounds or all(begins)) else None
+        if self.still and self._rest.lasts(self._begins):
+            return
         # Draws that hold nothing, as of exact gradients, are all the same.
         alike = [samples[0]] * len(samples) if samples.numel() == 0 else samples.unbind(0)
+        self._before += len(self._draws)
         self._samples, self._draws = alike, chunk.draws()
         self._ends = None if tables(self.rule) else chunk.ends
-        begins = chunk.restarts
-        self._alike = samples.numel() == 0 and not chunk.own and (
-            not isinstance(begins, Tensor) and all(begins)
-        )  # fmt: skip
+        if self.still:
+            self.w, self.state = self._rest.resumed(self.w, self.state, alike[:1], self._draws[0])
+            self.still = False
 
     def _take(self, first: int, stop: int) -> None:
         self._drop(first)
-        step, lags = self._once, self.rule.lags
+        step, lags, begins = self._once, self.rule.lags, self._begins
         w, state, lagged = self.w, self.state, self._lagged
-        before = w
         for k in range(first, stop):
             sample, draw = self._samples[k], self._draws[k]
             if self._left is not None:
                 sample, draw = sample.index_select(0, self._left), _of_rows(draw, self._left)
-            lagged, before = [sample, *lagged][:lags], w
+            lagged = [sample, *lagged][:lags]
+            if (
+                begins is not None and begins[k]
+                and self._rest.reached(self._before + k, w, state, lagged, draw)
+                and self._rest.lasts(begins[k:])
+            ):  # fmt: skip
+                self.still = True
+                break
             w, state = step(w, lagged, state, draw)
         self.w, self.state, self._lagged = w, state, lagged
-        looks = self._alike and first // _LOOK < stop // _LOOK
-        self.still = looks and _same(before, w) and self._stands(draw)
-
-    def _stands(self, draw: Drawn) -> bool:
-        """Whether a step changes nothing, and would not at any other time."""
-        clock, reads = watched_clock()
-        w, state = self._once(self.w, self._lagged, self.state, draw._replace(t=clock(draw.t)))
-        return _same((self.w, *self.state), (w, *state)) and not reads
 
     def _drop(self, k: int) -> None:
         """Leave behind the rows that end at step ``k``, once they are half of all."""
@@ -147,15 +154,6 @@ class EagerWalk(Walk):
         self.w, self.state = cut(self.w), map_state(cut, self.state)
         self._lagged = [cut(batch) for batch in self._lagged]
         self._left = kept if self._left is None else self._left[kept]
-
-
-def _same(old: Any, new: Any) -> bool:
-    """Whether they are the same bits, so that an overflow is itself and -0 is not 0."""
-    if isinstance(old, tuple):
-        return len(old) == len(new) and all(map(_same, old, new))
-    if isinstance(old, Tensor):
-        return old.numpy().tobytes() == new.numpy().tobytes()
-    return bool(old == new)
 
 
 def _of_rows(draw: Drawn, rows: Tensor) -> Drawn:
@@ -181,9 +179,9 @@ class CompiledWalk(Walk):
 
     def __init__(
         self, objective: Objective, rule: UpdateRule, w: Tensor, state: State,
-        weights: Tensor | None,
+        weights: Tensor | None, by_rounds: bool,
     ) -> None:  # fmt: skip
-        super().__init__(objective, rule, w, state, weights)
+        super().__init__(objective, rule, w, state, weights, by_rounds)
         self._made: dict[bool | None, Kernel] = {}
         self._held = state
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -127,6 +128,15 @@ def test_workers_share_the_memory(tmp_path: Path, jobs: int) -> None:
     again = compute(room, CELLS, Store(tmp_path), jobs=Scale.asked(1, "local", None, "4G"),
                     progress=False)  # fmt: skip
     assert list(again) == list(found)
+
+
+def kept(cell: Any) -> Any:
+    return gc.get_freeze_count()
+
+
+def test_workers_look_for_cycles_in_what_they_make_alone(tmp_path: Path) -> None:
+    found = compute(kept, [{"x": x} for x in range(8)], Store(tmp_path), jobs=2, progress=False)
+    assert sum(count > 10_000 for count in found) >= 6  # from a worker's second cell on
 
 
 def test_memory_too_small_for_the_workers_is_refused() -> None:

@@ -112,7 +112,7 @@ def test_a_run_at_rest_is_the_run_of_all_its_steps(
     _alike(found, whole())
 
 
-@pytest.mark.parametrize("rule, most", [
+@pytest.mark.parametrize(("rule", "most"), [
     (RULES["sgd"], 250), (RULES["momentum"], 620), (RULES["rounds"], 7 * 300),
     (RULES["overflow"], 200),
 ])  # fmt: skip

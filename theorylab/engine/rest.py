@@ -43,10 +43,11 @@ class Rest:
         if not _same(begun[1:], (w, state)):
             return False
         self._length, self._into = k - begun[0], 0
-        _, *now = self._begun
+        now = w, state
         for j in range(self._length):
-            asked = draw._replace(t=self._clock(draw.t), restart=j == 0)
-            now = [*self._step(now[0], lagged, now[1], asked)]
+            now = self._step(
+                now[0], lagged, now[1], draw._replace(t=self._clock(draw.t), restart=j == 0)
+            )
         if self._reads:
             self._due = math.inf
         return not self._reads and _same(now, (w, state))
@@ -72,7 +73,7 @@ class Rest:
 
 def _same(old: Any, new: Any) -> bool:
     """Whether they are the same bits, so that an overflow is itself and -0 is not 0."""
-    if isinstance(old, tuple | list):
+    if isinstance(old, tuple):
         return len(old) == len(new) and all(map(_same, old, new))
     if isinstance(old, Tensor):
         return old is new or old.numpy().tobytes() == new.numpy().tobytes()

@@ -106,8 +106,9 @@ class EagerWalk(Walk):
 
     def _prepare(self, chunk: TimeChunk) -> None:
         samples, begins = chunk.samples, chunk.restarts
-        fixed = samples.numel() == 0 and not chunk.own and not isinstance(begins, Tensor)
-        self._begins = begins if fixed and (self.by_rounds or all(begins)) else None
+        self._begins = None
+        if samples.numel() == 0 and not chunk.own and not isinstance(begins, Tensor):
+            self._begins = begins if self.by_rounds or all(begins) else None
         if self.still and self._rest.lasts(self._begins):
             return
         # Draws that hold nothing, as of exact gradients, are all the same.

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from bounds.path import PathOf
+from theorylab.engine.clock import watched_clock
 from theorylab.engine.metering import spend
 from theorylab.engine.recorders import is_open, recorders
 from theorylab.engine.recording import recorded
@@ -29,7 +30,6 @@ from theorylab.method.rule import State, UpdateRule, round_starts
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
 from theorylab.problem.sampler import Branches, weights_of
-from theorylab.engine.clock import watched_clock
 from theorylab.quantities.expectations import Numbers, assembled
 from theorylab.quantities.nodes import Nodes, nodes_of
 from theorylab.quantities.protocol import Experiment, Measurement

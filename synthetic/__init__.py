@@ -1,6 +1,7 @@
 """Objectives with certified constants; ``FAMILIES`` lists them for the registry."""
 
 from synthetic.attack import attack
+from synthetic.chain_twins import ChainTwins, chain_twins
 from synthetic.composite import composite_quadratic, lasso
 from synthetic.constrained import constrained_huber, constrained_linear, constrained_quadratic
 from synthetic.convex import huber, strongly_convex
@@ -40,11 +41,11 @@ from theorylab.data.reader import load
 from theorylab.data.record import Dataset
 
 __all__ = [
-    "FAMILIES", "LOSSES", "Dataset", "Gaussian", "LinearSum", "Noisy", "PiecewiseQuadratic",
-    "Rare", "Reach", "ShiftedSum", "Shifts", "StudentT", "attack", "bounded_nonconvex",
-    "classification", "composite_quadratic", "constrained_huber", "constrained_linear",
-    "constrained_quadratic", "cosh_sum", "cosine_sum", "curved_workers", "dataset_objective",
-    "delta_nonconvex",
+    "FAMILIES", "LOSSES", "ChainTwins", "Dataset", "Gaussian", "LinearSum", "Noisy",
+    "PiecewiseQuadratic", "Rare", "Reach", "ShiftedSum", "Shifts", "StudentT", "attack",
+    "bounded_nonconvex", "chain_twins", "classification", "composite_quadratic",
+    "constrained_huber", "constrained_linear", "constrained_quadratic", "cosh_sum", "cosine_sum",
+    "curved_workers", "dataset_objective", "delta_nonconvex",
     "dip_chain", "finite_sum", "from_file", "huber", "interpolated", "lasso", "linear_twins",
     "linear_workers", "load",
     "one_sided", "own_loss", "piecewise_quadratic", "piecewise_quadratic_sum", "polyak_lojasiewicz",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from functools import partial
 
+from synthetic.chain_twins import chain_twins
 from synthetic.composite import composite_quadratic, lasso
 from synthetic.constrained import constrained_huber, constrained_linear, constrained_quadratic
 from synthetic.convex import huber, strongly_convex
@@ -221,6 +222,12 @@ FAMILIES: tuple[Family, ...] = (
         linear_twins,
         (Parameter("n", 2, 10_000, log=True, integer=True), Parameter("G", 0.1, 10.0, log=True),
          _ELL),
+    ),
+    Family(
+        "chain_twins",
+        chain_twins,
+        (Parameter("n", 50, 2000, log=True, integer=True), Parameter("dim", 3, 21, integer=True),
+         Parameter("G", 0.1, 10.0, log=True), _ELL),
     ),
     Family(
         "strongly_convex_twins",

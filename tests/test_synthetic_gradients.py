@@ -213,6 +213,7 @@ SUMS = [
     pytest.param(lambda: synthetic.stability_twins(n=6, delta=0.7), id="stability_twins"),
     pytest.param(lambda: synthetic.cosh_sum(dim=2, n=6), id="cosh_sum"),
     pytest.param(lambda: synthetic.linear_twins(n=6), id="linear_twins"),
+    pytest.param(lambda: synthetic.chain_twins(n=6, dim=5), id="chain_twins"),
     pytest.param(lambda: synthetic.strongly_convex_twins(n=6), id="strongly_convex_twins"),
     pytest.param(lambda: synthetic.quadratic_sum(n=6), id="quadratic_sum"),
     pytest.param(lambda: synthetic.piecewise_quadratic_sum(n=6), id="piecewise_quadratic_sum"),

@@ -24,7 +24,8 @@ _CURVATURES = ("ell", "L", "L0", "mu", "delta")
 _VALUES = ("Delta", "Bf")
 _FEWEST = 6  # points of a check
 _LONGER = 7  # a search may take counts so many times beyond the typical ones
-_WIDER = 4  # likewise for the rest; a step of 4/ell is beyond what any curvature of ell bears
+_WIDER = 4  # a check, for the rest; a step of 4/ell is beyond what any curvature of ell bears
+_FARTHER = 25  # likewise a search: between kinks it takes longer steps to get lost
 _SAME = 1e-12  # of a typical value, relative: what misses an end by less is rounding
 _FLIP = {"<=": ">=", "<": ">", ">=": "<=", ">": "<"}
 
@@ -195,7 +196,7 @@ def _range(
     lower, upper, lower_open, upper_open = limits
     scale = natural_scale(symbol, known)
     typical = [v * scale for v in symbol.typical if v > 0] or [1e-2 * scale, 1e2 * scale]
-    widest = max(typical) * (_LONGER if symbol.domain.integer else _WIDER)
+    widest = max(typical) * (_LONGER if symbol.domain.integer else _FARTHER)
     high = upper if math.isfinite(upper) else max(widest, 2 * lower)
     if upper_open and math.isfinite(upper):
         high = _nudge(upper, lower, symbol)

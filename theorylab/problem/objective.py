@@ -359,6 +359,11 @@ class FiniteSum(Objective):
         loss at a test point.
         """
 
+    @property
+    def probes(self) -> tuple[int, ...]:
+        """Samples beyond those that are drawn: test points at which twins are known to differ."""
+        return ()
+
     def batch_value(self, w: Tensor, draw: Tensor) -> Tensor:
         return self.sample_value(w, draw).mean(-1)
 

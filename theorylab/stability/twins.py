@@ -113,14 +113,15 @@ class Twins:
         return self.first_drawn > burn_in
 
     def candidates(self, count: int = 30, seed: int = 0) -> np.ndarray:
-        """Test points of each twin as sample indices, shape ``(P, 2 + count)``.
+        """Test points of each twin as sample indices, shape ``(P, 2 + count + probes)``.
 
-        The replaced sample, its replacement, and ``count`` random others.
+        The replaced sample, its replacement, ``count`` random others, and the objective's probes.
         """
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0x7E,)))
         own = np.stack([self.positions, self.n + np.arange(self.pairs)], axis=1)
         others = rng.integers(0, self.n + self.pairs, size=(self.pairs, count))
-        return np.concatenate([own, others], axis=1).astype(np.int32)
+        probes = np.tile(np.array(self.objective.probes, dtype=int), (self.pairs, 1))
+        return np.concatenate([own, others, probes], axis=1).astype(np.int32)
 
     def loss_gap(self, points: np.ndarray, record: int = -1) -> np.ndarray:
         """``|f(A(S); x) - f(A(S^p); x)|`` at each twin's test points, shape ``(P, X, R)``.

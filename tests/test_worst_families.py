@@ -60,7 +60,8 @@ def test_verify_refutes_half_of_the_convex_stability_bound(tmp_path: Path) -> No
     half = scaled(hardt_recht_singer.theorem_3_8, sp.Rational(1, 2))
     report = verify([half], instances=0, out=tmp_path, progress=False)
     assert report.verdicts[0].told == "violated (valid interval)"
-    assert report.verdicts[0].objective == "linear_twins"
+    # Both attain the whole bound, so samples tell which is shown.
+    assert report.verdicts[0].objective in ("linear_twins", "chain_twins")
 
 
 @pytest.mark.parametrize("condition", [1.0, 4.0])

@@ -33,12 +33,18 @@ Json = Annotated[bool, typer.Option("--json", help="JSON on stdout.")]
 DataDir = Annotated[Path | None, typer.Option(help="The data's folder or archive.")]
 
 
+def _optimizers(incomplete: str) -> list[str]:
+    return [name for name in METHODS if name.startswith(incomplete)]
+
+
 def command(
     context: typer.Context,
     model: Annotated[str, typer.Option(help="A registered network.")] = "lenet",
     data: Annotated[str, typer.Option(help="A registered data set.")] = "digits",
     data_dir: DataDir = None,
-    optimizer: Annotated[str, typer.Option(help=", ".join(METHODS))] = "msgd",
+    optimizer: Annotated[
+        str, typer.Option(help=", ".join(METHODS), autocompletion=_optimizers)
+    ] = "msgd",
     lr: Annotated[float | None, typer.Option(help="Step; the method's own by default.")] = None,
     momentum: Annotated[float | None, typer.Option()] = None,
     weight_decay: Annotated[float | None, typer.Option()] = None,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,7 +20,7 @@ from paper_figures.exhibits import EXHIBITS, Drawn, produce_each
 from paper_figures.scale import SCALES, scale
 from paper_figures.session import Session, recorded
 from paper_figures.style import FORMATS, STYLES, style
-from theorylab.cli.options import Target, say_data
+from theorylab.cli.options import Target, families, say_data
 from theorylab.console import console, say_where
 from theorylab.data.record import Choices
 from theorylab.errors import DataError, UnknownNameError, UsageError
@@ -45,6 +45,13 @@ def _complete(incomplete: str) -> list[str]:
     return [key for key in known if key.startswith(incomplete)]
 
 
+def _completes(names: Iterable[str]) -> Callable[[str], list[str]]:
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
 def command(
     context: typer.Context,
     keys: Annotated[
@@ -56,9 +63,18 @@ def command(
     ] = None,
     all_: Annotated[bool, typer.Option("--all", help="Every exhibit.")] = False,
     list_: Annotated[bool, typer.Option("--list", help="List the exhibits.")] = False,
-    preset: Annotated[str, typer.Option(help=f"How much to run: {', '.join(SCALES)}.")] = "laptop",
+    preset: Annotated[
+        str,
+        typer.Option(
+            help=f"How much to run: {', '.join(SCALES)}.", autocompletion=_completes(SCALES)
+        ),
+    ] = "laptop",
     style_: Annotated[
-        str, typer.Option("--style", help=f"Column widths: {', '.join(STYLES)}.")
+        str,
+        typer.Option(
+            "--style", help=f"Column widths: {', '.join(STYLES)}.",
+            autocompletion=_completes(STYLES),
+        ),
     ] = "neurips",
     data_dir: Annotated[
         Path | None,
@@ -74,7 +90,9 @@ def command(
         str | None,
         typer.Option(help="Statements: what to vary: T, eta, B, n, ... or a family's parameter."),
     ] = None,
-    objective: Annotated[str | None, typer.Option(help="Statements: the objective family.")] = None,
+    objective: Annotated[
+        str | None, typer.Option(help="Statements: the objective family.", autocompletion=families)
+    ] = None,
     parameters: Annotated[
         str | None,
         typer.Option("--set", help="Statements: hyper-parameters or a family's: eta=0.1,ell=2."),

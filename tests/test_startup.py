@@ -16,7 +16,7 @@ import pytest
 import theorylab
 from bounds import Condition
 from bounds.notation import ell, eta
-from theorylab.cli import main
+from theorylab.cli import command_line, main
 from theorylab.plugins import code, registry
 from theorylab.plugins import listing as listed
 from theorylab.studies.verify import check_cell
@@ -97,6 +97,21 @@ def test_a_second_list_and_a_second_tab_import_no_sympy(tmp_path: Path) -> None:
     said, modules = ended(CALLED, **{**COMPLETED, **words, **here})
     assert {"sngm.theorem_1", "sngm.theorem_2"} <= set(said.split())
     assert modules == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "option", "word", "whole"),
+    [("verify", "--objective", "quadratic_g", "quadratic_game"),
+     ("verify", "--paper", "hardt", "hardt_recht_singer"), ("figure", "--preset", "sm", "smoke"),
+     ("figure", "--style", "th", "thesis"), ("train", "--optimizer", "sngm", "sngm")],
+)  # fmt: skip
+def test_options_that_take_a_name_complete_it(
+    command: str, option: str, word: str, whole: str
+) -> None:
+    called = command_line(command)
+    (named,) = [parameter for parameter in called.params if option in parameter.opts]
+    with called.make_context(command, [], resilient_parsing=True) as context:
+        assert [item.value for item in named.shell_complete(context, word)] == [whole]
 
 
 @pytest.fixture

@@ -12,8 +12,17 @@ if TYPE_CHECKING:
     from theorylab.plugins.specs import Spec
 
 __all__ = [
-    "MAX_SEED", "Data", "Family", "Parameters", "Seed", "Target", "chosen_objectives", "say_data",
+    "MAX_SEED", "Data", "Family", "Parameters", "Seed", "Target", "chosen_objectives", "families",
+    "say_data",
 ]  # fmt: skip
+
+
+def families(incomplete: str) -> list[str]:
+    """The families of objectives that complete a word."""
+    from theorylab.plugins import registry
+
+    return [name for name in registry.families() if name.startswith(incomplete)]
+
 
 Data = Annotated[
     str | None,
@@ -28,7 +37,7 @@ Target = Annotated[
         "--target", metavar="COLUMN", help="The target of --data: a column's name, first or last."
     ),
 ]
-Family = Annotated[str | None, typer.Option(help="An objective family.")]
+Family = Annotated[str | None, typer.Option(help="An objective family.", autocompletion=families)]
 Parameters = Annotated[
     str | None,
     typer.Option(

@@ -20,13 +20,20 @@ def _complete(incomplete: str) -> list[str]:
     return [k for k in dict.fromkeys(k for k, _ in listing()) if k.startswith(incomplete)]
 
 
+def _papers(incomplete: str) -> list[str]:
+    papers = dict.fromkeys(key.split(".", 1)[0] for key, _ in listing())
+    return [paper for paper in papers if paper.startswith(incomplete)]
+
+
 Keys = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[KEY]...", help="Statement keys, or prefixes.", autocompletion=_complete
     ),
 ]
-Paper = Annotated[str | None, typer.Option("--paper", help="Only this paper.")]
+Paper = Annotated[
+    str | None, typer.Option("--paper", help="Only this paper.", autocompletion=_papers)
+]
 
 
 def command(

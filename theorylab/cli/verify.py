@@ -11,7 +11,14 @@ from rich import box
 from rich.markup import escape
 from rich.table import Table
 
-from theorylab.cli.options import Data, Parameters, Seed, Target, chosen_objectives
+from theorylab.cli.options import (
+    Data,
+    Parameters,
+    Seed,
+    Target,
+    chosen_objectives,
+    families,
+)
 from theorylab.cli.statements import Keys, Paper
 from theorylab.console import console, say_where
 from theorylab.options import BackendName, Jobs, Memory, Scheduler, counted
@@ -36,7 +43,8 @@ def command(
         Literal["printed", "repaired", "both"], typer.Option(help="Which form of a statement.")
     ] = "both",
     objective: Annotated[
-        str | None, typer.Option(help="Check on this objective family alone.")
+        str | None,
+        typer.Option(help="Check on this objective family alone.", autocompletion=families),
     ] = None,
     data: Data = None,
     column: Target = None,

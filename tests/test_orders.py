@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from synthetic.noise import with_noise
 from synthetic.separable import Separable
 from theorylab import check
 from theorylab.hunt.arms import finer_values
+from theorylab.hunt.rescaling import without_noise
 from theorylab.hunt.search import hunt
 from theorylab.judge.hidden import fallen, hidden_factor, slowest_time
 from theorylab.problem.objective import Objective
@@ -180,6 +182,16 @@ def test_a_hunt_finds_the_floor_at_once() -> None:
     found = hunt(FALSE["floor"][0], specs, limit=1, progress=False)
     assert found.verdict == "violated"
     assert finer_values(eta)[:3] == list(eta.typical)
+
+
+def test_rounding_grows_beside_every_bound_and_refutes_none() -> None:
+    """Gradient descent arrives within a few steps; what is left is the rounding of F*."""
+    far = without_noise(synthetic.quadratic_sum(n=3, condition=3.0, apart=1e5, start=0.01))
+    cubed = order(final_suboptimality, T**-3, STRONGLY_CONVEX)
+    found = check(cubed, far, values={"eta": 0.7}, effort=_EFFORT)
+    assert found.verdict == "not refuted", found
+    assert found.growth is not None
+    assert found.growth[1] == -math.inf
 
 
 def test_what_may_be_hidden() -> None:

@@ -283,8 +283,9 @@ def _at(size: float, compared: Comparison, i: int, verdict: Verdict) -> _Size:
 
     ends = [compared.upper(k) for k in range(len(compared.measured))]
     high = max(log(end, float(b)) for end, b in zip(ends, compared.bound, strict=True) if b > 0)
-    return _Size(size, log(verdict.measured, verdict.bound),
-                 log(verdict.interval[0], verdict.bound), high)  # fmt: skip
+    # What may be all rounding, as the excess of a run that has arrived, is known to be no size.
+    low = verdict.interval[0] if verdict.measured > compared.tolerance[i] else 0.0
+    return _Size(size, log(verdict.measured, verdict.bound), log(low, verdict.bound), high)
 
 
 def _judge_growth(last: Verdict, curve: Sequence[_Size], name: str) -> Verdict:

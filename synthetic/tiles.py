@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from theorylab.problem.tracing import row_by_row
+from theorylab.threads import alone
 
 __all__ = ["HEIGHT", "by_tiles", "column_blocks"]
 
@@ -19,8 +20,8 @@ def by_tiles(function: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
     """``function(w)`` computed ``HEIGHT`` rows at a time, the last tile padded with zeros.
 
     BLAS picks its kernel, and with it the order of its sums, by the shape of the product. With
-    one shape for every product, row ``r`` of the result is the same bits in any batch. Compiled
-    code takes each row alone: there nothing is padded.
+    one shape for every product, on one thread, row ``r`` of the result is the same bits in any
+    batch. Compiled code takes each row alone: there nothing is padded.
 
     Parameters
     ----------
@@ -36,6 +37,9 @@ def by_tiles(function: Callable[[Tensor], Tensor], w: Tensor) -> Tensor:
     rows = w.shape[0]
     if row_by_row():
         return function(w)
+    if torch.get_num_threads() > 1:
+        with alone():
+            return by_tiles(function, w)
     parts = []
     for first in range(0, rows, HEIGHT):
         tile = w[first : first + HEIGHT]

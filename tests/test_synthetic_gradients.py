@@ -125,6 +125,18 @@ def test_rows_of_a_large_sum_are_independent_too(dtype: torch.dtype) -> None:
     torch.testing.assert_close(objective.gradient(w[:5]), expected)
 
 
+def test_rows_are_independent_whatever_the_number_of_threads() -> None:
+    objective = synthetic.lasso()
+    w = points(objective, 150)
+    expected, before = objective.gradient(w), torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert torch.equal(expected, objective.gradient(w))
+        assert torch.equal(expected[:40], objective.gradient(w[:40]))
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_an_empty_batch_has_empty_results() -> None:
     objective = synthetic.robust_regression(n=5, dim=2)
     nothing = torch.zeros(0, 2, dtype=torch.float64)

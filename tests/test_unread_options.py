@@ -25,6 +25,7 @@ REFUSED = {
     "train --optimizer lrsgd_c --lam 1 --lam-over-lr 1": "--lam-over-lr sets lam at every step",
     "train --twins 2 --threshold 1": "leave out --arms, --tune, --seeds, --jobs, --threshold",
     "train --threshold nan": "threshold must be finite, got nan",
+    "train --cuda-graphs --device cpu": "--cuda-graphs needs a CUDA device, not cpu",
     "stability --rule sgd --theta 0.5": "--theta sets theta, which sgd has not",
     "stability --rule sgd,lrsgd_r --inner 5": "--inner sets S, which sgd, lrsgd_r has not",
     "worst-case sngm.theorem_1 --set T=1.5": "--set T: must be in {1, 2, ...}, got 1.5",

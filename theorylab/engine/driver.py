@@ -26,7 +26,7 @@ from theorylab.engine.plan import Stratified
 from theorylab.engine.plan import plan as planned
 from theorylab.engine.recorders import RECORDERS
 from theorylab.engine.recording import Record, Recording, Reduce, Tables, check_names
-from theorylab.engine.streams import BLOCK, alone
+from theorylab.engine.streams import BLOCK
 from theorylab.engine.walk import CompiledWalk, EagerWalk
 from theorylab.errors import UsageError, require_integer, require_kind
 from theorylab.method.rule import UpdateRule, tables
@@ -34,6 +34,7 @@ from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import Calls, MiniBatch
 from theorylab.problem.sampler import Sampler, weights_of
 from theorylab.progress import bar
+from theorylab.threads import alone
 
 __all__ = ["BLOCK", "RECORDERS", "Samples", "Stratified", "Trajectory", "run"]
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from functools import cache, partial
 from typing import TypeVar
 
@@ -16,7 +15,7 @@ from theorylab.engine.native.draws import GROUP, FastGenerator, uniforms
 from theorylab.method.rule import Draw, UpdateRule
 
 __all__ = [
-    "BLOCK", "RESTARTS", "RULE", "SAMPLES", "TIMES", "alone", "blocks", "generator",
+    "BLOCK", "RESTARTS", "RULE", "SAMPLES", "TIMES", "blocks", "generator",
     "restart_mask", "rule_draws", "side_by_side", "spread",
 ]  # fmt: skip
 
@@ -80,20 +79,6 @@ def spread(work: Callable[[_T], _R], parts: Sequence[_T], size: int) -> list[_R]
     for other in others:
         other.result()
     return [found[k] for k in range(len(parts))]
-
-
-@contextmanager
-def alone() -> Iterator[None]:
-    """A block in which torch works on this thread alone, before :func:`spread` wants the others.
-
-    Torch's threads go on looking for work for some milliseconds, each on a core of its own.
-    """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 @cache

@@ -14,9 +14,9 @@ from theorylab.engine.chunks import TimeChunk
 from theorylab.engine.native.kernel import Kernel, Steps, advance, compiled
 from theorylab.engine.rest import Rest
 from theorylab.engine.step import eager_step
-from theorylab.engine.streams import alone
 from theorylab.method.rule import Drawn, State, UpdateRule, map_state, tables
 from theorylab.problem.objective import Objective
+from theorylab.threads import alone
 
 __all__ = ["CompiledWalk", "EagerWalk", "Walk"]
 

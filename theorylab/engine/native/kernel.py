@@ -22,12 +22,13 @@ from torch import Tensor
 from theorylab.engine.native.library import library
 from theorylab.engine.native.source import source, trace
 from theorylab.engine.step import eager_step
-from theorylab.engine.streams import alone, spread
+from theorylab.engine.streams import spread
 from theorylab.errors import UsageError
 from theorylab.method.rule import Drawn, State, UpdateRule, entries, map_state, tables
 from theorylab.method.schedules import Schedule
 from theorylab.problem.objective import Objective
 from theorylab.problem.oracle import MiniBatch
+from theorylab.threads import alone
 
 __all__ = ["Kernel", "Steps", "advance", "compiled"]
 

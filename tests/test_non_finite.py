@@ -28,7 +28,7 @@ from theorylab.judge.comparison import compare
 from theorylab.method import SGD, TRSGD
 from theorylab.plugins import registry
 from theorylab.quantities.protocol import Measurement
-from theorylab.quantities.whole_run import _reduced
+from theorylab.quantities.recorded import _reduced
 from theorylab.stability.exponents import fit_exponent
 from theorylab.stability.supremum import largest_gap
 from theorylab.stability.twins import run_twins

@@ -163,7 +163,7 @@ def test_rescaling_f_and_w_rescales_the_bound(statement: Statement) -> None:
     a, b = 3.7, 0.6
     units = {s.name: s.units for s in (*statement.symbols, *statement.claim.measured)}
     for side in (statement.claim.lhs, statement.claim.rhs):
-        expected = units_of(statement._expand(side)).scale(a, b) if side != 0 else 1.0
+        expected = units_of(statement.expanded(side)).scale(a, b) if side != 0 else 1.0
         for point in _points(statement):
             point = _free(statement, point)
             scaled = {

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from synthetic.laws import mean_of_rows
-from synthetic.shared import count, positive
+from synthetic.shared import count, given, positive
 from theorylab.problem.objective import Constant, FiniteSum
 from theorylab.problem.tracing import row_by_row
 
@@ -227,7 +227,7 @@ def chain_twins(
     >>> [round(x, 3) for x in F.sample_gradient(w, torch.tensor([[1]]))[0].tolist()]
     [0.0, 0.0, -0.1, 0.995, 0.0]
     """
-    parameters: dict[str, Any] = {k: v for k, v in locals().items() if k != "dtype"}
+    parameters = given(locals())
     n, dim = count("chain_twins", "n", n, least=2), count("chain_twins", "dim", dim, least=3)
     positive("chain_twins", G=G, ell=ell)
     return ChainTwins(n, (dim - 1) // 2, G, ell, parameters, dtype)

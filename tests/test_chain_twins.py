@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
 import synthetic
@@ -42,6 +43,20 @@ def test_the_gradient_is_that_of_the_formula() -> None:
     expected = [G * pieces.T @ _projected(pieces @ row / nu) for row in w]
     found = loss.sample_gradient(torch.tensor(w), torch.ones(50, 1, dtype=torch.int32))
     assert np.allclose(found.numpy(), expected, rtol=1e-9, atol=1e-9)
+
+
+def test_a_samples_curvature_is_attained_where_all_pieces_are_active() -> None:
+    loss = synthetic.chain_twins(ell=3.0, G=2.0)
+    around = torch.eye(loss.dim, dtype=torch.float64)
+    pieces = loss._levels(around).T
+    levels = torch.full((2 * loss.k,), 0.25 * loss._nu / loss.k, dtype=torch.float64)
+    w = torch.linalg.lstsq(pieces, levels[:, None]).solution[:, 0]
+
+    def slope(w: torch.Tensor) -> torch.Tensor:
+        return loss.sample_gradient(w, torch.ones(len(w), 1, dtype=torch.int32))
+
+    hessian = (slope(w + 1e-6 * around) - slope(w - 1e-6 * around)) / 2e-6
+    assert float(torch.linalg.eigvalsh(hessian)[-1]) == pytest.approx(3.0, rel=1e-9)
 
 
 def test_long_steps_part_the_twins_further_than_short_ones_may() -> None:

@@ -29,12 +29,17 @@ from theorylab.judge.check import constants_for
 from theorylab.problem.objective import Constant, Family
 
 
+# Attained where many pieces meet (``tests/test_chain_twins.py``): a blind search comes near in few
+# dimensions.
+SMALLER: Mapping[str, Mapping[str, object]] = {"chain_twins": {"dim": 5}}
+
+
 # --- certificates -------------------------------------------------------------------------------
 @pytest.mark.parametrize(("family", "parameters"), INSTANCES)
 def test_no_certificate_breaks_and_attained_ones_are_approached(
     family: Family, parameters: Mapping[str, object]
 ) -> None:
-    objective = family.build(**parameters)
+    objective = family.build(**{**parameters, **SMALLER.get(family.name, {})})
     for steps in (30, 150):
         reaches = synthetic.attack(objective, points=32, steps=steps)
         assert reaches

@@ -28,7 +28,6 @@ from theorylab.errors import AssumptionError, DataError
 from theorylab.judge.check import constants_for
 from theorylab.problem.objective import Constant, Family
 
-
 # Attained where many pieces meet (``tests/test_chain_twins.py``): a blind search comes near in few
 # dimensions.
 SMALLER: Mapping[str, Mapping[str, object]] = {"chain_twins": {"dim": 5}}

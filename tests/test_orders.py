@@ -181,7 +181,7 @@ def test_a_hunt_finds_the_floor_at_once() -> None:
     specs = [{"family": "quadratic", "parameters": known}]
     found = hunt(FALSE["floor"][0], specs, limit=1, progress=False)
     assert found.verdict == "violated"
-    assert finer_values(eta)[:3] == list(eta.typical)
+    assert finer_values(eta)[0] == eta.typical[0]
 
 
 def test_rounding_grows_beside_every_bound_and_refutes_none() -> None:

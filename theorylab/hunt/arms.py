@@ -293,11 +293,12 @@ def typical_values(symbol: Symbol) -> list[float]:
 
 
 def finer_values(symbol: Symbol) -> list[float]:
-    """Typical values as they are given, then the geometric means of neighbours."""
-    ends = sorted(v for v in typical_values(symbol) if v > 0)
+    """What is chosen first; then typical values and geometric means of neighbours, by size."""
+    given = typical_values(symbol)
+    ends = sorted(v for v in given if v > 0)
     means = [math.sqrt(a * b) for a, b in itertools.pairwise(ends)]
     means = [float(round(v)) for v in means] if symbol.domain.integer else means
-    return list(dict.fromkeys([*typical_values(symbol), *means]))
+    return list(dict.fromkeys([given[0], *sorted({*given, *means})]))
 
 
 def _movable(spec: Spec, parameters: Sequence[Parameter]) -> tuple[Parameter, ...]:

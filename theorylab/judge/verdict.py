@@ -184,6 +184,14 @@ def _number(value: Any) -> Any:
     return math.nan if value is None else value
 
 
+def _spread_alone(verdict: Verdict) -> float:
+    """The ratio three standard errors down: it tells samples apart that may all be luck."""
+    if not verdict.bound > 0:
+        return -math.inf
+    down = (verdict.measured - 3 * verdict.standard_error) / verdict.bound
+    return -math.inf if math.isnan(down) else down
+
+
 def worst(verdicts: list[Verdict]) -> Verdict:
     """The verdict on a statement from those at several points and objectives.
 
@@ -205,6 +213,7 @@ def worst(verdicts: list[Verdict]) -> Verdict:
         key=lambda v: (
             0.5 if v.verdict == "not refuted" and not v.evidence else _GRAVITY[v.verdict],
             -math.inf if math.isnan(v.steady_ratio) else v.steady_ratio,
+            _spread_alone(v),
         ),
     )
     return replace(

@@ -1,8 +1,8 @@
 """Counterexample to lrsgd.definition_4_8 (printed): inner_gradient_norm_squared <= psi**2."""
 import numpy as np
-knots = np.array([0, 4, 5, 6])  # F' is linear between them, flat beyond
-rows = np.array([[0, 0.33, -0.64, 0]])  # equally likely stochastic gradients there
-mean, w0 = rows.mean(0), 4
+knots = np.array([1, 2, 3])  # F' is linear between them, flat beyond
+rows = np.array([[0, -0.5, 0]])  # equally likely stochastic gradients there
+mean, w0 = rows.mean(0), 2
 def g(w): return np.interp(w, knots, mean)  # F'
 def f(w):  # F, by integrating F' from the first knot
     at = np.unique(np.r_[knots, w])
@@ -25,7 +25,7 @@ for path in product(range(len(rows)), repeat=1):  # every path
         if k in {0}: kept.append(w)
         batch = path[k*1:(k+1)*1]
         v = np.mean([np.interp(w, knots, rows[i]) for i in batch])
-        moved.append(v); w = w0 - 33.33333333333331 * sum(moved)
+        moved.append(v); w = w0 - 2 * sum(moved)
     paths.append(kept + [w])
 W = np.array(paths)
 inner_gradient_norm_squared = np.mean((g(W[:, -1]) + (lam)*(W[:, -1] - W[:, 0]))**2)

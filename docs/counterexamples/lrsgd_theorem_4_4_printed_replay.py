@@ -5,7 +5,7 @@ from theorylab.hunt.search import Instance
 
 instance = Instance.from_json(
     {'spec': {'family': 'stability_twins', 'parameters': {'n': 20}},
-     'values': {'c': 0.25, 'theta': 0.15811388300841897},
+     'values': {'c': 0.25, 'theta': 0.25},
      'seed': 0,
      'a': 1.0,
      'b': 1.0,

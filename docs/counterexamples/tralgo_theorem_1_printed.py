@@ -2,7 +2,7 @@
 import numpy as np
 knots = np.array([3, 4, 5, 6])  # F' is linear between them, flat beyond
 rows = np.array([[0, -1, -1, 0]])  # equally likely stochastic gradients there
-mean, w0 = rows.mean(0), 3.026012294872819
+mean, w0 = rows.mean(0), 3.026012294800163
 def g(w): return np.interp(w, knots, mean)  # F'
 def f(w):  # F, by integrating F' from the first knot
     at = np.unique(np.r_[knots, w])
